@@ -1,0 +1,72 @@
+// swift-tools-version: 6.0
+import Foundation
+import PackageDescription
+
+/// oneDNN is optional: `PERIGEE_ONEDNN=0`, or a machine without its headers, builds on OpenBLAS alone.
+let hasOneDNN =
+  Context.environment["PERIGEE_ONEDNN"] != "0"
+  && FileManager.default.fileExists(atPath: "/usr/include/oneapi/dnnl/dnnl.h")
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies + ["TestSupport"], exclude: [], resources: resources)
+}
+
+let package = Package(
+  name: "perigee",
+  platforms: [.macOS(.v14)],
+  products: [.executable(name: "perigee", targets: ["perigee"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+  ],
+  targets: [
+    // System libraries and C.
+    .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .target(
+      name: "CMatmul", dependencies: ["COpenBLAS", "CKernels"],
+      cSettings: hasOneDNN ? [.define("PERIGEE_ONEDNN", to: "1")] : [],
+      linkerSettings: hasOneDNN ? [.linkedLibrary("dnnl")] : []),
+    .target(name: "CKernels", linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]),
+    .target(name: "CLuaBridge", dependencies: ["CLua"]),
+
+    // Each target has one reason to change; arrows point down only.
+    library("Diagnostics"),
+    library("Files", ["Diagnostics"]),
+    library("Metrics", ["Diagnostics"]),
+    library("Tokenizers", ["Files"]),
+    library("Datasets", ["Files"]),
+    library("TensorCore", ["CKernels", "CMatmul", "COpenBLAS", "Diagnostics"]),
+    library("Checkpoints", ["TensorCore", "Files"]),
+    library("NN", ["TensorCore"]),
+    library("Optimizers", ["NN"]),
+    library("TransformerModels", ["NN", "Checkpoints"]),
+    library("Adapters", ["NN", "Checkpoints"]),
+    library(
+      "Training",
+      ["TransformerModels", "Adapters", "Optimizers", "Datasets", "Tokenizers", "Metrics"]),
+    library("LuaHost", ["CLuaBridge", "Diagnostics"]),
+    library("Pipelines", ["Files"]),
+    library("Bindings", ["LuaHost", "Training", "Pipelines"]),
+    .executableTarget(
+      name: "perigee",
+      dependencies: [
+        "Bindings", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
+    tests("FileTests", ["Files", "Checkpoints"]),
+    tests("TokenizerTests", ["Tokenizers"]),
+    tests("MetricTests", ["Metrics"]),
+    tests("DatasetTests", ["Datasets"]),
+    tests("LuaHostTests", ["LuaHost"]),
+    tests("TensorCoreTests", ["TensorCore", "NN", "Optimizers"]),
+    tests("ModelTests", ["TransformerModels", "Adapters", "Optimizers"]),
+    tests("PipelineTests", ["Pipelines", "Bindings"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

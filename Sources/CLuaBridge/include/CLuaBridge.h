@@ -1,0 +1,1 @@
+typedef int perigee_CLuaBridge_placeholder;

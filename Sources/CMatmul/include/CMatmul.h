@@ -1,0 +1,1 @@
+typedef int perigee_CMatmul_placeholder;
