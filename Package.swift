@@ -28,10 +28,10 @@ let package = Package(
     .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .target(
-      name: "CMatmul", dependencies: ["COpenBLAS", "CKernels"],
+      name: "CKernels", dependencies: ["COpenBLAS"],
       cSettings: hasOneDNN ? [.define("PERIGEE_ONEDNN", to: "1")] : [],
-      linkerSettings: hasOneDNN ? [.linkedLibrary("dnnl")] : []),
-    .target(name: "CKernels", linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]),
+      linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]
+        + (hasOneDNN ? [.linkedLibrary("dnnl")] : [])),
     .target(name: "CLuaBridge", dependencies: ["CLua"]),
 
     // Each target has one reason to change; arrows point down only.
@@ -40,7 +40,7 @@ let package = Package(
     library("Metrics", ["Diagnostics"]),
     library("Tokenizers", ["Files"]),
     library("Datasets", ["Files"]),
-    library("TensorCore", ["CKernels", "CMatmul", "COpenBLAS", "Diagnostics"]),
+    library("TensorCore", ["CKernels", "COpenBLAS", "Diagnostics"]),
     library("Checkpoints", ["TensorCore", "Files"]),
     library("NN", ["TensorCore"]),
     library("Optimizers", ["NN"]),

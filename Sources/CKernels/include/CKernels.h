@@ -1,1 +1,0 @@
-typedef int perigee_CKernels_placeholder;

@@ -1,0 +1,142 @@
+// C kernels: plain loops over contiguous row-major arrays, one file per family.
+//
+// Every kernel takes its element type first and runs its rows on the one thread pool (parallel.h). Work is
+// cut into chunks whose size depends on the shape alone, so results do not depend on the number of threads.
+// Kernels allocate nothing (but for the attention tiles), report no errors and keep no state.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { PG_F32 = 0, PG_F64 = 1 } pg_dtype;
+
+// ---- threads (parallel.c) ---------------------------------------------------------------------------
+void pg_set_threads(int threads);
+int pg_threads(void);
+typedef void (*pg_range_fn)(void *context, size_t begin, size_t end);
+// Calls body on [i*chunk, (i+1)*chunk) for every chunk of [0, n), in any order, on all threads.
+void pg_parallel_for(size_t n, size_t chunk, pg_range_fn body, void *context);
+
+// ---- memory (memory.c) ------------------------------------------------------------------------------
+// 64-byte aligned, not cleared. Freed blocks are kept and handed out again for requests of the same size class.
+void *pg_allocate(size_t bytes);
+void pg_free(void *pointer, size_t bytes);
+size_t pg_live_bytes(void);
+size_t pg_peak_bytes(void);
+void pg_reset_peak(void);
+// Gives every kept block back to the system.
+void pg_trim(void);
+
+// ---- random numbers (random.c): Philox 4x32 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")
+typedef struct {
+  uint64_t seed;
+  uint32_t stream;  // which consumer draws: one dropout site, one initialiser, ...
+  uint64_t step;    // which training step
+} pg_random;
+void pg_random_uniform(pg_dtype t, size_t n, pg_random r, double low, double high, void *out);
+void pg_random_normal(pg_dtype t, size_t n, pg_random r, double mean, double std, void *out);
+void pg_random_bits(size_t n, pg_random r, uint32_t *out);
+// y = x * mask / (1 - p); element i's mask is a function of (r, i), so the backward pass calls it again.
+void pg_dropout(pg_dtype t, size_t n, double p, pg_random r, const void *x, void *y);
+
+// ---- elementwise (elementwise.c) --------------------------------------------------------------------
+typedef enum {
+  PG_ADD, PG_SUB, PG_MUL, PG_DIV, PG_POW, PG_MAXIMUM, PG_MINIMUM, PG_EQ, PG_NE, PG_LT, PG_LE, PG_GT, PG_GE
+} pg_binary_op;
+// Strides are 0 (one value for all) or 1.
+void pg_binary(pg_dtype t, pg_binary_op op, size_t n, const void *a, int stride_a, const void *b, int stride_b, void *out);
+typedef enum {
+  PG_NEG, PG_ABS, PG_EXP, PG_LOG, PG_SQRT, PG_RSQRT, PG_SQUARE, PG_SIN, PG_COS, PG_SIGN, PG_RELU, PG_TANH,
+  PG_SIGMOID, PG_SILU, PG_GELU, PG_GELU_TANH, PG_RECIPROCAL, PG_ERF, PG_FLOOR, PG_CEIL, PG_ROUND
+} pg_unary_op;
+void pg_unary(pg_dtype t, pg_unary_op op, size_t n, const void *x, void *y);
+// dx = dy * f'(x); y = f(x) is read where the derivative is cheaper from it (tanh, sigmoid, exp, sqrt).
+void pg_unary_backward(pg_dtype t, pg_unary_op op, size_t n, const void *x, const void *y, const void *dy, void *dx);
+void pg_axpby(pg_dtype t, size_t n, double a, const void *x, double b, const void *y, void *out);  // out = a x + b y
+void pg_scale(pg_dtype t, size_t n, double a, const void *x, double b, void *out);                 // out = a x + b
+void pg_fill(pg_dtype t, size_t n, double value, void *out);
+void pg_add_rows(pg_dtype t, size_t rows, size_t cols, const void *x, const void *row, void *y);   // y = x + row
+void pg_sum_rows(pg_dtype t, size_t rows, size_t cols, const void *x, void *row);                  // over rows
+double pg_sum(pg_dtype t, size_t n, const void *x);
+double pg_sum_squares(pg_dtype t, size_t n, const void *x);
+// Index of the first value that is not finite; n if all are.
+size_t pg_first_nonfinite(pg_dtype t, size_t n, const void *x);
+void pg_f32_to_f64(size_t n, const float *x, double *y);
+void pg_f64_to_f32(size_t n, const double *x, float *y);
+void pg_f32_to_bf16(size_t n, const float *x, uint16_t *y);  // to nearest, ties to even; NaN stays NaN
+void pg_bf16_to_f32(size_t n, const uint16_t *x, float *y);
+void pg_f16_to_f32(size_t n, const uint16_t *x, float *y);
+
+// ---- softmax and losses (softmax.c) -----------------------------------------------------------------
+void pg_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y);
+void pg_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx);
+void pg_log_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y);
+void pg_log_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx);
+// losses[i] = (1-e) * -log p[label] + e * mean_c -log p[c]; 0 where label == ignore. log_sum[i] = log sum exp.
+void pg_cross_entropy(pg_dtype t, size_t rows, size_t cols, const void *logits, const int32_t *labels, int32_t ignore,
+                      double smoothing, void *losses, void *log_sum);
+// d_logits = scale * d losses[i] / d logits.
+void pg_cross_entropy_backward(pg_dtype t, size_t rows, size_t cols, const void *logits, const int32_t *labels,
+                               int32_t ignore, double smoothing, const void *log_sum, double scale, void *d_logits);
+
+// ---- normalisation (layer_norm.c) -------------------------------------------------------------------
+// z = residual + dropout(x) (residual may be null); y = (z - mean) * rstd * gamma + beta. normalized and rstd
+// are what the backward pass needs; both may be null.
+void pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
+                               pg_random r, const void *gamma, const void *beta, double eps, void *y,
+                               void *normalized, void *rstd);
+// dz, and dx = dropout(dz) when p > 0 (dx may be null, and is not written when p == 0).
+void pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *gamma,
+                                        const void *normalized, const void *rstd, double p, pg_random r, void *dz,
+                                        void *dx);
+void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized,
+                                   void *d_gamma, void *d_beta);
+
+// ---- rows (rows.c) ----------------------------------------------------------------------------------
+// y[i] (+)= table[ids[i]]; ids are within the table.
+void pg_gather_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *table, bool add, void *y);
+// table[ids[i]] += rows[i], in the order of i.
+void pg_scatter_add_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *rows, void *table);
+
+// ---- optimizer (optimizer.c) ------------------------------------------------------------------------
+typedef struct {
+  double learning_rate, beta1, beta2, eps, weight_decay;
+  double gradient_scale;  // multiplies the gradient first: gradient clipping
+  int64_t step;           // 1 for the first update
+} pg_adamw_options;
+// torch.optim.AdamW's update.
+void pg_adamw(size_t n, pg_adamw_options o, float *parameter, const float *gradient, float *m, float *v);
+
+// ---- matrix products (matmul.c) ---------------------------------------------------------------------
+// C[m,n] = alpha * op(A) op(B) + beta * C, row-major with leading dimensions.
+void pg_gemm(pg_dtype t, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const void *a,
+             size_t lda, const void *b, size_t ldb, double beta, void *c, size_t ldc);
+bool pg_has_onednn(void);
+// Whether the CPU has bfloat16 products (AVX512-BF16 or AMX).
+bool pg_has_bf16(void);
+
+// A frozen matrix laid out for products from the left: y[m, columns] = x[m, rows] * matrix (+ bias).
+typedef struct pg_packed pg_packed;
+// w is [out, in]. transposed == false packs w^T (rows = in, columns = out: the forward product); true packs w itself
+// (rows = out, columns = in: the product for the input's gradient). Null where oneDNN is missing.
+pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16);
+size_t pg_packed_bytes(const pg_packed *p);
+void pg_packed_multiply(pg_packed *p, size_t m, const float *x, const float *bias, float *y);
+void pg_packed_free(pg_packed *p);
+
+// ---- attention (attention.c) ------------------------------------------------------------------------
+typedef struct {
+  size_t sequences, heads, head_size;
+  const int32_t *q_offsets, *k_offsets;  // [sequences + 1], row ranges of each sequence; equal for self-attention
+  size_t q_stride, k_stride, v_stride, o_stride;  // elements from one token to the next
+  double scale;
+  bool causal;
+  double dropout;
+  pg_random random;
+} pg_attention;
+// log_sum[token * heads + head]: what the backward pass rebuilds the probabilities from (null: not kept).
+void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
+                          void *log_sum);
+// dq, dk, dv have the strides of q, k, v; every element of them is written.
+void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
+                           const void *o, const void *d_o, const void *log_sum, void *dq, void *dk, void *dv);

@@ -1,0 +1,105 @@
+// Shared by the kernel files: instruction-set dispatch, the two element types, vectorisable functions.
+#pragma once
+#include "kernels.h"
+#include <math.h>
+#include <string.h>
+
+// One copy of a function per instruction set, chosen when the program is loaded.
+#if defined(__x86_64__) && defined(__linux__)
+#define PG_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define PG_CLONES
+#endif
+
+// Lets the compiler reorder sums inside one function, which is what makes reductions vectorise.
+#define PG_REASSOCIATE _Pragma("clang fp reassociate(on) contract(fast)")
+
+#define PG_DISPATCH(t, f, ...) \
+  do { \
+    if ((t) == PG_F32) f##_f32(__VA_ARGS__); \
+    else f##_f64(__VA_ARGS__); \
+  } while (0)
+
+#define PG_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define PG_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+// Rows per chunk, so that one chunk holds about 16 K elements.
+static inline size_t pg_rows_per_chunk(size_t cols) {
+  size_t rows = 16384 / (cols ? cols : 1);
+  return rows ? rows : 1;
+}
+#define PG_CHUNK 16384
+
+// exp to about 1 ulp for |x| < 87; beyond that 0 or the largest power. No branches, no calls: it vectorises.
+static inline float pg_exp_f32(float x) {
+  x = x < -87.33f ? -87.33f : x > 88.37f ? 88.37f : x;
+  float n = rintf(x * 1.44269504089f);
+  float r = fmaf(n, -0.693359375f, x);
+  r = fmaf(n, 2.12194440e-4f, r);
+  float p = 1.9841270e-4f;
+  p = fmaf(p, r, 1.3888889e-3f);
+  p = fmaf(p, r, 8.3333333e-3f);
+  p = fmaf(p, r, 4.1666667e-2f);
+  p = fmaf(p, r, 1.6666667e-1f);
+  p = fmaf(p, r, 0.5f);
+  p = fmaf(p, r * r, r) + 1.0f;
+  int32_t bits = ((int32_t)n + 127) << 23;
+  float scale;
+  memcpy(&scale, &bits, 4);
+  return p * scale;
+}
+static inline double pg_exp_f64(double x) { return exp(x); }
+
+// Phi(x) = (1 + erf(x / sqrt 2)) / 2 and exp(-x^2 / 2), together: GELU and its derivative need both.
+// Abramowitz and Stegun 7.1.26, absolute error below 1.5e-7.
+static inline float pg_normal_cdf_f32(float x, float *density) {
+  float a = fabsf(x) * 0.70710678118f;
+  float e = pg_exp_f32(-a * a);
+  float t = 1.0f / fmaf(0.3275911f, a, 1.0f);
+  float p = fmaf(t, 1.061405429f, -1.453152027f);
+  p = fmaf(p, t, 1.421413741f);
+  p = fmaf(p, t, -0.284496736f);
+  p = fmaf(p, t, 0.254829592f) * t;
+  float upper = 0.5f * p * e;
+  *density = e * 0.39894228040f;
+  return x < 0 ? upper : 1.0f - upper;
+}
+static inline double pg_normal_cdf_f64(double x, double *density) {
+  *density = exp(-0.5 * x * x) * 0.39894228040143267794;
+  return 0.5 * erfc(-x * 0.70710678118654752440);
+}
+
+// Philox 4x32 with the given number of rounds: 128 random bits for a 128-bit counter and a 64-bit key.
+static inline void pg_philox(int rounds, uint32_t c[4], uint32_t k0, uint32_t k1) {
+  for (int i = 0; i < rounds; i++) {
+    uint64_t p0 = (uint64_t)0xD2511F53u * c[0], p1 = (uint64_t)0xCD9E8D57u * c[2];
+    uint32_t n0 = (uint32_t)(p1 >> 32) ^ c[1] ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c[3] ^ k1;
+    c[1] = (uint32_t)p1;
+    c[3] = (uint32_t)p0;
+    c[0] = n0;
+    c[2] = n2;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+}
+
+// Sixteen bits decide one element's fate in a dropout mask, so that one Philox call serves eight elements.
+// The drop probability is rounded to a multiple of 2^-16. Seven rounds pass BigCrush (Salmon et al., Table 2).
+static inline uint32_t pg_dropout_threshold(double p) { return (uint32_t)lrint(p * 65536.0); }
+
+#define PG_MASK_BLOCK 128
+// mask[j] = keep ? scale : 0 for the elements [block * PG_MASK_BLOCK, ...) of a site.
+static inline __attribute__((always_inline)) void pg_mask_block(pg_random r, uint64_t block, uint32_t threshold,
+                                                                 uint16_t draws[PG_MASK_BLOCK]) {
+  uint32_t k0 = (uint32_t)r.seed, k1 = (uint32_t)(r.seed >> 32);
+  uint32_t c0[16], c1[16], c2[16], c3[16];
+  uint32_t step_low = (uint32_t)r.step, high = r.stream ^ ((uint32_t)(r.step >> 32) << 20);
+  (void)threshold;
+  for (int i = 0; i < 16; i++) {
+    uint64_t counter = block * 16 + (uint64_t)i;
+    uint32_t c[4] = {(uint32_t)counter, (uint32_t)(counter >> 32), high, step_low};
+    pg_philox(7, c, k0, k1);
+    c0[i] = c[0], c1[i] = c[1], c2[i] = c[2], c3[i] = c[3];
+  }
+  memcpy(draws, c0, 64), memcpy(draws + 32, c1, 64), memcpy(draws + 64, c2, 64), memcpy(draws + 96, c3, 64);
+}

@@ -1,0 +1,89 @@
+#include "internal.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+// Buffers of a training step come back in the same sizes step after step. Sizes are rounded up to one of eight
+// classes per power of two, and freed blocks wait in their class. The classes above KEPT_BYTES go straight back.
+enum { CLASSES = 8 * 48, SMALLEST = 6 };
+
+static struct block {
+  struct block *next;
+} *kept[CLASSES];
+static size_t kept_bytes;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_size_t live, peak;
+
+// The class of a size, and the size rounded up to it.
+static int size_class(size_t bytes, size_t *rounded) {
+  if (bytes < 64) bytes = 64;
+  int top = 63 - __builtin_clzll(bytes);
+  size_t step = (size_t)1 << (top > 3 ? top - 3 : 0);
+  *rounded = (bytes + step - 1) / step * step;
+  *rounded = (*rounded + 63) / 64 * 64;
+  top = 63 - __builtin_clzll(*rounded);
+  int c = (top - SMALLEST) * 8 + (int)((*rounded >> (top - 3)) & 7);
+  return c < CLASSES ? c : -1;
+}
+
+void *pg_allocate(size_t bytes) {
+  size_t rounded;
+  int c = size_class(bytes, &rounded);
+  void *pointer = NULL;
+  if (c >= 0) {
+    pthread_mutex_lock(&lock);
+    if (kept[c]) {
+      pointer = kept[c];
+      kept[c] = kept[c]->next;
+      kept_bytes -= rounded;
+    }
+    pthread_mutex_unlock(&lock);
+  }
+  if (!pointer) {
+    if (posix_memalign(&pointer, 64, rounded) != 0) {
+      pg_trim();
+      if (posix_memalign(&pointer, 64, rounded) != 0) return NULL;
+    }
+  }
+  size_t now = atomic_fetch_add(&live, rounded) + rounded;
+  size_t high = atomic_load(&peak);
+  while (now > high && !atomic_compare_exchange_weak(&peak, &high, now)) {}
+  return pointer;
+}
+
+void pg_free(void *pointer, size_t bytes) {
+  if (!pointer) return;
+  size_t rounded;
+  int c = size_class(bytes, &rounded);
+  size_t now = atomic_fetch_sub(&live, rounded) - rounded;
+  // What is kept never exceeds what the program had in use at its peak.
+  if (c >= 0) {
+    pthread_mutex_lock(&lock);
+    if (kept_bytes + rounded + now <= atomic_load(&peak)) {
+      struct block *b = pointer;
+      b->next = kept[c];
+      kept[c] = b;
+      kept_bytes += rounded;
+      pointer = NULL;
+    }
+    pthread_mutex_unlock(&lock);
+  }
+  free(pointer);
+}
+
+void pg_trim(void) {
+  pthread_mutex_lock(&lock);
+  for (int c = 0; c < CLASSES; c++) {
+    while (kept[c]) {
+      struct block *b = kept[c];
+      kept[c] = b->next;
+      free(b);
+    }
+  }
+  kept_bytes = 0;
+  pthread_mutex_unlock(&lock);
+}
+
+size_t pg_live_bytes(void) { return atomic_load(&live); }
+size_t pg_peak_bytes(void) { return atomic_load(&peak); }
+void pg_reset_peak(void) { atomic_store(&peak, atomic_load(&live)); }

@@ -1,0 +1,86 @@
+#ifndef REAL
+#include "internal.h"
+
+static inline void counter_block(pg_random r, uint64_t i, uint32_t c[4]) {
+  c[0] = (uint32_t)i, c[1] = (uint32_t)(i >> 32);
+  c[2] = r.stream ^ ((uint32_t)(r.step >> 32) << 20), c[3] = (uint32_t)r.step;
+  pg_philox(10, c, (uint32_t)r.seed, (uint32_t)(r.seed >> 32));
+}
+
+void pg_random_bits(size_t n, pg_random r, uint32_t *out) {
+  for (size_t i = 0; i < n; i += 4) {
+    uint32_t c[4];
+    counter_block(r, i / 4, c);
+    for (size_t j = 0; j < 4 && i + j < n; j++) out[i + j] = c[j];
+  }
+}
+
+#define REAL float
+#define FN(name) name##_f32
+#include "random.c"
+#undef REAL
+#undef FN
+#define REAL double
+#define FN(name) name##_f64
+#include "random.c"
+
+void pg_random_uniform(pg_dtype t, size_t n, pg_random r, double low, double high, void *out) {
+  PG_DISPATCH(t, uniform, n, r, low, high, out);
+}
+void pg_random_normal(pg_dtype t, size_t n, pg_random r, double mean, double std, void *out) {
+  PG_DISPATCH(t, normal, n, r, mean, std, out);
+}
+void pg_dropout(pg_dtype t, size_t n, double p, pg_random r, const void *x, void *y) {
+  PG_DISPATCH(t, dropout, n, p, r, x, y);
+}
+
+#else
+
+// Both element types see the same draws, 32 bits each: a Float64 check follows the Float32 run.
+static void FN(uniform)(size_t n, pg_random r, double low, double high, REAL *out) {
+  for (size_t i = 0; i < n; i += 4) {
+    uint32_t c[4];
+    counter_block(r, i / 4, c);
+    for (size_t j = 0; j < 4 && i + j < n; j++) out[i + j] = (REAL)(low + (high - low) * (((double)c[j] + 0.5) * 0x1p-32));
+  }
+}
+
+// Box and Muller's transform: two uniforms give two normals.
+static void FN(normal)(size_t n, pg_random r, double mean, double std, REAL *out) {
+  for (size_t i = 0; i < n; i += 4) {
+    uint32_t c[4];
+    counter_block(r, i / 4, c);
+    for (size_t j = 0; j < 4 && i + j < n; j++) {
+      double u = ((double)c[j & 2] + 0.5) * 0x1p-32, angle = 6.283185307179586 * (((double)c[(j & 2) + 1] + 0.5) * 0x1p-32);
+      out[i + j] = (REAL)(mean + std * sqrt(-2 * log(u)) * (j & 1 ? sin(angle) : cos(angle)));
+    }
+  }
+}
+
+struct FN(dropout_args) {
+  size_t n;
+  uint32_t threshold;
+  REAL scale;
+  pg_random r;
+  const REAL *x;
+  REAL *y;
+};
+
+PG_CLONES static void FN(dropout_blocks)(void *context, size_t begin, size_t end) {
+  const struct FN(dropout_args) *a = context;
+  for (size_t block = begin; block < end; block++) {
+    uint16_t draws[PG_MASK_BLOCK];
+    pg_mask_block(a->r, block, a->threshold, draws);
+    size_t first = block * PG_MASK_BLOCK, count = PG_MIN(PG_MASK_BLOCK, a->n - first);
+    const REAL *restrict x = a->x + first;
+    REAL *y = a->y + first;
+    for (size_t j = 0; j < count; j++) y[j] = draws[j] < a->threshold ? (REAL)0 : x[j] * a->scale;
+  }
+}
+
+static void FN(dropout)(size_t n, double p, pg_random r, const REAL *x, REAL *y) {
+  struct FN(dropout_args) a = {n, pg_dropout_threshold(p), (REAL)(p < 1 ? 1 / (1 - p) : 0), r, x, y};
+  pg_parallel_for((n + PG_MASK_BLOCK - 1) / PG_MASK_BLOCK, PG_CHUNK / PG_MASK_BLOCK, FN(dropout_blocks), &a);
+}
+
+#endif

@@ -1,0 +1,61 @@
+#ifndef REAL
+#include "internal.h"
+
+#define REAL float
+#define FN(name) name##_f32
+#include "rows.c"
+#undef REAL
+#undef FN
+#define REAL double
+#define FN(name) name##_f64
+#include "rows.c"
+
+void pg_gather_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *table, bool add, void *y) {
+  PG_DISPATCH(t, gather, n, cols, ids, table, add, y);
+}
+void pg_scatter_add_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *rows, void *table) {
+  PG_DISPATCH(t, scatter, n, cols, ids, rows, table);
+}
+
+#else
+
+struct FN(rows_args) {
+  size_t n, cols;
+  const int32_t *ids;
+  const REAL *from;
+  REAL *to;
+  bool add;
+};
+
+PG_CLONES static void FN(gather_range)(void *context, size_t begin, size_t end) {
+  const struct FN(rows_args) *a = context;
+  for (size_t r = begin; r < end; r++) {
+    const REAL *restrict row = a->from + (size_t)a->ids[r] * a->cols;
+    REAL *restrict y = a->to + r * a->cols;
+    if (a->add) {
+      for (size_t i = 0; i < a->cols; i++) y[i] += row[i];
+    } else {
+      memcpy(y, row, a->cols * sizeof(REAL));
+    }
+  }
+}
+static void FN(gather)(size_t n, size_t cols, const int32_t *ids, const REAL *table, bool add, REAL *y) {
+  struct FN(rows_args) a = {n, cols, ids, table, y, add};
+  pg_parallel_for(n, pg_rows_per_chunk(cols), FN(gather_range), &a);
+}
+
+// Each chunk owns a range of columns and takes the rows in order, so that equal ids add up in a fixed order.
+PG_CLONES static void FN(scatter_range)(void *context, size_t begin, size_t end) {
+  const struct FN(rows_args) *a = context;
+  for (size_t r = 0; r < a->n; r++) {
+    const REAL *restrict row = a->from + r * a->cols;
+    REAL *restrict y = a->to + (size_t)a->ids[r] * a->cols;
+    for (size_t i = begin; i < end; i++) y[i] += row[i];
+  }
+}
+static void FN(scatter)(size_t n, size_t cols, const int32_t *ids, const REAL *rows, REAL *table) {
+  struct FN(rows_args) a = {n, cols, ids, rows, table, true};
+  pg_parallel_for(cols, 128, FN(scatter_range), &a);
+}
+
+#endif

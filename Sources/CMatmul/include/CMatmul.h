@@ -1,1 +1,0 @@
-typedef int perigee_CMatmul_placeholder;

@@ -1,0 +1,187 @@
+import CKernels
+import Diagnostics
+
+/// One operation of the graph: where its result came from, and how a gradient goes back.
+package final class GradNode {
+  /// The operation's name, for messages.
+  let name: String
+  /// The operands; emptied when the backward pass has gone through.
+  var inputs: [Tensor]
+  /// Gradient of the result -> gradient of each operand (nil: none). Emptied with `inputs`, which frees what
+  /// the operation saved.
+  var backward: ((Tensor) throws -> [Tensor?])?
+
+  init(name: String, inputs: [Tensor], backward: @escaping (Tensor) throws -> [Tensor?]) {
+    self.name = name
+    self.inputs = inputs
+    self.backward = backward
+  }
+
+  func clear() {
+    inputs = []
+    backward = nil
+  }
+
+  /// Frees a chain of nodes without recursion, however long it is.
+  static func release(_ node: GradNode) {
+    var pending = [node]
+    while var last = pending.popLast() {
+      guard isKnownUniquelyReferenced(&last) else { continue }
+      var operands = last.inputs
+      last.clear()
+      while var operand = operands.popLast() {
+        if isKnownUniquelyReferenced(&operand), let next = operand.node {
+          operand.node = nil
+          pending.append(next)
+        }
+      }
+    }
+  }
+}
+
+/// Recording of operations and the backward pass.
+public enum Autograd {
+  /// Whether operations record what a backward pass needs. One thread runs the engine's graph (kernels
+  /// parallelise below it), so that a plain variable is enough.
+  nonisolated(unsafe) public private(set) static var isEnabled = true
+
+  /// Runs `body` without recording.
+  public static func noGrad<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let before = isEnabled
+    isEnabled = false
+    defer { isEnabled = before }
+    return try body()
+  }
+
+  /// Switches recording on or off and returns what it was; for callers that cannot nest closures.
+  public static func setEnabled(_ enabled: Bool) -> Bool {
+    defer { isEnabled = enabled }
+    return isEnabled
+  }
+
+  /// Whether an operation on these operands must record.
+  package static func records(_ inputs: [Tensor]) -> Bool {
+    isEnabled && inputs.contains { $0.requiresGrad }
+  }
+
+  /// Attaches the backward function to a result, where gradients are wanted.
+  package static func attach(
+    _ name: String, to result: Tensor, inputs: [Tensor], backward: @escaping (Tensor) throws -> [Tensor?]
+  ) {
+    guard records(inputs) else { return }
+    result.requiresGrad = true
+    result.node = GradNode(name: name, inputs: inputs, backward: backward)
+  }
+
+  /// Results that lead from `root` to leaves, each after everything that it was computed into.
+  private static func order(_ root: Tensor) -> [Tensor] {
+    var finished: [Tensor] = []
+    var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
+    var stack: [(tensor: Tensor, next: Int)] = [(root, 0)]
+    while let (tensor, next) = stack.last {
+      guard let inputs = tensor.node?.inputs, next < inputs.count else {
+        finished.append(tensor)
+        stack.removeLast()
+        continue
+      }
+      stack[stack.count - 1].next += 1
+      let input = inputs[next]
+      if input.requiresGrad, seen.insert(ObjectIdentifier(input)).inserted { stack.append((input, 0)) }
+    }
+    return finished.reversed()
+  }
+
+  /// Runs the backward pass from `root`, whose gradient is `gradient` (1 for a scalar), adding into the `grad` of
+  /// the leaves. The graph is freed on the way, unless `retainGraph` is set.
+  public static func backward(_ root: Tensor, gradient: Tensor? = nil, retainGraph: Bool = false) throws {
+    guard root.requiresGrad else {
+      throw EngineError(.argument, "backward(): the tensor does not require grad, nothing leads to a trainable tensor")
+    }
+    let seed: Tensor
+    if let gradient {
+      guard gradient.shape == root.shape, gradient.dtype == root.dtype else {
+        throw EngineError(.shape, "backward(): gradient \(gradient.summary) for \(root.summary)")
+      }
+      seed = gradient
+    } else {
+      guard root.count == 1 else {
+        throw EngineError(.shape, "backward() of \(root.summary)", hint: "reduce it to a scalar first, or pass a gradient")
+      }
+      seed = try Tensor.ones(root.shape, root.dtype)
+    }
+    if root.node == nil, !root.isLeafWithGrad {
+      throw EngineError(.argument, "backward(): the graph was freed", hint: "pass retain_graph = true the first time")
+    }
+    var gradients = [ObjectIdentifier(root): seed]
+    // Sums made here may be added to in place; what an operation returned may be shared with others.
+    var owned: Set<ObjectIdentifier> = []
+    try noGrad {
+      var pending = Array(order(root).reversed())
+      while let tensor = pending.popLast() {
+        let id = ObjectIdentifier(tensor)
+        guard let gradient = gradients.removeValue(forKey: id) else { continue }
+        let isOwned = owned.remove(id) != nil
+        guard let node = tensor.node else {
+          try accumulate(gradient, isOwned: isOwned, into: tensor)
+          continue
+        }
+        guard let backward = node.backward else {
+          throw EngineError(.argument, "backward(): the graph was freed", hint: "pass retain_graph = true the first time")
+        }
+        let inputs = node.inputs
+        let results = try backward(gradient)
+        precondition(results.count == inputs.count, "\(node.name): one gradient for each operand")
+        for (input, result) in zip(inputs, results) where input.requiresGrad {
+          guard let result else { continue }
+          precondition(result.count == input.count, "\(node.name): gradient \(result.shape) for \(input.shape)")
+          let inputID = ObjectIdentifier(input)
+          guard let earlier = gradients[inputID] else {
+            gradients[inputID] = result
+            continue
+          }
+          if owned.contains(inputID) {
+            pg_axpby(earlier.dtype.kernel, earlier.count, 1, earlier.pointer, 1, result.pointer, earlier.pointer)
+          } else {
+            let sum = try Tensor(uninitialized: input.shape, earlier.dtype)
+            pg_axpby(sum.dtype.kernel, sum.count, 1, earlier.pointer, 1, result.pointer, sum.pointer)
+            gradients[inputID] = sum
+            owned.insert(inputID)
+          }
+        }
+        if !retainGraph { node.clear() }
+      }
+    }
+  }
+
+  private static func accumulate(_ gradient: Tensor, isOwned: Bool, into leaf: Tensor) throws {
+    if let grad = leaf.grad {
+      pg_axpby(grad.dtype.kernel, grad.count, 1, grad.pointer, 1, gradient.pointer, grad.pointer)
+      grad.version += 1
+    } else {
+      leaf.grad = isOwned ? gradient.view(leaf.shape) : try gradient.view(leaf.shape).copy()
+    }
+  }
+}
+
+extension Tensor {
+  /// Whether this is a tensor that the user marked, not a result.
+  public var isLeaf: Bool { node == nil }
+  fileprivate var isLeafWithGrad: Bool { node == nil && requiresGrad }
+
+  /// See `Autograd.backward`.
+  public func backward(gradient: Tensor? = nil, retainGraph: Bool = false) throws {
+    try Autograd.backward(self, gradient: gradient, retainGraph: retainGraph)
+  }
+
+  /// Marks a leaf as trainable (or not) and returns it. Throws for results of operations and for integers.
+  @discardableResult
+  public func requiresGrad(_ flag: Bool) throws -> Tensor {
+    guard isLeaf else { throw EngineError(.argument, "requires_grad of a result", hint: "detach() it first") }
+    guard !flag || dtype.isComputed else {
+      throw EngineError(.argument, "requires_grad of \(summary): expected float32 or float64")
+    }
+    requiresGrad = flag
+    if !flag { grad = nil }
+    return self
+  }
+}

@@ -1,0 +1,41 @@
+import CKernels
+import Diagnostics
+
+/// The element type of a tensor, a runtime value.
+public enum DType: String, Sendable, CaseIterable {
+  case float32
+  case float64
+  /// Storage only: operations convert to float32 first.
+  case bfloat16
+  /// Token ids, labels and indices.
+  case int32
+
+  /// Bytes per element.
+  public var size: Int {
+    switch self {
+    case .float32, .int32: 4
+    case .float64: 8
+    case .bfloat16: 2
+    }
+  }
+
+  /// Whether gradients can flow through tensors of this type.
+  public var isFloatingPoint: Bool { self != .int32 }
+
+  /// Whether kernels compute in this type.
+  var isComputed: Bool { self == .float32 || self == .float64 }
+
+  var kernel: pg_dtype { self == .float64 ? PG_F64 : PG_F32 }
+}
+
+/// The number of elements of a shape. Throws where a size is negative or the product overflows.
+public func elementCount(_ shape: [Int]) throws -> Int {
+  var count = 1
+  for size in shape {
+    guard size >= 0 else { throw EngineError(.shape, "negative size in shape \(shape)") }
+    let (product, overflow) = count.multipliedReportingOverflow(by: size)
+    guard !overflow else { throw EngineError(.shape, "shape \(shape) has too many elements") }
+    count = product
+  }
+  return count
+}

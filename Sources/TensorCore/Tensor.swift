@@ -1,0 +1,238 @@
+import CKernels
+import Diagnostics
+
+/// A contiguous row-major array with a shape, and a place in the graph of gradients.
+///
+/// Operations return new tensors and throw `EngineError` for shapes or types that do not fit. A tensor whose
+/// `requiresGrad` is set is a leaf whose `grad` `backward()` fills; results of operations on such tensors
+/// require gradients too, while `Autograd.isEnabled`.
+public final class Tensor {
+  public let shape: [Int]
+  public let dtype: DType
+  public let storage: Storage
+  /// Position of the first element in `storage`, in bytes.
+  public let byteOffset: Int
+  /// Number of elements.
+  public let count: Int
+  /// Whether `backward()` accumulates into `grad` (leaves), or passes through (results).
+  public var requiresGrad: Bool
+  /// The sum of the gradients of all backward passes since it was cleared; leaves only.
+  public var grad: Tensor?
+  /// What computed this tensor; nil for leaves.
+  package var node: GradNode?
+  /// Layouts of this tensor for matrix products, made on first use while it is frozen.
+  package var packed: [PackedLayout: PackedMatrix] = [:]
+  /// Counts writes through `addInPlace`, optimizers and loaders, so that packed layouts notice.
+  package var version = 0
+
+  package init(shape: [Int], dtype: DType, storage: Storage, byteOffset: Int = 0, count: Int) {
+    self.shape = shape
+    self.dtype = dtype
+    self.storage = storage
+    self.byteOffset = byteOffset
+    self.count = count
+    requiresGrad = false
+  }
+
+  /// Uninitialised elements.
+  public convenience init(uninitialized shape: [Int], _ dtype: DType = .float32) throws {
+    let count = try elementCount(shape)
+    let (bytes, overflow) = count.multipliedReportingOverflow(by: dtype.size)
+    guard !overflow else { throw EngineError(.shape, "shape \(shape) has too many elements") }
+    self.init(shape: shape, dtype: dtype, storage: try Storage(byteCount: bytes), count: count)
+  }
+
+  /// Bytes of a mapped file or another owner, not copied. The tensor must not be written to.
+  public convenience init(borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, shape: [Int], _ dtype: DType) throws {
+    let count = try elementCount(shape)
+    guard count * dtype.size == bytes.count else {
+      throw EngineError(.shape, "\(bytes.count) bytes for shape \(shape) of \(dtype.rawValue)")
+    }
+    self.init(shape: shape, dtype: dtype, storage: Storage(borrowing: bytes, owner: owner), count: count)
+  }
+
+  deinit {
+    // A long chain of results would otherwise be released by a recursion as deep as the chain.
+    if let node { GradNode.release(node) }
+  }
+
+  public var rank: Int { shape.count }
+  /// Size of the last axis; 1 for a scalar.
+  public var columns: Int { shape.last ?? 1 }
+  /// Number of rows along all other axes.
+  public var rows: Int { columns == 0 ? 0 : count / columns }
+
+  /// The elements' address.
+  public var pointer: UnsafeMutableRawPointer { storage.pointer + byteOffset }
+  /// The elements of a float32 tensor.
+  public var floats: UnsafeMutableBufferPointer<Float> {
+    precondition(dtype == .float32)
+    return UnsafeMutableBufferPointer(start: pointer.assumingMemoryBound(to: Float.self), count: count)
+  }
+  /// The elements of a float64 tensor.
+  public var doubles: UnsafeMutableBufferPointer<Double> {
+    precondition(dtype == .float64)
+    return UnsafeMutableBufferPointer(start: pointer.assumingMemoryBound(to: Double.self), count: count)
+  }
+  /// The elements of an int32 tensor.
+  public var int32s: UnsafeMutableBufferPointer<Int32> {
+    precondition(dtype == .int32)
+    return UnsafeMutableBufferPointer(start: pointer.assumingMemoryBound(to: Int32.self), count: count)
+  }
+
+  /// "[2, 3] float32", for messages.
+  public var summary: String { "\(shape) \(dtype.rawValue)" }
+}
+
+// MARK: - Creation and access
+
+extension Tensor {
+  public static func full(_ shape: [Int], _ value: Double, _ dtype: DType = .float32) throws -> Tensor {
+    let result = try Tensor(uninitialized: shape, dtype)
+    result.fill(value)
+    return result
+  }
+
+  public static func zeros(_ shape: [Int], _ dtype: DType = .float32) throws -> Tensor {
+    try full(shape, 0, dtype)
+  }
+
+  public static func ones(_ shape: [Int], _ dtype: DType = .float32) throws -> Tensor {
+    try full(shape, 1, dtype)
+  }
+
+  /// Values in row-major order. Throws where their number is not the shape's.
+  public convenience init(_ values: [Float], _ shape: [Int]) throws {
+    try self.init(uninitialized: shape, .float32)
+    try checkCount(values.count)
+    _ = floats.initialize(from: values)
+  }
+
+  public convenience init(_ values: [Double], _ shape: [Int]) throws {
+    try self.init(uninitialized: shape, .float64)
+    try checkCount(values.count)
+    _ = doubles.initialize(from: values)
+  }
+
+  public convenience init(_ values: [Int32], _ shape: [Int]) throws {
+    try self.init(uninitialized: shape, .int32)
+    try checkCount(values.count)
+    _ = int32s.initialize(from: values)
+  }
+
+  /// The identity matrix `[size, size]`.
+  public static func eye(_ size: Int, _ dtype: DType = .float32) throws -> Tensor {
+    let result = try zeros([size, size], dtype)
+    for i in 0..<size { result.set(1, at: i * size + i) }
+    return result
+  }
+
+  private func checkCount(_ given: Int) throws {
+    guard given == count else { throw EngineError(.shape, "\(given) values for shape \(shape), which has \(count)") }
+  }
+
+  /// Sets every element.
+  public func fill(_ value: Double) {
+    switch dtype {
+    case .float32, .float64: pg_fill(dtype.kernel, count, value, pointer)
+    case .int32: int32s.update(repeating: Int32(value))
+    case .bfloat16:
+      let bits = bfloat16Bits(Float(value))
+      pointer.assumingMemoryBound(to: UInt16.self).update(repeating: bits, count: count)
+    }
+    version += 1
+  }
+
+  /// The element at a row-major index.
+  public func element(_ index: Int) -> Double {
+    precondition(index >= 0 && index < count)
+    switch dtype {
+    case .float32: return Double(floats[index])
+    case .float64: return doubles[index]
+    case .int32: return Double(int32s[index])
+    case .bfloat16:
+      let bits = pointer.assumingMemoryBound(to: UInt16.self)[index]
+      return Double(Float(bitPattern: UInt32(bits) << 16))
+    }
+  }
+
+  /// Sets the element at a row-major index.
+  public func set(_ value: Double, at index: Int) {
+    precondition(index >= 0 && index < count)
+    switch dtype {
+    case .float32: floats[index] = Float(value)
+    case .float64: doubles[index] = value
+    case .int32: int32s[index] = Int32(value)
+    case .bfloat16: pointer.assumingMemoryBound(to: UInt16.self)[index] = bfloat16Bits(Float(value))
+    }
+    version += 1
+  }
+
+  /// All elements in row-major order.
+  public var values: [Double] { (0..<count).map(element) }
+
+  /// The only element. Throws for any other count.
+  public func item() throws -> Double {
+    guard count == 1 else { throw EngineError(.shape, "item() of \(summary): expected one element") }
+    return element(0)
+  }
+
+  /// A copy with its own elements, outside the graph.
+  public func copy() throws -> Tensor {
+    let result = try Tensor(uninitialized: shape, dtype)
+    result.pointer.copyMemory(from: pointer, byteCount: count * dtype.size)
+    return result
+  }
+
+  /// Overwrites the elements with those of `other`, converting their type.
+  public func assign(_ other: Tensor) throws {
+    guard other.shape == shape else {
+      throw EngineError(.shape, "cannot copy \(other.summary) into \(summary)")
+    }
+    let source = try other.converted(to: dtype)
+    pointer.copyMemory(from: source.pointer, byteCount: count * dtype.size)
+    version += 1
+  }
+
+  /// The same elements outside the graph; memory is shared.
+  public func detach() -> Tensor {
+    Tensor(shape: shape, dtype: dtype, storage: storage, byteOffset: byteOffset, count: count)
+  }
+
+  /// The same elements with another shape, outside the graph; memory is shared.
+  package func view(_ shape: [Int]) -> Tensor {
+    Tensor(shape: shape, dtype: dtype, storage: storage, byteOffset: byteOffset, count: count)
+  }
+
+  /// The elements in another type, outside the graph; `self` where the type is the same.
+  package func converted(to target: DType) throws -> Tensor {
+    if target == dtype { return self }
+    let result = try Tensor(uninitialized: shape, target)
+    switch (dtype, target) {
+    case (.float32, .float64): pg_f32_to_f64(count, floats.baseAddress, result.doubles.baseAddress)
+    case (.float64, .float32): pg_f64_to_f32(count, doubles.baseAddress, result.floats.baseAddress)
+    case (.float32, .bfloat16):
+      pg_f32_to_bf16(count, floats.baseAddress, result.pointer.assumingMemoryBound(to: UInt16.self))
+    case (.bfloat16, .float32):
+      pg_bf16_to_f32(count, pointer.assumingMemoryBound(to: UInt16.self), result.floats.baseAddress)
+    case (.float64, .bfloat16), (.bfloat16, .float64):
+      return try converted(to: .float32).converted(to: target)
+    default:
+      for i in 0..<count {
+        let value = element(i)
+        if target == .int32, Int32(exactly: value.rounded(.towardZero)) == nil {
+          throw EngineError(.data, "cannot convert \(value) to int32")
+        }
+        result.set(target == .int32 ? value.rounded(.towardZero) : value, at: i)
+      }
+    }
+    return result
+  }
+}
+
+private func bfloat16Bits(_ value: Float) -> UInt16 {
+  var input = value
+  var output: UInt16 = 0
+  pg_f32_to_bf16(1, &input, &output)
+  return output
+}
