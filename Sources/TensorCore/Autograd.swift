@@ -22,11 +22,10 @@ package final class GradNode {
     backward = nil
   }
 
-  /// Frees a chain of nodes without recursion, however long it is.
+  /// Frees a chain of nodes without recursion, however long it is. A node belongs to one tensor alone.
   static func release(_ node: GradNode) {
     var pending = [node]
-    while var last = pending.popLast() {
-      guard isKnownUniquelyReferenced(&last) else { continue }
+    while let last = pending.popLast() {
       var operands = last.inputs
       last.clear()
       while var operand = operands.popLast() {

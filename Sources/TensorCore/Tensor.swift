@@ -21,6 +21,9 @@ public final class Tensor {
   /// What computed this tensor; nil for leaves.
   package var node: GradNode?
   /// Layouts of this tensor for matrix products, made on first use while it is frozen.
+  /// Whether a model owns this tensor: only then is it worth packing.
+  package var isParameter = false
+  /// Layouts for matrix products, made on first use while the tensor is frozen.
   package var packed: [PackedLayout: PackedMatrix] = [:]
   /// Counts writes through `addInPlace`, optimizers and loaders, so that packed layouts notice.
   package var version = 0

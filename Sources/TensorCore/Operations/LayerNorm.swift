@@ -1,0 +1,82 @@
+import CKernels
+import Diagnostics
+
+/// A dropout site of one training step: the probability, and where its draws come from.
+public struct Dropout: Sendable {
+  /// Probability of zeroing an element, in [0, 1).
+  public var p: Double
+  public var source: RandomSource
+
+  public init(p: Double, source: RandomSource) {
+    self.p = p
+    self.source = source
+  }
+}
+
+extension Tensor {
+  /// Inverted dropout: elements are zeroed with probability p, the others divided by 1 - p. The mask is drawn again
+  /// in the backward pass, not stored.
+  public func dropout(_ site: Dropout?) throws -> Tensor {
+    guard let site, site.p > 0 else { return self }
+    try requireSameDType("dropout", [self])
+    let y = try Tensor(uninitialized: shape, dtype)
+    pg_dropout(dtype.kernel, count, site.p, site.source.kernel, pointer, y.pointer)
+    Autograd.attach("dropout", to: y, inputs: [self]) { [dtype, shape, count] dy in
+      let dx = try Tensor(uninitialized: shape, dtype)
+      pg_dropout(dtype.kernel, count, site.p, site.source.kernel, dy.pointer, dx.pointer)
+      return [dx]
+    }
+    return y
+  }
+
+  /// Layer normalisation over the last axis of `residual + dropout(self)`: one pass over memory.
+  ///
+  /// `z = residual + dropout(x)`, `y = (z - mean(z)) / sqrt(var(z) + eps) * weight + bias` with the biased variance.
+  /// - `self`, `residual`: [..., C] (`residual` may be nil); `weight`, `bias`: [C].
+  ///
+  /// Paper: Ba, Kiros and Hinton 2016, arXiv 1607.06450.
+  public func layerNorm(
+    residual: Tensor? = nil, _ weight: Tensor, _ bias: Tensor, eps: Double = 1e-5, dropout: Dropout? = nil
+  ) throws -> Tensor {
+    guard weight.shape == [columns], bias.shape == [columns], residual.map({ $0.shape == shape }) ?? true else {
+      throw EngineError(
+        .shape, "layer_norm: input \(shape), residual \(residual?.shape ?? shape), weight \(weight.shape), bias \(bias.shape): "
+          + "expected weight and bias of [\(columns)] and a residual like the input")
+    }
+    try requireSameDType("layer_norm", [self, weight, bias] + (residual.map { [$0] } ?? []))
+    let (rows, cols) = (self.rows, columns)
+    let inputs = [self, weight, bias] + (residual.map { [$0] } ?? [])
+    let isRecorded = Autograd.records(inputs)
+    let y = try Tensor(uninitialized: shape, dtype)
+    let normalized = isRecorded ? try Tensor(uninitialized: shape, dtype) : nil
+    let rstd = isRecorded ? try Tensor(uninitialized: [rows], dtype) : nil
+    let p = dropout?.p ?? 0
+    let random = (dropout?.source ?? RandomSource(seed: 0)).kernel
+    pg_dropout_add_layer_norm(
+      dtype.kernel, rows, cols, pointer, residual?.pointer, p, random, weight.pointer, bias.pointer, eps, y.pointer,
+      normalized?.pointer, rstd?.pointer)
+    let (needsX, needsResidual) = (requiresGrad, residual?.requiresGrad ?? false)
+    let trainsWeight = weight.requiresGrad || bias.requiresGrad
+    Autograd.attach("layer_norm", to: y, inputs: inputs) { [dtype, shape] dy in
+      guard let normalized, let rstd else { preconditionFailure("layer_norm recorded without its statistics") }
+      var result: [Tensor?] = [nil, nil, nil] + (inputs.count > 3 ? [nil] : [])
+      if needsX || needsResidual {
+        let dz = try Tensor(uninitialized: shape, dtype)
+        let dx = needsX && p > 0 ? try Tensor(uninitialized: shape, dtype) : nil
+        pg_dropout_add_layer_norm_backward(
+          dtype.kernel, rows, cols, dy.pointer, weight.pointer, normalized.pointer, rstd.pointer, p, random, dz.pointer,
+          dx?.pointer)
+        if needsX { result[0] = dx ?? dz }
+        if needsResidual { result[3] = dz }
+      }
+      if trainsWeight {
+        let (dWeight, dBias) = (try Tensor(uninitialized: [cols], dtype), try Tensor(uninitialized: [cols], dtype))
+        pg_layer_norm_weight_backward(
+          dtype.kernel, rows, cols, dy.pointer, normalized.pointer, dWeight.pointer, dBias.pointer)
+        (result[1], result[2]) = (dWeight, dBias)
+      }
+      return result
+    }
+    return y
+  }
+}
