@@ -9,9 +9,9 @@ import Diagnostics
 public final class Tensor {
   public let shape: [Int]
   public let dtype: DType
-  public let storage: Storage
+  public private(set) var storage: Storage
   /// Position of the first element in `storage`, in bytes.
-  public let byteOffset: Int
+  public private(set) var byteOffset: Int
   /// Number of elements.
   public let count: Int
   /// Whether `backward()` accumulates into `grad` (leaves), or passes through (results).
@@ -21,10 +21,9 @@ public final class Tensor {
   /// What computed this tensor; nil for leaves.
   package var node: GradNode?
   /// Layouts of this tensor for matrix products, made on first use while it is frozen.
-  /// Whether a model owns this tensor: only then is it worth packing.
-  package var isParameter = false
-  /// Layouts for matrix products, made on first use while the tensor is frozen.
-  package var packed: [PackedLayout: PackedMatrix] = [:]
+  /// Layouts for matrix products, made on first use while the tensor is frozen; parameters of models have them,
+  /// and models that share a frozen weight share its layouts.
+  package var packed: PackedLayouts?
   /// Counts writes through `addInPlace`, optimizers and loaders, so that packed layouts notice.
   package var version = 0
 
@@ -202,6 +201,22 @@ extension Tensor {
     Tensor(shape: shape, dtype: dtype, storage: storage, byteOffset: byteOffset, count: count)
   }
 
+  /// A leaf of another model on the same elements, layouts for products included. Before either of them trains,
+  /// `makeExclusive()` gives it elements of its own.
+  package func sharedParameter() -> Tensor {
+    let result = detach()
+    if packed == nil { packed = PackedLayouts() }
+    result.packed = packed
+    return result
+  }
+
+  /// Copies elements that a file or another tensor may own too, so that they can be written.
+  package func makeExclusive() throws {
+    let own = try copy()
+    (storage, byteOffset) = (own.storage, own.byteOffset)
+    if packed != nil { packed = PackedLayouts() }
+  }
+
   /// The same elements with another shape, outside the graph; memory is shared.
   package func view(_ shape: [Int]) -> Tensor {
     Tensor(shape: shape, dtype: dtype, storage: storage, byteOffset: byteOffset, count: count)
@@ -238,4 +253,20 @@ private func bfloat16Bits(_ value: Float) -> UInt16 {
   var output: UInt16 = 0
   pg_f32_to_bf16(1, &input, &output)
   return output
+}
+
+extension Tensor {
+  /// A shape without memory, for counting parameters. Its elements must not be read or written.
+  public convenience init(withoutElements shape: [Int], _ dtype: DType = .float32) throws {
+    let count = try elementCount(shape)
+    let nothing = Storage(borrowing: UnsafeRawBufferPointer(start: nil, count: 0), owner: NoOwner.shared)
+    self.init(shape: shape, dtype: dtype, storage: nothing, count: count)
+  }
+
+  /// Whether there is memory behind the shape.
+  public var hasElements: Bool { count == 0 || storage.byteCount > 0 }
+}
+
+private final class NoOwner: Sendable {
+  static let shared = NoOwner()
 }

@@ -41,14 +41,19 @@ package final class PackedMatrix {
   deinit { pg_packed_free(handle) }
 }
 
+/// The packed layouts of one frozen weight.
+package final class PackedLayouts {
+  var matrices: [PackedLayout: PackedMatrix] = [:]
+}
+
 extension Tensor {
   /// The packed layout of a frozen parameter; nil where the weight trains, is small, or oneDNN is missing.
   private func packedMatrix(transposed: Bool) -> PackedMatrix? {
-    guard isParameter, !requiresGrad, rank == 2, shape[0] >= 32, shape[1] >= 32 else { return nil }
+    guard let packed, !requiresGrad, rank == 2, shape[0] >= 32, shape[1] >= 32 else { return nil }
     let layout = PackedLayout(isTransposed: transposed, precision: Precision.current)
-    if let matrix = packed[layout], matrix.version == version { return matrix }
+    if let matrix = packed.matrices[layout], matrix.version == version { return matrix }
     let matrix = PackedMatrix(self, layout)
-    packed[layout] = matrix
+    packed.matrices[layout] = matrix
     return matrix
   }
 

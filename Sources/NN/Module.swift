@@ -1,0 +1,61 @@
+import Diagnostics
+import TensorCore
+
+/// A part of a model: parameters of its own and named parts. Names and paths are those of the reference
+/// implementation's state dict, verbatim.
+open class Module {
+  public init() {}
+
+  /// Parameters that belong to this module itself, in state-dict order.
+  open var ownParameters: [(name: String, tensor: Tensor)] { [] }
+
+  /// The parts, in state-dict order.
+  open var children: [(name: String, module: Module)] { [] }
+
+  /// This module and all below it, with dotted paths; the root's path is empty.
+  public func namedModules(_ path: String = "") -> [(path: String, module: Module)] {
+    [(path, self)] + children.flatMap { $0.module.namedModules(path.isEmpty ? $0.name : path + "." + $0.name) }
+  }
+
+  /// All parameters with their state-dict names. A tensor that is tied to another is listed once, under its first name.
+  public func namedParameters() -> [(name: String, tensor: Tensor)] {
+    var seen: Set<ObjectIdentifier> = []
+    return namedModules().flatMap { path, module in
+      module.ownParameters.compactMap { entry in
+        guard seen.insert(ObjectIdentifier(entry.tensor)).inserted else { return nil }
+        return (path.isEmpty ? entry.name : path + "." + entry.name, entry.tensor)
+      }
+    }
+  }
+
+  /// Parameters that train.
+  public func trainableParameters() -> [(name: String, tensor: Tensor)] {
+    namedParameters().filter(\.tensor.requiresGrad)
+  }
+
+  /// Number of elements of the parameters (trainable ones, all).
+  public func parameterCounts() -> (trainable: Int, total: Int) {
+    namedParameters().reduce((0, 0)) { sum, entry in
+      (sum.0 + (entry.tensor.requiresGrad ? entry.tensor.count : 0), sum.1 + entry.tensor.count)
+    }
+  }
+
+  /// Marks every parameter of this module and its parts as trainable, or frozen.
+  public func setTrainable(_ trainable: Bool) throws {
+    for (_, tensor) in namedParameters() { try tensor.setTrainable(trainable) }
+  }
+
+  /// Forgets the gradients.
+  public func zeroGrad() {
+    for (_, tensor) in namedParameters() { tensor.grad = nil }
+  }
+}
+
+extension Tensor {
+  /// Marks a parameter as trainable or frozen. One that begins to train gets elements of its own first: those of a
+  /// model file or of another model are never written.
+  public func setTrainable(_ trainable: Bool) throws {
+    if trainable, !requiresGrad { try makeExclusive() }
+    try requiresGrad(trainable)
+  }
+}

@@ -1,0 +1,92 @@
+import Diagnostics
+import TensorCore
+
+/// How a new parameter starts.
+public enum Initialization: Sendable {
+  case zeros
+  case ones
+  /// Normal with mean 0.
+  case normal(std: Double)
+  /// Uniform on ±1/sqrt(fan in), the second size: torch's `kaiming_uniform_(a = sqrt 5)`.
+  case kaimingUniform
+
+  /// Writes starting values. `source` names the draws; use one stream for each parameter.
+  public func make(_ shape: [Int], _ source: RandomSource) throws -> Tensor {
+    switch self {
+    case .zeros: return try .zeros(shape)
+    case .ones: return try .ones(shape)
+    case .normal(let std): return try .randn(shape, std: std, source)
+    case .kaimingUniform:
+      let bound = 1 / Double(max(shape.count > 1 ? shape[1] : shape.first ?? 1, 1)).squareRoot()
+      return try .rand(shape, low: -bound, high: bound, source)
+    }
+  }
+}
+
+/// Where a model's tensors come from, by state-dict name: a checkpoint, or another model.
+public protocol ParameterSource: AnyObject {
+  /// The tensor of a name, converted to float32; nil where there is none.
+  func parameter(_ name: String) throws -> Tensor?
+}
+
+/// Gives modules their parameters while a model is built: from a source where it has them, else new ones. Remembers
+/// which names were new, so that the caller can report or refuse them.
+public final class ParameterBuilder {
+  /// What all scopes of one build share.
+  public final class Log {
+    /// Names that the source lacks and that were initialised.
+    public var missing: [String] = []
+    /// Names that were taken from the source.
+    public var used: Set<String> = []
+  }
+
+  /// Where new parameters come from.
+  public enum Mode {
+    case values(seed: UInt64)
+    /// Shapes without memory: for counting. Such a model must not run.
+    case shapesOnly
+  }
+
+  public let log: Log
+  private let path: String
+  private let source: ParameterSource?
+  private let mode: Mode
+
+  public init(source: ParameterSource? = nil, mode: Mode) {
+    log = Log()
+    path = ""
+    self.source = source
+    self.mode = mode
+  }
+
+  private init(parent: ParameterBuilder, path: String) {
+    log = parent.log
+    source = parent.source
+    mode = parent.mode
+    self.path = path
+  }
+
+  /// The builder of a part.
+  public func scope(_ name: String) -> ParameterBuilder {
+    ParameterBuilder(parent: self, path: path.isEmpty ? name : path + "." + name)
+  }
+
+  /// The parameter `name` of the current scope. Throws where the source's shape differs.
+  public func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Tensor {
+    let full = path.isEmpty ? name : path + "." + name
+    if let found = try source?.parameter(full) {
+      guard found.shape == shape else {
+        throw EngineError(.data, "\(full): the checkpoint has shape \(found.shape), the model expects \(shape)")
+      }
+      log.used.insert(full)
+      return found.sharedParameter()
+    }
+    log.missing.append(full)
+    switch mode {
+    case .shapesOnly: return try Tensor(withoutElements: shape)
+    case .values(let seed):
+      let source = RandomSource(seed: seed, stream: RandomSource.stream(named: full))
+      return try initialization.make(shape, source).sharedParameter()
+    }
+  }
+}
