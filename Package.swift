@@ -27,6 +27,7 @@ let package = Package(
     // System libraries and C.
     .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .target(
       name: "CKernels", dependencies: ["COpenBLAS"],
       cSettings: hasOneDNN ? [.define("PERIGEE_ONEDNN", to: "1")] : [],
@@ -36,12 +37,12 @@ let package = Package(
 
     // Each target has one reason to change; arrows point down only.
     library("Diagnostics"),
-    library("Files", ["Diagnostics"]),
+    library("Files", ["CXXHash", "Diagnostics"]),
     library("Metrics", ["Diagnostics"]),
     library("Tokenizers", ["Files"]),
     library("Datasets", ["Files"]),
     library("TensorCore", ["CKernels", "COpenBLAS", "Diagnostics"]),
-    library("Checkpoints", ["TensorCore", "Files"]),
+    library("Checkpoints", ["Files"]),
     library("NN", ["TensorCore"]),
     library("Optimizers", ["NN"]),
     library("TransformerModels", ["NN", "Checkpoints"]),
@@ -59,7 +60,7 @@ let package = Package(
       ]),
 
     .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
-    tests("FileTests", ["Files", "Checkpoints"]),
+    tests("FileTests", ["Files", "Checkpoints"], resources: [.copy("Fixtures")]),
     tests("TokenizerTests", ["Tokenizers"]),
     tests("MetricTests", ["Metrics"]),
     tests("DatasetTests", ["Datasets"]),

@@ -1,0 +1,125 @@
+import Diagnostics
+import Files
+import Foundation
+
+/// Typed access to a `config.json` (a model's or an adapter's). Every error names file and key, says what
+/// was expected and what is there.
+///
+///     let config = try HuggingFaceConfig(folder: "models/roberta-base")
+///     let hiddenSize = try config.int("hidden_size", in: 1...)
+///     let dropout = try config.double("hidden_dropout_prob", in: 0...1, default: 0.1)
+public struct HuggingFaceConfig: Sendable {
+  public let path: String
+  public let values: JSONObject
+
+  /// Reads `folder/config.json`.
+  public init(folder: String, file: String = "config.json") throws {
+    try self.init(path: folder + "/" + file)
+  }
+
+  /// Reads a JSON file that holds an object. Throws `EngineError` (`.file`, `.data`).
+  public init(path: String) throws {
+    let json = try JSONValue(file: path)
+    guard let values = json.objectValue else {
+      throw EngineError(.data, "\(path): expected a JSON object, found \(json.kindName)")
+    }
+    self.init(values, path: path)
+  }
+
+  /// Values that are not from a file; `path` stands for them in errors.
+  public init(_ values: JSONObject, path: String) {
+    self.values = values
+    self.path = path
+  }
+
+  /// The raw value, or nil where the key is missing or null, which configs use alike.
+  public subscript(key: String) -> JSONValue? {
+    values[key].flatMap { $0 == .null ? nil : $0 }
+  }
+
+  /// An integer (also written `12.0`) within `range`. Without a default, a missing key is an error.
+  public func int(
+    _ key: String, in range: some RangeExpression<Int> = Int.min..., default value: Int? = nil
+  ) throws -> Int {
+    try read(key, "an integer\(Self.text(range))", default: value) {
+      $0.intValue.flatMap { range.contains($0) ? $0 : nil }
+    }
+  }
+
+  /// A finite number within `range`. Without a default, a missing key is an error.
+  public func double(
+    _ key: String, in range: some RangeExpression<Double> = (-.greatestFiniteMagnitude)...,
+    default value: Double? = nil
+  ) throws -> Double {
+    try read(key, "a number\(Self.text(range))", default: value) {
+      $0.doubleValue.flatMap { $0.isFinite && range.contains($0) ? $0 : nil }
+    }
+  }
+
+  /// A boolean. Without a default, a missing key is an error.
+  public func bool(_ key: String, default value: Bool? = nil) throws -> Bool {
+    try read(key, "true or false", default: value) { $0.boolValue }
+  }
+
+  /// A string, one of `choices` if some are given. Without a default, a missing key is an error.
+  public func string(
+    _ key: String, among choices: [String]? = nil, default value: String? = nil
+  ) throws -> String {
+    let expected = choices.map { "one of " + $0.joined(separator: ", ") } ?? "a string"
+    return try read(key, expected, default: value) {
+      $0.stringValue.flatMap { choices?.contains($0) ?? true ? $0 : nil }
+    }
+  }
+
+  /// A list of strings. Without a default, a missing key is an error.
+  public func strings(_ key: String, default value: [String]? = nil) throws -> [String] {
+    try read(key, "a list of strings", default: value) { json in
+      guard let elements = json.arrayValue else { return nil }
+      let strings = elements.compactMap(\.stringValue)
+      return strings.count == elements.count ? strings : nil
+    }
+  }
+
+  /// The label names of `id2label`, by id; nil where there is none. Ids must be 0, 1, 2, ...
+  public func labels() throws -> [String]? {
+    guard self["id2label"] != nil else { return nil }
+    let labels: [String] = try read(
+      "id2label", "an object of labels for \"0\", \"1\", ...", default: nil
+    ) { json in
+      guard let object = json.objectValue else { return nil }
+      let labels = (0..<object.count).compactMap { object[String($0)]?.stringValue }
+      return labels.count == object.count ? labels : nil
+    }
+    return labels
+  }
+
+  private func read<Value>(
+    _ key: String, _ expected: String, default fallback: Value?,
+    _ convert: (JSONValue) -> Value?
+  ) throws -> Value {
+    guard let json = self[key] else {
+      if let fallback { return fallback }
+      throw EngineError(
+        .data, "\(path): missing key '\(key)', expected \(expected)",
+        hint: nearestName(to: key, among: values.keys).map { "did you mean '\($0)'?" })
+    }
+    guard let value = convert(json) else {
+      throw EngineError(.data, "\(path): \(key): expected \(expected), given \(json.excerpt())")
+    }
+    return value
+  }
+
+  /// " of at least 1", " from 0 to 1", ...
+  private static func text<Bound>(_ range: some RangeExpression<Bound>) -> String {
+    switch range {
+    case let range as ClosedRange<Int>: " from \(range.lowerBound) to \(range.upperBound)"
+    case let range as PartialRangeFrom<Int>:
+      range.lowerBound == .min ? "" : " of at least \(range.lowerBound)"
+    case let range as Range<Double>: " from \(range.lowerBound) to below \(range.upperBound)"
+    case let range as ClosedRange<Double>: " from \(range.lowerBound) to \(range.upperBound)"
+    case let range as PartialRangeFrom<Double>:
+      range.lowerBound == -.greatestFiniteMagnitude ? "" : " of at least \(range.lowerBound)"
+    default: " in \(range)"
+    }
+  }
+}

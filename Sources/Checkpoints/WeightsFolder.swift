@@ -1,0 +1,138 @@
+import Diagnostics
+import Files
+import Foundation
+
+/// The weights in a Hugging Face model folder: `model.safetensors`, or the shards that
+/// `model.safetensors.index.json` lists.
+public final class WeightsFolder: Sendable {
+  public let path: String
+  /// All tensors' names, sorted.
+  public let names: [String]
+  /// The files opened, each once.
+  public let files: [SafetensorsFile]
+  private let fileOfName: [String: Int]
+
+  static let single = "model.safetensors"
+  static let index = "model.safetensors.index.json"
+
+  /// Opens and checks all files. `path` is a folder, or one `.safetensors` file.
+  ///
+  /// Throws `EngineError`: `.file` if there are no weights here (with a way to convert a folder that has
+  /// only a pickled `pytorch_model.bin`), `.data` for a malformed file or index, a missing shard, or a
+  /// shard without a tensor that the index places there.
+  public init(_ path: String) throws {
+    self.path = path
+    var isFolder: ObjCBool = false
+    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    if !exists { throw EngineError(.file, "\(path): no such model folder") }
+    let singlePath = isFolder.boolValue ? path + "/" + Self.single : path
+    let indexPath = path + "/" + Self.index
+    if FileManager.default.fileExists(atPath: singlePath) {
+      let file = try SafetensorsFile(singlePath)
+      files = [file]
+      names = file.names
+      fileOfName = Dictionary(uniqueKeysWithValues: names.map { ($0, 0) })
+    } else if FileManager.default.fileExists(atPath: indexPath) {
+      (files, fileOfName) = try Self.openShards(folder: path, indexPath: indexPath)
+      names = fileOfName.keys.sorted()
+    } else {
+      throw Self.noWeights(path)
+    }
+  }
+
+  /// The tensor of that name, or nil.
+  public subscript(name: String) -> SafetensorsFile.Entry? {
+    fileOfName[name].flatMap { files[$0][name] }
+  }
+
+  /// The tensor of that name; else an `EngineError` with the nearest name that there is.
+  public func entry(_ name: String) throws -> SafetensorsFile.Entry {
+    try file(of: name).entry(name)
+  }
+
+  /// Calls `body` with a tensor and its bytes, which stay valid until it returns.
+  public func withBytes<Result>(
+    of name: String, _ body: (SafetensorsFile.Entry, UnsafeRawBufferPointer) throws -> Result
+  ) throws -> Result {
+    try file(of: name).withBytes(of: name, body)
+  }
+
+  /// Gives the memory of a tensor that has been copied back to the system.
+  public func release(_ name: String) {
+    guard let place = fileOfName[name], let entry = files[place][name] else { return }
+    files[place].file.advise(.dontNeed, entry.range)
+  }
+
+  /// The digest of all tensors: names, dtypes, shapes and bytes, whatever files they are in.
+  public func digest() throws -> Digest {
+    var members = JSONObject()
+    for name in names {
+      let file = try file(of: name)
+      let entry = try file.entry(name)
+      members[name] = [
+        "dtype": .string(entry.dtype.rawValue), "shape": .array(entry.shape.map { .int($0) }),
+        "digest": .string(try file.digest(of: entry).hex),
+      ]
+    }
+    return Digest(of: .object(members))
+  }
+
+  private func file(of name: String) throws -> SafetensorsFile {
+    if let place = fileOfName[name] { return files[place] }
+    throw EngineError(
+      .data, "\(path): no tensor '\(name)'",
+      hint: nearestName(to: name, among: names).map { "did you mean '\($0)'?" })
+  }
+
+  private static func openShards(
+    folder: String, indexPath: String
+  ) throws -> (files: [SafetensorsFile], fileOfName: [String: Int]) {
+    let json = try JSONValue(file: indexPath)
+    guard let map = json["weight_map"]?.objectValue, !map.isEmpty else {
+      throw EngineError(.data, "\(indexPath): no 'weight_map' object with tensors")
+    }
+    var files: [SafetensorsFile] = []
+    var placeOfShard: [String: Int] = [:]
+    var fileOfName: [String: Int] = [:]
+    for (name, value) in map.members {
+      guard let shard = value.stringValue, isPlainFileName(shard) else {
+        throw EngineError(
+          .data, "\(indexPath): weight_map: '\(name)': expected the name of a file in the same "
+            + "folder, found \(value.excerpt())")
+      }
+      if placeOfShard[shard] == nil {
+        let shardPath = folder + "/" + shard
+        guard FileManager.default.fileExists(atPath: shardPath) else {
+          throw EngineError(
+            .data, "\(indexPath): shard '\(shard)' is missing", hint: "download the whole model")
+        }
+        placeOfShard[shard] = files.count
+        files.append(try SafetensorsFile(shardPath))
+      }
+      guard let place = placeOfShard[shard] else { continue }
+      guard files[place][name] != nil else {
+        throw EngineError(.data, "\(indexPath): tensor '\(name)' is not in its shard '\(shard)'")
+      }
+      fileOfName[name] = place
+    }
+    return (files, fileOfName)
+  }
+
+  /// An index is data: it must not reach files outside the model's folder.
+  private static func isPlainFileName(_ name: String) -> Bool {
+    !name.isEmpty && !name.contains("/") && !name.contains("\0") && name != "." && name != ".."
+  }
+
+  private static func noWeights(_ path: String) -> EngineError {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    let pickled = names.first { $0.hasPrefix("pytorch_model") && $0.contains(".bin") }
+    if let pickled {
+      return EngineError(
+        .file, "\(path): has only \(pickled), a pickle that can run code when it is read; expected "
+          + single,
+        hint: "convert it once where you trust it: python3 -c \"from transformers import AutoModel; "
+          + "AutoModel.from_pretrained('\(path)').save_pretrained('\(path)')\"")
+    }
+    return EngineError(.file, "\(path): no weights: expected \(single) or \(index)")
+  }
+}

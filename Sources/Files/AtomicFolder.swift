@@ -1,0 +1,128 @@
+import Diagnostics
+import Foundation
+
+/// Writes whole folders so that a reader or a crash sees the old folder or the new, nothing in between.
+public enum AtomicFolder {
+  /// Builds a folder under a temporary name, syncs it, and puts it in place of `path`.
+  ///
+  /// - Parameters:
+  ///   - path: the folder to create or replace. Folders above it are created.
+  ///   - replace: false makes an existing `path` an error.
+  ///   - body: fills the folder whose path it gets; if it throws, the old folder stays.
+  ///
+  /// Throws `EngineError` (`.file`) if `path` is a file, or cannot be written.
+  public static func write(
+    to path: String, replace: Bool = true, _ body: (_ folder: String) throws -> Void
+  ) throws {
+    let path = try normalized(path)
+    let parent = TemporaryName.folder(of: path)
+    if !parent.isEmpty { try createFolder(parent) }
+    try recover(path)
+    TemporaryName.removeStale(beside: path)
+    if !replace && FileManager.default.fileExists(atPath: path) {
+      throw EngineError(.file, "\(path): exists already")
+    }
+    let temporary = TemporaryName.beside(path)
+    guard mkdir(temporary, 0o777) == 0 else { throw AtomicFile.creationError(path) }
+    defer { try? FileManager.default.removeItem(atPath: temporary) }
+    let lock = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    defer { if lock >= 0 { close(lock) } }
+    if lock >= 0 { flock(lock, LOCK_EX | LOCK_NB) }
+    try body(temporary)
+    try synchronizeTree(temporary)
+    try move(temporary, to: path, replace: replace)
+  }
+
+  /// Puts a complete folder in place of `path`, both on one file system, and makes that durable.
+  ///
+  /// The older folder, if there is one, is exchanged for it in one step and then removed; where the
+  /// file system cannot exchange, it is first renamed, and `recover` finds it after a crash.
+  public static func move(_ folder: String, to path: String, replace: Bool = true) throws {
+    let path = try normalized(path)
+    defer { try? synchronizeFolder(TemporaryName.folder(of: path)) }
+    // A plain rename takes the place of nothing, or of an empty folder.
+    if rename(folder, path) == 0 { return }
+    guard errno == ENOTEMPTY || errno == EEXIST else {
+      let code = errno
+      if code == ENOTDIR { throw EngineError(.file, "\(path): is a file, expected a folder") }
+      throw writeError(path, code: code)
+    }
+    if !replace { throw EngineError(.file, "\(path): exists already") }
+    if exchange(folder, path) {
+      try synchronizeFolder(TemporaryName.folder(of: path))
+      try? FileManager.default.removeItem(atPath: folder)
+      return
+    }
+    let old = asideName(of: path)
+    guard rename(path, old) == 0 else { throw writeError(path) }
+    guard rename(folder, path) == 0 else {
+      let code = errno
+      _ = rename(old, path)
+      throw writeError(path, code: code)
+    }
+    try synchronizeFolder(TemporaryName.folder(of: path))
+    try? FileManager.default.removeItem(atPath: old)
+  }
+
+  /// Brings back a folder whose replacement was cut off between its two renames, and removes one whose
+  /// replacement was complete. Only file systems without an exchange ever need it.
+  public static func recover(_ path: String) throws {
+    let path = try normalized(path)
+    let old = asideName(of: path)
+    guard FileManager.default.fileExists(atPath: old) else { return }
+    if FileManager.default.fileExists(atPath: path) {
+      try? FileManager.default.removeItem(atPath: old)
+    } else if rename(old, path) != 0 {
+      throw writeError(path)
+    }
+  }
+
+  /// Syncs every file and folder below and including `path`.
+  public static func synchronizeTree(_ path: String) throws {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    for name in names {
+      let child = path + "/" + name
+      var status = stat()
+      guard lstat(child, &status) == 0 else { throw writeError(child) }
+      switch status.st_mode & S_IFMT {
+      case S_IFDIR: try synchronizeTree(child)
+      case S_IFREG:
+        let descriptor = open(child, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw writeError(child) }
+        defer { close(descriptor) }
+        if fsync(descriptor) != 0 { throw writeError(child) }
+      default: break
+      }
+    }
+    try synchronizeFolder(path)
+  }
+
+  private static func asideName(of path: String) -> String {
+    let folder = TemporaryName.folder(of: path)
+    return folder + "." + path.dropFirst(folder.count) + ".old"
+  }
+
+  private static func normalized(_ path: String) throws -> String {
+    var path = path
+    while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
+    let name = (path as NSString).lastPathComponent
+    if path.isEmpty || name == "/" || name == "." || name == ".." {
+      throw EngineError(.file, "'\(path)' is no name for a new folder")
+    }
+    return path
+  }
+
+  private static func exchange(_ a: String, _ b: String) -> Bool {
+    #if os(Linux)
+      // Glibc declares renameat2 only under _GNU_SOURCE, which Swift's import of it does not set.
+      typealias RenameAt2 =
+        @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
+      guard let symbol = dlsym(nil, "renameat2") else { return false }
+      let renameExchange: UInt32 = 2
+      let call = unsafeBitCast(symbol, to: RenameAt2.self)
+      return call(AT_FDCWD, a, AT_FDCWD, b, renameExchange) == 0
+    #else
+      return renamex_np(a, b, UInt32(RENAME_SWAP)) == 0
+    #endif
+  }
+}
