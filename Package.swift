@@ -43,7 +43,7 @@ let package = Package(
     library("Datasets", ["Files"]),
     library("TensorCore", ["CKernels", "COpenBLAS", "Diagnostics"]),
     library("Checkpoints", ["Files"]),
-    library("NN", ["TensorCore"]),
+    library("NN", ["TensorCore", "Checkpoints"]),
     library("Optimizers", ["NN"]),
     library("TransformerModels", ["NN", "Checkpoints"]),
     library("Adapters", ["NN", "Checkpoints"]),

@@ -33,8 +33,9 @@ public final class Linear: Module {
     [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
   }
 
+  /// The adapters; the one named "default" adds nothing to its parameters' paths, as in PEFT's files.
   public override var children: [(name: String, module: Module)] {
-    adapters.map { ($0.name, $0.adapter) }
+    adapters.map { ($0.name == "default" ? "" : $0.name, $0.adapter) }
   }
 
   /// The layer's output with all adapters that are attached, enabled and not merged.

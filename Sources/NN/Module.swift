@@ -14,7 +14,7 @@ open class Module {
 
   /// This module and all below it, with dotted paths; the root's path is empty.
   public func namedModules(_ path: String = "") -> [(path: String, module: Module)] {
-    [(path, self)] + children.flatMap { $0.module.namedModules(path.isEmpty ? $0.name : path + "." + $0.name) }
+    [(path, self)] + children.flatMap { $0.module.namedModules(joined(path, $0.name)) }
   }
 
   /// All parameters with their state-dict names. A tensor that is tied to another is listed once, under its first name.
@@ -23,7 +23,7 @@ open class Module {
     return namedModules().flatMap { path, module in
       module.ownParameters.compactMap { entry in
         guard seen.insert(ObjectIdentifier(entry.tensor)).inserted else { return nil }
-        return (path.isEmpty ? entry.name : path + "." + entry.name, entry.tensor)
+        return (joined(path, entry.name), entry.tensor)
       }
     }
   }
@@ -49,6 +49,20 @@ open class Module {
   public func zeroGrad() {
     for (_, tensor) in namedParameters() { tensor.grad = nil }
   }
+}
+
+/// A module that only gives its parts a name.
+public final class Group: Module {
+  private let parts: [(name: String, module: Module)]
+
+  public init(_ parts: [(name: String, module: Module)]) { self.parts = parts }
+
+  public override var children: [(name: String, module: Module)] { parts }
+}
+
+/// Two parts of a dotted path; an empty one adds nothing.
+private func joined(_ path: String, _ name: String) -> String {
+  path.isEmpty ? name : name.isEmpty ? path : path + "." + name
 }
 
 extension Tensor {

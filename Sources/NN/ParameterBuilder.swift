@@ -79,7 +79,8 @@ public final class ParameterBuilder {
         throw EngineError(.data, "\(full): the checkpoint has shape \(found.shape), the model expects \(shape)")
       }
       log.used.insert(full)
-      return found.sharedParameter()
+      // What trains elsewhere changes under us: take a copy of it as it is now.
+      return found.requiresGrad ? try found.copy().sharedParameter() : found.sharedParameter()
     }
     log.missing.append(full)
     switch mode {

@@ -210,11 +210,12 @@ extension Tensor {
     return result
   }
 
-  /// Copies elements that a file or another tensor may own too, so that they can be written.
+  /// Copies elements that a file or another tensor owns too, so that they can be written.
   package func makeExclusive() throws {
+    if packed != nil { packed = PackedLayouts() }
+    if storage.isWritable, isKnownUniquelyReferenced(&storage) { return }
     let own = try copy()
     (storage, byteOffset) = (own.storage, own.byteOffset)
-    if packed != nil { packed = PackedLayouts() }
   }
 
   /// The same elements with another shape, outside the graph; memory is shared.
@@ -269,4 +270,13 @@ extension Tensor {
 
 private final class NoOwner: Sendable {
   static let shared = NoOwner()
+}
+
+extension Tensor {
+  /// Fills a float32 tensor from IEEE half-precision bytes of as many elements.
+  package func fillFromFloat16(_ bytes: UnsafeRawBufferPointer) {
+    precondition(bytes.count == count * 2)
+    if let source = bytes.bindMemory(to: UInt16.self).baseAddress { pg_f16_to_f32(count, source, floats.baseAddress) }
+    version += 1
+  }
 }

@@ -1,0 +1,61 @@
+import Checkpoints
+import Diagnostics
+import NN
+import TensorCore
+
+/// BERT with its heads. Paper: Devlin et al. 2019, arXiv 1810.04805.
+///
+/// Classification: `classifier(dropout(tanh(pooler(h_0))))` of the first token, as `BertForSequenceClassification`.
+/// Masked language modelling: `decoder(LayerNorm(gelu(dense(h))))`, the decoder tied to the word embeddings.
+public final class BERT: TransformerModel {
+  public static let architecture = ModelArchitecture(
+    modelType: "bert", baseModelPrefix: "bert", defaultTargetModules: ["query", "value"]
+  ) { try BERT($0, $1, $2) }
+
+  private let encoder: Encoder
+  private let classifier: Linear?
+  private let languageHead: LanguageHead?
+
+  init(_ config: HuggingFaceConfig, _ task: ModelTask, _ builder: ParameterBuilder) throws {
+    let encoderConfig = try EncoderConfig(config, firstPosition: 0)
+    let isClassifier = task != .maskedLM
+    encoder = try Encoder(builder.scope("bert"), encoderConfig, hasPooler: isClassifier)
+    if case .sequenceClassification(let labels, _) = task {
+      classifier = try Linear(
+        builder.scope("classifier"), in: encoderConfig.hiddenSize, out: labels.count, std: encoderConfig.initializerRange)
+      languageHead = nil
+    } else {
+      classifier = nil
+      let scope = builder.scope("cls").scope("predictions")
+      languageHead = try LanguageHead(
+        transform: scope.scope("transform"), norm: "LayerNorm", bias: scope, encoderConfig, table: encoder.wordEmbeddings.weight)
+    }
+    super.init(architecture: Self.architecture, config: config, task: task)
+  }
+
+  public override var children: [(name: String, module: Module)] {
+    var parts: [(name: String, module: Module)] = [("bert", encoder)]
+    if let classifier { parts.append(("classifier", classifier)) }
+    if let languageHead {
+      let transform = Group([("dense", languageHead.dense), ("LayerNorm", languageHead.norm)])
+      parts.append(("cls", Group([("predictions", Group([("", languageHead), ("transform", transform)]))])))
+    }
+    return parts
+  }
+
+  public override var headModules: [String] { classifier == nil ? ["cls"] : ["classifier"] }
+  public override var maxLength: Int { encoder.config.maxLength }
+
+  public override func logits(_ batch: Batch) throws -> Tensor {
+    let hidden = try encoder(batch, context)
+    if let languageHead { return try languageHead(hidden, context) }
+    guard let classifier, let pooler = encoder.pooler else { preconditionFailure("a model without a head") }
+    let pooled = try pooler(hidden.gatherRows(batch.offsets.starts), context).tanh()
+    return try classifier(pooled.dropout(context.dropout(encoder.config.classifierDropout)), context)
+  }
+
+  public override func scored(_ batch: Batch) throws -> Tensor {
+    guard let languageHead else { return try logits(batch) }
+    return try languageHead(encoder(batch, context).gatherRows(batch.maskedPositions), context)
+  }
+}

@@ -1,0 +1,150 @@
+import Checkpoints
+import Diagnostics
+import Files
+import Foundation
+import NN
+import TensorCore
+
+/// A base model: its configuration, and where its weights come from. Models with heads are made from it, and share
+/// its frozen weights.
+public final class PretrainedModel {
+  public let config: HuggingFaceConfig
+  public let architecture: ModelArchitecture
+  /// The folder that it was read from; nil for a configuration with random weights.
+  public let folder: String?
+  /// What to call it in reports and adapter configs: the name or path that was asked for.
+  public let name: String
+  /// Names that the file has and no model made from it used, in its last use; and names that were missing.
+  public private(set) var lastReport = LoadReport()
+  private let weights: WeightsFolder?
+  private let seed: UInt64
+  private var cache: [String: Tensor] = [:]
+
+  /// What did not fit when a model was made.
+  public struct LoadReport: Sendable, Equatable {
+    /// In the file, not in the model.
+    public var unused: [String] = []
+    /// In the model, not in the file: newly initialised.
+    public var missing: [String] = []
+  }
+
+  /// Opens a model folder or a hub name in the local cache. Weights are mapped, not read.
+  public init(name: String) throws {
+    self.name = name
+    let folder = try ModelLocation.folder(of: name)
+    self.folder = folder
+    config = try HuggingFaceConfig(folder: folder)
+    architecture = try ModelCatalogue.architecture(of: config)
+    weights = try WeightsFolder(folder)
+    seed = 0
+  }
+
+  /// A model with random weights: a function of the configuration and the seed.
+  public init(config: HuggingFaceConfig, name: String, seed: UInt64) throws {
+    self.name = name
+    self.config = config
+    self.seed = seed
+    architecture = try ModelCatalogue.architecture(of: config)
+    folder = nil
+    weights = nil
+  }
+
+  /// What the weights are a function of: the digest of the file's tensors, or configuration and seed.
+  public func identity() throws -> JSONValue {
+    if let weights {
+      return ["weights": .string(try weights.digest().hex), "config": .string(Digest(of: .object(config.values)).hex)]
+    }
+    return ["config": .object(config.values), "seed": .int(Int(truncatingIfNeeded: seed))]
+  }
+
+  /// A model with a head for `task`. `headSeed` seeds what the checkpoint lacks. Throws where a body tensor is missing.
+  public func make(_ task: ModelTask, headSeed: UInt64) throws -> TransformerModel {
+    let builder = ParameterBuilder(source: weights == nil ? nil : self, mode: .values(seed: weights == nil ? seed : headSeed))
+    let model = try architecture.make(config.settingLabels(task), task, builder)
+    if let weights {
+      var report = LoadReport(missing: builder.log.missing)
+      report.unused = weights.names.filter { !builder.log.used.contains($0) && !builder.log.used.contains(prefixed($0)) }
+      lastReport = report
+      let heads = model.headModules
+      let bodyMissing = report.missing.filter { name in !heads.contains { name.hasPrefix($0 + ".") } && !name.contains(".pooler.") }
+      guard bodyMissing.isEmpty else {
+        throw EngineError(
+          .data, "\(self.name): \(bodyMissing.count) tensors of the model are missing from its weights: "
+            + listed(bodyMissing), hint: suggestionForMissing(bodyMissing[0], weights))
+      }
+    }
+    return model
+  }
+
+  /// A model for counting parameters: shapes without memory.
+  public static func shapes(_ config: HuggingFaceConfig, _ task: ModelTask) throws -> TransformerModel {
+    let builder = ParameterBuilder(mode: .shapesOnly)
+    return try ModelCatalogue.architecture(of: config).make(config.settingLabels(task), task, builder)
+  }
+
+  private func suggestionForMissing(_ name: String, _ weights: WeightsFolder) -> String? {
+    nearestName(to: name, among: weights.names).map { "the file has '\($0)'" }
+  }
+}
+
+extension PretrainedModel: ParameterSource {
+  public func parameter(_ name: String) throws -> Tensor? {
+    if let found = cache[name] { return found }
+    guard let weights, let entry = candidates(name).lazy.compactMap({ weights[$0] }).first else { return nil }
+    guard let file = weights.files.first(where: { $0[entry.name] != nil }) else { return nil }
+    let tensor = try file.float32(entry)
+    if let bad = tensor.firstNonFinite {
+      throw EngineError(.data, "\(file.path): tensor '\(entry.name)' has a value that is not finite at index \(bad)")
+    }
+    cache[name] = tensor
+    return tensor
+  }
+
+  /// Names that checkpoints use for a parameter: its own; without the body's prefix; with the old names of norms.
+  private func candidates(_ name: String) -> [String] {
+    let prefix = architecture.baseModelPrefix + "."
+    let bare = name.hasPrefix(prefix) ? [String(name.dropFirst(prefix.count))] : []
+    let old = name.contains("LayerNorm.")
+      ? [name.replacingOccurrences(of: "LayerNorm.weight", with: "LayerNorm.gamma")
+        .replacingOccurrences(of: "LayerNorm.bias", with: "LayerNorm.beta")] : []
+    return [name] + bare + old
+  }
+
+  private func prefixed(_ name: String) -> String {
+    let modern = name.replacingOccurrences(of: "LayerNorm.gamma", with: "LayerNorm.weight")
+      .replacingOccurrences(of: "LayerNorm.beta", with: "LayerNorm.bias")
+    let prefix = architecture.baseModelPrefix + "."
+    return modern.hasPrefix(prefix) ? modern : prefix + modern
+  }
+}
+
+/// A model as the source of another model's parameters.
+public final class ModelSource: ParameterSource {
+  private let parameters: [String: Tensor]
+
+  /// `excluding`: dotted paths of modules that the new model must initialise anew.
+  public init(_ model: TransformerModel, excluding: [String] = []) {
+    let kept = model.namedParameters().filter { entry in !excluding.contains { entry.name.hasPrefix($0 + ".") } }
+    parameters = Dictionary(uniqueKeysWithValues: kept.map { ($0.name, $0.tensor) })
+  }
+
+  public func parameter(_ name: String) throws -> Tensor? { parameters[name] }
+}
+
+extension HuggingFaceConfig {
+  /// The configuration with the labels of a task, as Transformers writes them.
+  func settingLabels(_ task: ModelTask) -> HuggingFaceConfig {
+    guard case .sequenceClassification(let labels, let problem) = task else { return self }
+    var values = self.values
+    values["id2label"] = .object(JSONObject(labels.enumerated().map { (String($0), .string($1)) }))
+    values["label2id"] = .object(JSONObject(labels.enumerated().map { ($1, .int($0)) }))
+    values["problem_type"] = .string(problem.rawValue)
+    values["num_labels"] = .int(labels.count)
+    return HuggingFaceConfig(values, path: path)
+  }
+}
+
+/// The first few names of a list, for messages.
+public func listed(_ names: [String], limit: Int = 4) -> String {
+  names.prefix(limit).joined(separator: ", ") + (names.count > limit ? ", ... (\(names.count) in all)" : "")
+}

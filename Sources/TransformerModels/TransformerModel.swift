@@ -1,0 +1,126 @@
+import Checkpoints
+import Diagnostics
+import Files
+import NN
+import TensorCore
+
+/// What a classification model predicts.
+public enum ProblemType: String, Sendable {
+  case singleLabelClassification = "single_label_classification"
+  case regression
+}
+
+/// What a model is built for: which head it gets.
+public enum ModelTask: Sendable, Equatable {
+  /// `labels`: names in order; one for regression.
+  case sequenceClassification(labels: [String], ProblemType)
+  case maskedLM
+}
+
+/// A transformer with a head. Architectures subclass it.
+open class TransformerModel: Module {
+  public let architecture: ModelArchitecture
+  /// The content of `config.json`.
+  public let config: HuggingFaceConfig
+  public let task: ModelTask
+  /// Training mode, seed and step of the forward passes.
+  public let context = ForwardContext()
+
+  public init(architecture: ModelArchitecture, config: HuggingFaceConfig, task: ModelTask) {
+    self.architecture = architecture
+    self.config = config
+    self.task = task
+  }
+
+  /// Scores for the batch: [sequences, labels] for classification, [tokens, V] for masked language modelling.
+  open func logits(_ batch: Batch) throws -> Tensor {
+    preconditionFailure("\(Self.self) must override logits(_:)")
+  }
+
+  /// The rows of `logits` that the loss needs, and their labels. Masked language models compute only masked tokens.
+  open func scored(_ batch: Batch) throws -> Tensor { try logits(batch) }
+
+  /// State-dict names of the modules of the head, which a new task replaces and adapters leave trainable.
+  open var headModules: [String] { [] }
+
+  /// The longest sequence that the model takes, in tokens.
+  open var maxLength: Int { Int.max }
+
+  /// Number of labels; 1 for regression.
+  public var numLabels: Int {
+    if case .sequenceClassification(let labels, _) = task { labels.count } else { 0 }
+  }
+
+  /// The mean loss of a batch, and the logits that it was computed from.
+  ///
+  /// Classification: cross-entropy; regression: mean squared error; masked language modelling: cross-entropy over
+  /// masked tokens. `divisor`: what the sum is divided by; nil: the labels of this batch.
+  public func loss(_ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> (loss: Tensor, logits: Tensor) {
+    context.begin()
+    let logits = try scored(batch)
+    switch (task, batch.labels) {
+    case (.sequenceClassification(_, .singleLabelClassification), .classes(let labels)):
+      return (try logits.crossEntropy(labels, labelSmoothing: labelSmoothing, divisor: divisor), logits)
+    case (.sequenceClassification(_, .regression), .scores(let scores)):
+      return (try logits.mseLoss(Tensor(scores, [scores.count, 1]), divisor: divisor), logits)
+    case (.maskedLM, .tokens(let tokens)):
+      let labels = tokens.filter { $0 != ignoredLabel }
+      return (try logits.crossEntropy(labels, labelSmoothing: labelSmoothing, divisor: divisor), logits)
+    default:
+      throw EngineError(.argument, "the batch's labels do not fit the model's task (\(taskName))")
+    }
+  }
+
+  /// Scores in evaluation mode and without gradients.
+  public func predict(_ batch: Batch) throws -> Tensor {
+    let wasTraining = context.isTraining
+    context.isTraining = false
+    defer { context.isTraining = wasTraining }
+    return try Autograd.noGrad {
+      context.begin()
+      return try logits(batch)
+    }
+  }
+
+  /// PEFT's word for the task.
+  public var taskName: String {
+    switch task {
+    case .sequenceClassification(_, let problem): problem.rawValue
+    case .maskedLM: "masked_lm"
+    }
+  }
+}
+
+/// How one model family is built; one catalogue line each.
+public struct ModelArchitecture: Sendable {
+  /// `model_type` of `config.json`.
+  public let modelType: String
+  /// What checkpoints of the bare body leave off: "bert" for `BertModel`.
+  public let baseModelPrefix: String
+  /// Adapter targets where none are given: PEFT's table.
+  public let defaultTargetModules: [String]
+  public let make: @Sendable (HuggingFaceConfig, ModelTask, ParameterBuilder) throws -> TransformerModel
+
+  public init(
+    modelType: String, baseModelPrefix: String, defaultTargetModules: [String],
+    make: @escaping @Sendable (HuggingFaceConfig, ModelTask, ParameterBuilder) throws -> TransformerModel
+  ) {
+    self.modelType = modelType
+    self.baseModelPrefix = baseModelPrefix
+    self.defaultTargetModules = defaultTargetModules
+    self.make = make
+  }
+}
+
+/// The model families.
+public enum ModelCatalogue {
+  public static let architectures: [ModelArchitecture] = [BERT.architecture, RoBERTa.architecture]
+
+  /// The family of a `config.json`.
+  public static func architecture(of config: HuggingFaceConfig) throws -> ModelArchitecture {
+    let name = try config.string("model_type")
+    if let found = architectures.first(where: { $0.modelType == name }) { return found }
+    throw EngineError(
+      .data, "\(config.path): model_type '\(name)' is not supported", hint: suggestion(for: name, among: architectures.map(\.modelType)))
+  }
+}
