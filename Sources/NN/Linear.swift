@@ -109,6 +109,9 @@ open class LinearAdapter: Module {
     preconditionFailure("\(Self.self) must override add(to:input:_:)")
   }
 
+  /// Own parameters that never train.
+  open var frozenParameters: [String] { [] }
+
   /// What a merge adds to the weight, [out, in].
   open func deltaWeight() throws -> Tensor {
     preconditionFailure("\(Self.self) must override deltaWeight()")

@@ -11,6 +11,19 @@ extension Tensor {
     version += 1
   }
 
+  /// `self += scale * a b` for matrices, outside the graph; returns `self`. `a`: [m, k]; `b`: [k, n]; `self`: [m, n].
+  @discardableResult
+  public func addingProduct(_ a: Tensor, _ b: Tensor, scale: Double = 1) throws -> Tensor {
+    guard a.rank == 2, b.rank == 2, a.shape[1] == b.shape[0], shape == [a.shape[0], b.shape[1]] else {
+      throw EngineError(.shape, "addmm: \(a.summary) times \(b.summary) onto \(summary): expected [m, k], [k, n] and [m, n]")
+    }
+    try requireSameDType("addmm", [self, a, b])
+    let (m, n, k) = (shape[0], shape[1], a.shape[1])
+    pg_gemm(dtype.kernel, false, false, m, n, k, scale, a.pointer, k, b.pointer, n, 1, pointer, n)
+    version += 1
+    return self
+  }
+
   /// Row-major index of the first element that is not finite; nil if all are.
   public var firstNonFinite: Int? {
     guard dtype.isComputed else { return nil }

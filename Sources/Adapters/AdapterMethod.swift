@@ -1,0 +1,105 @@
+import Diagnostics
+import NN
+import TensorCore
+
+/// A parameter-efficient method: its options are the type's properties, and it makes one adapter for each linear
+/// layer that it is attached to. One file each; see `AdapterCatalogue`.
+public protocol AdapterMethod: Sendable {
+  /// The name in Lua and on the command line: "lora".
+  static var name: String { get }
+  /// One line for help and stubs.
+  static var summary: String { get }
+  /// Largest difference between logits with a merged and an unmerged adapter that rounding explains, with the reason.
+  static var mergeTolerance: Double { get }
+
+  /// Throws `EngineError` for options that contradict each other.
+  func validate() throws
+  /// The adapter of one layer; nil for methods that attach nothing (classifier-only, full fine-tuning).
+  func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter?
+  /// Whether the base model's own parameters train too.
+  var trainsBase: Bool { get }
+  /// Name of the adapter that this one is built on and takes the place of; nil: it stands beside the others.
+  var over: String? { get }
+  /// The options in the words of the saved configuration.
+  var configuration: [(key: String, value: ConfigurationValue)] { get }
+}
+
+extension AdapterMethod {
+  public static var mergeTolerance: Double { 1e-4 }
+  public func validate() throws {}
+  public var trainsBase: Bool { false }
+  public var over: String? { nil }
+  /// Whether the method attaches adapters to linear layers.
+  public var hasSites: Bool { !trainsBase && Self.name != ClassifierOnly.name }
+}
+
+/// A value of a saved adapter configuration.
+public enum ConfigurationValue: Sendable, Equatable {
+  case int(Int)
+  case number(Double)
+  case bool(Bool)
+  case string(String)
+}
+
+/// A linear layer that a method is attached to.
+public struct AdapterSite {
+  /// Dotted path of the layer.
+  public let path: String
+  /// Seeds the adapter's starting values, together with its parameters' names.
+  public let seed: UInt64
+  /// Shapes without memory, for counting.
+  public let isShapeOnly: Bool
+  /// The adapter that this one is built on, where the method names one.
+  public let base: LinearAdapter?
+
+  /// A new parameter of the adapter.
+  public func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Tensor {
+    if isShapeOnly { return try Tensor(withoutElements: shape) }
+    let stream = RandomSource.stream(named: path + "." + name)
+    return try initialization.make(shape, RandomSource(seed: seed, stream: stream))
+  }
+}
+
+/// Which modules an adapter changes; the words and rules are PEFT's.
+public struct AdapterTargets: Sendable, Equatable {
+  /// How linear layers are chosen.
+  public enum Selection: Sendable, Equatable {
+    /// A layer matches by its full path, or by a dotted suffix of it.
+    case suffixes([String])
+    /// A regular expression that must match the whole path.
+    case pattern(String)
+    /// Every linear layer outside the head.
+    case allLinear
+  }
+
+  /// Which biases train.
+  public enum Bias: String, Sendable, CaseIterable {
+    case none
+    case all
+    /// Those of the target layers.
+    case loraOnly = "lora_only"
+  }
+
+  /// nil: the architecture's default.
+  public var targetModules: Selection?
+  /// Suffixes of layers to leave out.
+  public var excludeModules: [String] = []
+  /// Suffixes of modules that train as they are and are saved with the adapter; nil: the classification head.
+  public var modulesToSave: [String]?
+  /// Only layers with these numbers in their path (0-based); nil: all.
+  public var layersToTransform: [Int]?
+  public var bias = Bias.none
+
+  public init() {}
+}
+
+/// All methods; compiler, Lua API, stubs and the conformance tests see this list.
+public enum AdapterCatalogue {
+  public static let methods: [any AdapterMethod.Type] = [LoRA.self, DeLoRA.self, ClassifierOnly.self, FullFineTuning.self]
+
+  /// The method of a name.
+  public static func method(named name: String) throws -> any AdapterMethod.Type {
+    if let found = methods.first(where: { $0.name == name }) { return found }
+    throw EngineError(.argument, "unknown adapter method '\(name)'", hint: suggestion(for: name, among: methods.map { $0.name }))
+  }
+}

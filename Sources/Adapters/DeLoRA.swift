@@ -1,0 +1,114 @@
+import Diagnostics
+import NN
+import TensorCore
+
+/// Decomposition-based LoRA: `y = W x + b + s B Sigma A x` with frozen A and B, `s = lora_alpha / r`.
+///
+/// A: [r, in], B: [out, r], Sigma: [r, r], or a diagonal of [r]. With random A and B, Sigma starts at 0, so that a fresh
+/// adapter changes nothing and still has a gradient. Over a trained LoRA, A and B are that adapter's and Sigma starts at
+/// the identity, so that the model starts where the LoRA left it; it takes the LoRA's place. Trainable: `r^2`, or `r`, for
+/// each layer. Merge: `W + s B Sigma A`. As a plain LoRA: `A' = Sigma A`, `B' = B`.
+///
+/// Another method than the one that PEFT calls DeLoRA. Paper: seed paper 000; see `docs/methods.md`.
+public struct DeLoRA: AdapterMethod {
+  public static let name = "delora"
+  public static let summary = "Decomposition-based LoRA: trains only Sigma between frozen A and B."
+
+  public enum Sigma: String, Sendable, CaseIterable {
+    case full
+    case diagonal
+  }
+
+  /// How A and B start, without `over`.
+  public enum Init: String, Sendable, CaseIterable {
+    /// Uniform on ±1/sqrt(fan in), as LoRA initialises A.
+    case kaimingUniform = "kaiming_uniform"
+    /// Normal with standard deviation 1 / sqrt(fan in).
+    case normal
+  }
+
+  /// Rank; that of the LoRA, with `over`.
+  public var r = 8
+  /// Numerator of the scale; nil: 2 r, as in the paper.
+  public var loraAlpha: Double?
+  public var sigma = Sigma.full
+  public var initWeights = Init.kaimingUniform
+  /// Name of the LoRA adapter to build on.
+  public var over: String?
+
+  public init() {}
+
+  public var configuration: [(key: String, value: ConfigurationValue)] {
+    [
+      ("r", .int(r)), ("lora_alpha", .number(loraAlpha ?? 2 * Double(r))), ("sigma", .string(sigma.rawValue)),
+      ("init_weights", .string(initWeights.rawValue)),
+    ] + (over.map { [("over", .string($0))] } ?? [])
+  }
+
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+    if let over {
+      guard let lora = site.base as? LoRAAdapter else {
+        throw EngineError(.argument, "delora: over = '\(over)': the adapter of layer '\(site.path)' is not a LoRA")
+      }
+      let r = lora.a.shape[0]
+      let start = site.isShapeOnly
+        ? try Tensor(withoutElements: sigma == .full ? [r, r] : [r])
+        : sigma == .full ? try Tensor.eye(r) : try Tensor.ones([r])
+      return DeLoRAAdapter(a: lora.a, b: lora.b, names: ("lora_A.weight", "lora_B.weight"), sigma: start, scaling: lora.scaling)
+    }
+    try checkRank(r, of: linear, at: site)
+    func frozen(_ name: String, _ shape: [Int]) throws -> Tensor {
+      try site.parameter(name, shape, initWeights == .normal ? .normal(std: 1 / Double(shape[1]).squareRoot()) : .kaimingUniform)
+    }
+    return DeLoRAAdapter(
+      a: try frozen("delora_A", [r, linear.inFeatures]), b: try frozen("delora_B", [linear.outFeatures, r]),
+      names: ("delora_A", "delora_B"),
+      sigma: try site.parameter("delora_sigma", sigma == .full ? [r, r] : [r], .zeros),
+      scaling: (loraAlpha ?? 2 * Double(r)) / Double(r))
+  }
+}
+
+/// The factors of one layer.
+public final class DeLoRAAdapter: LinearAdapter {
+  /// Frozen down factor, [r, in].
+  public let a: Tensor
+  /// Frozen up factor, [out, r].
+  public let b: Tensor
+  /// What trains: [r, r] or [r].
+  public let sigma: Tensor
+  public let scaling: Double
+
+  /// What the frozen factors are called: a LoRA's keep their names.
+  private let names: (a: String, b: String)
+
+  init(a: Tensor, b: Tensor, names: (a: String, b: String), sigma: Tensor, scaling: Double) {
+    self.a = a
+    self.b = b
+    self.names = names
+    self.sigma = sigma
+    self.scaling = scaling
+  }
+
+  public override var ownParameters: [(name: String, tensor: Tensor)] {
+    [(names.a, a), (names.b, b), ("delora_sigma", sigma)]
+  }
+
+  /// A and B stay as they are.
+  public override var frozenParameters: [String] { [names.a, names.b] }
+
+  private func sigmaMatrix() throws -> Tensor { sigma.rank == 1 ? try sigma.diagonalMatrix() : sigma }
+
+  public override func add(to y: Tensor, input: Tensor, _ context: ForwardContext) throws -> Tensor {
+    // A and B are frozen: the only activation that is kept is A x, r numbers for each token.
+    try y.addingLinear(input.linear(a).linear(sigmaMatrix()), b, scale: scaling)
+  }
+
+  /// `Sigma A`: the down factor of the equal plain LoRA.
+  public func foldedDown() throws -> Tensor {
+    try Tensor.zeros(a.shape).addingProduct(sigmaMatrix(), a, scale: 1)
+  }
+
+  public override func deltaWeight() throws -> Tensor {
+    try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, foldedDown(), scale: scaling)
+  }
+}

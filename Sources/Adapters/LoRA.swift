@@ -1,0 +1,91 @@
+import Diagnostics
+import NN
+import TensorCore
+
+/// Low-rank adaptation: `y = W x + b + s B A dropout(x)`, `s = lora_alpha / r` (or `/ sqrt r`).
+///
+/// A: [r, in], B: [out, r]; both train. B starts at 0, so a fresh adapter changes nothing. Trainable: `r (in + out)`
+/// for each layer. Merge: `W + s B A`.
+///
+/// Paper: Hu et al. 2021, arXiv 2106.09685; rank-stabilised scaling: Kalajdzievski 2023, arXiv 2312.03732.
+public struct LoRA: AdapterMethod {
+  public static let name = "lora"
+  public static let summary = "Low-rank adaptation: trains B A, added to the frozen weight."
+
+  /// How A and B start.
+  public enum InitLoRAWeights: String, Sendable, CaseIterable {
+    /// A Kaiming-uniform (a = sqrt 5), B zero: the authors' code, and PEFT's `true`.
+    case kaiming = "true"
+    /// A normal with standard deviation 1 / r, B zero.
+    case gaussian
+  }
+
+  /// Rank.
+  public var r = 8
+  /// Numerator of the scale.
+  public var loraAlpha = 8.0
+  /// Dropout on the adapter's input.
+  public var loraDropout = 0.0
+  /// Scale by `lora_alpha / sqrt r`.
+  public var useRslora = false
+  public var initLoraWeights = InitLoRAWeights.kaiming
+
+  public init() {}
+
+  /// s.
+  public var scaling: Double { loraAlpha / (useRslora ? Double(r).squareRoot() : Double(r)) }
+
+  public var configuration: [(key: String, value: ConfigurationValue)] {
+    [
+      ("r", .int(r)), ("lora_alpha", .number(loraAlpha)), ("lora_dropout", .number(loraDropout)),
+      ("use_rslora", .bool(useRslora)),
+      ("init_lora_weights", initLoraWeights == .kaiming ? .bool(true) : .string("gaussian")),
+    ]
+  }
+
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+    try checkRank(r, of: linear, at: site)
+    let down: Initialization = initLoraWeights == .gaussian ? .normal(std: 1 / Double(r)) : .kaimingUniform
+    return LoRAAdapter(
+      a: try site.parameter("lora_A.weight", [r, linear.inFeatures], down),
+      b: try site.parameter("lora_B.weight", [linear.outFeatures, r], .zeros),
+      scaling: scaling, dropout: loraDropout)
+  }
+}
+
+/// The factors of one layer.
+public final class LoRAAdapter: LinearAdapter {
+  /// Down factor, [r, in].
+  public let a: Tensor
+  /// Up factor, [out, r].
+  public let b: Tensor
+  public let scaling: Double
+  private let dropout: Double
+
+  init(a: Tensor, b: Tensor, scaling: Double, dropout: Double) {
+    self.a = a
+    self.b = b
+    self.scaling = scaling
+    self.dropout = dropout
+  }
+
+  public override var ownParameters: [(name: String, tensor: Tensor)] { [("lora_A.weight", a), ("lora_B.weight", b)] }
+
+  public override func add(to y: Tensor, input: Tensor, _ context: ForwardContext) throws -> Tensor {
+    let x = try input.dropout(context.dropout(dropout))
+    return try y.addingLinear(x.linear(a), b, scale: scaling)
+  }
+
+  public override func deltaWeight() throws -> Tensor {
+    try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: scaling)
+  }
+}
+
+/// Throws where a rank does not fit a layer.
+func checkRank(_ r: Int, of linear: Linear, at site: AdapterSite) throws {
+  let limit = min(linear.inFeatures, linear.outFeatures)
+  guard r >= 1, r <= limit else {
+    throw EngineError(
+      .argument, "r = \(r) for layer '\(site.path)' of \(linear.outFeatures) x \(linear.inFeatures): expected 1 to \(limit)")
+  }
+}

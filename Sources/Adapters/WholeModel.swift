@@ -1,0 +1,20 @@
+import NN
+
+/// Trains the head and nothing else: the baseline that every adapter is compared with.
+public struct ClassifierOnly: AdapterMethod {
+  public static let name = "classifier"
+  public static let summary = "Trains only the head (modules_to_save)."
+  public init() {}
+  public var configuration: [(key: String, value: ConfigurationValue)] { [] }
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? { nil }
+}
+
+/// Trains every parameter.
+public struct FullFineTuning: AdapterMethod {
+  public static let name = "full"
+  public static let summary = "Trains every parameter of the model."
+  public init() {}
+  public var trainsBase: Bool { true }
+  public var configuration: [(key: String, value: ConfigurationValue)] { [] }
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? { nil }
+}
