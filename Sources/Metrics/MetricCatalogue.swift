@@ -1,0 +1,69 @@
+import Diagnostics
+
+/// All metrics, by name.
+public enum MetricCatalogue {
+  /// Every metric.
+  ///
+  /// A new one is a file of its own and a line here.
+  public static let metrics: [Metric] = [
+    .accuracy,
+    .f1,
+    .matthewsCorrelation,
+    .pearson,
+    .spearmanr,
+    .mse,
+  ]
+
+  /// The metric called `name`.
+  ///
+  /// - Throws: `EngineError` with the nearest name, if there is no such metric.
+  public static func metric(named name: String) throws -> Metric {
+    if let metric = metrics.first(where: { $0.name == name }) { return metric }
+    throw EngineError(
+      .argument, "no metric '\(name)'", hint: suggestion(for: name, among: metrics.map(\.name)))
+  }
+
+  /// The values of several metrics over the same examples, in the order asked.
+  ///
+  /// Where there is more than one, their mean follows as `combined`, as GLUE reports MRPC, QQP and
+  /// STS-B.
+  ///
+  /// - Parameters:
+  ///   - names: names of metrics, at least one, each once.
+  ///   - predictions: class indices or scores, one per example.
+  ///   - references: the true class indices or scores, in the same order.
+  /// - Returns: one score per name, then `combined` if there are several.
+  /// - Throws: `EngineError` for an unknown or repeated name, or what the metrics throw.
+  public static func scores(
+    _ names: [String], predictions: [Double], references: [Double]
+  ) throws -> [MetricScore] {
+    guard !names.isEmpty else { throw EngineError(.argument, "no metrics given") }
+    var scores: [MetricScore] = []
+    for name in names {
+      guard !scores.contains(where: { $0.name == name }) else {
+        throw EngineError(.argument, "metric '\(name)' is given twice")
+      }
+      let metric = try metric(named: name)
+      let value = try metric(predictions: predictions, references: references)
+      scores.append(MetricScore(name: name, value: value))
+    }
+    if scores.count > 1 {
+      scores.append(MetricScore(name: combinedName, value: combined(scores.map(\.value))))
+    }
+    return scores
+  }
+}
+
+/// The value of one metric.
+public struct MetricScore: Sendable, Equatable {
+  /// The metric's name, or `combined`.
+  public let name: String
+  /// Its value, finite.
+  public let value: Double
+
+  /// A score called `name`.
+  public init(name: String, value: Double) {
+    self.name = name
+    self.value = value
+  }
+}
