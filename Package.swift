@@ -63,7 +63,7 @@ let package = Package(
     tests("FileTests", ["Files", "Checkpoints"], resources: [.copy("Fixtures")]),
     tests("TokenizerTests", ["Tokenizers"]),
     tests("MetricTests", ["Metrics"]),
-    tests("DatasetTests", ["Datasets"]),
+    tests("DatasetTests", ["Datasets", "Metrics"]),
     tests("LuaHostTests", ["LuaHost"]),
     tests("TensorCoreTests", ["TensorCore", "NN", "Optimizers"]),
     tests("ModelTests", ["TransformerModels", "Adapters", "Optimizers"]),
