@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Writes the fixtures of this folder; see README.md.
+
+    python3 generate.py [--minilm DIR] [--only PART ...] [--check-trainer]
+"""
+
+import argparse
+import os
+import sys
+
+import torch
+import transformers
+
+from cases import CASES, write_case
+from minilm import write_minilm
+from models import write_models
+from operations import write_operations
+from peft_folders import write_peft_folders
+from trainer_check import check_all
+
+PARTS = ("models", "operations", "cases", "peft", "minilm")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minilm", help="all-MiniLM-L6-v2 as a model folder; else left out")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--check-trainer", action="store_true", help="compare with Trainer, write nothing"
+    )
+    arguments = parser.parse_args()
+    # One thread: the order of summation, and so the last bits, do not depend on the machine's size.
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    minilm = os.path.abspath(arguments.minilm) if arguments.minilm else None
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    if arguments.check_trainer:
+        sys.exit(0 if check_all("models") else 1)
+    if "models" in arguments.only:
+        write_models("models")
+    if "operations" in arguments.only:
+        write_operations("ops.safetensors")
+    if "cases" in arguments.only:
+        for index, entry in enumerate(CASES):
+            report(entry["name"], write_case("models", index, f"cases/{entry['name']}.safetensors"))
+    if "peft" in arguments.only:
+        write_peft_folders("models", "peft")
+    if "minilm" in arguments.only and minilm:
+        write_minilm(minilm, "minilm", report)
+
+
+def report(name, noise):
+    numbers = {k: f"{v:.0e}" for k, v in noise.items() if isinstance(v, float)}
+    print(f"{name:28} {numbers} zero gradients: {len(noise['zero_gradients'])}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

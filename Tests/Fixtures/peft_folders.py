@@ -1,0 +1,54 @@
+"""Adapter folders written by the real PEFT, with the logits that they must give."""
+
+import json
+import os
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+
+from cases import QUERY_VALUE, load, random_batches
+from packed import write_fixture
+from training import record
+
+FOLDERS = {
+    "tiny-bert-lora": ("tiny-bert", dict(QUERY_VALUE)),
+    "tiny-roberta-lora": ("tiny-roberta", dict(QUERY_VALUE)),
+    "tiny-roberta-rslora": (
+        "tiny-roberta",
+        dict(r=3, lora_alpha=6, target_modules=r".*layer\.1\..*\.(key|dense)", use_rslora=True),
+    ),
+}
+
+
+def write_peft_folders(models, folder):
+    """<name>/adapter holds PEFT's files, <name>/expected.safetensors a batch and its logits."""
+    for index, (name, (base, options)) in enumerate(FOLDERS.items()):
+        torch.manual_seed(300 + index)
+        entry = dict(model=base, objective="classification", num_labels=3)
+        model, _ = load(os.path.join(models, base), entry)
+        model = get_peft_model(model, LoraConfig(task_type=TaskType.SEQ_CLS, **options))
+        config = model.config
+        first_id = max(config.pad_token_id, config.eos_token_id or 0) + 1
+        batches = random_batches(entry, config.vocab_size, first_id, 400 + index)
+        result = record(model, batches, 1e-2, base == "tiny-bert")
+        adapter = os.path.join(folder, name, "adapter")
+        model.save_pretrained(adapter)
+        _tidy(adapter)
+        tensors = batches[0].tensors("")
+        tensors["logits"] = result["final_logits"]
+        path = os.path.join(folder, name, "expected.safetensors")
+        write_fixture(path, tensors, dict(model=base, num_labels=3, **options))
+
+
+def _tidy(adapter):
+    """Drops the model card, and sorts what PEFT writes in the order of a hash table."""
+    card = os.path.join(adapter, "README.md")
+    if os.path.exists(card):
+        os.remove(card)
+    path = os.path.join(adapter, "adapter_config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=2, sort_keys=True)
