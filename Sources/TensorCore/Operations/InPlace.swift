@@ -37,3 +37,20 @@ extension Tensor {
     return pg_sum_squares(dtype.kernel, count, pointer)
   }
 }
+
+extension Tensor {
+  /// One AdamW update of this float32 parameter and its moments; see `Optimizers.AdamW`.
+  package func adamWInPlace(
+    gradient: Tensor, m: Tensor, v: Tensor, learningRate: Double, beta1: Double, beta2: Double, eps: Double,
+    weightDecay: Double, gradientScale: Double, step: Int
+  ) throws {
+    guard dtype == .float32, gradient.dtype == .float32, gradient.count == count, m.count == count, v.count == count else {
+      throw EngineError(.shape, "adamw: parameter \(summary), gradient \(gradient.summary): expected the same shape in float32")
+    }
+    let options = pg_adamw_options(
+      learning_rate: learningRate, beta1: beta1, beta2: beta2, eps: eps, weight_decay: weightDecay,
+      gradient_scale: gradientScale, step: Int64(step))
+    pg_adamw(count, options, floats.baseAddress, gradient.floats.baseAddress, m.floats.baseAddress, v.floats.baseAddress)
+    version += 1
+  }
+}

@@ -1,0 +1,95 @@
+import Adapters
+import Checkpoints
+import Diagnostics
+import Files
+import Foundation
+import NN
+import Optimizers
+import TensorCore
+import TestSupport
+import TransformerModels
+
+/// A recorded run of the reference implementation: inputs, and what it computed. `Tests/Fixtures/README.md` describes
+/// the entries.
+struct ParityFixture {
+  let name: String
+  let file: SafetensorsFile
+  let config: JSONObject
+
+  init(_ path: String) throws {
+    name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+    file = try SafetensorsFile(path)
+    config = try JSONValue(parsing: file.metadata["config"] ?? "{}", source: path).objectValue ?? [:]
+  }
+
+  func text(_ key: String) -> String { config[key]?.stringValue ?? "" }
+  func number(_ key: String) -> Double { config[key]?.doubleValue ?? .nan }
+  func tensor(_ key: String) throws -> Tensor { try file.tensor(key) }
+
+  var method: String { text("method") }
+  var options: JSONObject { config["options"]?.objectValue ?? [:] }
+
+  func batch(_ step: Int) throws -> Batch {
+    let prefix = "step\(step)."
+    let labels = try tensor(prefix + "labels")
+    let kind: Batch.Labels =
+      switch text("objective") {
+      case "regression": .scores(labels.values.map { Float($0) })
+      case "masked_lm", "mlm": .tokens(labels.values.map { Int32($0) })
+      default: .classes(labels.values.map { Int32($0) })
+      }
+    return try Batch(
+      ids: tensor(prefix + "input_ids").values.map { Int32($0) },
+      tokenTypes: tensor(prefix + "token_type_ids").values.map { Int32($0) },
+      offsets: Offsets(values: tensor(prefix + "offsets").values.map { Int32($0) }), labels: kind)
+  }
+
+  /// The model with adapters and starting values as recorded.
+  func model(_ folder: String) throws -> (model: TransformerModel, adapter: AttachedAdapter) {
+    let base = try PretrainedModel(name: folder)
+    let labels = (0..<max(1, Int(number("num_labels").isNaN ? 2 : number("num_labels")))).map { "LABEL_\($0)" }
+    let task: ModelTask =
+      switch text("objective") {
+      case "regression": .sequenceClassification(labels: ["score"], .regression)
+      case "masked_lm", "mlm": .maskedLM
+      default: .sequenceClassification(labels: labels, .singleLabelClassification)
+      }
+    let model = try base.make(task, headSeed: 1)
+    let adapter = try attach(to: model)
+    let starts = try file.names.filter { $0.hasPrefix("init.") }.map { (String($0.dropFirst(5)), try tensor($0)) }
+    try model.load(starts.map { ($0.0.replacingOccurrences(of: ".base_layer.", with: "."), $0.1) })
+    return (model, adapter)
+  }
+
+  private func attach(to model: TransformerModel) throws -> AttachedAdapter {
+    var targets = AdapterTargets()
+    targets.targetModules = options["target_modules"]?.arrayValue.map { .suffixes($0.compactMap(\.stringValue)) }
+    // PEFT adds "score" for other models' heads.
+    targets.modulesToSave = options["modules_to_save"]?.arrayValue.map { $0.compactMap(\.stringValue).filter { $0 != "score" } }
+    targets.bias = options["bias"]?.stringValue.flatMap { AdapterTargets.Bias(rawValue: $0) } ?? .none
+    func attach(_ method: any AdapterMethod) throws -> AttachedAdapter {
+      try AttachedAdapter.attach(
+        method, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules,
+        head: model.headModules, seed: 1)
+    }
+    let r = options["r"]?.intValue ?? 8
+    let alpha = options["lora_alpha"]?.doubleValue ?? 8
+    var lora = LoRA()
+    (lora.r, lora.loraAlpha) = (r, alpha)
+    switch method {
+    case "lora": return try attach(lora)
+    case "full": return try attach(FullFineTuning())
+    case "classifier": return try attach(ClassifierOnly())
+    default:
+      var delora = DeLoRA()
+      (delora.r, delora.loraAlpha) = (r, alpha)
+      if options["sigma"]?.stringValue == "over_lora" {
+        _ = try attach(lora)
+        delora.over = "lora"
+      } else if options["sigma"]?.stringValue == "diagonal" {
+        delora.sigma = .diagonal
+      }
+      return try attach(delora)
+    }
+  }
+}
