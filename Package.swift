@@ -50,7 +50,7 @@ let package = Package(
     library(
       "Training",
       ["TransformerModels", "Adapters", "Optimizers", "Datasets", "Tokenizers", "Metrics"]),
-    library("LuaHost", ["CLuaBridge", "Diagnostics"]),
+    library("LuaHost", ["CLuaBridge", "Files"]),
     library("Pipelines", ["Files"]),
     library("Bindings", ["LuaHost", "Training", "Pipelines"]),
     .executableTarget(

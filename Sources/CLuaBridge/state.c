@@ -1,0 +1,183 @@
+// The life of a state, its memory, its interruption.
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/// Instructions between two looks at the interrupt flag: microseconds.
+enum { POLL_INSTRUCTIONS = 10000 };
+
+static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
+  lb_interpreter *it = context;
+  size_t held = block == NULL ? 0 : old_size;
+  if (new_size == 0) {
+    free(block);
+    it->heap_bytes -= held;
+    return NULL;
+  }
+  // NULL makes Lua collect, try again and raise, which only C frames may see.
+  if (new_size > held && !it->in_swift && it->host.memory_cap != 0 &&
+      it->heap_bytes - held + new_size > it->host.memory_cap) {
+    return NULL;
+  }
+  void *result = realloc(block, new_size);
+  if (result == NULL) {
+    if (new_size <= held) return block;
+    if (!it->in_swift) return NULL;
+    fprintf(stderr, "perigee: out of memory: the script's values need %zu more bytes\n", new_size);
+    abort();
+  }
+  it->heap_bytes += new_size - held;
+  return result;
+}
+
+static int panic(lua_State *L) {
+  const char *message = lua_tostring(L, -1);
+  fprintf(stderr, "perigee: internal error: unprotected Lua error: %s\n",
+          message == NULL ? "(no message)" : message);
+  abort();
+}
+
+static void collect_warning(void *context, const char *text, int continues) {
+  lb_interpreter *it = context;
+  size_t room = sizeof it->warning - it->warning_count, count = strlen(text);
+  if (count > room) count = room;
+  memcpy(it->warning + it->warning_count, text, count);
+  it->warning_count += count;
+  if (continues) return;
+  if (it->host.warn != NULL) it->host.warn(it->host.context, it->warning, it->warning_count);
+  it->warning_count = 0;
+}
+
+static void poll_interrupt(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  lb_interpreter *it = interpreter(L);
+  if (!it->interrupting && (it->host.interrupted == NULL || !it->host.interrupted(it->host.context))) {
+    if (lua_gethookcount(L) == 1) lua_sethook(L, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
+    return;
+  }
+  lb_arm_interrupt(L);
+  luaL_error(L, "interrupted");
+}
+
+void lb_arm_interrupt(lua_State *L) {
+  lb_interpreter *it = interpreter(L);
+  it->interrupting = true;
+  // A `pcall` in the script catches the error, and then runs into the next one.
+  lua_sethook(L, poll_interrupt, LUA_MASKCOUNT, 1);
+  lua_sethook(it->main, poll_interrupt, LUA_MASKCOUNT, 1);
+}
+
+lb_state *lb_create(lb_host host) {
+  lb_interpreter *it = calloc(1, sizeof *it);
+  if (it == NULL) return NULL;
+  it->host = host;
+  lua_State *L = lua_newstate(allocate, it);
+  if (L == NULL) {
+    free(it);
+    return NULL;
+  }
+  it->main = L;
+  it->in_swift = true;
+  *(lb_interpreter **)lua_getextraspace(L) = it;
+  lua_atpanic(L, panic);
+  lua_setwarnf(L, collect_warning, it);
+  lua_sethook(L, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
+  return L;
+}
+
+void lb_close(lb_state *L) {
+  lb_interpreter *it = interpreter(L);
+  it->in_swift = false;
+  it->closing = true;
+  lua_close(it->main);
+  free(it);
+}
+
+void lb_set_native_memory(lb_state *L, size_t (*live_bytes)(void), size_t floor_bytes) {
+  lb_interpreter *it = interpreter(L);
+  it->live_bytes = live_bytes;
+  it->native_floor = it->native_limit = floor_bytes;
+}
+
+bool lb_is_running(lb_state *L) { return interpreter(L)->depth > 0; }
+
+size_t lb_heap_bytes(lb_state *L) { return interpreter(L)->heap_bytes; }
+
+void lb_collect(lb_state *L) { lua_gc(L, LUA_GCCOLLECT); }
+
+/// To Lua a tensor of megabytes is a few bytes, so its own pace would let dropped ones pile up.
+static void collect_if_over_limit(lua_State *L, lb_interpreter *it) {
+  if (it->live_bytes == NULL || it->live_bytes() <= it->native_limit) return;
+  if (lua_gc(L, LUA_GCCOLLECT) != 0) return;  // inside a finalizer
+  size_t live = it->live_bytes();
+  it->native_limit = live > it->native_floor / 2 ? 2 * live : it->native_floor;
+}
+
+int lb_trampoline(lua_State *L) {
+  lb_interpreter *it = interpreter(L);
+  if (it->closing) return luaL_error(L, "the Lua state is closed");
+  collect_if_over_limit(L, it);
+  luaL_checkstack(L, 64, "too many values");
+  bool outer = it->in_swift;
+  it->in_swift = true;
+  int count = it->host.entry(L, lua_touserdata(L, lua_upvalueindex(1)));
+  it->in_swift = outer;
+  if (count >= 0) return count;
+  if (count == LB_FAILED_BY_INTERRUPT) lb_arm_interrupt(L);
+  return lua_error(L);
+}
+
+static const char traceback_key;
+
+int lb_traceback_handler(lua_State *L) {
+  luaL_traceback(L, L, NULL, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &traceback_key);
+  lua_settop(L, 1);
+  return 1;
+}
+
+void lb_push_traceback(lb_state *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key) != LUA_TSTRING) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  }
+}
+
+bool lb_load(lb_state *L, const char *bytes, size_t count, const char *chunk_name) {
+  lb_interpreter *it = interpreter(L);
+  bool outer = it->in_swift;
+  it->in_swift = false;
+  int status = luaL_loadbufferx(L, bytes, count, chunk_name, "t");
+  it->in_swift = outer;
+  return status == LUA_OK;
+}
+
+int lb_pcall(lb_state *L, int arguments) {
+  lb_interpreter *it = interpreter(L);
+  int base = lua_gettop(L) - arguments;
+  if (!lua_checkstack(L, 8)) {
+    lua_settop(L, base - 1);
+    lua_pushliteral(L, "stack overflow");
+    return LB_ERROR;
+  }
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &traceback_key);
+  lua_pushcfunction(L, lb_traceback_handler);
+  lua_insert(L, base);
+  bool outer = it->in_swift;
+  it->in_swift = false;
+  it->depth += 1;
+  int status = lua_pcall(L, arguments, LUA_MULTRET, base);
+  it->depth -= 1;
+  it->in_swift = outer;
+  lua_remove(L, base);
+  bool interrupted = it->interrupting;
+  if (it->depth == 0) {
+    it->interrupting = false;
+    lua_sethook(it->main, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
+  }
+  if (status == LUA_OK) return LB_OK;
+  return interrupted ? LB_INTERRUPTED : LB_ERROR;
+}

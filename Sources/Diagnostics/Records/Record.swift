@@ -1,0 +1,113 @@
+/// A set of named settings with defaults: a Lua options table, a JSON object, `--set name=value`.
+///
+/// The fields are declared once, and everything follows from them: checks, messages, editor stubs and help.
+///
+///     struct LoRAConfig: Record {
+///       var r = 8
+///       var dropout = 0.0
+///       static let recordName = "LoRA config"
+///       static let fields: [Field<Self>] = [
+///         .int("r", \.r, "rank of the update", in: 1...4096),
+///         .float("lora_dropout", \.dropout, "dropout on the adapter's input", in: 0..<1),
+///       ]
+///     }
+public protocol Record: FieldValue {
+  /// All defaults.
+  init()
+  static var fields: [Field<Self>] { get }
+  /// What messages call it: "LoRA config".
+  static var recordName: String { get }
+  /// The field that takes the list part of a table, if one does.
+  static var listField: String? { get }
+  /// Checks between fields, after all are set.
+  func validate() throws(EngineError)
+}
+
+extension Record {
+  public static var recordName: String { typeName }
+  public static var listField: String? { nil }
+  public func validate() throws(EngineError) {}
+
+  public static var typeName: String { String(describing: Self.self) }
+  public static var expected: String { "a table" }
+  public static var nestedRecord: (any Record.Type)? { Self.self }
+
+  /// The values of all fields.
+  public var configValue: ConfigValue {
+    var table = ConfigTable()
+    for field in Self.fields {
+      let value = field.read(self)
+      if case .null = value { continue }
+      table.fields[field.name] = value
+    }
+    return .table(table)
+  }
+
+  /// The record that a table describes; nothing at all gives the defaults.
+  public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> Self {
+    do throws(EngineError) {
+      switch value {
+      case .null: return try Self(table: ConfigTable())
+      case .table(let table): return try Self(table: table)
+      default: break
+      }
+    } catch {
+      throw ValueMismatch(expected: expected, found: value.briefly, report: error)
+    }
+    throw ValueMismatch(expected: expected, found: value.briefly)
+  }
+
+  /// Throws one error for all unknown names, else one for the first field that does not fit.
+  public init(table: ConfigTable) throws(EngineError) {
+    self.init()
+    let names = Self.fields.map(\.name)
+    let unknown = table.fields.keys.filter { !names.contains($0) }.sorted()
+    if !unknown.isEmpty { throw Self.unknownFields(unknown, among: names) }
+    if !table.list.isEmpty && Self.listField == nil {
+      throw EngineError(
+        .argument, "\(Self.recordName): value without a name: \(table.list[0].briefly)",
+        hint: "write name = value")
+    }
+    for field in Self.fields {
+      var value = table.fields[field.name] ?? .null
+      if field.name == Self.listField, !table.list.isEmpty {
+        guard case .null = value else {
+          throw EngineError(
+            .argument, "\(Self.recordName): '\(field.name)' is given twice, as a list and by name")
+        }
+        value = .table(ConfigTable(list: table.list))
+      }
+      if case .null = value {
+        if field.isRequired {
+          throw EngineError(.argument, "\(Self.recordName): missing field '\(field.name)'")
+        }
+        continue
+      }
+      try field.set(value, in: &self)
+    }
+    do throws(EngineError) { try validate() } catch { throw error.at(Self.recordName) }
+  }
+
+  /// Sets one field from text, as `--set name=value` does.
+  public mutating func set(_ name: String, text: String) throws(EngineError) {
+    guard let field = Self.fields.first(where: { $0.name == name }) else {
+      throw Self.unknownFields([name], among: Self.fields.map(\.name))
+    }
+    try field.set(text: text, in: &self)
+    do throws(EngineError) { try validate() } catch { throw error.at(Self.recordName) }
+  }
+
+  private static func unknownFields(_ unknown: [String], among names: [String]) -> EngineError {
+    if unknown.count == 1 {
+      return EngineError(
+        .argument, "\(recordName): unknown field '\(unknown[0])'",
+        hint: suggestion(for: unknown[0], among: names))
+    }
+    let listed = unknown.map { name in
+      let near = nearestName(to: name, among: names)
+      return "'\(name)'" + (near.map { " (did you mean '\($0)'?)" } ?? "")
+    }
+    return EngineError(
+      .argument, "\(recordName): unknown fields \(listed.joined(separator: ", "))")
+  }
+}

@@ -1,0 +1,177 @@
+import CLuaBridge
+import Diagnostics
+import Files
+import Foundation
+
+extension LuaState {
+  /// `require`, `help`, and errors for unknown and assigned globals.
+  func installGlobals(on thread: OpaquePointer) {
+    let stack = LuaStack(thread: thread, state: self)
+    _ = lb_reserve(thread, 8)
+    let base = stack.top
+    lb_push_globals(thread)
+    lb_push_require(thread, bind { [unowned self] in try resolveModule($0) })
+    stack.setField("require", of: base + 1)
+    lb_push_function(thread, bind { [unowned self] in try showHelp($0) })
+    stack.setField("help", of: base + 1)
+    lb_seal_module(
+      thread, "globals", bind { try missingGlobal($0) },
+      bind { stack in
+        throw EngineError(
+          .argument, "assignment to global '\(keyText(stack))'",
+          hint: "declare it with 'local' first")
+      }, nil)
+    lb_set_top(thread, base)
+  }
+
+  /// `help(x)` prints the text; without arguments, the list of modules.
+  private func showHelp(_ stack: LuaStack) throws -> Int32 {
+    options.print(helpText(stack))
+    return 0
+  }
+
+  private func helpText(_ stack: LuaStack) -> String {
+    switch stack.kind(1) {
+    case LB_NONE: return Help.overview(modules: modules, functions: globalFunctions)
+    case LB_FUNCTION:
+      if let pointer = lb_declared_function(stack.thread, 1),
+        let function = Unmanaged<BoundFunction>.fromOpaque(pointer).takeUnretainedValue().function
+      {
+        return Help.text(for: function)
+      }
+      return "no help for a function of Lua"
+    case LB_TABLE:
+      if let identity = lb_identity(stack.thread, 1), let module = moduleTables[identity] {
+        return Help.text(for: module)
+      }
+      return "a table"
+    case LB_OBJECT:
+      let number = Int(lb_object_class(stack.thread, 1))
+      return classes.indices.contains(number) ? Help.text(for: classes[number]) : "an object"
+    default: return "a \(stack.typeName(1))"
+    }
+  }
+
+  // MARK: require
+
+  /// Gives `require` a file's text and chunk name, or a registered module and nil.
+  private func resolveModule(_ stack: LuaStack) throws -> Int32 {
+    guard let name = stack.text(1) else {
+      throw EngineError(.argument, "module names are text, got a string that is not UTF-8")
+    }
+    if let (identity, _) = moduleTables.first(where: { $0.value.name == name }) {
+      lb_push_globals(stack.thread)
+      let globals = stack.top
+      stack.push(text: name)
+      lb_raw_get(stack.thread, globals)
+      if lb_identity(stack.thread, -1) == identity {
+        lb_push_nil(stack.thread)
+        return 2
+      }
+      lb_set_top(stack.thread, globals - 1)
+    }
+    let path = try modulePath(name)
+    let text = try readText(path)
+    sources.append(Source(path: path, text: text))
+    stack.push(text: chunkText(text))
+    stack.push(text: "@" + path)
+    return 2
+  }
+
+  /// The file of a module. Only names that cannot leave the folders are looked for.
+  private func modulePath(_ name: String) throws -> String {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    let isPlain = parts.allSatisfy { part in
+      !part.isEmpty
+        && part.utf8.allSatisfy {
+          (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
+            || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+            || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-")
+        }
+    }
+    guard isPlain else {
+      throw EngineError(
+        .argument, "bad module name '\(name)'",
+        hint: "names are letters, digits, '_' and '-', with '.' between folders")
+    }
+    let relative = parts.joined(separator: "/")
+    let folders = options.libraryFolders + (scriptFolder.map { [$0] } ?? [])
+    var tried: [String] = []
+    for folder in folders {
+      let start = folder.isEmpty ? "" : folder + "/"
+      for candidate in ["\(start)\(relative).lua", "\(start)\(relative)/init.lua"] {
+        if FileManager.default.fileExists(atPath: candidate) { return candidate }
+        tried.append(candidate)
+      }
+    }
+    let near = nearestName(to: name, among: modules.map(\.name) + moduleNames(in: folders))
+    throw EngineError(
+      .file, "module '\(name)' not found (no \(tried.joined(separator: ", no ")))",
+      hint: near.map { "did you mean '\($0)'?" })
+  }
+
+  private func moduleNames(in folders: [String]) -> [String] {
+    folders.flatMap { folder in
+      ((try? FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? "." : folder)) ?? [])
+        .filter { $0.hasSuffix(".lua") }.map { String($0.dropLast(4)) }
+    }
+  }
+}
+
+/// The text without a byte order mark, and with a first line for the shell made empty.
+func chunkText(_ text: String) -> String {
+  var text = text[...]
+  if text.unicodeScalars.first == "\u{FEFF}" { text = Substring(text.unicodeScalars.dropFirst()) }
+  if text.utf8.first == UInt8(ascii: "#") { text = text.drop { !$0.isNewline } }
+  return String(text)
+}
+
+/// The key in a call of `__index` or `__newindex`.
+func keyText(_ stack: LuaStack) -> String {
+  switch stack.kind(2) {
+  case LB_STRING: return String(decoding: stack.bytes(2), as: UTF8.self)
+  case LB_INTEGER: return String(lb_integer(stack.thread, 2))
+  default: return stack.typeName(2)
+  }
+}
+
+func missingGlobal(_ stack: LuaStack) throws -> Int32 {
+  let name = keyText(stack)
+  var names: [String] = []
+  let base = stack.top
+  lb_push_nil(stack.thread)
+  while lb_next(stack.thread, 1) {
+    if stack.kind(base + 1) == LB_STRING, let global = stack.text(base + 1) { names.append(global) }
+    lb_set_top(stack.thread, base + 1)
+  }
+  throw EngineError(
+    .argument, "unknown global '\(name)'",
+    hint: nearestName(to: name, among: names.sorted()).map { "did you mean '\($0)'?" })
+}
+
+func missingMember(of module: Module, _ stack: LuaStack) throws -> Int32 {
+  throw EngineError(
+    .argument, "module '\(module.name)' has no '\(keyText(stack))'",
+    hint: suggestion(for: keyText(stack), among: module.memberNames))
+}
+
+func missingMember(of declaration: ClassDeclaration, _ stack: LuaStack) throws -> Int32 {
+  guard stack.kind(2) == LB_STRING else {
+    throw EngineError(
+      .argument, "\(declaration.name) has no elements: cannot index it with a \(stack.typeName(2))")
+  }
+  throw EngineError(
+    .argument, "\(declaration.name) has no field or method '\(keyText(stack))'",
+    hint: suggestion(for: keyText(stack), among: declaration.memberNames))
+}
+
+func unsettableMember(of declaration: ClassDeclaration, _ stack: LuaStack) throws -> Int32 {
+  let name = keyText(stack)
+  if declaration.memberNames.contains(name) {
+    throw EngineError(.argument, "field '\(name)' of \(declaration.name) cannot be assigned")
+  }
+  let settable = declaration.properties.filter(\.isSettable).map(\.name)
+  throw EngineError(
+    .argument, "\(declaration.name) has no field '\(name)' that can be assigned",
+    hint: suggestion(for: name, among: settable))
+}

@@ -1,0 +1,120 @@
+import Diagnostics
+
+/// The texts that `help` prints.
+public enum Help {
+  /// The list of modules and global functions.
+  public static func overview(modules: [Module], functions: [Function]) -> String {
+    let rows = modules.map { ($0.name, $0.doc) } + functions.map { ($0.name, $0.doc) }
+    return "help(x) explains a module, a function or an object.\n" + table(rows)
+  }
+
+  /// What a module contains.
+  public static func text(for module: Module) -> String {
+    var lines = ["\(module.name): \(module.doc)"]
+    if let call = module.call { lines.append(text(for: call)) }
+    lines.append(table(module.functions.map { (signature($0), $0.doc) }))
+    lines.append(table(module.constants.map { ($0.name, $0.doc) }))
+    lines.append(table(module.classes.map { ($0.name, $0.doc) }))
+    return lines.filter { !$0.isEmpty }.joined(separator: "\n")
+  }
+
+  /// What a class has.
+  public static func text(for declaration: ClassDeclaration) -> String {
+    [
+      "\(declaration.name): \(declaration.doc)",
+      table(declaration.properties.map { ("\($0.name): \($0.type.name)", $0.doc) }),
+      table(declaration.methods.map { (":" + signature($0), $0.doc) }),
+    ].filter { !$0.isEmpty }.joined(separator: "\n")
+  }
+
+  /// Signature, meaning, parameters and result of a function; fields of its options table.
+  public static func text(for function: Function) -> String {
+    var lines = [signature(function), "  " + function.doc]
+    for parameter in function.parameters {
+      lines.append("  \(parameter.name) (\(parameter.type.name)): \(explanation(parameter))")
+      if case .record(let record)? = parameter.type.definition {
+        lines += fieldDescriptions(of: record).map { "    \($0.name) (\($0.type)): \($0.text)" }
+      }
+    }
+    if let type = function.resultType {
+      lines.append("  returns \(type.name)" + (function.returns.isEmpty ? "" : ": \(function.returns)"))
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  static func signature(_ function: Function) -> String {
+    let names = function.parameters.map { parameter in
+      parameter.takesRest ? "..." : parameter.isOptional ? "[\(parameter.name)]" : parameter.name
+    }
+    return "\(function.name)(\(names.joined(separator: ", ")))"
+  }
+
+  /// Meaning, range and default in one line.
+  static func explanation(_ parameter: ParameterDescription) -> String {
+    explanation(parameter.doc, range: parameter.rangeWords, default: parameter.defaultText)
+  }
+
+  static func explanation(_ doc: String, range: String?, default defaultText: String?) -> String {
+    var notes: [String] = []
+    if let range, !range.isEmpty { notes.append(range) }
+    if let defaultText { notes.append("default \(defaultText)") }
+    return notes.isEmpty ? doc : "\(doc) (\(notes.joined(separator: "; ")))"
+  }
+
+  private static func table(_ rows: [(String, String)]) -> String {
+    let width = min(28, rows.map(\.0.count).max() ?? 0)
+    return rows.map { name, doc in
+      "  \(name)\(String(repeating: " ", count: max(2, width - name.count + 2)))\(doc)"
+    }.joined(separator: "\n")
+  }
+}
+
+/// What stubs and help say about a field of a record.
+struct FieldDescription {
+  let name: String
+  let type: String
+  let isOptional: Bool
+  let doc: String
+  /// Meaning, range and default.
+  let text: String
+  let choices: [String]?
+  let nestedRecord: (any Record.Type)?
+}
+
+/// The fields of a record, with the defaults of a new one.
+func fieldDescriptions(of record: any Record.Type) -> [FieldDescription] {
+  func describe<Owner: Record>(_ type: Owner.Type) -> [FieldDescription] {
+    let defaults = Owner()
+    return Owner.fields.map { field in
+      let value = field.read(defaults)
+      let hasDefault = if case .null = value { false } else { !field.isRequired }
+      return FieldDescription(
+        name: field.name, type: field.typeName, isOptional: !field.isRequired, doc: field.doc,
+        text: Help.explanation(
+          field.doc, range: field.rangeWords, default: hasDefault ? value.luaText : nil),
+        choices: field.choices, nestedRecord: field.nestedRecord)
+    }
+  }
+  return describe(record)
+}
+
+extension ConfigValue {
+  /// The value as a script would write it.
+  var luaText: String {
+    switch self {
+    case .null: return "nil"
+    case .bool(let value): return "\(value)"
+    case .integer(let value): return "\(value)"
+    case .number(let value):
+      return Int(exactly: value).map { "\($0)" } ?? "\(value)"
+    case .text(let value): return "\"\(value)\""
+    case .table(let table):
+      let items =
+        table.list.map(\.luaText)
+        + table.fields.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value.luaText)" }
+      return "{\(items.joined(separator: ", "))}"
+    case .object(_, let typeName): return typeName
+    case .unusable(let words): return words
+    }
+  }
+}
