@@ -7,7 +7,7 @@ public enum AtomicFolder {
   ///
   /// - Parameters:
   ///   - path: the folder to create or replace. Folders above it are created.
-  ///   - replace: false makes an existing `path` an error.
+  ///   - replace: false makes an existing `path` an error, unless it is an empty folder.
   ///   - body: fills the folder whose path it gets; if it throws, the old folder stays.
   ///
   /// Throws `EngineError` (`.file`) if `path` is a file, or cannot be written.
@@ -19,7 +19,8 @@ public enum AtomicFolder {
     if !parent.isEmpty { try createFolder(parent) }
     try recover(path)
     TemporaryName.removeStale(beside: path)
-    if !replace && FileManager.default.fileExists(atPath: path) {
+    let isTaken = (try? FileManager.default.contentsOfDirectory(atPath: path))?.isEmpty == false
+    if !replace && isTaken {
       throw EngineError(.file, "\(path): exists already")
     }
     let temporary = TemporaryName.beside(path)
@@ -74,6 +75,25 @@ public enum AtomicFolder {
       try? FileManager.default.removeItem(atPath: old)
     } else if rename(old, path) != 0 {
       throw writeError(path)
+    }
+  }
+
+  /// Copies a file, or a folder with all in it, to a path where there is nothing yet.
+  /// Throws `EngineError` (`.file`).
+  public static func copy(_ source: String, to path: String) throws {
+    do {
+      try FileManager.default.copyItem(atPath: source, toPath: path)
+    } catch {
+      throw EngineError(.file, "\(path): cannot be written: copying \(source) failed")
+    }
+  }
+
+  /// The names in a folder, sorted. Throws `EngineError` (`.file`).
+  public static func names(in path: String) throws -> [String] {
+    do {
+      return try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+    } catch {
+      throw EngineError(.file, "\(path): cannot be read as a folder")
     }
   }
 

@@ -1,0 +1,53 @@
+import Diagnostics
+import Files
+import Foundation
+
+/// An exclusive lock on a file, held by one process until the object goes or the process ends, however
+/// it ends.
+final class FileLock {
+  private let descriptor: Int32
+
+  /// The lock on `path`, which is created with its folder if needed; nil while another holder has it. Inside the file is
+  /// the holder's process number, for messages.
+  init?(_ path: String) throws {
+    while true {
+      let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+      if descriptor < 0 && errno == ENOENT {
+        // The holder before has just removed the folder.
+        try createFolder((path as NSString).deletingLastPathComponent)
+        continue
+      }
+      guard descriptor >= 0 else {
+        throw EngineError(
+          .file, "\(path): cannot be written: \(String(cString: strerror(errno)))",
+          hint: "choose a folder that you may write to")
+      }
+      if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+        close(descriptor)
+        return nil
+      }
+      // The holder before may have removed the file after it was opened here; then this lock is on
+      // a file that nobody else will ever see.
+      var ours = stat()
+      var named = stat()
+      if fstat(descriptor, &ours) == 0, stat(path, &named) == 0, ours.st_ino == named.st_ino,
+        ours.st_dev == named.st_dev
+      {
+        self.descriptor = descriptor
+        ftruncate(descriptor, 0)
+        let process = Array("\(getpid())\n".utf8)
+        _ = process.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+        return
+      }
+      close(descriptor)
+    }
+  }
+
+  deinit { close(descriptor) }
+
+  /// The process that holds the lock on `path`, as it says itself.
+  static func holder(_ path: String) -> Int32? {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
+    return Int32(text.trimmingCharacters(in: .whitespacesAndNewlines))
+  }
+}

@@ -1,0 +1,77 @@
+import Diagnostics
+import Files
+import Foundation
+
+/// The list of a folder's files with sizes and digests, stored in the folder itself, so that damage and
+/// half-copied folders are seen before anything is read from them.
+struct FolderManifest {
+  static let fileName = "manifest.json"
+  /// What the writer of the folder wants to know later.
+  let facts: JSONObject
+
+  /// Lists the folder's files and writes the manifest among them.
+  static func write(_ facts: JSONObject, in folder: String) throws {
+    var files = JSONObject()
+    for name in try relativeFiles(folder) where name != fileName {
+      files[name] = [
+        "size": .int(try size(folder + "/" + name)),
+        "digest": .string(try Digest(ofFile: folder + "/" + name).hex),
+      ]
+    }
+    try AtomicFile.write(
+      ["facts": .object(facts), "files": .object(files)], to: folder + "/" + fileName)
+  }
+
+  /// Reads the manifest without looking at the files.
+  init(reading folder: String) throws {
+    let json = try JSONValue(file: folder + "/" + Self.fileName)
+    guard let facts = json["facts"]?.objectValue, json["files"]?.objectValue != nil else {
+      throw EngineError(.data, "\(folder)/\(Self.fileName): not a manifest")
+    }
+    self.facts = facts
+  }
+
+  /// Reads the manifest and checks every file. Throws `EngineError` naming the first that is missing or
+  /// differs.
+  init(verifying folder: String) throws {
+    try self.init(reading: folder)
+    let files = try JSONValue(file: folder + "/" + Self.fileName)["files"]?.objectValue
+    for (name, entry) in (files ?? JSONObject()).members {
+      let path = folder + "/" + name
+      guard !name.split(separator: "/").contains(".."), !name.hasPrefix("/"),
+        let expectedSize = entry["size"]?.intValue, let expected = entry["digest"]?.stringValue
+      else { throw EngineError(.data, "\(folder)/\(Self.fileName): malformed entry '\(name)'") }
+      let size = try Self.size(path)
+      if size != expectedSize {
+        throw EngineError(.data, "\(path): expected \(expectedSize) bytes, found \(size)")
+      }
+      if try Digest(ofFile: path).hex != expected {
+        throw EngineError(.data, "\(path): its content has changed since it was stored")
+      }
+    }
+  }
+
+  private static func size(_ path: String) throws -> Int {
+    try requireRegularFile(path)
+    var status = stat()
+    guard stat(path, &status) == 0, let size = Int(exactly: status.st_size) else {
+      throw EngineError(.file, "\(path): cannot be read")
+    }
+    return size
+  }
+
+  private static func relativeFiles(_ folder: String, prefix: String = "") throws -> [String] {
+    var files: [String] = []
+    for name in try AtomicFolder.names(in: folder) {
+      let path = folder + "/" + name
+      var isFolder: ObjCBool = false
+      _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      if isFolder.boolValue {
+        files += try relativeFiles(path, prefix: prefix + name + "/")
+      } else {
+        files.append(prefix + name)
+      }
+    }
+    return files
+  }
+}

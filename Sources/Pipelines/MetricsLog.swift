@@ -1,0 +1,104 @@
+import Diagnostics
+import Files
+import Foundation
+
+/// `metrics.jsonl`: one JSON object per line, only ever appended to.
+///
+/// Rows are durable when `flush` returns. A line that a killed process left half-written is cut off when
+/// the file is opened again.
+public final class MetricsLog {
+  public let path: String
+  private var descriptor: Int32
+  private var pending: [UInt8] = []
+  /// The length of the file up to its last whole row.
+  private var length: Int
+
+  /// Opens or creates the file. Throws `EngineError` (`.file`).
+  public init(_ path: String) throws {
+    self.path = path
+    length = 0
+    descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw Self.writeError(path) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw EngineError(.file, "\(path): expected a regular file")
+    }
+    length = try Self.wholeRows(try readFile(path)).last?.end ?? 0
+    guard ftruncate(descriptor, off_t(length)) == 0 else { throw Self.writeError(path) }
+  }
+
+  deinit {
+    try? flush()
+    close(descriptor)
+  }
+
+  /// Adds a row; NaN and infinities become null, which any reader of JSON takes.
+  public func append(_ row: JSONObject) {
+    pending.append(contentsOf: JSONValue.object(row).encoded(.line).utf8)
+    pending.append(UInt8(ascii: "\n"))
+  }
+
+  /// Writes the rows added so far and waits until they are on the disk.
+  ///
+  /// Throws `EngineError` (`.file`) on a full disk; the rows then stay pending, and the file is as before.
+  public func flush() throws {
+    if pending.isEmpty { return }
+    var rest = pending[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { bytes in
+        bytes.baseAddress.map { FileWriter.systemWrite(descriptor, $0, bytes.count) } ?? 0
+      }
+      if count < 0 {
+        if errno == EINTR { continue }
+        let error = Self.writeError(path)
+        ftruncate(descriptor, off_t(length))
+        throw error
+      }
+      rest = rest.dropFirst(count)
+    }
+    guard fsync(descriptor) == 0 else { throw Self.writeError(path) }
+    length += pending.count
+    pending = []
+  }
+
+  /// All rows, also those not flushed yet.
+  public func rows() throws -> [JSONObject] {
+    try flush()
+    return try Self.wholeRows(try readFile(path)).map(\.row)
+  }
+
+  /// Drops rows for which `isKept` is false: what a resumed stage is about to measure again.
+  public func keepRows(where isKept: (JSONObject) -> Bool) throws {
+    let all = try rows()
+    let kept = all.filter(isKept)
+    if kept.count == all.count { return }
+    let text = kept.map { JSONValue.object($0).encoded(.line) + "\n" }.joined()
+    try AtomicFile.write(text, to: path)
+    let reopened = open(path, O_RDWR | O_APPEND | O_CLOEXEC)
+    guard reopened >= 0 else { throw Self.writeError(path) }
+    close(descriptor)
+    descriptor = reopened
+    length = text.utf8.count
+  }
+
+  /// The rows up to the first line that is none, each with the offset behind it.
+  private static func wholeRows(_ data: Data) throws -> [(row: JSONObject, end: Int)] {
+    var rows: [(JSONObject, Int)] = []
+    var start = 0
+    let bytes = [UInt8](data)
+    while let newline = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
+      let line = Array(bytes[start..<newline])
+      guard let row = try? JSONValue(parsing: line, source: "metrics").objectValue else { break }
+      start = newline + 1
+      rows.append((row, start))
+    }
+    return rows
+  }
+
+  private static func writeError(_ path: String) -> EngineError {
+    let code = errno
+    return EngineError(
+      .file, "\(path): cannot be written: \(String(cString: strerror(code)))",
+      hint: code == ENOSPC ? "free some space, then resume the run" : nil)
+  }
+}

@@ -1,0 +1,222 @@
+import Files
+import Foundation
+
+/// Where progress goes and how it may look.
+public struct ProgressStyle: Sendable, Equatable {
+  /// How to show progress.
+  public enum Mode: Sendable, Equatable {
+    /// One line that is drawn over and over.
+    case bar
+    /// Lines, one per interval.
+    case lines
+    /// Nothing.
+    case quiet
+  }
+
+  public var mode: Mode
+  public var color: Bool
+  /// Terminal columns.
+  public var columns: Int
+  /// Whether the terminal can show letters beyond ASCII.
+  public var unicode: Bool
+
+  public init(mode: Mode, color: Bool = false, columns: Int = 80, unicode: Bool = true) {
+    self.mode = mode
+    self.color = color
+    self.columns = columns
+    self.unicode = unicode
+  }
+
+  /// What suits a file descriptor: a bar on a terminal, lines elsewhere. `CI` and `TERM=dumb` ask for
+  /// lines, `NO_COLOR` for no colours, `COLUMNS` sets the width.
+  public static func detect(
+    descriptor: Int32 = 2, quiet: Bool = false,
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) -> ProgressStyle {
+    detect(
+      isTerminal: isatty(descriptor) == 1, terminalColumns: terminalColumns(descriptor),
+      quiet: quiet, environment: environment)
+  }
+
+  static func detect(
+    isTerminal: Bool, terminalColumns: Int?, quiet: Bool, environment: [String: String]
+  ) -> ProgressStyle {
+    func isSet(_ key: String) -> Bool { !(environment[key] ?? "").isEmpty }
+    let isCI = isSet("CI") && !["0", "false"].contains(environment["CI"])
+    let isCapable = isTerminal && environment["TERM"] != "dumb"
+    let columns = environment["COLUMNS"].flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].first(where: isSet).flatMap { environment[$0] }
+    let isUnicode = (locale ?? "").lowercased().replacing("-", with: "").contains("utf8")
+    return ProgressStyle(
+      mode: quiet ? .quiet : isCapable && !isCI ? .bar : .lines,
+      color: isCapable && !isSet("NO_COLOR"),
+      columns: min(max(columns ?? terminalColumns ?? 80, 20), 1000), unicode: isUnicode)
+  }
+
+  private static func terminalColumns(_ descriptor: Int32) -> Int? {
+    var size = winsize()
+    guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+    return Int(size.ws_col)
+  }
+}
+
+/// Shows how far a stage is: step, loss, learning rate, speed, time left.
+///
+/// One instance serves a run; it belongs to one thread.
+public final class Progress {
+  private let style: ProgressStyle
+  private let interval: Double
+  private let now: () -> Double
+  private let write: (String) -> Void
+
+  private var stage = ""
+  private var total: Int?
+  private var isActive = false
+  private var isBarDrawn = false
+  private var started = 0.0
+  private var lastShown = -Double.infinity
+  private var latest = Sample(time: 0, step: 0, tokens: 0)
+  private var detail = ""
+  /// Speed is taken over the last samples, so that it follows a machine that gets slower.
+  private var samples: [Sample] = []
+
+  private struct Sample {
+    var time: Double
+    var step: Int
+    var tokens: Int
+  }
+
+  /// A terminal repaints no faster than people can read.
+  private static let redrawInterval = 0.1
+  private static let sampleInterval = 1.0
+  private static let sampleLimit = 30
+
+  /// - Parameters:
+  ///   - style: where it goes; `ProgressStyle.detect()` suits standard error.
+  ///   - interval: seconds between two lines where there is no bar.
+  ///   - now: seconds on a clock that does not jump.
+  ///   - write: takes the text.
+  public init(
+    style: ProgressStyle, interval: Double = 10,
+    now: @escaping () -> Double = { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 },
+    write: @escaping (String) -> Void = { FileHandle.standardError.write(Data($0.utf8)) }
+  ) {
+    self.style = style
+    self.interval = interval
+    self.now = now
+    self.write = write
+  }
+
+  /// Starts a stage. `total` is its number of steps, if known; `step` and `tokens` are where a resumed
+  /// one goes on.
+  public func begin(_ stage: String, total: Int? = nil, step: Int = 0, tokens: Int = 0) {
+    clearBar()
+    self.stage = Table.printable(stage)
+    self.total = total.flatMap { $0 > 0 ? $0 : nil }
+    isActive = true
+    started = now()
+    latest = Sample(time: started, step: step, tokens: tokens)
+    samples = [latest]
+    detail = ""
+    lastShown = started
+    if style.mode == .lines {
+      let steps = self.total.map { ": \($0) steps" } ?? ""
+      line(self.stage + steps + (step > 0 ? ", resumed at \(step)" : ""))
+    }
+    draw()
+  }
+
+  /// Tells how far the stage is. Cheap enough for every step: most calls show nothing.
+  ///
+  /// - Parameters:
+  ///   - step: steps done, from the start of the stage.
+  ///   - tokens: tokens seen, from the start of the stage.
+  public func update(
+    step: Int, loss: Double? = nil, learningRate: Double? = nil, tokens: Int = 0
+  ) {
+    guard isActive else { return }
+    let time = now()
+    latest = Sample(time: time, step: step, tokens: tokens)
+    if let last = samples.last, time - last.time >= Self.sampleInterval {
+      samples.append(latest)
+      if samples.count > Self.sampleLimit { samples.removeFirst() }
+    }
+    detail = ""
+    if let loss { detail += "  loss " + (loss.isFinite ? fixed(loss, decimals: 4) : "\(loss)") }
+    if let learningRate { detail += "  lr " + learningRate.shortScientific }
+    let wait = style.mode == .bar ? Self.redrawInterval : interval
+    if time - lastShown >= wait || (style.mode == .bar && step == total) {
+      lastShown = time
+      if style.mode == .lines { line(status()) }
+      draw()
+    }
+  }
+
+  /// A message of its own line, above the bar; also shown between stages.
+  public func note(_ text: String) {
+    guard style.mode != .quiet else { return }
+    clearBar()
+    line(Table.printable(text))
+    draw()
+  }
+
+  /// Ends the stage with a line such as "accuracy 0.81".
+  public func end(_ summary: String = "") {
+    guard isActive else { return }
+    clearBar()
+    isActive = false
+    guard style.mode != .quiet else { return }
+    let text = summary.isEmpty ? "done" : Table.printable(summary)
+    line("\(stage): \(text) (\(durationText(now() - started)))")
+  }
+
+  // MARK: - Text
+
+  private func status() -> String {
+    let steps = total.map { "\(latest.step)/\($0)" } ?? "step \(latest.step)"
+    return "\(stage)  \(steps)\(detail)\(speed())"
+  }
+
+  private func speed() -> String {
+    guard let first = samples.first, latest.time > first.time else { return "" }
+    let seconds = latest.time - first.time
+    var text = ""
+    let tokens = latest.tokens - first.tokens
+    if tokens > 0 { text += "  \(fixed(Double(tokens) / seconds, decimals: 0)) tokens/s" }
+    let steps = latest.step - first.step
+    if let total, steps > 0, total >= latest.step {
+      text += "  " + durationText(Double(total - latest.step) * seconds / Double(steps)) + " left"
+    }
+    return text
+  }
+
+  private func draw() {
+    guard style.mode == .bar, isActive else { return }
+    let text = status()
+    // The last column stays free: some terminals wrap when it is written.
+    let room = style.columns - 1 - displayWidth(text) - 2
+    var line = text
+    if let total, room >= 6 {
+      let width = min(room, 30)
+      let share = min(max(Double(latest.step) / Double(total), 0), 1)
+      let filled = Int((share * Double(width)).rounded(.down))
+      let (full, empty) = style.unicode ? ("━", "╌") : ("=", ".")
+      let done = String(repeating: full, count: filled)
+      let rest = String(repeating: empty, count: width - filled)
+      line = (style.color ? "\u{1B}[32m\(done)\u{1B}[0m" : done) + rest + "  " + text
+    } else {
+      while displayWidth(line) > style.columns - 1 { line.removeLast() }
+    }
+    isBarDrawn = true
+    write("\r\(line)\u{1B}[K")
+  }
+
+  private func clearBar() {
+    if isBarDrawn { write("\r\u{1B}[K") }
+    isBarDrawn = false
+  }
+
+  private func line(_ text: String) {
+    if style.mode != .quiet { write(text + "\n") }
+  }
+}

@@ -1,0 +1,202 @@
+import Diagnostics
+import Files
+import Foundation
+
+/// The folder of one run, made to be read by people and other tools:
+///
+///     command.json      argv, version, threads, seed, machine: how the run was started
+///     params.json       every parameter's value
+///     code/             the script and the Lua files that it required
+///     metrics.jsonl     one row per logged step or evaluation
+///     results.json      the report's tables as data
+///     stages/<name>/    what each stage saved
+///
+/// Every file is replaced whole. The object holds a lock: one process at a time works in a run directory.
+public final class RunDirectory {
+  public let path: String
+  /// The rows of `metrics.jsonl`.
+  public let metrics: MetricsLog
+  private let lock: FileLock
+
+  private static let commandFile = "command.json"
+  private static let parametersFile = "params.json"
+
+  /// Creates the directory of a new run.
+  ///
+  /// - Parameters:
+  ///   - out: where; nil takes `<outputs>/<script>-<yyyyMMdd-HHmmss>`, with `-2` and so on if that
+  ///     exists. An earlier run's directory is used again: its files are replaced, its metrics start
+  ///     anew.
+  ///   - scriptPath: the script; its text is stored under its own name.
+  ///   - outputs: the folder of runs without an `out`, relative to the working folder.
+  ///   - command: what `command.json` holds beside the script's path and `HostFacts`.
+  ///
+  /// Throws `EngineError` (`.file`) for an `out` that holds other files, is in use, or cannot be written.
+  public static func create(
+    out: String?, scriptPath: String, scriptText: String, parameters: JSONObject,
+    command: JSONObject, outputs: String = "outputs", now: Date = Date()
+  ) throws -> RunDirectory {
+    let name = (scriptPath as NSString).lastPathComponent
+    let path = try out.map { try prepare($0) } ?? createDefault(in: outputs, script: name, now: now)
+    var facts = command
+    facts["script"] = .string(name)
+    facts["script_path"] = .string(scriptPath)
+    facts["host"] = .object(HostFacts.current())
+    func writeFiles(_ folder: String) throws {
+      try createFolder(folder + "/code")
+      try AtomicFile.write(scriptText, to: folder + "/code/" + inside(name))
+      try AtomicFile.write(.object(parameters), to: folder + "/" + parametersFile)
+      try AtomicFile.write(.object(facts), to: folder + "/" + commandFile)
+    }
+    let isUsed = FileManager.default.fileExists(atPath: path + "/" + commandFile)
+    // A new directory appears whole, so that a kill leaves one that can be resumed, or none.
+    if !isUsed { try AtomicFolder.write(to: path, replace: false, writeFiles) }
+    let lock = try lockDirectory(path)
+    if isUsed {
+      try? FileManager.default.removeItem(atPath: path + "/metrics.jsonl")
+      try? FileManager.default.removeItem(atPath: path + "/results.json")
+      try writeFiles(path)
+    }
+    return try RunDirectory(path, lock: lock)
+  }
+
+  /// Opens an earlier run to go on with it. A torn last line of `metrics.jsonl` is dropped.
+  ///
+  /// Throws `EngineError` (`.file`, `.data`) if `path` is no run directory or is in use.
+  public static func resume(_ path: String) throws -> RunDirectory {
+    guard FileManager.default.fileExists(atPath: path + "/" + commandFile) else {
+      let exists = FileManager.default.fileExists(atPath: path)
+      throw EngineError(
+        .file, "--resume \(path): " + (exists ? "is not a run directory" : "no such folder"),
+        hint: exists ? "it has no \(commandFile)" : nil)
+    }
+    return try RunDirectory(path, lock: lockDirectory(path))
+  }
+
+  private init(_ path: String, lock: FileLock) throws {
+    self.path = path
+    self.lock = lock
+    metrics = try MetricsLog(path + "/metrics.jsonl")
+  }
+
+  // MARK: - Content
+
+  /// What `command.json` holds.
+  public func command() throws -> JSONObject { try object(Self.commandFile) }
+
+  /// The values of `params.json`.
+  public func parameters() throws -> JSONObject { try object(Self.parametersFile) }
+
+  /// Replaces `params.json`.
+  public func writeParameters(_ values: JSONObject) throws {
+    try AtomicFile.write(.object(values), to: path + "/" + Self.parametersFile)
+  }
+
+  /// Replaces `results.json`.
+  public func writeResults(_ value: JSONValue) throws {
+    try AtomicFile.write(value, to: path + "/results.json")
+  }
+
+  /// The folder of the stored script and Lua files.
+  public var codeFolder: String { path + "/code" }
+
+  /// The stored copy of the script.
+  public func scriptPath() throws -> String {
+    guard let name = try command()["script"]?.stringValue else {
+      throw EngineError(.data, "\(path)/\(Self.commandFile): missing key 'script'")
+    }
+    return codeFolder + "/" + (try Self.inside(name))
+  }
+
+  /// Stores a Lua file under `code/`. `relativePath` must stay inside that folder.
+  public func addSource(_ text: String, at relativePath: String) throws {
+    let target = codeFolder + "/" + (try Self.inside(relativePath))
+    try createFolder((target as NSString).deletingLastPathComponent)
+    try AtomicFile.write(text, to: target)
+  }
+
+  /// The folder of a stage. Letters that could lead elsewhere are replaced.
+  public func stageFolder(_ name: String) -> String {
+    var safe = String(
+      name.map { $0.isLetter || $0.isNumber || "-_.+=".contains($0) ? $0 : "_" }.prefix(80))
+    if safe.isEmpty || safe.hasPrefix(".") { safe = "_" + safe }
+    return path + "/stages/" + safe
+  }
+
+  /// Puts a copy of a stage's files into its folder, in place of an older one.
+  public func publish(_ stage: StoredStage) throws {
+    try AtomicFolder.write(to: stageFolder(stage.key.name)) { temporary in
+      for name in try AtomicFolder.names(in: stage.folder) {
+        try AtomicFolder.copy(stage.folder + "/" + name, to: temporary + "/" + name)
+      }
+    }
+  }
+
+  private func object(_ file: String) throws -> JSONObject {
+    let json = try JSONValue(file: path + "/" + file)
+    guard let object = json.objectValue else {
+      throw EngineError(.data, "\(path)/\(file): expected an object, found \(json.kindName)")
+    }
+    return object
+  }
+
+  // MARK: - Places
+
+  private static func inside(_ relativePath: String) throws -> String {
+    let parts = relativePath.split(separator: "/", omittingEmptySubsequences: false)
+    if parts.contains("..") || parts.contains("") || relativePath.contains("\0") {
+      throw EngineError(.file, "'\(relativePath)' leads out of the run directory")
+    }
+    return relativePath
+  }
+
+  /// The user's own choice of folder: new, empty, or that of an earlier run.
+  private static func prepare(_ out: String) throws -> String {
+    var path = out
+    while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
+    if path.isEmpty { throw EngineError(.file, "--out: expected a folder, given ''") }
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
+      guard isFolder.boolValue else {
+        throw EngineError(.file, "--out \(path): is a file, expected a folder")
+      }
+      let names = try AtomicFolder.names(in: path)
+      if !names.isEmpty && !names.contains(commandFile) {
+        throw EngineError(
+          .file, "--out \(path): is not empty and not a run directory",
+          hint: "choose a new folder; nothing in it was touched")
+      }
+    }
+    return path
+  }
+
+  private static func createDefault(
+    in outputs: String, script: String, now: Date
+  ) throws -> String {
+    var seconds = time_t(now.timeIntervalSince1970)
+    var local = tm()
+    localtime_r(&seconds, &local)
+    func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    let day = "\(local.tm_year + 1900)" + two(local.tm_mon + 1) + two(local.tm_mday)
+    let clock = two(local.tm_hour) + two(local.tm_min) + two(local.tm_sec)
+    let stem = (script as NSString).deletingPathExtension
+    let base = "\(outputs)/\(stem.isEmpty ? "run" : stem)-\(day)-\(clock)"
+    try createFolder(outputs)
+    for attempt in 1...1000 {
+      let path = attempt == 1 ? base : base + "-\(attempt)"
+      // Making the folder is the claim: two runs of one second get two names.
+      if mkdir(path, 0o777) == 0 { return path }
+      if errno != EEXIST {
+        throw EngineError(.file, "\(path): cannot be written: \(String(cString: strerror(errno)))")
+      }
+    }
+    throw EngineError(.file, "\(base): exists a thousand times", hint: "give a folder with --out")
+  }
+
+  private static func lockDirectory(_ path: String) throws -> FileLock {
+    let lockPath = path + "/.lock"
+    if let lock = try FileLock(lockPath) { return lock }
+    let holder = FileLock.holder(lockPath).map { " (process \($0))" } ?? ""
+    throw EngineError(.file, "\(path): another run is using this folder\(holder)")
+  }
+}

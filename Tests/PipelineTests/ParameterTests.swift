@@ -1,0 +1,108 @@
+import Diagnostics
+import Files
+import Testing
+
+@testable import Pipelines
+
+@Suite struct ParameterTests {
+  static func set() throws -> ParameterSet {
+    try ParameterSet([
+      Parameter("model", default: "builtin:tiny", doc: "model folder"),
+      Parameter("r", default: 8, minimum: 1, maximum: 64),
+      Parameter("learning_rate", default: 5e-4, minimum: 0),
+      Parameter("group_by_length", default: true),
+      Parameter("target_modules", default: ["query", "value"]),
+      Parameter("seeds", default: [1, 2], minimum: 0),
+      Parameter("precision", default: "auto", choices: ["auto", "bf16", "fp32"]),
+      Parameter("epochs", default: 3),
+    ])
+  }
+
+  static let valid: [(String, String, JSONValue)] = [
+    ("model=a=b c", "model", "a=b c"), ("model=", "model", ""), ("r=16", "r", 16),
+    ("r=1e1", "r", 10), ("learning_rate=1", "learning_rate", .double(1)),
+    ("learning_rate=1e-3", "learning_rate", 1e-3),
+    ("learning_rate=inf", "learning_rate", .double(.infinity)),
+    ("group_by_length=false", "group_by_length", false),
+    ("target_modules=key,dense", "target_modules", ["key", "dense"]),
+    ("target_modules=", "target_modules", []),
+    ("target_modules=[\"a,b\"]", "target_modules", ["a,b"]), ("seeds=1, 5", "seeds", [1, 5]),
+    ("seeds=[3]", "seeds", [3]), ("precision=fp32", "precision", "fp32"),
+  ]
+
+  @Test(arguments: valid) func readsSettings(setting: String, name: String, value: JSONValue) throws {
+    let values = try Self.set().resolve(settings: [setting])
+    #expect(values[name] == value)
+    #expect(values.count == 8)
+    #expect(values.keys.first == "model")
+  }
+
+  @Test(arguments: [
+    ("r=x", "--set r=x: expected an integer from 1 to 64, given 'x'"),
+    ("r=0", "--set r=0: expected an integer from 1 to 64, given 0"),
+    ("r=65", "--set r=65: expected an integer from 1 to 64, given 65"),
+    ("r=2.5", "--set r=2.5: expected an integer from 1 to 64, given '2.5'"),
+    ("r=99999999999999999999", "--set r=99999999999999999999: expected an integer from 1 to 64, given "
+      + "'99999999999999999999'"),
+    ("r", "--set r: expected name=value"), ("=3", "--set =3: expected name=value"),
+    ("learning_rate=nan", "--set learning_rate=nan: expected a number of at least 0, given 'nan'"),
+    ("learning_rate=-1", "--set learning_rate=-1: expected a number of at least 0, given -1"),
+    ("learnin_rate=1", "--set learnin_rate=1: no parameter 'learnin_rate'; did you mean "
+      + "'learning_rate'?"),
+    ("group_by_length=1", "--set group_by_length=1: expected true or false, given '1'"),
+    ("seeds=1,x", "--set seeds=1,x: expected a comma-separated list of integers of at least 0, "
+      + "given '1,x'"),
+    ("seeds=1,-1", "--set seeds=1,-1: expected a comma-separated list of integers of at least 0, "
+      + "given -1"),
+    ("target_modules=[1]", "--set target_modules=[1]: expected a comma-separated list of strings, "
+      + "given '[1]'"),
+    ("target_modules=[", "--set target_modules=[: expected a comma-separated list of strings, "
+      + "given '['"),
+    ("precision=bf1", "--set precision=bf1: expected a string, one of auto, bf16, fp32, given bf1; "
+      + "did you mean 'bf16'?"),
+  ])
+  func namesMistakes(setting: String, message: String) throws {
+    let set = try Self.set()
+    #expect { try set.resolve(settings: [setting]) } throws: { "\($0)" == message }
+  }
+
+  @Test func listsAllMistakesAtOnceAndTakesTheLastOfAName() throws {
+    let set = try Self.set()
+    #expect { try set.resolve(settings: ["r=x", "epoch=2", "r=4"]) } throws: {
+      "\($0)"
+        == "2 mistakes: --set r=x: expected an integer from 1 to 64, given 'x' | --set epoch=2: no "
+        + "parameter 'epoch'; did you mean 'epochs'?"
+    }
+    #expect(try set.resolve(settings: ["r=2", "r=4"])["r"] == 4)
+    #expect {
+      try ParameterSet([]).resolve(settings: ["x=1"])
+    } throws: { "\($0)" == "--set x=1: no parameter 'x'; the script declares none" }
+  }
+
+  @Test func goesOnFromStoredValues() throws {
+    let set = try Self.set()
+    let first = try set.resolve(settings: ["r=4", "learning_rate=1", "seeds=7"])
+    let text = JSONValue.object(first).encoded()
+    let stored = try #require(JSONValue(parsing: text, source: "params.json").objectValue)
+    #expect(try set.resolve(over: stored) == first)
+    #expect(try set.resolve(settings: ["r=5"], over: stored)["r"] == 5)
+    #expect { try set.resolve(over: ["r": "x"]) } throws: {
+      "\($0)" == "stored r: expected an integer from 1 to 64, given \"x\""
+    }
+  }
+
+  @Test func checksDeclarations() throws {
+    let bad: [() throws -> Void] = [
+      { _ = try Parameter("", default: 1) }, { _ = try Parameter("a=b", default: 1) },
+      { _ = try Parameter("1a", default: 1) }, { _ = try Parameter("a", default: .null) },
+      { _ = try Parameter("a", default: [:]) }, { _ = try Parameter("a", default: [1, "b"]) },
+      { _ = try Parameter("a", default: [[1]]) }, { _ = try Parameter("a", default: 0, minimum: 1) },
+      { _ = try Parameter("a", default: "x", choices: ["y"]) },
+      { _ = try Parameter("a", default: .double(.nan)) },
+      { _ = try ParameterSet([Parameter("a", default: 1), Parameter("a", default: 2)]) },
+    ]
+    for declare in bad { #expect(throws: EngineError.self) { try declare() } }
+    _ = try Parameter("a", default: [1, 2.5])
+    #expect(try Self.set().help.text().contains("an integer from 1 to 64"))
+  }
+}

@@ -1,0 +1,167 @@
+import Files
+import Testing
+
+@testable import Pipelines
+
+@Suite struct ReportTests {
+  @Test func alignsColumnsByWhatTheyShow() {
+    let table = Table(
+      columns: ["stage", "trainable", .init("accuracy", decimals: 3), "ok"],
+      rows: [
+        ["mnli-lora", 294_912, 0.8126, true], ["漢字 é", -1536, .double(.nan), false],
+        ["line\nend\u{1B}[31m", .null], ["x", 0, 1, .null, "dropped"],
+      ])
+    #expect(
+      table.text() == """
+        stage          trainable  accuracy  ok
+        -------------  ---------  --------  ---
+        mnli-lora        294,912     0.813  yes
+        漢字 é            -1,536       nan  no
+        line end [31m
+        x                      0         1
+
+        """)
+    #expect(table.text(bold: true).hasPrefix("\u{1B}[1mstage"))
+    #expect(table.json[1]?["trainable"] == -1536)
+    #expect(table.json[2]?["ok"] == .null)
+    #expect(Table(columns: []).text() == "")
+    #expect(Table(columns: ["a"]).text() == "a\n-\n")
+  }
+
+  @Test(arguments: [
+    (0.0, "0.0000"), (0.63251, "0.6325"), (12.345, "12.35"), (123.456, "123.5"), (1234.5, "1,234.5"),
+    (0.0005, "5e-04"), (-1.25e-5, "-1.25e-05"), (1e20, "1e+20"), (.infinity, "inf"),
+  ])
+  func showsNumbers(number: Double, text: String) {
+    #expect(Table.text(of: .double(number), decimals: nil) == text)
+  }
+
+  @Test(arguments: [
+    ("abc", 3), ("é", 1), ("e\u{301}", 1), ("漢字", 4), ("한", 2), ("😀", 2), ("❤️", 2), ("👩‍👩‍👧", 2), ("", 0),
+    ("ｆ", 2), ("\u{200B}", 0), ("━", 1),
+  ])
+  func measuresText(text: String, width: Int) {
+    #expect(displayWidth(text) == width)
+  }
+
+  @Test(arguments: [
+    (0.4, "0 s"), (59.4, "59 s"), (185, "3:05"), (7385, "2:03:05"), (-1, "?"), (.nan, "?"),
+    (.infinity, "?"),
+  ])
+  func saysDurations(seconds: Double, text: String) {
+    #expect(durationText(seconds) == text)
+  }
+}
+
+@Suite struct ProgressTests {
+  private final class Screen {
+    var time = 100.0
+    var text = ""
+
+    func progress(_ style: ProgressStyle) -> Progress {
+      Progress(style: style, now: { self.time }, write: { self.text += $0 })
+    }
+  }
+
+  @Test func writesLinesPerInterval() {
+    let screen = Screen()
+    let progress = screen.progress(.init(mode: .lines))
+    progress.begin("mnli", total: 100)
+    for step in 1...50 {
+      screen.time += 0.5
+      progress.update(step: step, loss: 1 / Double(step), learningRate: 5e-4, tokens: step * 1000)
+    }
+    progress.note("saved")
+    progress.end("accuracy 0.81")
+    progress.end("again")
+    progress.update(step: 1)
+    #expect(
+      screen.text == """
+        mnli: 100 steps
+        mnli  20/100  loss 0.0500  lr 5e-04  2000 tokens/s  40 s left
+        mnli  40/100  loss 0.0250  lr 5e-04  2000 tokens/s  30 s left
+        saved
+        mnli: accuracy 0.81 (25 s)
+
+        """)
+  }
+
+  @Test func countsSpeedFromTheResumedStep() {
+    let screen = Screen()
+    let progress = screen.progress(.init(mode: .lines))
+    progress.begin("mnli", total: 100, step: 40, tokens: 40_000)
+    screen.time += 10
+    progress.update(step: 50, loss: .nan, tokens: 50_000)
+    #expect(
+      screen.text == """
+        mnli: 100 steps, resumed at 40
+        mnli  50/100  loss nan  1000 tokens/s  50 s left
+
+        """)
+  }
+
+  @Test func drawsABarThatFitsAndIsCleared() {
+    let screen = Screen()
+    let progress = screen.progress(.init(mode: .bar, columns: 40, unicode: false))
+    progress.begin("a", total: 10)
+    for step in 1...10 {
+      screen.time += 0.05
+      progress.update(step: step)
+    }
+    progress.note("note")
+    progress.end()
+    let frames = screen.text.split(separator: "\r").map { $0.replacing("\u{1B}[K", with: "") }
+    #expect(frames.count < 12)
+    #expect(frames.allSatisfy { displayWidth(String($0)) <= 39 })
+    #expect(frames[0].hasPrefix("..........") && frames[0].hasSuffix("a  0/10"))
+    #expect(frames[frames.count - 2].contains("10/10  "))
+    #expect(screen.text.hasSuffix("\r\u{1B}[Ka: done (0 s)\n"))
+    #expect(!screen.text.contains("\u{1B}[3"))
+  }
+
+  @Test func staysWithinANarrowTerminal() {
+    let screen = Screen()
+    let progress = screen.progress(.init(mode: .bar, color: true, columns: 20))
+    progress.begin("漢字漢字漢字漢字漢字漢字漢字", total: 10)
+    #expect(displayWidth(screen.text.replacing("\r", with: "").replacing("\u{1B}[K", with: "")) <= 19)
+    let wide = Screen()
+    wide.progress(.init(mode: .bar, color: true)).begin("a", total: 10)
+    #expect(wide.text.contains("\u{1B}[32m"))
+  }
+
+  @Test func isQuietOnRequest() {
+    let screen = Screen()
+    let progress = screen.progress(.init(mode: .quiet))
+    progress.begin("a", total: 2)
+    screen.time += 60
+    progress.update(step: 1, loss: 1)
+    progress.note("n")
+    progress.end()
+    #expect(screen.text == "")
+  }
+
+  static let environments: [(Bool, Bool, [String: String], ProgressStyle)] = [
+    (true, false, ["LANG": "C.UTF-8"], .init(mode: .bar, color: true, columns: 100)),
+    (true, false, [:], .init(mode: .bar, color: true, columns: 100, unicode: false)),
+    (true, false, ["LC_ALL": "C", "LANG": "en_US.utf8"],
+      .init(mode: .bar, color: true, columns: 100, unicode: false)),
+    (true, false, ["NO_COLOR": "1", "COLUMNS": "60", "LANG": "C.UTF-8"],
+      .init(mode: .bar, columns: 60)),
+    (true, false, ["TERM": "dumb", "COLUMNS": "x", "LANG": "C.UTF-8"],
+      .init(mode: .lines, columns: 100)),
+    (true, false, ["CI": "true", "COLUMNS": "-5", "LANG": "C.UTF-8"],
+      .init(mode: .lines, color: true, columns: 100)),
+    (true, false, ["CI": "false", "COLUMNS": "1", "LANG": "C.UTF-8"],
+      .init(mode: .bar, color: true, columns: 20)),
+    (false, false, ["LANG": "C.UTF-8"], .init(mode: .lines, columns: 100)),
+    (true, true, ["LANG": "C.UTF-8"], .init(mode: .quiet, color: true, columns: 100)),
+  ]
+
+  @Test(arguments: environments.indices) func obeysTheEnvironment(place: Int) {
+    let (isTerminal, quiet, environment, style) = Self.environments[place]
+    #expect(
+      ProgressStyle.detect(
+        isTerminal: isTerminal, terminalColumns: 100, quiet: quiet, environment: environment)
+        == style)
+  }
+}

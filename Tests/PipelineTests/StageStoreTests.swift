@@ -1,0 +1,284 @@
+import Diagnostics
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Files
+@testable import Pipelines
+
+@Suite struct StageStoreTests {
+  private func key(_ r: Int = 8, name: String = "mnli") -> StageKey {
+    StageKey(
+      name: name,
+      inputs: [
+        "params": ["r": .int(r), "lr": 5e-4, "clip": .double(.nan)], "files": ["a", "b"],
+        "engine": "0.1",
+      ])
+  }
+
+  private func begin(_ store: StageStore, _ key: StageKey) throws -> StageWork {
+    guard case .begun(let work) = try store.open(key) else {
+      throw EngineError(.data, "the stage is finished already")
+    }
+    return work
+  }
+
+  private func finish(_ store: StageStore, _ key: StageKey) throws -> StoredStage {
+    try begin(store, key).finish(["accuracy": 0.5]) { folder in
+      try createFolder(folder + "/sub")
+      try AtomicFile.write("weights", to: folder + "/sub/w")
+      try AtomicFile.write("config", to: folder + "/c")
+    }
+  }
+
+  /// Collects warnings; a class, because the store keeps the closure.
+  private final class Warnings { var lines: [String] = [] }
+
+  @Test func findsAFinishedStageByItsInputsOnly() throws {
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      #expect(try store.lookup(key()) == nil)
+      let stored = try finish(store, key())
+      #expect(try readText(stored.folder + "/sub/w") == "weights")
+      let again = try #require(try StageStore(root: folder).lookup(key()))
+      #expect(again.facts == ["accuracy": 0.5])
+      #expect(again.folder == stored.folder)
+      guard case .finished = try store.open(key()) else {
+        Issue.record("not reused")
+        return
+      }
+      #expect(try store.lookup(key(9)) == nil)
+      #expect(try store.lookup(key(name: "rte")) == nil)
+      #expect(try AtomicFolder.names(in: folder + "/stages") == [key().digest.hex])
+    }
+  }
+
+  static let damages: [(String, @Sendable (String) throws -> Void)] = [
+    ("changed", { try AtomicFile.write("weighty", to: $0 + "/sub/w") }),
+    ("longer", { try AtomicFile.write("weights+", to: $0 + "/sub/w") }),
+    ("missing", { unlink($0 + "/c") }),
+    ("no manifest", { unlink($0 + "/manifest.json") }),
+    ("torn manifest", { try AtomicFile.write("{\"facts\": {", to: $0 + "/manifest.json") }),
+    ("other JSON", { try AtomicFile.write("[]", to: $0 + "/manifest.json") }),
+    (
+      "escaping entry",
+      {
+        try AtomicFile.write(
+          ["facts": [:], "files": ["../x": ["size": 1, "digest": "0"]]], to: $0 + "/manifest.json")
+      }
+    ),
+    (
+      "another stage's",
+      {
+        try AtomicFile.write(
+          ["facts": ["name": "x", "inputs": 1], "files": [:]], to: $0 + "/manifest.json")
+      }
+    ),
+  ]
+
+  @Test(arguments: damages.indices) func runsADamagedStageAgain(place: Int) throws {
+    let (name, damage) = Self.damages[place]
+    try withTemporaryFolder { folder in
+      let warnings = Warnings()
+      let store = StageStore(root: folder) { warnings.lines.append($0) }
+      try damage(try finish(store, key()).folder)
+      #expect(try store.lookup(key()) == nil, "\(name)")
+      #expect(warnings.lines.count == 1)
+      #expect(warnings.lines.first?.hasPrefix("stage 'mnli' runs again") ?? false)
+      _ = try finish(store, key())
+      #expect(try store.lookup(key()) != nil)
+    }
+  }
+
+  @Test func goesOnFromTheLastState() throws {
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      var work = try begin(store, key())
+      #expect(try work.loadState() == nil)
+      for step in 1...4 {
+        try work.saveState(["step": .int(step)]) {
+          try AtomicFile.write("state \(step)", to: $0 + "/s")
+        }
+      }
+      work.close()
+      #expect(throws: EngineError.self) { try work.saveState { _ in } }
+      work = try begin(store, key())
+      let state = try #require(try work.loadState())
+      #expect(state.facts == ["step": 4])
+      #expect(try readText(state.folder + "/s") == "state 4")
+      _ = try work.finish { _ in }
+      #expect(try AtomicFolder.names(in: folder + "/stages") == [key().digest.hex])
+    }
+  }
+
+  @Test func fallsBackToTheStateBefore() throws {
+    try withTemporaryFolder { folder in
+      let warnings = Warnings()
+      let store = StageStore(root: folder) { warnings.lines.append($0) }
+      let work = try begin(store, key())
+      for step in 1...3 {
+        try work.saveState(["step": .int(step)]) { try AtomicFile.write("\(step)", to: $0 + "/s") }
+      }
+      let newest = try #require(try work.loadState()).folder
+      try AtomicFile.write("x", to: newest + "/s")
+      #expect(try work.loadState()?.facts == ["step": 2])
+      #expect(warnings.lines.count == 1)
+      try work.saveState(["step": 3]) { try AtomicFile.write("3", to: $0 + "/s") }
+      #expect(try work.loadState()?.facts == ["step": 3])
+    }
+  }
+
+  /// The disk fills up at every possible write of a save, and of a finish: the state before is intact.
+  @Test func keepsTheStateWhateverWriteFails() throws {
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      let work = try begin(store, key())
+      try work.saveState(["step": 1]) { try AtomicFile.write("one", to: $0 + "/s") }
+      let count = WriteCount()
+      func failing(at limit: Int, _ body: () throws -> Void) -> Bool {
+        count.reset(limit)
+        return FileWriter.$systemWrite.withValue({ count.write($0, $1, $2) }) {
+          (try? body()) != nil
+        }
+      }
+      var limit = 0
+      while !failing(at: limit, {
+        try work.saveState(["step": 2]) {
+          try AtomicFile.write("two", to: $0 + "/s")
+          try AtomicFile.write("two", to: $0 + "/t")
+        }
+      }) {
+        #expect(try work.loadState()?.facts == ["step": 1])
+        limit += 1
+      }
+      #expect(limit == 3)
+      #expect(try work.loadState()?.facts == ["step": 2])
+      limit = 0
+      while !failing(at: limit, { _ = try work.finish { try AtomicFile.write("r", to: $0 + "/r") } }) {
+        #expect(try work.loadState()?.facts == ["step": 2])
+        #expect(try store.lookup(key()) == nil)
+        limit += 1
+      }
+      #expect(limit == 2)
+      #expect(try store.lookup(key()) != nil)
+    }
+  }
+
+  /// What a process killed in the middle of a save leaves is ignored and cleared away.
+  @Test func ignoresHalfASavedState() throws {
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      var work = try begin(store, key())
+      try work.saveState(["step": 1]) { try AtomicFile.write("1", to: $0 + "/s") }
+      work.close()
+      let partial = folder + "/stages/" + key().digest.hex + ".partial"
+      try createFolder(partial + "/.state-2.999999999-1.tmp/sub")
+      try createFolder(folder + "/stages/.removed-1-x/y")
+      work = try begin(store, key())
+      #expect(try work.loadState()?.facts == ["step": 1])
+      try work.saveState(["step": 2]) { try AtomicFile.write("2", to: $0 + "/s") }
+      #expect(
+        try AtomicFolder.names(in: partial) == ["lock", "stage.json", "state-1", "state-2"])
+      #expect(try AtomicFolder.names(in: folder + "/stages") == [key().digest.hex + ".partial"])
+    }
+  }
+
+  @Test func refusesToRunAStageInsideItself() throws {
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      let work = try begin(store, key())
+      #expect { _ = try store.open(key()) } throws: {
+        "\($0)" == "stage 'mnli': is already running in this script"
+      }
+      #expect(try !store.remove(key().digest))
+      _ = work
+    }
+  }
+
+  /// Another process holds the lock (`flock` of util-linux): waits, can be interrupted, goes on when it
+  /// is free.
+  @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/flock")))
+  func waitsForAnotherProcess() throws {
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      try begin(store, key()).close()
+      let lock = folder + "/stages/" + key().digest.hex + ".partial/lock"
+      try AtomicFile.write("1\n", to: lock)
+      let other = Process()
+      other.executableURL = URL(fileURLWithPath: "/usr/bin/flock")
+      other.arguments = [lock, "-c", "echo; read line"]
+      let (input, output) = (Pipe(), Pipe())
+      other.standardInput = input
+      other.standardOutput = output
+      try other.run()
+      _ = output.fileHandleForReading.readData(ofLength: 1)
+      var holders: [Int32?] = []
+      #expect {
+        _ = try store.open(key(), onWait: { holders.append($0) }, shouldStop: { true })
+      } throws: { ($0 as? EngineError)?.kind == .interrupted }
+      #expect(holders == [1])
+      var asked = 0
+      let opened = try store.open(
+        key(),
+        shouldStop: {
+          asked += 1
+          if asked == 1 { input.fileHandleForWriting.write(Data("\n".utf8)) }
+          return asked > 100
+        })
+      guard case .begun = opened else {
+        Issue.record("not begun")
+        return
+      }
+      other.waitUntilExit()
+    }
+  }
+
+  @Test func explainsWhyAStageRunsAgain() throws {
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      #expect(store.why(key()) == nil)
+      _ = try finish(store, key(8))
+      var other = key(8).inputs.objectValue ?? [:]
+      other["files"] = ["x", "y", "z"]
+      _ = try finish(store, StageKey(name: "mnli", inputs: .object(other)))
+      try begin(store, key(name: "rte")).close()
+      #expect(store.why(key(16))?.map(\.description) == ["params.r: 8 -> 16"])
+      #expect(store.why(key(8)) == [])
+      #expect(store.why(key(1, name: "rte"))?.map(\.description) == ["params.r: 8 -> 1"])
+      #expect(store.list().map(\.isFinished) == [true, true, false])
+      #expect(store.list().last?.key == key(name: "rte"))
+      for summary in store.list() { #expect(try store.remove(summary.key.digest)) }
+      #expect(try AtomicFolder.names(in: folder + "/stages") == [])
+    }
+  }
+
+  @Test func comparesValues() {
+    let old: JSONValue = ["a": [1, 2], "b": ["c": .double(.nan)], "d": 1]
+    let new: JSONValue = ["a": [1, 3, 4], "b": ["c": .double(.nan)], "d": 1.0, "e": .null]
+    #expect(
+      ValueDifference.between(old, new).map(\.description) == [
+        "a[1]: 2 -> 3", "a[2]: (absent) -> 4", "d: 1 -> 1.0", "e: (absent) -> null",
+      ])
+    #expect(ValueDifference.between(1, "x").map(\.description) == ["value: 1 -> \"x\""])
+  }
+
+  @Test func takesItsRootFromTheEnvironment() {
+    #expect(StageStore.defaultRoot(["PERIGEE_CACHE": "/p", "XDG_CACHE_HOME": "/x"]) == "/p")
+    #expect(StageStore.defaultRoot(["PERIGEE_CACHE": "", "XDG_CACHE_HOME": "/x"]) == "/x/perigee")
+    #expect(StageStore.defaultRoot(["HOME": "/h"]) == "/h/.cache/perigee")
+  }
+}
+
+/// Lets a number of writes through, and then the disk is full.
+private final class WriteCount: @unchecked Sendable {
+  // Used by one thread at a time.
+  private var left = 0
+  func reset(_ count: Int) { left = count }
+
+  func write(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+    left -= 1
+    if left >= 0 { return Foundation.write(descriptor, bytes, count) }
+    errno = ENOSPC
+    return -1
+  }
+}
