@@ -1,0 +1,95 @@
+import Diagnostics
+
+/// Turns tokens back into text, as bytes: a byte-level token may hold part of a character.
+protocol Decoder: Sendable {
+  func decode(_ tokens: [[UInt8]]) -> [[UInt8]]
+}
+
+/// The decoders of `tokenizer.json`, by their `type`.
+enum DecoderCatalogue {
+  static let types: [ComponentType<any Decoder>] = [
+    .init("ByteLevel") { _, _ in ByteLevelDecoder() },
+    .init("Fuse") { _, _ in FuseDecoder() },
+    .init("Replace") { try Replace($0, at: $1) },
+    .init("Sequence") { try DecoderSequence($0, at: $1) },
+    .init("WordPiece") { try WordPieceDecoder($0, at: $1) },
+  ]
+
+  static func make(_ json: JSONValue?, at place: String) throws -> (any Decoder)? {
+    guard let json, !json.isNull else { return nil }
+    return try component(json, among: types, "decoder", at: place)
+  }
+}
+
+/// Characters back to the bytes they stand for; a token with any other character is taken as it is.
+struct ByteLevelDecoder: Decoder {
+  func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
+    var out = [UInt8]()
+    for token in tokens {
+      let start = out.count
+      var isByteLevel = true
+      forEachScalar(of: token) { scalar in
+        let byte = scalar.value < 0x200 ? ByteLevel.bytes[Int(scalar.value)] : -1
+        if byte >= 0 { out.append(UInt8(byte)) } else { isByteLevel = false }
+      }
+      if !isByteLevel {
+        out.removeSubrange(start...)
+        out.append(contentsOf: token)
+      }
+    }
+    return [out]
+  }
+}
+
+/// Joins words with spaces and their continuations without; `cleanup` then takes back the spaces
+/// before punctuation and in English contractions.
+struct WordPieceDecoder: Decoder {
+  private let prefix: [UInt8]
+  private let cleansUp: Bool
+
+  private static let cleanups: [(from: [UInt8], to: [UInt8])] = [
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
+    (" 'm", "'m"),
+    (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+  ].map { (Array($0.utf8), Array($1.utf8)) }
+
+  init(_ json: JSONValue, at place: String) throws {
+    prefix = Array((try json.optionalString("prefix", at: place) ?? "##").utf8)
+    cleansUp = try json.bool("cleanup", default: true, at: place)
+  }
+
+  func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
+    tokens.enumerated().map { index, token in
+      var text = token
+      if index > 0 {
+        text = token.starts(with: prefix) ? Array(token[prefix.count...]) : [0x20] + token
+      }
+      guard cleansUp else { return text }
+      return WordPieceDecoder.cleanups.reduce(text) { replacing($1.from, with: $1.to, in: $0) }
+    }
+  }
+}
+
+/// All tokens as one.
+struct FuseDecoder: Decoder {
+  func decode(_ tokens: [[UInt8]]) -> [[UInt8]] { [Array(tokens.joined())] }
+}
+
+extension Replace: Decoder {
+  func decode(_ tokens: [[UInt8]]) -> [[UInt8]] { tokens.map(normalize) }
+}
+
+/// Decoders one after another.
+struct DecoderSequence: Decoder {
+  let stages: [any Decoder]
+
+  init(_ json: JSONValue, at place: String) throws {
+    stages = try json.array("decoders", at: place).compactMap {
+      try DecoderCatalogue.make($0, at: place)
+    }
+  }
+
+  func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
+    stages.reduce(tokens) { $1.decode($0) }
+  }
+}

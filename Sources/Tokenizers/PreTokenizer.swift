@@ -1,0 +1,141 @@
+/// Text cut into pieces: one run of bytes, and where each piece ends.
+struct Pieces: Sendable {
+  var bytes: [UInt8]
+  var ends: [Int]
+
+  init() {
+    bytes = []
+    ends = []
+  }
+
+  /// One piece; none if the text is empty.
+  init(whole text: [UInt8]) {
+    bytes = text
+    ends = text.isEmpty ? [] : [text.count]
+  }
+
+  /// Ends a piece at the end of the bytes, unless it would be empty.
+  @inline(__always)
+  mutating func cut() {
+    if bytes.count > (ends.last ?? 0) { ends.append(bytes.count) }
+  }
+
+  /// Calls `body` with the bytes of each piece.
+  @inline(__always)
+  func forEach(_ body: (UnsafeBufferPointer<UInt8>) throws -> Void) rethrows {
+    try bytes.withUnsafeBufferPointer { buffer in
+      var start = 0
+      for end in ends {
+        try body(UnsafeBufferPointer(rebasing: buffer[start..<end]))
+        start = end
+      }
+    }
+  }
+}
+
+/// Cuts pieces of text into smaller ones, the words that a model then sees one by one.
+protocol PreTokenizer: Sendable {
+  /// Appends the pieces of `text` to `out`.
+  func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces)
+}
+
+/// The pre-tokenizers of `tokenizer.json`, by their `type`.
+enum PreTokenizerCatalogue {
+  static let types: [ComponentType<any PreTokenizer>] = [
+    .init("BertPreTokenizer") { _, _ in BertPreTokenizer() },
+    .init("ByteLevel") { try ByteLevel($0, at: $1) },
+    .init("Sequence") { try PreTokenizerSequence($0, at: $1) },
+    .init("Whitespace") { _, _ in Whitespace() },
+    .init("WhitespaceSplit") { _, _ in WhitespaceSplit() },
+  ]
+
+  static func make(_ json: JSONValue?, at place: String) throws -> (any PreTokenizer)? {
+    guard let json, !json.isNull else { return nil }
+    return try component(json, among: types, "pre_tokenizer", at: place)
+  }
+}
+
+/// Splits at white space, which goes, and around every punctuation character.
+struct BertPreTokenizer: PreTokenizer {
+  func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
+    var position = 0
+    while position < text.count {
+      let (next, length) = scalar(in: text, at: position)
+      if UnicodeClasses.isWhitespace(next) {
+        out.cut()
+      } else if UnicodeClasses.isBertPunctuation(next) {
+        out.cut()
+        out.bytes.append(contentsOf: text[position..<position + length])
+        out.cut()
+      } else if length == 1 {
+        out.bytes.append(text[position])
+      } else {
+        out.bytes.append(contentsOf: text[position..<position + length])
+      }
+      position += length
+    }
+    out.cut()
+  }
+}
+
+/// Splits at white space, and between word characters and all others: `\w+|[^\w\s]+`.
+struct Whitespace: PreTokenizer {
+  func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
+    var position = 0
+    var wasWord = false
+    while position < text.count {
+      let (next, length) = scalar(in: text, at: position)
+      let isWord = UnicodeClasses.isWord(next)
+      if isWord != wasWord { out.cut() }
+      wasWord = isWord
+      if UnicodeClasses.isWhitespace(next) {
+        out.cut()
+      } else {
+        out.bytes.append(contentsOf: text[position..<position + length])
+      }
+      position += length
+    }
+    out.cut()
+  }
+}
+
+/// Splits at white space.
+struct WhitespaceSplit: PreTokenizer {
+  func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
+    var position = 0
+    while position < text.count {
+      let (next, length) = scalar(in: text, at: position)
+      if UnicodeClasses.isWhitespace(next) {
+        out.cut()
+      } else {
+        out.bytes.append(contentsOf: text[position..<position + length])
+      }
+      position += length
+    }
+    out.cut()
+  }
+}
+
+/// Pre-tokenizers one after another, each on the pieces of the one before.
+struct PreTokenizerSequence: PreTokenizer {
+  let stages: [any PreTokenizer]
+
+  init(_ json: JSONValue, at place: String) throws {
+    stages = try json.array("pretokenizers", at: place).compactMap {
+      try PreTokenizerCatalogue.make($0, at: place)
+    }
+  }
+
+  func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
+    var pieces = Pieces(whole: Array(text))
+    for stage in stages {
+      var finer = Pieces()
+      pieces.forEach { stage.split($0, into: &finer) }
+      pieces = finer
+    }
+    pieces.forEach {
+      out.bytes.append(contentsOf: $0)
+      out.cut()
+    }
+  }
+}
