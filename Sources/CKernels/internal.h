@@ -30,8 +30,10 @@ static inline size_t pg_rows_per_chunk(size_t cols) {
 }
 #define PG_CHUNK 16384
 
-// exp to about 1 ulp for |x| < 87; beyond that 0 or the largest power. No branches, no calls: it vectorises.
+// exp to about 1 ulp for |x| < 87; beyond that 0 (so that masked scores of -inf get no weight) or the largest power.
+// No branches, no calls: it vectorises.
 static inline float pg_exp_f32(float x) {
+  float keep = x < -87.33f ? 0.0f : 1.0f;
   x = x < -87.33f ? -87.33f : x > 88.37f ? 88.37f : x;
   float n = rintf(x * 1.44269504089f);
   float r = fmaf(n, -0.693359375f, x);
@@ -46,7 +48,7 @@ static inline float pg_exp_f32(float x) {
   int32_t bits = ((int32_t)n + 127) << 23;
   float scale;
   memcpy(&scale, &bits, 4);
-  return p * scale;
+  return p * scale * keep;
 }
 static inline double pg_exp_f64(double x) { return exp(x); }
 

@@ -50,7 +50,9 @@ void pg_gemm(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double 
   if (k == 0) {
     for (size_t i = 0; i < m; i++) {
       char *row = (char *)c + i * ldc * (t == PG_F32 ? 4 : 8);
-      pg_scale(t, n, beta, row, 0, row);
+      // beta 0 must not read C: it may be uninitialised.
+      if (beta == 0) pg_fill(t, n, 0, row);
+      else pg_scale(t, n, beta, row, 0, row);
     }
     return;
   }

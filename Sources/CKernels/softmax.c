@@ -152,10 +152,14 @@ PG_CLONES static void FN(cross_entropy_backward_range)(void *context, size_t beg
   const struct FN(softmax_args) *a = context;
   for (size_t r = begin; r < end; r++) {
     const REAL *x = a->x + r * a->cols;
-    REAL *dx = a->out + r * a->cols, scale = a->labels[r] == a->ignore ? 0 : a->scale;
+    REAL *dx = a->out + r * a->cols, scale = a->scale;
+    if (a->labels[r] == a->ignore) {
+      memset(dx, 0, a->cols * sizeof(REAL));
+      continue;
+    }
     REAL log_sum = a->y[r], uniform = a->smoothing / (REAL)a->cols;
     for (size_t i = 0; i < a->cols; i++) dx[i] = scale * (FN(pg_exp)(x[i] - log_sum) - uniform);
-    if (scale != 0) dx[a->labels[r]] -= scale * (1 - a->smoothing);
+    dx[a->labels[r]] -= scale * (1 - a->smoothing);
   }
 }
 static void FN(cross_entropy_backward)(size_t rows, size_t cols, const REAL *logits, const int32_t *labels,

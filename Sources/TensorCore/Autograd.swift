@@ -98,7 +98,7 @@ public enum Autograd {
     }
     let seed: Tensor
     if let gradient {
-      guard gradient.shape == root.shape, gradient.dtype == root.dtype else {
+      guard gradient.shape == root.shape, gradient.dtype == root.gradientDType else {
         throw EngineError(.shape, "backward(): gradient \(gradient.summary) for \(root.summary)")
       }
       seed = gradient
@@ -106,10 +106,7 @@ public enum Autograd {
       guard root.count == 1 else {
         throw EngineError(.shape, "backward() of \(root.summary)", hint: "reduce it to a scalar first, or pass a gradient")
       }
-      seed = try Tensor.ones(root.shape, root.dtype)
-    }
-    if root.node == nil, !root.isLeafWithGrad {
-      throw EngineError(.argument, "backward(): the graph was freed", hint: "pass retain_graph = true the first time")
+      seed = try Tensor.ones(root.shape, root.gradientDType)
     }
     var gradients = [ObjectIdentifier(root): seed]
     // Sums made here may be added to in place; what an operation returned may be shared with others.
@@ -131,8 +128,9 @@ public enum Autograd {
         let results = try backward(gradient)
         precondition(results.count == inputs.count, "\(node.name): one gradient for each operand")
         for (input, result) in zip(inputs, results) where input.requiresGrad {
-          guard let result else { continue }
+          guard var result else { continue }
           precondition(result.count == input.count, "\(node.name): gradient \(result.shape) for \(input.shape)")
+          if result.shape != input.shape { result = result.view(input.shape) }
           let inputID = ObjectIdentifier(input)
           guard let earlier = gradients[inputID] else {
             gradients[inputID] = result
@@ -165,7 +163,8 @@ public enum Autograd {
 extension Tensor {
   /// Whether this is a tensor that the user marked, not a result.
   public var isLeaf: Bool { node == nil }
-  fileprivate var isLeafWithGrad: Bool { node == nil && requiresGrad }
+  /// The type of this tensor's gradient: gradients of storage types are kept in float32.
+  var gradientDType: DType { dtype.isComputed ? dtype : .float32 }
 
   /// See `Autograd.backward`.
   public func backward(gradient: Tensor? = nil, retainGraph: Bool = false) throws {

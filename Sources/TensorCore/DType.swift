@@ -28,14 +28,20 @@ public enum DType: String, Sendable, CaseIterable {
   var kernel: pg_dtype { self == .float64 ? PG_F64 : PG_F32 }
 }
 
-/// The number of elements of a shape. Throws where a size is negative or the product overflows.
+/// The number of elements of a shape. Throws where a size is negative or the product overflows; sizes of 0 do not
+/// hide an overflow, so that products of some of the sizes are always safe to compute.
 public func elementCount(_ shape: [Int]) throws -> Int {
   var count = 1
+  var isEmpty = false
   for size in shape {
     guard size >= 0 else { throw EngineError(.shape, "negative size in shape \(shape)") }
+    guard size > 0 else {
+      isEmpty = true
+      continue
+    }
     let (product, overflow) = count.multipliedReportingOverflow(by: size)
     guard !overflow else { throw EngineError(.shape, "shape \(shape) has too many elements") }
     count = product
   }
-  return count
+  return isEmpty ? 0 : count
 }

@@ -8,6 +8,8 @@ public final class Storage {
   public let byteCount: Int
   private let owner: AnyObject?
   private let isBorrowed: Bool
+  /// Counts writes to the bytes, through whichever tensor.
+  package var version = 0
 
   /// Uninitialised bytes. Throws where memory is exhausted.
   public init(byteCount: Int) throws {

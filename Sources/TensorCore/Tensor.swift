@@ -20,12 +20,15 @@ public final class Tensor {
   public var grad: Tensor?
   /// What computed this tensor; nil for leaves.
   package var node: GradNode?
-  /// Layouts of this tensor for matrix products, made on first use while it is frozen.
   /// Layouts for matrix products, made on first use while the tensor is frozen; parameters of models have them,
   /// and models that share a frozen weight share its layouts.
   package var packed: PackedLayouts?
-  /// Counts writes through `addInPlace`, optimizers and loaders, so that packed layouts notice.
-  package var version = 0
+  /// Counts writes through operations in place, optimizers and loaders, so that packed layouts notice. Tensors that
+  /// share memory share the count.
+  package var version: Int {
+    get { storage.version }
+    set { storage.version = newValue }
+  }
 
   package init(shape: [Int], dtype: DType, storage: Storage, byteOffset: Int = 0, count: Int) {
     self.shape = shape
@@ -47,7 +50,7 @@ public final class Tensor {
   /// Bytes of a mapped file or another owner, not copied. The tensor must not be written to.
   public convenience init(borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, shape: [Int], _ dtype: DType) throws {
     let count = try elementCount(shape)
-    guard count * dtype.size == bytes.count else {
+    guard count.multipliedReportingOverflow(by: dtype.size) == (bytes.count, false) else {
       throw EngineError(.shape, "\(bytes.count) bytes for shape \(shape) of \(dtype.rawValue)")
     }
     self.init(shape: shape, dtype: dtype, storage: Storage(borrowing: bytes, owner: owner), count: count)
@@ -89,7 +92,11 @@ public final class Tensor {
 // MARK: - Creation and access
 
 extension Tensor {
+  /// Every element is `value`. Throws where the type cannot hold it.
   public static func full(_ shape: [Int], _ value: Double, _ dtype: DType = .float32) throws -> Tensor {
+    if dtype == .int32, Int32(exactly: value) == nil {
+      throw EngineError(.argument, "full: \(value) is not an int32")
+    }
     let result = try Tensor(uninitialized: shape, dtype)
     result.fill(value)
     return result
@@ -133,11 +140,11 @@ extension Tensor {
     guard given == count else { throw EngineError(.shape, "\(given) values for shape \(shape), which has \(count)") }
   }
 
-  /// Sets every element.
+  /// Sets every element. Integers saturate; not a number becomes 0.
   public func fill(_ value: Double) {
     switch dtype {
     case .float32, .float64: pg_fill(dtype.kernel, count, value, pointer)
-    case .int32: int32s.update(repeating: Int32(value))
+    case .int32: int32s.update(repeating: Int32(saturating: value))
     case .bfloat16:
       let bits = bfloat16Bits(Float(value))
       pointer.assumingMemoryBound(to: UInt16.self).update(repeating: bits, count: count)
@@ -158,13 +165,13 @@ extension Tensor {
     }
   }
 
-  /// Sets the element at a row-major index.
+  /// Sets the element at a row-major index. Integers saturate; not a number becomes 0.
   public func set(_ value: Double, at index: Int) {
     precondition(index >= 0 && index < count)
     switch dtype {
     case .float32: floats[index] = Float(value)
     case .float64: doubles[index] = value
-    case .int32: int32s[index] = Int32(value)
+    case .int32: int32s[index] = Int32(saturating: value)
     case .bfloat16: pointer.assumingMemoryBound(to: UInt16.self)[index] = bfloat16Bits(Float(value))
     }
     version += 1
@@ -191,6 +198,7 @@ extension Tensor {
     guard other.shape == shape else {
       throw EngineError(.shape, "cannot copy \(other.summary) into \(summary)")
     }
+    guard storage.isWritable else { throw EngineError(.argument, "cannot write to \(summary): it belongs to a file") }
     let source = try other.converted(to: dtype)
     pointer.copyMemory(from: source.pointer, byteCount: count * dtype.size)
     version += 1
@@ -246,6 +254,12 @@ extension Tensor {
       }
     }
     return result
+  }
+}
+
+extension Int32 {
+  fileprivate init(saturating value: Double) {
+    self = value.isNaN ? 0 : Int32(Swift.min(Swift.max(value.rounded(.towardZero), -2_147_483_648), 2_147_483_647))
   }
 }
 

@@ -55,6 +55,7 @@ extension Tensor {
       throw EngineError(
         .shape, "attention: offsets end at \(offsets.total) and \(keyOffsets.total), rows are \(rows) and \(keys.rows)")
     }
+    try dropout?.check()
     try requireSameDType("attention", [queries, keys, values])
     let headSize = columns / heads
     let scale = scale ?? 1 / Double(headSize).squareRoot()

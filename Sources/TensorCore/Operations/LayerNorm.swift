@@ -11,12 +11,18 @@ public struct Dropout: Sendable {
     self.p = p
     self.source = source
   }
+
+  /// Throws where the probability is none.
+  func check() throws {
+    guard p >= 0, p <= 1 else { throw EngineError(.argument, "dropout: p = \(p), expected 0 to 1") }
+  }
 }
 
 extension Tensor {
   /// Inverted dropout: elements are zeroed with probability p, the others divided by 1 - p. The mask is drawn again
   /// in the backward pass, not stored.
   public func dropout(_ site: Dropout?) throws -> Tensor {
+    try site?.check()
     guard let site, site.p > 0 else { return self }
     try requireSameDType("dropout", [self])
     let y = try Tensor(uninitialized: shape, dtype)
@@ -43,6 +49,7 @@ extension Tensor {
         .shape, "layer_norm: input \(shape), residual \(residual?.shape ?? shape), weight \(weight.shape), bias \(bias.shape): "
           + "expected weight and bias of [\(columns)] and a residual like the input")
     }
+    try dropout?.check()
     try requireSameDType("layer_norm", [self, weight, bias] + (residual.map { [$0] } ?? []))
     let (rows, cols) = (self.rows, columns)
     let inputs = [self, weight, bias] + (residual.map { [$0] } ?? [])

@@ -71,8 +71,9 @@ extension Tensor {
     }
     try requireSameDType("linear", [self, weight] + (bias.map { [$0] } ?? []))
     let x = self
-    let (m, k, n) = (rows, columns, weight.shape[0])
+    let (k, n) = (columns, weight.shape[0])
     let y = try Tensor(uninitialized: shape.dropLast() + [n], dtype)
+    let m = y.rows
     if let matrix = weight.packedMatrix(transposed: false) {
       pg_packed_multiply(matrix.handle, m, x.floats.baseAddress, bias?.floats.baseAddress, y.floats.baseAddress)
     } else {
@@ -102,10 +103,11 @@ extension Tensor {
   private func inputGradient(of dy: Tensor, shape inputShape: [Int]) throws -> Tensor {
     let (n, k) = (shape[0], shape[1])
     let dx = try Tensor(uninitialized: inputShape, dtype)
+    let m = dx.rows
     if let matrix = packedMatrix(transposed: true) {
-      pg_packed_multiply(matrix.handle, dy.count / n, dy.floats.baseAddress, nil, dx.floats.baseAddress)
+      pg_packed_multiply(matrix.handle, m, dy.floats.baseAddress, nil, dx.floats.baseAddress)
     } else {
-      pg_gemm(dtype.kernel, false, false, dy.count / n, k, n, 1, dy.pointer, n, pointer, k, 0, dx.pointer, k)
+      pg_gemm(dtype.kernel, false, false, m, k, n, 1, dy.pointer, n, pointer, k, 0, dx.pointer, k)
     }
     return dx
   }
