@@ -133,7 +133,7 @@ public final class ModelSource: ParameterSource {
 
 extension HuggingFaceConfig {
   /// The configuration with the labels of a task, as Transformers writes them.
-  func settingLabels(_ task: ModelTask) -> HuggingFaceConfig {
+  public func settingLabels(_ task: ModelTask) -> HuggingFaceConfig {
     guard case .sequenceClassification(let labels, let problem) = task else { return self }
     var values = self.values
     values["id2label"] = .object(JSONObject(labels.enumerated().map { (String($0), .string($1)) }))

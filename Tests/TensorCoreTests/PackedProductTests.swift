@@ -49,7 +49,7 @@ import TestSupport
       try plain.backward(gradient: seed)
       let expected = try #require(x.grad)
       x.grad = nil
-      w.isParameter = true
+      _ = w.sharedParameter()  // as a model does: only then is a weight worth packing
       let y = try x.linear(w)
       #expect(w.packed.count == 1)
       try y.backward(gradient: seed)

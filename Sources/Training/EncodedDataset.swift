@@ -1,0 +1,121 @@
+import Datasets
+import Diagnostics
+import Synchronization
+import TensorCore
+import Tokenizers
+import TransformerModels
+
+/// Examples as token ids, end to end in a few arrays.
+public struct EncodedDataset: Sendable {
+  private var ids: [Int32] = []
+  private var tokenTypes: [Int32] = []
+  private var special: [UInt8] = []
+  private var starts: [Int] = [0]
+  /// Class index or score of each example; NaN where there is none.
+  public private(set) var labels: [Double] = []
+  /// Line of each example in its file, 1-based.
+  public private(set) var lines: [Int] = []
+  /// Where the examples come from, for messages.
+  public let source: String
+
+  public var count: Int { labels.count }
+  /// Tokens of all examples.
+  public var tokenCount: Int { ids.count }
+  public func length(_ index: Int) -> Int { starts[index + 1] - starts[index] }
+  public var lengths: [Int] { (0..<count).map(length) }
+
+  /// Encodes examples on all threads. Throws the first error, naming file and line.
+  public init(_ examples: [Example], source: String, tokenizer: Tokenizer, maxLength: Int) throws {
+    self.source = source
+    let slots = Mutex<(encodings: [Int: [Encoding]], failure: EngineError?)>(([:], nil))
+    let chunk = 256
+    Threads.parallelFor(examples.count, chunk: chunk) { range in
+      var encodings: [Encoding] = []
+      encodings.reserveCapacity(range.count)
+      for example in examples[range] {
+        do {
+          encodings.append(try tokenizer.encode(example.text, pair: example.textPair, maxLength: maxLength))
+        } catch {
+          let known = (error as? EngineError) ?? EngineError(.data, "\(error)")
+          slots.withLock { $0.failure = $0.failure ?? known.at("\(source):\(example.line)") }
+          return
+        }
+      }
+      let done = encodings
+      slots.withLock { $0.encodings[range.lowerBound] = done }
+    }
+    let results = slots.withLock { $0 }
+    if let failure = results.failure { throw failure }
+    for start in stride(from: 0, to: examples.count, by: chunk) {
+      for (i, encoding) in (results.encodings[start] ?? []).enumerated() {
+        ids += encoding.ids
+        tokenTypes += encoding.tokenTypeIds
+        special += encoding.specialTokensMask
+        starts.append(ids.count)
+        labels.append(examples[start + i].label ?? .nan)
+        lines.append(examples[start + i].line)
+      }
+    }
+  }
+
+  /// The packed tokens of some examples; labels are filled in by the task.
+  public func batch(_ indices: [Int]) throws -> Batch {
+    var (batchIDs, batchTypes): ([Int32], [Int32]) = ([], [])
+    for i in indices {
+      batchIDs += ids[starts[i]..<starts[i + 1]]
+      batchTypes += tokenTypes[starts[i]..<starts[i + 1]]
+    }
+    return try Batch(ids: batchIDs, tokenTypes: batchTypes, offsets: Offsets(lengths: indices.map(length)), examples: indices)
+  }
+
+  /// Whether each token of some examples is one that the tokenizer added.
+  func specialTokens(_ indices: [Int]) -> [Bool] {
+    indices.flatMap { special[starts[$0]..<starts[$0 + 1]].map { $0 != 0 } }
+  }
+
+  /// "train.tsv lines 3, 8, 12": where some examples are.
+  public func places(_ indices: [Int]) -> String {
+    "\(source) lines " + indices.prefix(8).map { String(lines[$0]) }.joined(separator: ", ")
+      + (indices.count > 8 ? ", ... (\(indices.count) rows)" : "")
+  }
+}
+
+/// The order of examples: a function of seed and epoch alone, so that a resumed run needs no state for it.
+struct BatchSampler {
+  let lengths: [Int]
+  let batchSize: Int
+  let sampling: TrainingArguments.Sampling
+  let seed: UInt64
+
+  /// Batches are sorted by length within groups of this many.
+  private static let groupedBatches = 50
+
+  /// The batches of an epoch, each a list of example indices.
+  func batches(epoch: Int) -> [[Int]] {
+    func cut(_ order: [Int]) -> [[Int]] {
+      stride(from: 0, to: order.count, by: batchSize).map { Array(order[$0..<min($0 + batchSize, order.count)]) }
+    }
+    let source = RandomSource(seed: seed, stream: RandomSource.stream(named: "sampler"), step: UInt64(epoch))
+    switch sampling {
+    case .sequential: return cut(Array(lengths.indices))
+    case .random: return cut(source.permutation(lengths.count))
+    case .groupByLength:
+      let order = source.permutation(lengths.count)
+      let size = Self.groupedBatches * batchSize
+      let sorted = stride(from: 0, to: order.count, by: size).flatMap { start in
+        // A stable order: equal lengths keep their shuffled places.
+        order[start..<min(start + size, order.count)].enumerated()
+          .sorted { (lengths[$0.element], $1.offset) > (lengths[$1.element], $0.offset) }.map(\.element)
+      }
+      let groups = cut(sorted)
+      let shuffle = RandomSource(seed: seed, stream: RandomSource.stream(named: "batches"), step: UInt64(epoch))
+      return shuffle.permutation(groups.count).map { groups[$0] }
+    }
+  }
+
+  /// Batches of all examples from long to short, which wastes least time in an evaluation.
+  static func evaluationBatches(_ lengths: [Int], batchSize: Int) -> [[Int]] {
+    let order = lengths.indices.sorted { (lengths[$0], $1) > (lengths[$1], $0) }
+    return stride(from: 0, to: order.count, by: batchSize).map { Array(order[$0..<min($0 + batchSize, order.count)]) }
+  }
+}

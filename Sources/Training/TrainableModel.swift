@@ -1,0 +1,153 @@
+import Adapters
+import Diagnostics
+import Files
+import NN
+import TensorCore
+import Tokenizers
+import TransformerModels
+
+/// A model as a script holds it: a network with a head, the tokenizer, and what was attached to it.
+public final class TrainableModel {
+  public let network: TransformerModel
+  /// The base model: its frozen weights, and what adapter configurations name.
+  public let base: PretrainedModel
+  public let tokenizer: Tokenizer
+  /// Attached adapters, oldest first.
+  public private(set) var adapters: [AttachedAdapter] = []
+  /// Where the body's weights come from, if another model's training changed them.
+  private let body: TransformerModel?
+  /// Names of the stages that trained this model or what it was made from, oldest first.
+  public var lineage: [String]
+
+  public init(
+    network: TransformerModel, base: PretrainedModel, tokenizer: Tokenizer, body: TransformerModel? = nil, lineage: [String] = []
+  ) {
+    self.network = network
+    self.base = base
+    self.tokenizer = tokenizer
+    self.body = body
+    self.lineage = lineage
+  }
+
+  /// Attaches a method; what trained before is frozen.
+  @discardableResult
+  public func addAdapter(
+    _ method: any AdapterMethod, name: String = "default", targets: AdapterTargets = AdapterTargets(), seed: UInt64
+  ) throws -> AttachedAdapter {
+    let attached = try AttachedAdapter.attach(
+      method, to: network, name: name, targets: targets, defaultTargets: network.architecture.defaultTargetModules,
+      head: network.headModules, seed: seed)
+    adapters.removeAll { $0.name == name || ($0.name == method.over) || (method.over == "lora" && $0.method is LoRA) }
+    adapters.append(attached)
+    return attached
+  }
+
+  /// A model for another task on this one's body: a new head, and copies of the adapters, frozen.
+  ///
+  /// What the body itself learnt (full fine-tuning, masked language modelling) is carried over; modules that trained beside
+  /// adapters (`modules_to_save`) start again from the base model, as the protocol of the LoRA paper asks.
+  public func newHead(_ task: ModelTask, seed: UInt64) throws -> TrainableModel {
+    let trainedBody = adapters.contains { $0.method.trainsBase } || (body == nil && adapters.isEmpty && network.parameterCounts().trainable > 0)
+    let source = trainedBody ? network : body
+    let fresh: TransformerModel
+    if let source {
+      let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
+      fresh = try network.architecture.make(network.config.settingLabels(task), task, builder)
+    } else {
+      fresh = try base.make(task, headSeed: seed)
+    }
+    let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage)
+    for attached in adapters where attached.method.hasSites {
+      try result.copy(attached, seed: seed)
+    }
+    try fresh.setTrainable(false)
+    try fresh.headParameters.forEach { try $0.tensor.setTrainable(true) }
+    return result
+  }
+
+  private func copy(_ attached: AttachedAdapter, seed: UInt64) throws {
+    if let delora = attached.method as? DeLoRA, delora.over != nil {
+      var lora = LoRA()
+      (lora.r, lora.loraAlpha) = (delora.r, delora.loraAlpha ?? 2 * Double(delora.r))
+      try addAdapter(lora, name: attached.name, targets: attached.targets(withHead: network.headModules), seed: seed)
+    }
+    let copy = try addAdapter(
+      attached.method, name: attached.name, targets: attached.targets(withHead: network.headModules), seed: seed)
+    let values = Dictionary(attached.adapters.map { ($0.path, $0.adapter) }, uniquingKeysWith: { a, _ in a })
+    for (path, _, adapter) in copy.adapters {
+      guard let source = values[path] else { continue }
+      for (own, other) in zip(adapter.ownParameters, source.ownParameters) {
+        try own.tensor.makeExclusive()
+        try own.tensor.assign(other.tensor)
+      }
+    }
+  }
+
+  /// Freezes or unfreezes the parameters whose path contains `name` as a whole part or sequence of parts. Returns how many
+  /// parameters it met; throws where it meets none.
+  @discardableResult
+  public func setTrainable(_ trainable: Bool, matching name: String) throws -> Int {
+    let parameters = network.namedParameters()
+    let matching = parameters.filter { ("." + $0.name + ".").contains("." + name + ".") }
+    guard !matching.isEmpty else {
+      let parts = Set(parameters.flatMap { $0.name.split(separator: ".").map(String.init) }).sorted()
+      throw EngineError(
+        .argument, "\(trainable ? "unfreeze" : "freeze"): no parameter's path contains '\(name)'",
+        hint: nearestName(to: name, among: parts).map { "did you mean '\($0)'?" })
+    }
+    for (_, tensor) in matching { try tensor.setTrainable(trainable) }
+    return matching.reduce(0) { $0 + $1.tensor.count }
+  }
+
+  /// What the model is: its structure and the content of every parameter. Equal identities train equally.
+  public func identity() throws -> JSONValue {
+    let stream = DigestStream()
+    var trainable: [JSONValue] = []
+    for (name, tensor) in network.namedParameters() {
+      stream.update(Array("\(name) \(tensor.shape) \(tensor.dtype.rawValue)\n".utf8))
+      stream.update(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
+      if tensor.requiresGrad { trainable.append(.string(name)) }
+    }
+    let attached = adapters.map { adapter -> JSONValue in
+      var values = JSONObject(adapter.method.configuration.map { ($0.key, $0.value.json) })
+      values["method"] = .string(type(of: adapter.method).name)
+      values["sites"] = .string(Digest(of: adapter.sites.joined(separator: " ")).hex)
+      return .object(values)
+    }
+    return [
+      "architecture": .string(network.architecture.modelType), "task": .string(network.taskName),
+      "config": .string(Digest(of: .object(network.config.values)).hex), "parameters": .string(stream.finish().hex),
+      "trainable": .string(Digest(of: .array(trainable)).hex), "adapters": .array(attached),
+      "forward_passes": .int(Int(network.context.step)),
+    ]
+  }
+}
+
+extension ConfigurationValue {
+  /// The value for a configuration file.
+  public var json: JSONValue {
+    switch self {
+    case .int(let value): .int(value)
+    case .number(let value): .double(value)
+    case .bool(let value): .bool(value)
+    case .string(let value): .string(value)
+    }
+  }
+}
+
+extension TransformerModel {
+  /// The parameters of the head.
+  public var headParameters: [(name: String, tensor: Tensor)] {
+    namedParameters().filter { entry in headModules.contains { entry.name.hasPrefix($0 + ".") } }
+  }
+}
+
+extension AttachedAdapter {
+  /// The same targets for a model whose other modules do not train: only its head does.
+  func targets(withHead head: [String]) -> AdapterTargets {
+    var copy = targets
+    copy.targetModules = .suffixes(sites)
+    (copy.excludeModules, copy.layersToTransform, copy.modulesToSave) = ([], nil, head)
+    return copy
+  }
+}

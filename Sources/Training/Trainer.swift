@@ -1,0 +1,300 @@
+import Diagnostics
+import Files
+import Foundation
+import NN
+import Optimizers
+import TensorCore
+import Tokenizers
+import TransformerModels
+
+/// Where a trainer keeps what a killed run goes on from.
+public protocol TrainerStore: AnyObject {
+  /// Saves a state: `write` puts files into the folder that it gets; only a complete state counts.
+  func saveState(_ write: (String) throws -> Void) throws
+  /// The folder of the last complete state; nil where there is none.
+  func stateFolder() throws -> String?
+}
+
+/// What a trainer tells while it works. Every closure may throw to stop the run.
+public struct TrainerCallbacks {
+  /// After every update.
+  public var onStep: ((Trainer) throws -> Void)?
+  /// After every evaluation, with its metrics.
+  public var onEvaluate: ((Trainer, [String: Double]) throws -> Void)?
+  /// After every epoch, with its number, from 1.
+  public var onEpoch: ((Trainer, Int) throws -> Void)?
+  /// A row for `metrics.jsonl`.
+  public var onLog: ((JSONObject) throws -> Void)?
+  /// Called once before the first update, with the updates in all and those done already.
+  public var onBegin: ((Trainer, _ total: Int, _ done: Int) throws -> Void)?
+
+  public init() {}
+}
+
+/// The training loop: batches, updates, evaluations, saved states. One instance trains once.
+///
+/// The result is a function of the model's values, the task and the arguments: an interrupted run that goes on from a saved
+/// state ends with the same bits as one that was not interrupted.
+public final class Trainer {
+  public let model: TrainableModel
+  public let task: TrainingTask
+  public let arguments: TrainingArguments
+  /// Updates of the whole run, and of one epoch.
+  public let totalSteps: Int
+  public let stepsPerEpoch: Int
+  /// What changes as the run goes on.
+  public internal(set) var state = TrainerState()
+  let optimizer: AdamW
+  private let callbacks: TrainerCallbacks
+  private let store: TrainerStore?
+  private let data: EncodedDataset
+  private let sampler: BatchSampler
+  private var epochBatches: (epoch: Int, batches: [[Int]])?
+  private var lastSave = Date()
+
+  /// Throws for a model that does not fit the task, nothing to train, or an unknown metric: before the first step.
+  public init(
+    model: TrainableModel, task: TrainingTask, arguments: TrainingArguments, callbacks: TrainerCallbacks = TrainerCallbacks(),
+    store: TrainerStore? = nil
+  ) throws {
+    self.model = model
+    self.task = task
+    self.arguments = arguments
+    self.callbacks = callbacks
+    self.store = store
+    try Self.check(model, task, arguments)
+    data = try task.encoded(task.train, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
+    guard data.count > 0 else { throw EngineError(.data, "\(task.train.path): no examples to train on") }
+    sampler = BatchSampler(
+      lengths: data.lengths, batchSize: arguments.trainBatchSize, sampling: arguments.trainSamplingStrategy,
+      seed: UInt64(arguments.seed))
+    totalSteps = try arguments.totalSteps(examples: data.count)
+    stepsPerEpoch = arguments.stepsPerEpoch(examples: data.count)
+    state.learningRate = arguments.learningRate
+    optimizer = AdamW(
+      [], beta1: arguments.adamBeta1, beta2: arguments.adamBeta2, eps: arguments.adamEpsilon)
+    regroup()
+  }
+
+  /// Trainable parameters in decay groups; again after parameters were frozen or unfrozen.
+  func regroup() {
+    optimizer.groups = ParameterGroup.decaying(model.network.trainableParameters(), weightDecay: arguments.weightDecay)
+  }
+
+  /// The learning rate of the next update.
+  public var learningRate: Double {
+    state.learningRate * arguments.schedule(totalSteps: totalSteps).multiplier(state.step)
+  }
+
+  /// Freezes or unfreezes parameters from a callback; see `TrainableModel.setTrainable`.
+  public func setTrainable(_ trainable: Bool, matching name: String) throws {
+    try model.setTrainable(trainable, matching: name)
+    guard model.network.parameterCounts().trainable > 0 else {
+      throw EngineError(.argument, "freeze '\(name)': nothing is left to train")
+    }
+    regroup()
+  }
+
+  /// Trains to the end, from the last saved state if the store has one. Returns the last evaluation's metrics.
+  public func run() throws -> [String: Double] {
+    let network = model.network
+    network.context.seed = UInt64(arguments.seed)
+    network.context.isTraining = true
+    defer { network.context.isTraining = false }
+    if let folder = try store?.stateFolder() { try restore(from: folder) }
+    try callbacks.onBegin?(self, totalSteps, state.step)
+    lastSave = Date()
+    while state.step < totalSteps, !state.shouldStop {
+      do {
+        try Interrupt.check()
+      } catch {
+        try save()
+        throw error
+      }
+      try update()
+      try afterUpdate()
+    }
+    network.zeroGrad()
+    if state.lastEvaluation?.step != state.step { try evaluate() }
+    if arguments.loadBestModelAtEnd, let best = state.best { try restoreBest(best) }
+    return state.lastEvaluation?.metrics ?? [:]
+  }
+
+  /// One update: the batches of its group forward and backward, then the optimizer.
+  private func update() throws {
+    let started = Date()
+    let epoch = state.step / stepsPerEpoch
+    if epochBatches?.epoch != epoch { epochBatches = (epoch, sampler.batches(epoch: epoch)) }
+    let first = state.step % stepsPerEpoch * arguments.gradientAccumulationSteps
+    let group = (epochBatches?.batches ?? []).dropFirst(first).prefix(arguments.gradientAccumulationSteps)
+    let batches = try group.enumerated().map { i, indices in
+      var batch = try data.batch(indices)
+      let draw = RandomSource(
+        seed: UInt64(arguments.seed), stream: RandomSource.stream(named: "masks") &+ UInt32(i), step: UInt64(state.step))
+      try task.label(&batch, data, draw, arguments, model.tokenizer)
+      return batch
+    }
+    let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
+    model.network.zeroGrad()
+    var total = 0.0
+    for batch in batches {
+      let (loss, _) = try model.network.loss(batch, labelSmoothing: arguments.labelSmoothingFactor, divisor: divisor)
+      let value = try loss.item()
+      guard value.isFinite else { throw notFinite("the loss is \(value)", batch) }
+      try loss.backward()
+      total += value
+      state.tokens += batch.ids.count
+    }
+    let norm = optimizer.gradientNorm()
+    guard norm.isFinite else { throw notFinite("the gradient's norm is \(norm)", batches[0]) }
+    try optimizer.step(
+      learningRate: learningRate, gradientScale: optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm))
+    state.step += 1
+    (state.loss, state.gradientNorm) = (total, norm)
+    state.lossSum += total
+    state.lossCount += 1
+    state.seconds += Date().timeIntervalSince(started)
+  }
+
+  /// Logging, callbacks, evaluation and saving that are due after an update.
+  private func afterUpdate() throws {
+    try callbacks.onStep?(self)
+    if state.step % arguments.loggingSteps == 0 || state.step == totalSteps { try log() }
+    let endsEpoch = state.step % stepsPerEpoch == 0
+    let isDue = arguments.evalStrategy == .epoch && endsEpoch
+      || arguments.evalStrategy == .steps && state.step % arguments.evalSteps == 0
+    if isDue { try evaluate() }
+    if endsEpoch { try callbacks.onEpoch?(self, state.step / stepsPerEpoch) }
+    if store != nil, Date().timeIntervalSince(lastSave) >= arguments.saveSeconds { try save() }
+  }
+
+  private func log() throws {
+    var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
+    row["loss"] = .double(state.lossSum / Double(max(1, state.lossCount)))
+    row["learning_rate"] = .double(state.learningRate * arguments.schedule(totalSteps: totalSteps).multiplier(state.step - 1))
+    row["grad_norm"] = .double(state.gradientNorm)
+    row["tokens"] = .int(state.tokens)
+    (state.lossSum, state.lossCount) = (0, 0)
+    try callbacks.onLog?(row)
+  }
+
+  /// Evaluates, keeps the best weights, and decides on early stopping.
+  private func evaluate() throws {
+    guard !task.evaluation.isEmpty else { return }
+    let started = Date()
+    let metrics = try Evaluator(model: model.network, tokenizer: model.tokenizer, task: task, arguments: arguments)()
+    state.seconds += Date().timeIntervalSince(started)
+    state.lastEvaluation = (state.step, metrics)
+    var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
+    for (name, value) in metrics.sorted(by: { $0.key < $1.key }) { row[name] = .double(value) }
+    try callbacks.onLog?(row)
+    let name = bestMetricName
+    if let value = metrics[name] {
+      let sign = isGreaterBetter ? 1.0 : -1.0
+      if let best = state.best, sign * (value - best.value) <= arguments.earlyStoppingThreshold {
+        state.evaluationsWithoutImprovement += 1
+        if sign * (value - best.value) > 0 { try keepBest(value) }
+      } else {
+        state.evaluationsWithoutImprovement = 0
+        try keepBest(value)
+      }
+      if let patience = arguments.earlyStoppingPatience, state.evaluationsWithoutImprovement >= patience { state.shouldStop = true }
+    }
+    try callbacks.onEvaluate?(self, metrics)
+  }
+
+  private func keepBest(_ value: Double) throws {
+    let values = arguments.loadBestModelAtEnd
+      ? try model.network.trainableParameters().map { ($0.name, try $0.tensor.copy()) } : []
+    state.best = TrainerState.Best(step: state.step, value: value, metrics: state.lastEvaluation?.metrics ?? [:], values: values)
+  }
+
+  private func restoreBest(_ best: TrainerState.Best) throws {
+    try model.network.load(best.values)
+    state.lastEvaluation = (best.step, best.metrics)
+  }
+
+  private func save() throws {
+    guard let store else { return }
+    let started = Date()
+    try store.saveState { try write(to: $0) }
+    // Large states are saved less often, so that saving takes a few per cent of the time at most.
+    lastSave = Date().addingTimeInterval(20 * Date().timeIntervalSince(started))
+  }
+}
+
+// MARK: - Checks
+
+extension Trainer {
+  /// "eval_accuracy": the metric that selects the best evaluation.
+  var bestMetricName: String {
+    let name = arguments.metricForBestModel ?? task.metricForBestModel
+    return name.hasPrefix("eval_") ? name : "eval_" + name
+  }
+
+  var isGreaterBetter: Bool {
+    if let given = arguments.greaterIsBetter { return given }
+    let name = String(bestMetricName.dropFirst("eval_".count))
+    return name != "loss" && task.greaterIsBetter(name)
+  }
+
+  private static func check(_ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments) throws {
+    guard model.network.task == task.modelTask || sameShape(model.network.task, task.modelTask) else {
+      throw EngineError(
+        .argument, "the model was made for \(model.network.taskName) with \(model.network.numLabels) labels, "
+          + "the task '\(task.name)' needs \(described(task.modelTask))", hint: "give the model a new head for this task")
+    }
+    guard model.network.parameterCounts().trainable > 0 else {
+      throw EngineError(.argument, "nothing to train: no parameter requires grad", hint: "add an adapter, or unfreeze something")
+    }
+    guard arguments.maxLength <= model.network.maxLength else {
+      throw EngineError(
+        .argument, "max_length = \(arguments.maxLength): the model's positions end at \(model.network.maxLength)")
+    }
+    let table = model.network.config
+    let vocabulary = try table.int("vocab_size")
+    guard model.tokenizer.vocabularySize <= vocabulary else {
+      throw EngineError(
+        .data, "the tokenizer has \(model.tokenizer.vocabularySize) tokens, the model's table \(vocabulary): they belong to different models")
+    }
+    if let wanted = arguments.metricForBestModel {
+      let names = task.metricNames + ["loss"] + (task.modelTask == .maskedLM ? ["accuracy"] : []) + (task.metricNames.count > 1 ? ["combined"] : [])
+      let bare = wanted.hasPrefix("eval_") ? String(wanted.dropFirst(5)) : wanted
+      guard names.contains(bare) else {
+        throw EngineError(
+          .argument, "metric_for_best_model = '\(wanted)': task '\(task.name)' has no such metric", hint: suggestion(for: bare, among: names))
+      }
+    }
+  }
+
+  /// Labels may be named differently as long as there are as many: a hand-made head.
+  private static func sameShape(_ a: ModelTask, _ b: ModelTask) -> Bool {
+    if case .sequenceClassification(let x, let p) = a, case .sequenceClassification(let y, let q) = b {
+      return x.count == y.count && p == q
+    }
+    return a == b
+  }
+
+  private static func described(_ task: ModelTask) -> String {
+    switch task {
+    case .maskedLM: "a masked language model"
+    case .sequenceClassification(let labels, let problem): "\(problem.rawValue) with \(labels.count) labels"
+    }
+  }
+
+  /// The error of a loss or gradient that is not finite: the step, the rows, and the first parameter that is at fault.
+  private func notFinite(_ what: String, _ batch: Batch) -> EngineError {
+    let parameters = model.network.namedParameters()
+    let culprit: String
+    if let bad = parameters.first(where: { $0.tensor.firstNonFinite != nil }) {
+      culprit = "first parameter that is not finite: \(bad.name)"
+    } else if let bad = parameters.first(where: { $0.tensor.grad?.firstNonFinite != nil }) {
+      culprit = "all parameters are finite; first gradient that is not: \(bad.name)"
+    } else {
+      culprit = "all parameters are finite"
+    }
+    return EngineError(
+      .notFinite, "step \(state.step + 1): \(what); \(culprit); batch: \(data.places(batch.examples))",
+      hint: "a lower learning_rate or max_grad_norm may help")
+  }
+}

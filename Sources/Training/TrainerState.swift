@@ -1,0 +1,127 @@
+import Checkpoints
+import Diagnostics
+import Files
+import Foundation
+import NN
+import TensorCore
+
+/// What changes while a trainer runs, apart from parameters and the optimizer's moments.
+public struct TrainerState {
+  /// Updates done.
+  public var step = 0
+  /// The schedule's highest step size; callbacks may change it.
+  public var learningRate = 0.0
+  /// Tokens trained on so far.
+  public var tokens = 0
+  /// Seconds of training and evaluation, over all processes that worked on the run.
+  public var seconds = 0.0
+  /// The last update's loss, and the norm of its gradient before clipping.
+  public var loss = 0.0
+  public var gradientNorm = 0.0
+  /// Set by a callback or by early stopping.
+  public var shouldStop = false
+  var lossSum = 0.0
+  var lossCount = 0
+  var evaluationsWithoutImprovement = 0
+  public var lastEvaluation: (step: Int, metrics: [String: Double])?
+  public var best: Best?
+
+  /// The best evaluation so far.
+  public struct Best {
+    public var step: Int
+    public var value: Double
+    public var metrics: [String: Double]
+    /// The trainable parameters at that step; empty unless they are to be restored.
+    var values: [(name: String, tensor: Tensor)]
+  }
+}
+
+extension Trainer {
+  private static let parameters = "parameters.safetensors"
+  private static let moments = "optimizer.safetensors"
+  private static let bestParameters = "best.safetensors"
+  private static let file = "trainer_state.json"
+
+  /// Writes everything that the rest of the run depends on into a folder.
+  func write(to folder: String) throws {
+    let network = model.network
+    // Frozen ones too, where a callback froze them after they had trained.
+    let trained = Set(network.trainableParameters().map(\.name)).union(try optimizerNames())
+    try SafetensorsFile.write(
+      tensors: network.namedParameters().filter { trained.contains($0.name) }, to: folder + "/" + Self.parameters)
+    try SafetensorsFile.write(tensors: optimizer.state(), to: folder + "/" + Self.moments)
+    if let best = state.best, !best.values.isEmpty {
+      try SafetensorsFile.write(tensors: best.values, to: folder + "/" + Self.bestParameters)
+    }
+    try AtomicFile.write(stateJSON(), to: folder + "/" + Self.file)
+  }
+
+  private func optimizerNames() throws -> [String] {
+    try optimizer.state().compactMap { $0.name.hasPrefix("m.") ? String($0.name.dropFirst(2)) : nil }
+  }
+
+  private func stateJSON() -> JSONValue {
+    func metrics(_ values: [String: Double]) -> JSONValue {
+      .object(JSONObject(values.sorted { $0.key < $1.key }.map { ($0.key, .double($0.value)) }))
+    }
+    var json: JSONObject = [
+      "global_step": .int(state.step), "max_steps": .int(totalSteps),
+      "epoch": .double(Double(state.step) / Double(stepsPerEpoch)), "learning_rate": .double(state.learningRate),
+      "num_input_tokens_seen": .int(state.tokens), "train_runtime": .double(state.seconds), "loss": .double(state.loss),
+      "grad_norm": .double(state.gradientNorm), "should_training_stop": .bool(state.shouldStop),
+      "loss_sum": .double(state.lossSum), "loss_count": .int(state.lossCount),
+      "evaluations_without_improvement": .int(state.evaluationsWithoutImprovement),
+      "forward_passes": .int(Int(model.network.context.step)),
+      "trainable": .array(model.network.trainableParameters().map { .string($0.name) }),
+    ]
+    if let last = state.lastEvaluation { json["last_evaluation"] = ["step": .int(last.step), "metrics": metrics(last.metrics)] }
+    if let best = state.best {
+      json["best"] = ["step": .int(best.step), "value": .double(best.value), "metrics": metrics(best.metrics)]
+    }
+    return .object(json)
+  }
+
+  /// Goes on from a folder that `write(to:)` filled.
+  func restore(from folder: String) throws {
+    let json = try JSONValue(file: folder + "/" + Self.file)
+    func number(_ key: String) throws -> Double {
+      guard let value = json[key]?.doubleValue else {
+        throw EngineError(.data, "\(folder)/\(Self.file): missing number '\(key)'")
+      }
+      return value
+    }
+    func metrics(_ value: JSONValue?) -> [String: Double] {
+      Dictionary(uniqueKeysWithValues: (value?.objectValue ?? [:]).members.map { ($0, $1.doubleValue ?? .nan) })
+    }
+    let network = model.network
+    let trainable = Set((json["trainable"]?.arrayValue ?? []).compactMap(\.stringValue))
+    for (name, tensor) in network.namedParameters() where tensor.requiresGrad != trainable.contains(name) {
+      try tensor.setTrainable(trainable.contains(name))
+    }
+    regroup()
+    func tensors(_ file: String) throws -> [(name: String, tensor: Tensor)] {
+      let file = try SafetensorsFile(folder + "/" + file)
+      return try file.names.map { ($0, try file.tensor($0)) }
+    }
+    try network.load(tensors(Self.parameters))
+    try optimizer.load(Dictionary(uniqueKeysWithValues: tensors(Self.moments)))
+    state.step = Int(try number("global_step"))
+    state.learningRate = try number("learning_rate")
+    state.tokens = Int(try number("num_input_tokens_seen"))
+    state.seconds = try number("train_runtime")
+    (state.loss, state.gradientNorm) = (try number("loss"), try number("grad_norm"))
+    (state.lossSum, state.lossCount) = (try number("loss_sum"), Int(try number("loss_count")))
+    state.shouldStop = json["should_training_stop"]?.boolValue ?? false
+    state.evaluationsWithoutImprovement = Int(try number("evaluations_without_improvement"))
+    network.context.resume(after: UInt64(try number("forward_passes")))
+    if let last = json["last_evaluation"] {
+      state.lastEvaluation = (last["step"]?.intValue ?? 0, metrics(last["metrics"]))
+    }
+    if let best = json["best"] {
+      let values = arguments.loadBestModelAtEnd ? try tensors(Self.bestParameters).map { ($0.name, try $0.tensor.copy()) } : []
+      state.best = TrainerState.Best(
+        step: best["step"]?.intValue ?? 0, value: best["value"]?.doubleValue ?? .nan, metrics: metrics(best["metrics"]),
+        values: values)
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import Diagnostics
+import Foundation
+import Optimizers
+
+/// The settings of a training run, in the words and with the defaults of Transformers' `TrainingArguments`.
+public struct TrainingArguments: Record {
+  /// When something happens.
+  public enum Strategy: String, FieldChoice {
+    case no, steps, epoch
+  }
+
+  /// How batches are put together.
+  public enum Sampling: String, FieldChoice {
+    /// Shuffled.
+    case random
+    /// Shuffled, then sorted by length within groups of 50 batches, whose order is shuffled again.
+    case groupByLength = "group_by_length"
+    /// In the file's order.
+    case sequential
+  }
+
+  public var numTrainEpochs = 3.0
+  public var maxSteps = -1
+  public var learningRate = 5e-5
+  public var lrSchedulerType = SchedulerType.linear
+  public var warmupSteps = 0
+  public var warmupRatio = 0.0
+  public var weightDecay = 0.0
+  public var adamBeta1 = 0.9
+  public var adamBeta2 = 0.999
+  public var adamEpsilon = 1e-8
+  public var maxGradNorm = 1.0
+  public var trainBatchSize = 8
+  public var evalBatchSize = 32
+  public var gradientAccumulationSteps = 1
+  public var labelSmoothingFactor = 0.0
+  public var evalStrategy = Strategy.epoch
+  public var evalSteps = 500
+  public var loggingSteps = 10
+  public var loadBestModelAtEnd = false
+  public var metricForBestModel: String?
+  public var greaterIsBetter: Bool?
+  public var earlyStoppingPatience: Int?
+  public var earlyStoppingThreshold = 0.0
+  public var trainSamplingStrategy = Sampling.random
+  public var maxLength = 128
+  public var mlmProbability = 0.15
+  public var seed = 42
+  public var saveSeconds = 20.0
+
+  public init() {}
+
+  public static let recordName = "trainer options"
+
+  public static let fields: [Field<Self>] = [
+    .float("num_train_epochs", \.numTrainEpochs, "passes over the training data", in: Above(0)),
+    .int("max_steps", \.maxSteps, "updates in all, instead of num_train_epochs; -1: not set", in: (-1)...),
+    .float("learning_rate", \.learningRate, "the schedule's highest step size", in: 0...),
+    .choice("lr_scheduler_type", \.lrSchedulerType, "course of the learning rate"),
+    .int("warmup_steps", \.warmupSteps, "updates over which the learning rate rises from 0", in: 0...),
+    .float("warmup_ratio", \.warmupRatio, "the same as a share of all updates, rounded up; warmup_steps wins", in: 0...1),
+    .float("weight_decay", \.weightDecay, "decay of all parameters but biases and norms", in: 0...),
+    .float("adam_beta1", \.adamBeta1, "decay of AdamW's first moment", in: 0..<1),
+    .float("adam_beta2", \.adamBeta2, "decay of AdamW's second moment", in: 0..<1),
+    .float("adam_epsilon", \.adamEpsilon, "added to the root of the second moment", in: Above(0)),
+    .float("max_grad_norm", \.maxGradNorm, "limit of the norm of all gradients together; 0: no limit", in: 0...),
+    .int("per_device_train_batch_size", \.trainBatchSize, "examples in a batch", in: 1...1_000_000),
+    .int("per_device_eval_batch_size", \.evalBatchSize, "examples in a batch of the evaluation", in: 1...1_000_000),
+    .int("gradient_accumulation_steps", \.gradientAccumulationSteps, "batches for one update; the loss is the mean over all their labels", in: 1...100_000),
+    .float("label_smoothing_factor", \.labelSmoothingFactor, "share of the label spread over all classes", in: 0..<1),
+    .choice("eval_strategy", \.evalStrategy, "when to evaluate; the end of training always does"),
+    .int("eval_steps", \.evalSteps, "updates between evaluations, with eval_strategy = \"steps\"", in: 1...),
+    .int("logging_steps", \.loggingSteps, "updates between rows of metrics.jsonl", in: 1...),
+    .bool("load_best_model_at_end", \.loadBestModelAtEnd, "end with the weights of the best evaluation"),
+    .string("metric_for_best_model", \.metricForBestModel, "which metric is best; default: the task's first one"),
+    .value("greater_is_better", \.greaterIsBetter, "whether more of it is better; default: as the metric says"),
+    .int("early_stopping_patience", \.earlyStoppingPatience, "stop after so many evaluations without improvement", in: 1...),
+    .float("early_stopping_threshold", \.earlyStoppingThreshold, "what counts as an improvement", in: 0...),
+    .choice("train_sampling_strategy", \.trainSamplingStrategy, "order of the examples"),
+    .int("max_length", \.maxLength, "tokens of an example; longer ones are truncated, longest text first", in: 2...1_000_000),
+    .float("mlm_probability", \.mlmProbability, "share of tokens that masked language modelling asks for", in: Above(0, through: 1)),
+    .int("seed", \.seed, "seeds order, dropout and masking", in: 0...),
+    .float("save_seconds", \.saveSeconds, "seconds between saved states, from which a killed run goes on", in: 0...),
+  ]
+
+  public func validate() throws(EngineError) {
+    if let earlyStoppingPatience, evalStrategy == .no {
+      throw EngineError(
+        .argument, "early_stopping_patience = \(earlyStoppingPatience) with eval_strategy = \"no\": nothing is evaluated",
+        hint: "set eval_strategy to \"epoch\" or \"steps\"")
+    }
+    if loadBestModelAtEnd, evalStrategy == .no {
+      throw EngineError(
+        .argument, "load_best_model_at_end with eval_strategy = \"no\": nothing is evaluated",
+        hint: "set eval_strategy to \"epoch\" or \"steps\"")
+    }
+  }
+
+  /// Updates of one epoch: batches of all examples, in groups of `gradient_accumulation_steps`.
+  public func stepsPerEpoch(examples: Int) -> Int {
+    let batches = (examples + trainBatchSize - 1) / trainBatchSize
+    return max(1, (batches + gradientAccumulationSteps - 1) / gradientAccumulationSteps)
+  }
+
+  /// Updates of the whole run. Throws where it would be absurdly many.
+  public func totalSteps(examples: Int) throws -> Int {
+    if maxSteps >= 0 { return maxSteps }
+    let steps = (numTrainEpochs * Double(stepsPerEpoch(examples: examples))).rounded(.up)
+    guard steps < 1e15 else {
+      throw EngineError(.argument, "num_train_epochs = \(numTrainEpochs): too many steps")
+    }
+    return Int(steps)
+  }
+
+  /// The learning rate's course over `totalSteps` updates.
+  public func schedule(totalSteps: Int) -> Schedule {
+    let warmup = warmupSteps > 0 ? warmupSteps : Int((warmupRatio * Double(totalSteps)).rounded(.up))
+    return Schedule(lrSchedulerType.kind, warmupSteps: warmup, totalSteps: totalSteps)
+  }
+}
+
+/// `Schedule.Kind` as a choice of options.
+public enum SchedulerType: String, FieldChoice {
+  case linear, cosine, constant
+  case constantWithWarmup = "constant_with_warmup"
+
+  /// The names are those of `Schedule.Kind`.
+  public var kind: Schedule.Kind { Schedule.Kind(rawValue: rawValue) ?? .linear }
+}
