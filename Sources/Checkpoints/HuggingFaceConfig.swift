@@ -2,8 +2,8 @@ import Diagnostics
 import Files
 import Foundation
 
-/// Typed access to a `config.json` (a model's or an adapter's). Every error names file and key, says what
-/// was expected and what is there.
+/// Typed access to a `config.json` (a model's or an adapter's). Every error names file and key,
+/// says what was expected and what is there.
 ///
 ///     let config = try HuggingFaceConfig(folder: "models/roberta-base")
 ///     let hiddenSize = try config.int("hidden_size", in: 1...)

@@ -1,7 +1,8 @@
 import Diagnostics
 import Foundation
 
-/// Finds the folder of a model by path, or by hub name in the local hub cache. Never uses a network.
+/// Finds the folder of a model by path, or by hub name in the local hub cache. Never uses a
+/// network.
 public enum ModelLocation {
   /// The folder that holds a model's files.
   ///
@@ -9,7 +10,8 @@ public enum ModelLocation {
   ///   - name: a folder, or a hub name (`org/name` or `name`) that some Hugging Face program has
   ///     downloaded before.
   ///   - revision: a branch, tag or commit of a hub name.
-  ///   - environment: `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME` and `HOME` say where the cache is.
+  ///   - environment: `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME` and `HOME` say where the cache
+  ///     is.
   ///
   /// Throws `EngineError` (`.file`) naming the folders that were tried.
   public static func folder(
@@ -55,7 +57,8 @@ public enum ModelLocation {
   private static func snapshot(in repository: String, revision: String) -> String? {
     var commits = [revision]
     let reference = repository + "/refs/" + revision
-    if !revision.contains(".."), let text = try? String(contentsOfFile: reference, encoding: .utf8) {
+    if !revision.contains(".."), let text = try? String(contentsOfFile: reference, encoding: .utf8)
+    {
       commits.insert(text.trimmingCharacters(in: .whitespacesAndNewlines), at: 0)
     }
     return
@@ -101,6 +104,7 @@ public enum ModelLocation {
 
   private static func isFolder(_ path: String) -> Bool {
     var isFolder: ObjCBool = false
-    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      && isFolder.boolValue
   }
 }

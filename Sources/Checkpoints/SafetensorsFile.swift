@@ -33,9 +33,9 @@ public final class SafetensorsFile: Sendable {
   /// Opens and checks a file.
   ///
   /// Throws `EngineError`: `.file` if it cannot be read; `.data` naming the tensor if the header is
-  /// longer than the file, is not UTF-8 or JSON, names a tensor twice, has an unknown dtype or a negative
-  /// or overflowing shape, or if the tensors' ranges do not fit their shapes, overlap, leave gaps, or
-  /// do not end where the file ends.
+  /// longer than the file, is not UTF-8 or JSON, names a tensor twice, has an unknown dtype or a
+  /// negative or overflowing shape, or if the tensors' ranges do not fit their shapes, overlap,
+  /// leave gaps, or do not end where the file ends.
   public init(_ path: String) throws {
     file = try MappedFile(path)
     self.path = path

@@ -1,7 +1,8 @@
 import Diagnostics
 import Files
 
-/// The header of a safetensors file, read with every check that has to precede touching the tensors.
+/// The header of a safetensors file, read with every check that has to precede touching the
+/// tensors.
 struct SafetensorsHeader {
   var metadata: [String: String] = [:]
   /// In the order of their bytes.
@@ -12,13 +13,15 @@ struct SafetensorsHeader {
     self.path = path
     guard bytes.count >= 8 else {
       throw EngineError(
-        .data, "\(path): not a safetensors file: \(bytes.count) bytes, shorter than the 8-byte "
+        .data,
+        "\(path): not a safetensors file: \(bytes.count) bytes, shorter than the 8-byte "
           + "header length")
     }
     let declared = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
     guard let length = Int(exactly: declared), length <= SafetensorsFile.maximumHeader else {
       throw EngineError(
-        .data, "\(path): not a safetensors file: its header would be \(declared) bytes long, "
+        .data,
+        "\(path): not a safetensors file: its header would be \(declared) bytes long, "
           + "the limit is \(SafetensorsFile.maximumHeader)")
     }
     guard length <= bytes.count - 8 else {

@@ -2,15 +2,17 @@ import Diagnostics
 import Files
 import Foundation
 
-/// A tensor to be saved: name, dtype, shape, and a way to get at its bytes (row-major, little-endian).
+/// A tensor to be saved: name, dtype, shape, and a way to get at its bytes (row-major,
+/// little-endian).
 public struct TensorToSave {
   public let name: String
   public let dtype: ScalarType
   public let shape: [Int]
   let withBytes: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
 
-  /// - Parameter withBytes: calls its argument once with the tensor's bytes. It runs while the file is
-  ///   written, so that a tensor can be converted then, and only one conversion is in memory at a time.
+  /// - Parameter withBytes: calls its argument once with the tensor's bytes. It runs while the file
+  ///   is written, so that a tensor can be converted then, and only one conversion is in memory at
+  ///   a time.
   public init(
     _ name: String, dtype: ScalarType, shape: [Int],
     withBytes: @escaping ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
@@ -23,21 +25,23 @@ public struct TensorToSave {
 
   /// A tensor whose bytes are held by `data` (`[UInt8]`, `[Float]`, `Data`, ...).
   public init(_ name: String, dtype: ScalarType, shape: [Int], data: some ContiguousBytes) {
-    self.init(name, dtype: dtype, shape: shape) { body in try data.withUnsafeBytes { try body($0) } }
+    self.init(name, dtype: dtype, shape: shape) { body in try data.withUnsafeBytes { try body($0) }
+    }
   }
 }
 
 extension SafetensorsFile {
-  /// Writes a file whose bytes are those that the reference library would write: tensors by dtype and
-  /// name, the header padded to 8 bytes.
+  /// Writes a file whose bytes are those that the reference library would write: tensors by dtype
+  /// and name, the header padded to 8 bytes.
   ///
   /// The file takes the old one's place only after it was read back and the number of tensors and
   /// the digest of each one agreed with what was to be written.
   ///
-  /// - Parameter metadata: strings for `__metadata__`. Transformers refuses files without a `format`.
+  /// - Parameter metadata: strings for `__metadata__`. Transformers refuses files without a
+  ///   `format`.
   ///
-  /// Throws `EngineError`: `.argument` for two tensors of one name or bytes that do not fit a shape,
-  /// `.file` if the file cannot be written; the old file is then unchanged.
+  /// Throws `EngineError`: `.argument` for two tensors of one name or bytes that do not fit a
+  /// shape, `.file` if the file cannot be written; the old file is then unchanged.
   public static func write(
     _ tensors: [TensorToSave], metadata: [String: String] = ["format": "pt"], to path: String
   ) throws {
@@ -101,7 +105,8 @@ extension SafetensorsFile {
     try tensor.withBytes { bytes in
       guard bytes.count == expected, digest == nil else {
         throw EngineError(
-          .argument, "\(writer.path): tensor '\(tensor.name)': shape \(tensor.shape) of "
+          .argument,
+          "\(writer.path): tensor '\(tensor.name)': shape \(tensor.shape) of "
             + "\(tensor.dtype.rawValue) takes \(expected) bytes, given \(bytes.count)")
       }
       digest = Digest(of: bytes)

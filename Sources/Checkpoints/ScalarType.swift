@@ -37,7 +37,8 @@ public enum ScalarType: String, Sendable, CaseIterable {
     }
   }
 
-  /// Bytes of a tensor of that shape; nil for a negative dimension or more bytes than an `Int` holds.
+  /// Bytes of a tensor of that shape; nil for a negative dimension or more bytes than an `Int`
+  /// holds.
   public func byteCount(ofShape shape: [Int]) -> Int? {
     // A zero anywhere makes the tensor empty, but the other dimensions are still not allowed to be
     // negative or to overflow: a later reshape would trust them.

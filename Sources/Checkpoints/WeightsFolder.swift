@@ -17,9 +17,9 @@ public final class WeightsFolder: Sendable {
 
   /// Opens and checks all files. `path` is a folder, or one `.safetensors` file.
   ///
-  /// Throws `EngineError`: `.file` if there are no weights here (with a way to convert a folder that has
-  /// only a pickled `pytorch_model.bin`), `.data` for a malformed file or index, a missing shard, or a
-  /// shard without a tensor that the index places there.
+  /// Throws `EngineError`: `.file` if there are no weights here (with a way to convert a folder
+  /// that has only a pickled `pytorch_model.bin`), `.data` for a malformed file or index, a missing
+  /// shard, or a shard without a tensor that the index places there.
   public init(_ path: String) throws {
     self.path = path
     var isFolder: ObjCBool = false
@@ -97,7 +97,8 @@ public final class WeightsFolder: Sendable {
     for (name, value) in map.members {
       guard let shard = value.stringValue, isPlainFileName(shard) else {
         throw EngineError(
-          .data, "\(indexPath): weight_map: '\(name)': expected the name of a file in the same "
+          .data,
+          "\(indexPath): weight_map: '\(name)': expected the name of a file in the same "
             + "folder, found \(value.excerpt())")
       }
       if placeOfShard[shard] == nil {
@@ -128,9 +129,11 @@ public final class WeightsFolder: Sendable {
     let pickled = names.first { $0.hasPrefix("pytorch_model") && $0.contains(".bin") }
     if let pickled {
       return EngineError(
-        .file, "\(path): has only \(pickled), a pickle that can run code when it is read; expected "
+        .file,
+        "\(path): has only \(pickled), a pickle that can run code when it is read; expected "
           + single,
-        hint: "convert it once where you trust it: python3 -c \"from transformers import AutoModel; "
+        hint:
+          "convert it once where you trust it: python3 -c \"from transformers import AutoModel; "
           + "AutoModel.from_pretrained('\(path)').save_pretrained('\(path)')\"")
     }
     return EngineError(.file, "\(path): no weights: expected \(single) or \(index)")

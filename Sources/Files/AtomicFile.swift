@@ -1,13 +1,13 @@
 import Diagnostics
 import Foundation
 
-/// Writes whole files so that a reader, a crash or a power cut sees the old content or the new, nothing
-/// in between.
+/// Writes whole files so that a reader, a crash or a power cut sees the old content or the new,
+/// nothing in between.
 public enum AtomicFile {
   /// Replaces the file at `path` by `data`.
   ///
-  /// Throws `EngineError` (`.file`) for a missing folder, no permission, or a full disk; the old file is
-  /// then unchanged, and nothing is left behind.
+  /// Throws `EngineError` (`.file`) for a missing folder, no permission, or a full disk; the old
+  /// file is then unchanged, and nothing is left behind.
   public static func write(_ data: Data, to path: String) throws {
     try write(to: path) { try $0.write(data) }
   }

@@ -1,7 +1,8 @@
 import Diagnostics
 import Foundation
 
-/// Writes whole folders so that a reader or a crash sees the old folder or the new, nothing in between.
+/// Writes whole folders so that a reader or a crash sees the old folder or the new, nothing in
+/// between.
 public enum AtomicFolder {
   /// Builds a folder under a temporary name, syncs it, and puts it in place of `path`.
   ///
@@ -65,8 +66,8 @@ public enum AtomicFolder {
     try? FileManager.default.removeItem(atPath: old)
   }
 
-  /// Brings back a folder whose replacement was cut off between its two renames, and removes one whose
-  /// replacement was complete. Only file systems without an exchange ever need it.
+  /// Brings back a folder whose replacement was cut off between its two renames, and removes one
+  /// whose replacement was complete. Only file systems without an exchange ever need it.
   public static func recover(_ path: String) throws {
     let path = try normalized(path)
     let old = asideName(of: path)

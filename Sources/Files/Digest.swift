@@ -4,8 +4,8 @@ import Foundation
 
 /// A 128-bit content digest (XXH3): the name of a value or file by what is in it.
 ///
-/// It is fast (a gigabyte in well under a second) and safe against accidents, but not against someone
-/// who builds two files with one digest on purpose; nothing here is a security boundary.
+/// It is fast (a gigabyte in well under a second) and safe against accidents, but not against
+/// someone who builds two files with one digest on purpose; nothing here is a security boundary.
 public struct Digest: Hashable, Sendable, CustomStringConvertible {
   public let high: UInt64
   public let low: UInt64
@@ -23,8 +23,8 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
   /// The digest of a string's UTF-8 bytes.
   public init(of text: String) { self.init(of: Array(text.utf8)) }
 
-  /// The digest of a value. Equal values have equal digests, whatever the order of their keys; `1` and
-  /// `1.0` differ.
+  /// The digest of a value. Equal values have equal digests, whatever the order of their keys; `1`
+  /// and `1.0` differ.
   public init(of value: JSONValue) { self.init(of: value.encoded(.canonical)) }
 
   /// The digest of a file's content. Throws `EngineError` for a file that cannot be read.
@@ -48,8 +48,8 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
     self = stream.finish()
   }
 
-  /// The digest of a folder: of the names and contents of its files, at any depth. Links are followed;
-  /// hidden files and empty folders do not count.
+  /// The digest of a folder: of the names and contents of its files, at any depth. Links are
+  /// followed; hidden files and empty folders do not count.
   public init(ofFolder path: String) throws {
     var files = JSONObject()
     try Self.collect(path, prefix: "", depth: 0, into: &files)

@@ -1,8 +1,8 @@
 import Diagnostics
 import Foundation
 
-/// Writes bytes to an open file, through short writes and interrupted calls, and turns a full disk into
-/// an `EngineError` that names the file.
+/// Writes bytes to an open file, through short writes and interrupted calls, and turns a full disk
+/// into an `EngineError` that names the file.
 public final class FileWriter {
   /// What the file will be called; errors name this.
   public let path: String
@@ -10,8 +10,8 @@ public final class FileWriter {
   private var descriptor: Int32
 
   /// The system call that writes. Tests put a full disk or short writes in its place.
-  @TaskLocal package static var systemWrite:
-    @Sendable (Int32, UnsafeRawPointer, Int) -> Int = writeToDescriptor
+  @TaskLocal package static var systemWrite: @Sendable (Int32, UnsafeRawPointer, Int) -> Int =
+    writeToDescriptor
 
   init(descriptor: Int32, path: String) {
     self.descriptor = descriptor

@@ -1,7 +1,8 @@
 /// The members of a JSON object, in the order of the file or of insertion.
 ///
-/// Keys are compared byte by byte. Swift's own `String` equality is Unicode's canonical equivalence,
-/// under which two different vocabulary entries (a composed and a decomposed letter) would be one.
+/// Keys are compared byte by byte. Swift's own `String` equality is Unicode's canonical
+/// equivalence, under which two different vocabulary entries (a composed and a decomposed letter)
+/// would be one.
 public struct JSONObject: Sendable, ExpressibleByDictionaryLiteral {
   public private(set) var keys: [String] = []
   public private(set) var values: [JSONValue] = []

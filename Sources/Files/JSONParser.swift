@@ -2,8 +2,8 @@ import Diagnostics
 
 /// A strict recursive-descent JSON reader.
 ///
-/// Foundation's reader drops duplicate keys silently, blurs `1` and `1.0`, and gives no line, and all
-/// three matter here: a safetensors header with two tensors of one name must not load.
+/// Foundation's reader drops duplicate keys silently, blurs `1` and `1.0`, and gives no line, and
+/// all three matter here: a safetensors header with two tensors of one name must not load.
 /// Beyond the standard it takes `NaN`, `Infinity` and `-Infinity`, which Python writes.
 struct JSONParser {
   let bytes: UnsafeRawBufferPointer

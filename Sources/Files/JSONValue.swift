@@ -47,7 +47,8 @@ public enum JSONValue: Sendable, Equatable {
     case keepLast
   }
 
-  /// How a value is laid out as text. Numbers are the shortest text that reads back as the same number.
+  /// How a value is laid out as text. Numbers are the shortest text that reads back as the same
+  /// number.
   public enum Layout: Sendable {
     /// 2-space indent and keys sorted by their bytes: files that people and `diff` read.
     case file

@@ -1,11 +1,11 @@
 import Diagnostics
 import Foundation
 
-/// The bytes of a file, mapped into memory read-only: pages are read when touched, and the system can
-/// drop them again, so a checkpoint of many gigabytes costs no memory of its own.
+/// The bytes of a file, mapped into memory read-only: pages are read when touched, and the system
+/// can drop them again, so a checkpoint of many gigabytes costs no memory of its own.
 ///
-/// Files are replaced by renaming everywhere in Perigee, which leaves a mapping intact. A file that some
-/// other program truncates while it is mapped ends the process on the next touch (`SIGBUS`).
+/// Files are replaced by renaming everywhere in Perigee, which leaves a mapping intact. A file that
+/// some other program truncates while it is mapped ends the process on the next touch (`SIGBUS`).
 public final class MappedFile: @unchecked Sendable {
   // Sendable: both properties are constant, and the memory is never written.
 
@@ -58,8 +58,8 @@ public final class MappedFile: @unchecked Sendable {
     case dontNeed
   }
 
-  /// Passes a hint to the system about a range of bytes (all of them by default). Ranges beyond the file
-  /// are cut; a system that ignores the hint is no error.
+  /// Passes a hint to the system about a range of bytes (all of them by default). Ranges beyond the
+  /// file are cut; a system that ignores the hint is no error.
   public func advise(_ advice: Advice, _ range: Range<Int>? = nil) {
     guard let start = bytes.baseAddress else { return }
     let range = (range ?? 0..<count).clamped(to: 0..<count)

@@ -2,8 +2,8 @@ import Foundation
 import Synchronization
 
 /// Names for half-written files and folders, beside the path that they will be renamed to:
-/// `.<name>.<process>-<number>.tmp`. Their writer holds a lock on them while it lives, so the remains
-/// of a killed process can be told from the work of a running one.
+/// `.<name>.<process>-<number>.tmp`. Their writer holds a lock on them while it lives, so the
+/// remains of a killed process can be told from the work of a running one.
 enum TemporaryName {
   private static let counter = Atomic<Int>(0)
 
@@ -17,8 +17,8 @@ enum TemporaryName {
     path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
   }
 
-  /// Removes what writers of `path` that were killed have left. Failures are ignored: another writer may
-  /// be cleaning up, too, and what stays does no harm.
+  /// Removes what writers of `path` that were killed have left. Failures are ignored: another
+  /// writer may be cleaning up, too, and what stays does no harm.
   static func removeStale(beside path: String) {
     let folder = folder(of: path)
     let prefix = prefix(of: path)

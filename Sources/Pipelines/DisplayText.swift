@@ -1,7 +1,7 @@
 import Foundation
 
-/// The number of terminal columns that a text takes: two for East Asian wide letters and emoji, none for
-/// combining marks.
+/// The number of terminal columns that a text takes: two for East Asian wide letters and emoji,
+/// none for combining marks.
 public func displayWidth(_ text: String) -> Int {
   text.reduce(0) { $0 + columns(of: $1) }
 }

@@ -2,13 +2,13 @@ import Diagnostics
 import Files
 import Foundation
 
-/// An exclusive lock on a file, held by one process until the object goes or the process ends, however
-/// it ends.
+/// An exclusive lock on a file, held by one process until the object goes or the process ends,
+/// however it ends.
 final class FileLock {
   private let descriptor: Int32
 
-  /// The lock on `path`, which is created with its folder if needed; nil while another holder has it. Inside the file is
-  /// the holder's process number, for messages.
+  /// The lock on `path`, which is created with its folder if needed; nil while another holder has
+  /// it. Inside the file is the holder's process number, for messages.
   init?(_ path: String) throws {
     while true {
       let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)

@@ -2,8 +2,8 @@ import Diagnostics
 import Files
 import Foundation
 
-/// The list of a folder's files with sizes and digests, stored in the folder itself, so that damage and
-/// half-copied folders are seen before anything is read from them.
+/// The list of a folder's files with sizes and digests, stored in the folder itself, so that damage
+/// and half-copied folders are seen before anything is read from them.
 struct FolderManifest {
   static let fileName = "manifest.json"
   /// What the writer of the folder wants to know later.
@@ -31,8 +31,8 @@ struct FolderManifest {
     self.facts = facts
   }
 
-  /// Reads the manifest and checks every file. Throws `EngineError` naming the first that is missing or
-  /// differs.
+  /// Reads the manifest and checks every file. Throws `EngineError` naming the first that is
+  /// missing or differs.
   init(verifying folder: String) throws {
     try self.init(reading: folder)
     let files = try JSONValue(file: folder + "/" + Self.fileName)["files"]?.objectValue

@@ -1,8 +1,8 @@
 import Files
 import Foundation
 
-/// What about this machine a reader needs to reproduce a run's numbers and speed. No names of users,
-/// machines or folders.
+/// What about this machine a reader needs to reproduce a run's numbers and speed. No names of
+/// users, machines or folders.
 public enum HostFacts {
   public static func current() -> JSONObject {
     var facts: JSONObject = [

@@ -4,8 +4,8 @@ import Foundation
 
 /// `metrics.jsonl`: one JSON object per line, only ever appended to.
 ///
-/// Rows are durable when `flush` returns. A line that a killed process left half-written is cut off when
-/// the file is opened again.
+/// Rows are durable when `flush` returns. A line that a killed process left half-written is cut off
+/// when the file is opened again.
 public final class MetricsLog {
   public let path: String
   private var descriptor: Int32
@@ -40,7 +40,8 @@ public final class MetricsLog {
 
   /// Writes the rows added so far and waits until they are on the disk.
   ///
-  /// Throws `EngineError` (`.file`) on a full disk; the rows then stay pending, and the file is as before.
+  /// Throws `EngineError` (`.file`) on a full disk; the rows then stay pending, and the file is as
+  /// before.
   public func flush() throws {
     if pending.isEmpty { return }
     var rest = pending[...]

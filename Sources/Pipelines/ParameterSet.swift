@@ -34,8 +34,8 @@ public struct Parameter: Sendable {
   /// The kind of a list's elements; nil for an empty default list, whose elements are anything.
   let elementKind: Kind?
 
-  /// Throws `EngineError` (`.argument`) for a name that `--set` could not carry, a default that has no
-  /// type (null, object), or one that its own bounds or choices exclude.
+  /// Throws `EngineError` (`.argument`) for a name that `--set` could not carry, a default that has
+  /// no type (null, object), or one that its own bounds or choices exclude.
   public init(
     _ name: String, default value: JSONValue, doc: String? = nil, minimum: Double? = nil,
     maximum: Double? = nil, choices: [JSONValue]? = nil
@@ -46,12 +46,14 @@ public struct Parameter: Sendable {
     }
     guard isWord, name.first?.isLetter ?? false else {
       throw EngineError(
-        .argument, "parameter '\(name)': a name is letters, digits, '_', '.', '-', and starts with "
+        .argument,
+        "parameter '\(name)': a name is letters, digits, '_', '.', '-', and starts with "
           + "a letter")
     }
     guard let kind = Self.kind(of: value) else {
       throw EngineError(
-        .argument, "parameter '\(name)': expected a boolean, number, string or list as default, "
+        .argument,
+        "parameter '\(name)': expected a boolean, number, string or list as default, "
           + "given \(value.kindName)")
     }
     self.name = name

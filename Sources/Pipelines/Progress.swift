@@ -27,8 +27,8 @@ public struct ProgressStyle: Sendable, Equatable {
     self.unicode = unicode
   }
 
-  /// What suits a file descriptor: a bar on a terminal, lines elsewhere. `CI` and `TERM=dumb` ask for
-  /// lines, `NO_COLOR` for no colours, `COLUMNS` sets the width.
+  /// What suits a file descriptor: a bar on a terminal, lines elsewhere. `CI` and `TERM=dumb` ask
+  /// for lines, `NO_COLOR` for no colours, `COLUMNS` sets the width.
   public static func detect(
     descriptor: Int32 = 2, quiet: Bool = false,
     environment: [String: String] = ProcessInfo.processInfo.environment
@@ -107,8 +107,8 @@ public final class Progress {
     self.write = write
   }
 
-  /// Starts a stage. `total` is its number of steps, if known; `step` and `tokens` are where a resumed
-  /// one goes on.
+  /// Starts a stage. `total` is its number of steps, if known; `step` and `tokens` are where a
+  /// resumed one goes on.
   public func begin(_ stage: String, total: Int? = nil, step: Int = 0, tokens: Int = 0) {
     clearBar()
     self.stage = Table.printable(stage)

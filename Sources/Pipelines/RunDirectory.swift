@@ -11,7 +11,8 @@ import Foundation
 ///     results.json      the report's tables as data
 ///     stages/<name>/    what each stage saved
 ///
-/// Every file is replaced whole. The object holds a lock: one process at a time works in a run directory.
+/// Every file is replaced whole. The object holds a lock: one process at a time works in a run
+/// directory.
 public final class RunDirectory {
   public let path: String
   /// The rows of `metrics.jsonl`.
@@ -25,13 +26,14 @@ public final class RunDirectory {
   ///
   /// - Parameters:
   ///   - out: where; nil takes `<outputs>/<script>-<yyyyMMdd-HHmmss>`, with `-2` and so on if that
-  ///     exists. An earlier run's directory is used again: its files are replaced, its metrics start
-  ///     anew.
+  ///     exists. An earlier run's directory is used again: its files are replaced, its metrics
+  ///     start anew.
   ///   - scriptPath: the script; its text is stored under its own name.
   ///   - outputs: the folder of runs without an `out`, relative to the working folder.
   ///   - command: what `command.json` holds beside the script's path and `HostFacts`.
   ///
-  /// Throws `EngineError` (`.file`) for an `out` that holds other files, is in use, or cannot be written.
+  /// Throws `EngineError` (`.file`) for an `out` that holds other files, is in use, or cannot be
+  /// written.
   public static func create(
     out: String?, scriptPath: String, scriptText: String, parameters: JSONObject,
     command: JSONObject, outputs: String = "outputs", now: Date = Date()

@@ -2,12 +2,13 @@ import Diagnostics
 import Files
 import Foundation
 
-/// What a stage's result depends on, as a value, and the digest of that value, which names the result.
+/// What a stage's result depends on, as a value, and the digest of that value, which names the
+/// result.
 public struct StageKey: Sendable, Equatable {
   /// The stage's name in the script. Part of the key.
   public let name: String
-  /// Everything that determines the result: parameters, digests of models and data, keys of the stages
-  /// before, the engine's version.
+  /// Everything that determines the result: parameters, digests of models and data, keys of the
+  /// stages before, the engine's version.
   public let inputs: JSONValue
   public let digest: Digest
 
@@ -29,12 +30,12 @@ public struct StoredStage: Sendable {
   public let facts: JSONObject
 }
 
-/// Results of stages, by content: a stage whose inputs were seen before is not run again, and one that
-/// was cut off goes on where it last saved.
+/// Results of stages, by content: a stage whose inputs were seen before is not run again, and one
+/// that was cut off goes on where it last saved.
 ///
 /// Layout under the root: `stages/<digest>/` are finished results, `stages/<digest>.partial/` are
-/// stages under way. All changes are renames, so killing a process at any time leaves the old state or
-/// the new, and locks go with the process that held them.
+/// stages under way. All changes are renames, so killing a process at any time leaves the old state
+/// or the new, and locks go with the process that held them.
 public final class StageStore {
   public let root: String
   private let warn: (String) -> Void
@@ -84,15 +85,15 @@ public final class StageStore {
     case begun(StageWork)
   }
 
-  /// Finds the finished result, or begins the stage. If another process is running the same stage, waits
-  /// for it, and then uses its result or goes on from its last state.
+  /// Finds the finished result, or begins the stage. If another process is running the same stage,
+  /// waits for it, and then uses its result or goes on from its last state.
   ///
   /// - Parameters:
   ///   - onWait: called once if there is a wait, with the other's process number, if known.
   ///   - shouldStop: asked a few times a second during the wait; true ends it with `.interrupted`.
   ///
-  /// Throws `EngineError`: `.argument` if this process is already inside the same stage, `.file` if the
-  /// store cannot be written.
+  /// Throws `EngineError`: `.argument` if this process is already inside the same stage, `.file` if
+  /// the store cannot be written.
   public func open(
     _ key: StageKey, onWait: (Int32?) -> Void = { _ in }, shouldStop: () -> Bool = { false }
   ) throws -> Opened {
@@ -109,7 +110,8 @@ public final class StageStore {
           return .finished(stored)
         }
         let work = try StageWork(
-          key: key, folder: folder, finishedFolder: finishedFolder(key.digest), lock: lock, warn: warn)
+          key: key, folder: folder, finishedFolder: finishedFolder(key.digest), lock: lock,
+          warn: warn)
         return .begun(work)
       }
       let holder = FileLock.holder(lockPath)
@@ -125,8 +127,8 @@ public final class StageStore {
     }
   }
 
-  /// Which inputs of the nearest stored stage of the same name differ: the answer to "why does this stage
-  /// run again?". Nil if no stage of this name is stored; empty if the very same one is.
+  /// Which inputs of the nearest stored stage of the same name differ: the answer to "why does this
+  /// stage run again?". Nil if no stage of this name is stored; empty if the very same one is.
   public func why(_ key: StageKey) -> [ValueDifference]? {
     var nearest: [ValueDifference]?
     for summary in list() where summary.key.name == key.name {

@@ -27,8 +27,8 @@ public final class StageWork {
     try AtomicFile.write(.object(StageStore.facts(of: key)), to: folder + "/stage.json")
   }
 
-  /// Saves where the stage is. `body` writes any files into the folder that it gets; only when it is
-  /// through, and everything is on the disk, does the state count, and older ones go.
+  /// Saves where the stage is. `body` writes any files into the folder that it gets; only when it
+  /// is through, and everything is on the disk, does the state count, and older ones go.
   ///
   /// - Parameter facts: small values to read back with the state, such as the step.
   public func saveState(
@@ -52,8 +52,8 @@ public final class StageWork {
     public let facts: JSONObject
   }
 
-  /// The last saved state, every file verified; an older one (with a warning) if the last is damaged; nil if
-  /// there is none.
+  /// The last saved state, every file verified; an older one (with a warning) if the last is
+  /// damaged; nil if there is none.
   public func loadState() throws -> State? {
     try requireOpen()
     for number in stateNumbers().reversed() {
@@ -69,8 +69,8 @@ public final class StageWork {
     return nil
   }
 
-  /// Stores the result, in one step, and ends the work. `body` writes the result's files into the folder
-  /// that it gets.
+  /// Stores the result, in one step, and ends the work. `body` writes the result's files into the
+  /// folder that it gets.
   ///
   /// - Parameter facts: small values to keep with the result, such as metrics.
   public func finish(

@@ -37,8 +37,8 @@ public struct Table: Sendable, Equatable {
     .array(rows.map { .object(JSONObject(zip(columns.map(\.name), $0))) })
   }
 
-  /// The table as lines of text: numbers to the right with grouped thousands, all else to the left, two
-  /// spaces between columns, no spaces at line ends.
+  /// The table as lines of text: numbers to the right with grouped thousands, all else to the left,
+  /// two spaces between columns, no spaces at line ends.
   ///
   /// - Parameter bold: shows the header in bold type (terminals only).
   public func text(bold: Bool = false) -> String {
@@ -102,6 +102,9 @@ public struct Table: Sendable, Equatable {
 
   /// Line ends and escape sequences in a cell would break the table, or the reader's terminal.
   static func printable(_ text: String) -> String {
-    String(text.map { $0.unicodeScalars.contains { $0.properties.generalCategory == .control } ? " " : $0 })
+    String(
+      text.map {
+        $0.unicodeScalars.contains { $0.properties.generalCategory == .control } ? " " : $0
+      })
   }
 }

@@ -20,7 +20,8 @@ public struct ValueDifference: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
-  /// All places where two values differ, by path; members that one side lacks are one difference each.
+  /// All places where two values differ, by path; members that one side lacks are one difference
+  /// each.
   public static func between(_ old: JSONValue, _ new: JSONValue) -> [ValueDifference] {
     var differences: [ValueDifference] = []
     collect(old, new, path: "", into: &differences)

@@ -62,7 +62,9 @@ import Testing
   }
 
   @Test func refusesOtherText() {
-    for text in ["", "xyz", String(repeating: "g", count: 32), "+" + String(repeating: "0", count: 31)] {
+    for text in [
+      "", "xyz", String(repeating: "g", count: 32), "+" + String(repeating: "0", count: 31),
+    ] {
       #expect(Digest(hex: text) == nil)
     }
   }

@@ -30,7 +30,8 @@ import Testing
     ("seeds=[3]", "seeds", [3]), ("precision=fp32", "precision", "fp32"),
   ]
 
-  @Test(arguments: valid) func readsSettings(setting: String, name: String, value: JSONValue) throws {
+  @Test(arguments: valid) func readsSettings(setting: String, name: String, value: JSONValue) throws
+  {
     let values = try Self.set().resolve(settings: [setting])
     #expect(values[name] == value)
     #expect(values.count == 8)
@@ -42,24 +43,45 @@ import Testing
     ("r=0", "--set r=0: expected an integer from 1 to 64, given 0"),
     ("r=65", "--set r=65: expected an integer from 1 to 64, given 65"),
     ("r=2.5", "--set r=2.5: expected an integer from 1 to 64, given '2.5'"),
-    ("r=99999999999999999999", "--set r=99999999999999999999: expected an integer from 1 to 64, given "
-      + "'99999999999999999999'"),
+    (
+      "r=99999999999999999999",
+      "--set r=99999999999999999999: expected an integer from 1 to 64, given "
+        + "'99999999999999999999'"
+    ),
     ("r", "--set r: expected name=value"), ("=3", "--set =3: expected name=value"),
     ("learning_rate=nan", "--set learning_rate=nan: expected a number of at least 0, given 'nan'"),
     ("learning_rate=-1", "--set learning_rate=-1: expected a number of at least 0, given -1"),
-    ("learnin_rate=1", "--set learnin_rate=1: no parameter 'learnin_rate'; did you mean "
-      + "'learning_rate'?"),
+    (
+      "learnin_rate=1",
+      "--set learnin_rate=1: no parameter 'learnin_rate'; did you mean "
+        + "'learning_rate'?"
+    ),
     ("group_by_length=1", "--set group_by_length=1: expected true or false, given '1'"),
-    ("seeds=1,x", "--set seeds=1,x: expected a comma-separated list of integers of at least 0, "
-      + "given '1,x'"),
-    ("seeds=1,-1", "--set seeds=1,-1: expected a comma-separated list of integers of at least 0, "
-      + "given -1"),
-    ("target_modules=[1]", "--set target_modules=[1]: expected a comma-separated list of strings, "
-      + "given '[1]'"),
-    ("target_modules=[", "--set target_modules=[: expected a comma-separated list of strings, "
-      + "given '['"),
-    ("precision=bf1", "--set precision=bf1: expected a string, one of auto, bf16, fp32, given bf1; "
-      + "did you mean 'bf16'?"),
+    (
+      "seeds=1,x",
+      "--set seeds=1,x: expected a comma-separated list of integers of at least 0, "
+        + "given '1,x'"
+    ),
+    (
+      "seeds=1,-1",
+      "--set seeds=1,-1: expected a comma-separated list of integers of at least 0, "
+        + "given -1"
+    ),
+    (
+      "target_modules=[1]",
+      "--set target_modules=[1]: expected a comma-separated list of strings, "
+        + "given '[1]'"
+    ),
+    (
+      "target_modules=[",
+      "--set target_modules=[: expected a comma-separated list of strings, "
+        + "given '['"
+    ),
+    (
+      "precision=bf1",
+      "--set precision=bf1: expected a string, one of auto, bf16, fp32, given bf1; "
+        + "did you mean 'bf16'?"
+    ),
   ])
   func namesMistakes(setting: String, message: String) throws {
     let set = try Self.set()
@@ -96,7 +118,8 @@ import Testing
       { _ = try Parameter("", default: 1) }, { _ = try Parameter("a=b", default: 1) },
       { _ = try Parameter("1a", default: 1) }, { _ = try Parameter("a", default: .null) },
       { _ = try Parameter("a", default: [:]) }, { _ = try Parameter("a", default: [1, "b"]) },
-      { _ = try Parameter("a", default: [[1]]) }, { _ = try Parameter("a", default: 0, minimum: 1) },
+      { _ = try Parameter("a", default: [[1]]) },
+      { _ = try Parameter("a", default: 0, minimum: 1) },
       { _ = try Parameter("a", default: "x", choices: ["y"]) },
       { _ = try Parameter("a", default: .double(.nan)) },
       { _ = try ParameterSet([Parameter("a", default: 1), Parameter("a", default: 2)]) },

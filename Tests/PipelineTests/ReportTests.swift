@@ -29,7 +29,8 @@ import Testing
   }
 
   @Test(arguments: [
-    (0.0, "0.0000"), (0.63251, "0.6325"), (12.345, "12.35"), (123.456, "123.5"), (1234.5, "1,234.5"),
+    (0.0, "0.0000"), (0.63251, "0.6325"), (12.345, "12.35"), (123.456, "123.5"),
+    (1234.5, "1,234.5"),
     (0.0005, "5e-04"), (-1.25e-5, "-1.25e-05"), (1e20, "1e+20"), (.infinity, "inf"),
   ])
   func showsNumbers(number: Double, text: String) {
@@ -37,7 +38,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("abc", 3), ("é", 1), ("e\u{301}", 1), ("漢字", 4), ("한", 2), ("😀", 2), ("❤️", 2), ("👩‍👩‍👧", 2), ("", 0),
+    ("abc", 3), ("é", 1), ("e\u{301}", 1), ("漢字", 4), ("한", 2), ("😀", 2), ("❤️", 2), ("👩‍👩‍👧", 2),
+    ("", 0),
     ("ｆ", 2), ("\u{200B}", 0), ("━", 1),
   ])
   func measuresText(text: String, width: Int) {
@@ -123,7 +125,8 @@ import Testing
     let screen = Screen()
     let progress = screen.progress(.init(mode: .bar, color: true, columns: 20))
     progress.begin("漢字漢字漢字漢字漢字漢字漢字", total: 10)
-    #expect(displayWidth(screen.text.replacing("\r", with: "").replacing("\u{1B}[K", with: "")) <= 19)
+    #expect(
+      displayWidth(screen.text.replacing("\r", with: "").replacing("\u{1B}[K", with: "")) <= 19)
     let wide = Screen()
     wide.progress(.init(mode: .bar, color: true)).begin("a", total: 10)
     #expect(wide.text.contains("\u{1B}[32m"))
@@ -143,16 +146,26 @@ import Testing
   static let environments: [(Bool, Bool, [String: String], ProgressStyle)] = [
     (true, false, ["LANG": "C.UTF-8"], .init(mode: .bar, color: true, columns: 100)),
     (true, false, [:], .init(mode: .bar, color: true, columns: 100, unicode: false)),
-    (true, false, ["LC_ALL": "C", "LANG": "en_US.utf8"],
-      .init(mode: .bar, color: true, columns: 100, unicode: false)),
-    (true, false, ["NO_COLOR": "1", "COLUMNS": "60", "LANG": "C.UTF-8"],
-      .init(mode: .bar, columns: 60)),
-    (true, false, ["TERM": "dumb", "COLUMNS": "x", "LANG": "C.UTF-8"],
-      .init(mode: .lines, columns: 100)),
-    (true, false, ["CI": "true", "COLUMNS": "-5", "LANG": "C.UTF-8"],
-      .init(mode: .lines, color: true, columns: 100)),
-    (true, false, ["CI": "false", "COLUMNS": "1", "LANG": "C.UTF-8"],
-      .init(mode: .bar, color: true, columns: 20)),
+    (
+      true, false, ["LC_ALL": "C", "LANG": "en_US.utf8"],
+      .init(mode: .bar, color: true, columns: 100, unicode: false)
+    ),
+    (
+      true, false, ["NO_COLOR": "1", "COLUMNS": "60", "LANG": "C.UTF-8"],
+      .init(mode: .bar, columns: 60)
+    ),
+    (
+      true, false, ["TERM": "dumb", "COLUMNS": "x", "LANG": "C.UTF-8"],
+      .init(mode: .lines, columns: 100)
+    ),
+    (
+      true, false, ["CI": "true", "COLUMNS": "-5", "LANG": "C.UTF-8"],
+      .init(mode: .lines, color: true, columns: 100)
+    ),
+    (
+      true, false, ["CI": "false", "COLUMNS": "1", "LANG": "C.UTF-8"],
+      .init(mode: .bar, color: true, columns: 20)
+    ),
     (false, false, ["LANG": "C.UTF-8"], .init(mode: .lines, columns: 100)),
     (true, true, ["LANG": "C.UTF-8"], .init(mode: .quiet, color: true, columns: 100)),
   ]

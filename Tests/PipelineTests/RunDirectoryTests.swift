@@ -1,9 +1,9 @@
 import Diagnostics
-@testable import Files
 import Foundation
 import TestSupport
 import Testing
 
+@testable import Files
 @testable import Pipelines
 
 @Suite struct RunDirectoryTests {
@@ -50,9 +50,15 @@ import Testing
       try createFolder(folder + "/full")
       try AtomicFile.write("mine", to: folder + "/full/thesis.txt")
       let cases = [
-        (folder + "/full", "--out \(folder)/full: is not empty and not a run directory; choose a new "
-          + "folder; nothing in it was touched"),
-        (folder + "/full/thesis.txt", "--out \(folder)/full/thesis.txt: is a file, expected a folder"),
+        (
+          folder + "/full",
+          "--out \(folder)/full: is not empty and not a run directory; choose a new "
+            + "folder; nothing in it was touched"
+        ),
+        (
+          folder + "/full/thesis.txt",
+          "--out \(folder)/full/thesis.txt: is a file, expected a folder"
+        ),
         ("", "--out: expected a folder, given ''"),
       ]
       for (out, message) in cases { #expect { try create(out) } throws: { "\($0)" == message } }
@@ -105,7 +111,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "{\"step\": 3", "{\"step\": 3}", "{\"st\u{0}ep\": 3}\n", "[]\n", "\u{0}\u{0}\u{0}\n{\"step\":4}\n",
+    "{\"step\": 3", "{\"step\": 3}", "{\"st\u{0}ep\": 3}\n", "[]\n",
+    "\u{0}\u{0}\u{0}\n{\"step\":4}\n",
   ])
   func cutsATornLine(tail: String) throws {
     try withTemporaryFolder { folder in

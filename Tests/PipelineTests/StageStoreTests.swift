@@ -128,7 +128,8 @@ import Testing
     }
   }
 
-  /// The disk fills up at every possible write of a save, and of a finish: the state before is intact.
+  /// The disk fills up at every possible write of a save, and of a finish: the state before is
+  /// intact.
   @Test func keepsTheStateWhateverWriteFails() throws {
     try withTemporaryFolder { folder in
       let store = StageStore(root: folder)
@@ -142,19 +143,24 @@ import Testing
         }
       }
       var limit = 0
-      while !failing(at: limit, {
-        try work.saveState(["step": 2]) {
-          try AtomicFile.write("two", to: $0 + "/s")
-          try AtomicFile.write("two", to: $0 + "/t")
-        }
-      }) {
+      while !failing(
+        at: limit,
+        {
+          try work.saveState(["step": 2]) {
+            try AtomicFile.write("two", to: $0 + "/s")
+            try AtomicFile.write("two", to: $0 + "/t")
+          }
+        })
+      {
         #expect(try work.loadState()?.facts == ["step": 1])
         limit += 1
       }
       #expect(limit == 3)
       #expect(try work.loadState()?.facts == ["step": 2])
       limit = 0
-      while !failing(at: limit, { _ = try work.finish { try AtomicFile.write("r", to: $0 + "/r") } }) {
+      while !failing(
+        at: limit, { _ = try work.finish { try AtomicFile.write("r", to: $0 + "/r") } })
+      {
         #expect(try work.loadState()?.facts == ["step": 2])
         #expect(try store.lookup(key()) == nil)
         limit += 1
@@ -195,8 +201,8 @@ import Testing
     }
   }
 
-  /// Another process holds the lock (`flock` of util-linux): waits, can be interrupted, goes on when it
-  /// is free.
+  /// Another process holds the lock (`flock` of util-linux): waits, can be interrupted, goes on
+  /// when it is free.
   @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/flock")))
   func waitsForAnotherProcess() throws {
     try withTemporaryFolder { folder in
