@@ -4,7 +4,7 @@ import TensorCore
 
 /// A parameter-efficient method: its options are the type's properties, and it makes one adapter for each linear
 /// layer that it is attached to. One file each; see `AdapterCatalogue`.
-public protocol AdapterMethod: Sendable {
+public protocol AdapterMethod: Record, Sendable {
   /// The name in Lua and on the command line: "lora".
   static var name: String { get }
   /// One line for help and stubs.
@@ -12,8 +12,6 @@ public protocol AdapterMethod: Sendable {
   /// Largest difference between logits with a merged and an unmerged adapter that rounding explains, with the reason.
   static var mergeTolerance: Double { get }
 
-  /// Throws `EngineError` for options that contradict each other.
-  func validate() throws
   /// The adapter of one layer; nil for methods that attach nothing (classifier-only, full fine-tuning).
   func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter?
   /// Whether the base model's own parameters train too.
@@ -26,7 +24,7 @@ public protocol AdapterMethod: Sendable {
 
 extension AdapterMethod {
   public static var mergeTolerance: Double { 1e-4 }
-  public func validate() throws {}
+  public static var recordName: String { name + " options" }
   public var trainsBase: Bool { false }
   public var over: String? { nil }
   /// Whether the method attaches adapters to linear layers.
@@ -91,6 +89,47 @@ public struct AdapterTargets: Sendable, Equatable {
   public var bias = Bias.none
 
   public init() {}
+}
+
+extension AdapterTargets: Record {
+  public static let recordName = "adapter options"
+  public static let fields: [Field<Self>] = [
+    .value(
+      "target_modules", \.targetModules,
+      "linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or \"all-linear\"; default: PEFT's for the architecture",
+      type: "string|string[]"),
+    .strings("exclude_modules", \.excludeModules, "suffixes of layers to leave out"),
+    .strings("modules_to_save", \.modulesToSave, "modules that train as they are and are saved with the adapter; default: the head"),
+    .value("layers_to_transform", \.layersToTransform, "numbers of the layers to adapt, from 0; default: all"),
+    .choice("bias", \.bias, "which biases train"),
+  ]
+}
+
+extension AdapterTargets.Bias: FieldChoice {}
+
+extension AdapterTargets.Selection: FieldValue {
+  public static var typeName: String { "string|string[]" }
+  public static var expected: String { "a list of strings, a pattern, or \"all-linear\"" }
+
+  public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> Self {
+    if case .text(let text) = value { return text == "all-linear" ? .allLinear : .pattern(text) }
+    guard case .table = value else { throw ValueMismatch(expected: expected, found: value.briefly) }
+    return .suffixes(try [String].decode(value))
+  }
+
+  public static func decode(text: String) throws(ValueMismatch) -> Self {
+    if text == "all-linear" { return .allLinear }
+    let isList = text.utf8.allSatisfy { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || Character(Unicode.Scalar($0)).isLetter || Character(Unicode.Scalar($0)).isNumber }
+    return isList ? .suffixes(text.split(separator: ",").map(String.init)) : .pattern(text)
+  }
+
+  public var configValue: ConfigValue {
+    switch self {
+    case .allLinear: .text("all-linear")
+    case .pattern(let text): .text(text)
+    case .suffixes(let names): names.configValue
+    }
+  }
 }
 
 /// All methods; compiler, Lua API, stubs and the conformance tests see this list.

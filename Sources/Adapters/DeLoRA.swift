@@ -14,13 +14,13 @@ public struct DeLoRA: AdapterMethod {
   public static let name = "delora"
   public static let summary = "Decomposition-based LoRA: trains only Sigma between frozen A and B."
 
-  public enum Sigma: String, Sendable, CaseIterable {
+  public enum Sigma: String, FieldChoice {
     case full
     case diagonal
   }
 
   /// How A and B start, without `over`.
-  public enum Init: String, Sendable, CaseIterable {
+  public enum Init: String, FieldChoice {
     /// Uniform on ±1/sqrt(fan in), as LoRA initialises A.
     case kaimingUniform = "kaiming_uniform"
     /// Normal with standard deviation 1 / sqrt(fan in).
@@ -37,6 +37,14 @@ public struct DeLoRA: AdapterMethod {
   public var over: String?
 
   public init() {}
+
+  public static let fields: [Field<Self>] = [
+    .int("r", \.r, "rank; that of the LoRA, with over", in: 1...65_536),
+    .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r; default: 2 r, or that of the LoRA", in: Above(0)),
+    .choice("sigma", \.sigma, "what trains between the factors: a full matrix, or a diagonal"),
+    .choice("init_weights", \.initWeights, "how the frozen factors start, without over"),
+    .string("over", \.over, "name of the LoRA adapter to build on; Sigma then starts at the identity"),
+  ]
 
   public var configuration: [(key: String, value: ConfigurationValue)] {
     [

@@ -13,7 +13,7 @@ public struct LoRA: AdapterMethod {
   public static let summary = "Low-rank adaptation: trains B A, added to the frozen weight."
 
   /// How A and B start.
-  public enum InitLoRAWeights: String, Sendable, CaseIterable {
+  public enum InitLoRAWeights: String, FieldChoice {
     /// A Kaiming-uniform (a = sqrt 5), B zero: the authors' code, and PEFT's `true`.
     case kaiming = "true"
     /// A normal with standard deviation 1 / r, B zero.
@@ -31,6 +31,14 @@ public struct LoRA: AdapterMethod {
   public var initLoraWeights = InitLoRAWeights.kaiming
 
   public init() {}
+
+  public static let fields: [Field<Self>] = [
+    .int("r", \.r, "rank of the update", in: 1...65_536),
+    .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r", in: Above(0)),
+    .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1),
+    .bool("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)"),
+    .choice("init_lora_weights", \.initLoraWeights, "how A starts: \"true\" Kaiming-uniform, \"gaussian\" with deviation 1 / r"),
+  ]
 
   /// s.
   public var scaling: Double { loraAlpha / (useRslora ? Double(r).squareRoot() : Double(r)) }

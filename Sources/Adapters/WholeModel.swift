@@ -1,9 +1,11 @@
+import Diagnostics
 import NN
 
 /// Trains the head and nothing else: the baseline that every adapter is compared with.
 public struct ClassifierOnly: AdapterMethod {
   public static let name = "classifier"
   public static let summary = "Trains only the head (modules_to_save)."
+  public static let fields: [Field<Self>] = []
   public init() {}
   public var configuration: [(key: String, value: ConfigurationValue)] { [] }
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? { nil }
@@ -13,6 +15,7 @@ public struct ClassifierOnly: AdapterMethod {
 public struct FullFineTuning: AdapterMethod {
   public static let name = "full"
   public static let summary = "Trains every parameter of the model."
+  public static let fields: [Field<Self>] = []
   public init() {}
   public var trainsBase: Bool { true }
   public var configuration: [(key: String, value: ConfigurationValue)] { [] }

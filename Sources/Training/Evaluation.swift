@@ -28,7 +28,7 @@ struct Evaluator {
   private func evaluate(_ data: EncodedDataset) throws -> [String: Double] {
     var (lossSum, labelCount, correct) = (0.0, 0, 0)
     var predictions = [Double](repeating: 0, count: data.count)
-    let draw = RandomSource(seed: UInt64(arguments.seed), stream: RandomSource.stream(named: "evaluation masks"))
+    let draw = RandomSource(seed: arguments.usedSeed, stream: RandomSource.stream(named: "evaluation masks"))
     for (i, indices) in BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize).enumerated() {
       try Interrupt.check()
       var batch = try data.batch(indices)

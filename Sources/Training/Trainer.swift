@@ -67,7 +67,7 @@ public final class Trainer {
     guard data.count > 0 else { throw EngineError(.data, "\(task.train.path): no examples to train on") }
     sampler = BatchSampler(
       lengths: data.lengths, batchSize: arguments.trainBatchSize, sampling: arguments.trainSamplingStrategy,
-      seed: UInt64(arguments.seed))
+      seed: arguments.usedSeed)
     totalSteps = try arguments.totalSteps(examples: data.count)
     stepsPerEpoch = arguments.stepsPerEpoch(examples: data.count)
     state.learningRate = arguments.learningRate
@@ -98,7 +98,7 @@ public final class Trainer {
   /// Trains to the end, from the last saved state if the store has one. Returns the last evaluation's metrics.
   public func run() throws -> [String: Double] {
     let network = model.network
-    network.context.seed = UInt64(arguments.seed)
+    network.context.seed = arguments.usedSeed
     network.context.isTraining = true
     defer { network.context.isTraining = false }
     if let folder = try store?.stateFolder() { try restore(from: folder) }
@@ -130,7 +130,7 @@ public final class Trainer {
     let batches = try group.enumerated().map { i, indices in
       var batch = try data.batch(indices)
       let draw = RandomSource(
-        seed: UInt64(arguments.seed), stream: RandomSource.stream(named: "masks") &+ UInt32(i), step: UInt64(state.step))
+        seed: arguments.usedSeed, stream: RandomSource.stream(named: "masks") &+ UInt32(i), step: UInt64(state.step))
       try task.label(&batch, data, draw, arguments, model.tokenizer)
       return batch
     }

@@ -45,7 +45,7 @@ public struct TrainingArguments: Record {
   public var trainSamplingStrategy = Sampling.random
   public var maxLength = 128
   public var mlmProbability = 0.15
-  public var seed = 42
+  public var seed: Int?
   public var saveSeconds = 20.0
 
   public init() {}
@@ -79,7 +79,7 @@ public struct TrainingArguments: Record {
     .choice("train_sampling_strategy", \.trainSamplingStrategy, "order of the examples"),
     .int("max_length", \.maxLength, "tokens of an example; longer ones are truncated, longest text first", in: 2...1_000_000),
     .float("mlm_probability", \.mlmProbability, "share of tokens that masked language modelling asks for", in: Above(0, through: 1)),
-    .int("seed", \.seed, "seeds order, dropout and masking", in: 0...),
+    .int("seed", \.seed, "seeds order, dropout and masking; default: --seed, else 42", in: 0...),
     .float("save_seconds", \.saveSeconds, "seconds between saved states, from which a killed run goes on", in: 0...),
   ]
 
@@ -95,6 +95,9 @@ public struct TrainingArguments: Record {
         hint: "set eval_strategy to \"epoch\" or \"steps\"")
     }
   }
+
+  /// The seed that is used.
+  public var usedSeed: UInt64 { UInt64(seed ?? 42) }
 
   /// Updates of one epoch: batches of all examples, in groups of `gradient_accumulation_steps`.
   public func stepsPerEpoch(examples: Int) -> Int {

@@ -193,6 +193,22 @@ private func objectWord(_ typeName: String) -> String {
 }
 
 extension Field {
+  /// The fields of a record inside this one, as if they were its own.
+  public static func fields<Inner: Record>(
+    of path: WritableKeyPath<Owner, Inner> & Sendable
+  ) -> [Field] {
+    Inner.fields.map { inner in
+      Field(
+        name: inner.name, doc: inner.doc, typeName: inner.typeName, rangeWords: inner.rangeWords,
+        choices: inner.choices, isRequired: inner.isRequired, nestedRecord: inner.nestedRecord,
+        store: { value, owner throws(ValueMismatch) in try inner.store(value, &owner[keyPath: path]) },
+        storeText: { text, owner throws(ValueMismatch) in
+          try inner.storeText(text, &owner[keyPath: path])
+        },
+        load: { inner.load($0[keyPath: path]) })
+    }
+  }
+
   /// The same field, whose numbers must lie in `range`.
   private static func ranged<Value: FieldValue, Allowed: ValueRange & Sendable>(
     _ field: Field, _ path: WritableKeyPath<Owner, Value> & Sendable,
