@@ -27,31 +27,50 @@ enum UnicodeForm: String, Sendable {
     var classes = [UInt8]()
     scalars.reserveCapacity(bytes.count)
     classes.reserveCapacity(bytes.count)
+    // The marks since the last starter, and whether they stand out of order.
+    var firstMark = 0
+    var isDisordered = false
+    func orderMarks() {
+      if isDisordered { UnicodeForm.orderMarks(&scalars, &classes, from: firstMark) }
+      isDisordered = false
+    }
     func add(_ scalar: Unicode.Scalar) {
       let order = UnicodeForm.combiningClass(scalar)
-      var position = scalars.count
-      // Marks stand in the order of their classes, those of one class as they came.
-      if order > 0 {
-        while position > 0, classes[position - 1] > order { position -= 1 }
+      if order == 0 {
+        orderMarks()
+        firstMark = scalars.count + 1
+      } else if scalars.count > firstMark, classes[scalars.count - 1] > order {
+        isDisordered = true
       }
-      scalars.insert(scalar, at: position)
-      classes.insert(order, at: position)
+      scalars.append(scalar)
+      classes.append(order)
     }
     forEachScalar(of: bytes) { scalar in
-      switch scalar.value {
-      case ..<0x80:
-        scalars.append(scalar)
-        classes.append(0)
-      case Hangul.syllables: Hangul.decompose(scalar).forEach(add)
-      default:
-        if let parts = table[scalar.value] { parts.forEach(add) } else { add(scalar) }
+      if Hangul.syllables.contains(scalar.value) {
+        Hangul.decompose(scalar).forEach(add)
+      } else if scalar.value >= 0x80, let parts = table[scalar.value] {
+        parts.forEach(add)
+      } else {
+        add(scalar)
       }
     }
+    orderMarks()
     if composes { UnicodeForm.compose(&scalars, classes) }
     var out = [UInt8]()
     out.reserveCapacity(bytes.count + bytes.count / 2)
     for scalar in scalars { append(scalar, to: &out) }
     return out
+  }
+
+  /// Sorts marks by their classes, those of one class as they came.
+  private static func orderMarks(
+    _ scalars: inout [Unicode.Scalar], _ classes: inout [UInt8], from first: Int
+  ) {
+    let order = (first..<scalars.count).sorted { (classes[$0], $0) < (classes[$1], $1) }
+    let sorted = order.map { (scalars[$0], classes[$0]) }
+    for (offset, item) in sorted.enumerated() {
+      (scalars[first + offset], classes[first + offset]) = item
+    }
   }
 
   private static func combiningClass(_ scalar: Unicode.Scalar) -> UInt8 {
