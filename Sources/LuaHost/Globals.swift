@@ -12,8 +12,6 @@ extension LuaState {
     lb_push_globals(thread)
     lb_push_require(thread, bind { [unowned self] in try resolveModule($0) })
     stack.setField("require", of: base + 1)
-    lb_push_function(thread, bind { [unowned self] in try showHelp($0) })
-    stack.setField("help", of: base + 1)
     lb_seal_module(
       thread, "globals", bind { try missingGlobal($0) },
       bind { stack in
@@ -24,10 +22,18 @@ extension LuaState {
     lb_set_top(thread, base)
   }
 
-  /// `help(x)` prints the text; without arguments, the list of modules.
-  private func showHelp(_ stack: LuaStack) throws -> Int32 {
-    options.print(helpText(stack))
-    return 0
+  /// `help(x)` prints what is known of x; without arguments, the list of modules.
+  var helpFunction: Function {
+    let parameter = ParameterDescription(
+      name: "x", doc: "a module, a function or an object; nothing lists all modules",
+      type: LuaType("any"), rangeWords: "", defaultText: nil, isOptional: true, takesRest: false)
+    return Function(
+      name: "help", doc: "Prints an explanation.", parameters: [parameter], returns: "",
+      resultType: nil
+    ) { [unowned self] stack, _ in
+      options.print(helpText(stack))
+      return 0
+    }
   }
 
   private func helpText(_ stack: LuaStack) -> String {

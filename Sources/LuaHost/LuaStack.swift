@@ -12,7 +12,7 @@ public struct LuaStack {
   /// Tables may be nested this deep.
   private static let maximumDepth = 100
   /// A copied argument may have this many values in all: shared tables multiply when copied.
-  private static let maximumValues = 10_000_000
+  private static let maximumValues = 2_000_000
 
   var top: Int32 { lb_top(thread) }
 

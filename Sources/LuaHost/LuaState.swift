@@ -82,6 +82,7 @@ public final class LuaState {
     lb_set_native_memory(thread, options.nativeBytes, max(0, options.nativeFloor))
     registerClass(ErrorObject.declaration.declaration, on: thread)
     installGlobals(on: thread)
+    try register(helpFunction)
   }
 
   deinit { close() }
@@ -159,6 +160,7 @@ public final class LuaState {
     guard status == LB_OK else {
       throw error(on: stack, at: stack.top, interrupted: status == LB_INTERRUPTED)
     }
+    try stack.reserve(8)
     var results: [LuaValue] = []
     var index = base + 1
     while index <= stack.top {

@@ -198,13 +198,13 @@ private func vectorFunctions(_ census: Census?, log: @escaping (String) -> Void)
       returns: "the count or nil"
     ) { $0 },
     Function("both", "Two results.", returns: "a number and a text") { Results(1, "two") },
-    Function("echo", "Copies a value.", Param<LuaValue>("value", "anything"), returns: "it") { $0 },
+    Function("echo", "Copies a value.", Param<LuaValue>("value", "anything"), returns: "the same") { $0 },
     Function(
       "count", "Counts its arguments.", Param<Rest<LuaValue>>("values", "anything"),
       returns: "how many"
     ) { $0.values.count },
-    Function("text", "Takes a text.", Param<String>("text", "any text"), returns: "it") { $0 },
-    Function("flag", "Takes a switch.", Param<Bool>("on", "a switch"), returns: "it") { $0 },
+    Function("text", "Takes a text.", Param<String>("text", "any text"), returns: "the same") { $0 },
+    Function("flag", "Takes a switch.", Param<Bool>("on", "a switch"), returns: "the same") { $0 },
     Function("log", "Writes a line.", Param<String>("line", "any text")) { log($0) },
     Function("none", "Takes and gives nothing.") {},
     Function("stop", "As if Ctrl-C came while Swift was working.") {
@@ -215,7 +215,7 @@ private func vectorFunctions(_ census: Census?, log: @escaping (String) -> Void)
       Param<Rest<LuaValue>>("arguments", "its arguments"), returns: "its results"
     ) { f, arguments in Results(list: try f.call(arguments.values)) },
     Function(
-      "same", "Returns the object itself.", Param<Vector>("x", "a vector"), returns: "x"
+      "same", "Returns the object itself.", Param<Vector>("x", "a vector"), returns: "the object"
     ) { $0 },
   ]
 }
