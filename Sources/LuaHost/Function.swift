@@ -3,70 +3,81 @@ import Diagnostics
 
 /// One parameter of a function: its name, what it means, its default and its range.
 public struct Param<Value: LuaArgument> {
-  let name: String
-  let doc: String
-  let defaultValue: Value?
-  let rangeWords: String
-  private let isAllowed: ((Value) -> Bool)?
+  /// One reference, because every call copies the parameters.
+  private final class Content {
+    let name: String
+    let doc: String
+    let rangeWords: String
+    let makeDefault: (() -> Value)?
+    let isAllowed: ((Value) -> Bool)?
+
+    init(
+      _ name: String, _ doc: String, _ defaultValue: Value?, _ rangeWords: String = "",
+      _ isAllowed: ((Value) -> Bool)? = nil
+    ) {
+      self.name = name
+      self.doc = doc
+      self.rangeWords = rangeWords
+      self.isAllowed = isAllowed
+      makeDefault = defaultValue.map { value in { value } }
+    }
+  }
+
+  private let content: Content
 
   /// A parameter that takes every value of its type; with a default it may be left out.
   public init(_ name: String, _ doc: String, default defaultValue: Value? = nil) {
-    self.name = name
-    self.doc = doc
-    self.defaultValue = defaultValue
-    rangeWords = ""
-    isAllowed = nil
+    content = Content(name, doc, defaultValue)
   }
 
   /// A number in a range.
   public init<Allowed: ValueRange<Value>>(
     _ name: String, _ doc: String, default defaultValue: Value? = nil, in range: Allowed
   ) {
-    self.name = name
-    self.doc = doc
-    self.defaultValue = defaultValue
-    rangeWords = range.words
-    isAllowed = range.contains
+    content = Content(name, doc, defaultValue, range.words, range.contains)
   }
 
   /// A number in a range, or nothing.
   public init<Number, Allowed: ValueRange<Number>>(
     _ name: String, _ doc: String, in range: Allowed
   ) where Value == Number? {
-    self.name = name
-    self.doc = doc
-    defaultValue = nil
-    rangeWords = range.words
-    isAllowed = { $0.map(range.contains) ?? true }
+    content = Content(name, doc, nil, range.words) { $0.map(range.contains) ?? true }
   }
 
+  var name: String { content.name }
+
   func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Value {
-    if let defaultValue, index > stack.top || stack.kind(index) == LB_NIL { return defaultValue }
-    if index > stack.top && !Value.acceptsNothing {
+    let content = content
+    let kind = stack.kind(index)
+    if let makeDefault = content.makeDefault, kind == LB_NONE || kind == LB_NIL {
+      return makeDefault()
+    }
+    if kind == LB_NONE, !Value.acceptsNothing {
       throw ValueMismatch(expected: expected, found: "nothing")
     }
     let value: Value
     do throws(ValueMismatch) {
       value = try Value.read(stack, at: index)
     } catch {
-      if rangeWords.isEmpty || error.report != nil { throw error }
+      if content.rangeWords.isEmpty || error.report != nil { throw error }
       throw ValueMismatch(expected: expected, found: error.found, place: error.place)
     }
-    guard isAllowed.map({ $0(value) }) ?? true else {
+    if let isAllowed = content.isAllowed, !isAllowed(value) {
       throw ValueMismatch(expected: expected, found: "\(value)".unwrapped)
     }
     return value
   }
 
   private var expected: String {
-    rangeWords.isEmpty ? Value.expectedWord : "\(Value.expectedWord) \(rangeWords)"
+    content.rangeWords.isEmpty
+      ? Value.expectedWord : "\(Value.expectedWord) \(content.rangeWords)"
   }
 
   var description: ParameterDescription {
     ParameterDescription(
-      name: name, doc: doc, type: Value.luaType, rangeWords: rangeWords,
-      defaultText: defaultValue.map { Self.text(of: $0) },
-      isOptional: defaultValue != nil || Value.acceptsNothing, takesRest: Value.takesRest)
+      name: content.name, doc: content.doc, type: Value.luaType, rangeWords: content.rangeWords,
+      defaultText: content.makeDefault.map { Self.text(of: $0()) },
+      isOptional: content.makeDefault != nil || Value.acceptsNothing, takesRest: Value.takesRest)
   }
 
   private static func text(of value: Value) -> String {

@@ -18,6 +18,18 @@ public struct LuaStack {
 
   func kind(_ index: Int32) -> Int { Int(lb_kind(thread, index)) }
 
+  /// Whether the value is a number; for arguments that take one of several types, cheaper than a failed read.
+  public func isNumber(at index: Int32) -> Bool {
+    let kind = kind(index)
+    return kind == LB_INTEGER || kind == LB_NUMBER
+  }
+
+  /// Whether the value is a table.
+  public func isTable(at index: Int32) -> Bool { kind(index) == LB_TABLE }
+
+  /// Whether the value is a string.
+  public func isString(at index: Int32) -> Bool { kind(index) == LB_STRING }
+
   func reserve(_ count: Int32) throws {
     guard lb_reserve(thread, count) else {
       throw EngineError(.argument, "too many values for one call")
@@ -43,7 +55,7 @@ public struct LuaStack {
   }
 
   /// A mismatch that tells the type that came.
-  func mismatch(_ expected: String, at index: Int32) -> ValueMismatch {
+  public func mismatch(_ expected: String, at index: Int32) -> ValueMismatch {
     ValueMismatch(expected: expected, found: typeName(index))
   }
 

@@ -41,10 +41,9 @@ enum Operand: LuaArgument {
   static var expectedWord: String { "Vector or number" }
 
   static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Operand {
-    if let number = try? Double.read(stack, at: index) { return .number(number) }
+    if stack.isNumber(at: index) { return .number(try Double.read(stack, at: index)) }
     if let vector = try? Vector.read(stack, at: index) { return .vector(vector) }
-    throw ValueMismatch(
-      expected: expectedWord, found: try LuaValue.read(stack, at: index).typeName)
+    throw stack.mismatch(expectedWord, at: index)
   }
 
   func broadcast(to count: Int) -> Vector {
