@@ -49,6 +49,8 @@ public struct ClassDeclaration {
   public internal(set) var methods: [Function] = []
   public internal(set) var properties: [Property] = []
   public internal(set) var metamethods: [Function] = []
+  /// Fields that an instance has beside the declared ones, and their names for suggestions.
+  var dynamicFields: ((_ object: AnyObject) -> [String: LuaValue])?
 
   fileprivate mutating func inherit(_ parent: ClassDeclaration?) {
     guard let parent else { return }
@@ -153,6 +155,13 @@ public struct Member<Owner: LuaObject> {
     return Member { declaration in
       declaration.properties.removeAll { $0.name == name }
       declaration.properties.append(property)
+    }
+  }
+
+  /// Fields that differ from instance to instance, looked up after the declared ones.
+  public static func dynamicFields(_ fields: @escaping (Owner) -> [String: LuaValue]) -> Member {
+    Member { declaration in
+      declaration.dynamicFields = { object in (object as? Owner).map(fields) ?? [:] }
     }
   }
 

@@ -166,9 +166,11 @@ func missingMember(of declaration: ClassDeclaration, _ stack: LuaStack) throws -
     throw EngineError(
       .argument, "\(declaration.name) has no elements: cannot index it with a \(stack.typeName(2))")
   }
+  let dynamic = stack.object(1).flatMap { declaration.dynamicFields?($0) } ?? [:]
+  if let value = dynamic[keyText(stack)] { return try value.push(onto: stack) }
   throw EngineError(
     .argument, "\(declaration.name) has no field or method '\(keyText(stack))'",
-    hint: suggestion(for: keyText(stack), among: declaration.memberNames))
+    hint: suggestion(for: keyText(stack), among: declaration.memberNames + dynamic.keys.sorted()))
 }
 
 func unsettableMember(of declaration: ClassDeclaration, _ stack: LuaStack) throws -> Int32 {

@@ -29,6 +29,11 @@ extension Tokenizer {
     try write(.object(roles), to: folder + "/special_tokens_map.json")
   }
 
+  /// What the tokenizer does, as text: tokenizers of equal identities give equal ids.
+  public func identity() throws -> String {
+    String(decoding: definition.json.serialized(indented: false), as: UTF8.self)
+  }
+
   private func write(_ json: JSONValue, to path: String) throws {
     do {
       try json.serialized(indented: true).write(to: URL(fileURLWithPath: path), options: .atomic)

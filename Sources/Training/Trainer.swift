@@ -48,7 +48,7 @@ public final class Trainer {
   private let callbacks: TrainerCallbacks
   private let store: TrainerStore?
   private let data: EncodedDataset
-  private let sampler: BatchSampler
+  let sampler: BatchSampler
   private var epochBatches: (epoch: Int, batches: [[Int]])?
   private var lastSave = Date()
 
@@ -120,20 +120,25 @@ public final class Trainer {
     return state.lastEvaluation?.metrics ?? [:]
   }
 
-  /// One update: the batches of its group forward and backward, then the optimizer.
-  private func update() throws {
-    let started = Date()
+  /// The batches of the next update, with their labels.
+  public func nextBatches() throws -> [Batch] {
     let epoch = state.step / stepsPerEpoch
     if epochBatches?.epoch != epoch { epochBatches = (epoch, sampler.batches(epoch: epoch)) }
     let first = state.step % stepsPerEpoch * arguments.gradientAccumulationSteps
     let group = (epochBatches?.batches ?? []).dropFirst(first).prefix(arguments.gradientAccumulationSteps)
-    let batches = try group.enumerated().map { i, indices in
+    return try group.enumerated().map { i, indices in
       var batch = try data.batch(indices)
       let draw = RandomSource(
         seed: arguments.usedSeed, stream: RandomSource.stream(named: "masks") &+ UInt32(i), step: UInt64(state.step))
       try task.label(&batch, data, draw, arguments, model.tokenizer)
       return batch
     }
+  }
+
+  /// One update: the batches of its group forward and backward, then the optimizer.
+  private func update() throws {
+    let started = Date()
+    let batches = try nextBatches()
     let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
     model.network.zeroGrad()
     var total = 0.0
@@ -147,13 +152,37 @@ public final class Trainer {
     }
     let norm = optimizer.gradientNorm()
     guard norm.isFinite else { throw notFinite("the gradient's norm is \(norm)", batches[0]) }
-    try optimizer.step(
-      learningRate: learningRate, gradientScale: optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm))
-    state.step += 1
-    (state.loss, state.gradientNorm) = (total, norm)
+    try applyUpdate()
+    state.loss = total
     state.lossSum += total
     state.lossCount += 1
     state.seconds += Date().timeIntervalSince(started)
+  }
+
+  /// Clips the gradients, updates the parameters and goes to the next step. Returns the norm before clipping.
+  @discardableResult
+  public func applyUpdate() throws -> Double {
+    let norm = optimizer.gradientNorm()
+    try optimizer.step(
+      learningRate: learningRate, gradientScale: optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm))
+    model.network.zeroGrad()
+    state.step += 1
+    state.gradientNorm = norm
+    return norm
+  }
+
+  /// Changes the schedule's highest step size for all later updates.
+  public func setLearningRate(_ value: Double) { state.learningRate = value }
+
+  /// Ends the run after the current update.
+  public func stop() { state.shouldStop = true }
+
+  /// Metrics of a model on a task's evaluation sets.
+  public static func evaluate(
+    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments
+  ) throws -> [String: Double] {
+    try check(model, task, arguments, trains: false)
+    return try Evaluator(model: model.network, tokenizer: model.tokenizer, task: task, arguments: arguments)()
   }
 
   /// Logging, callbacks, evaluation and saving that are due after an update.
@@ -238,13 +267,15 @@ extension Trainer {
     return name != "loss" && task.greaterIsBetter(name)
   }
 
-  private static func check(_ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments) throws {
+  private static func check(
+    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, trains: Bool = true
+  ) throws {
     guard model.network.task == task.modelTask || sameShape(model.network.task, task.modelTask) else {
       throw EngineError(
         .argument, "the model was made for \(model.network.taskName) with \(model.network.numLabels) labels, "
           + "the task '\(task.name)' needs \(described(task.modelTask))", hint: "give the model a new head for this task")
     }
-    guard model.network.parameterCounts().trainable > 0 else {
+    guard !trains || model.network.parameterCounts().trainable > 0 else {
       throw EngineError(.argument, "nothing to train: no parameter requires grad", hint: "add an adapter, or unfreeze something")
     }
     guard arguments.maxLength <= model.network.maxLength else {

@@ -125,3 +125,29 @@ extension Trainer {
     }
   }
 }
+
+extension Trainer {
+  /// Examples of the training set.
+  public var exampleCount: Int { sampler.lengths.count }
+  /// Tokens of one pass over it.
+  public var tokensPerEpoch: Int { sampler.lengths.reduce(0, +) }
+
+  /// Writes `trainer_state.json`: how the run ended.
+  public func writeSummary(to folder: String) throws {
+    try AtomicFile.write(stateJSON(), to: folder + "/" + Self.file)
+  }
+
+  /// Bytes that training will need, roughly: weights as stored and as packed, gradients and moments of what trains, and the
+  /// activations of the longest batch.
+  public func estimatedMemory() throws -> Int {
+    let counts = model.network.parameterCounts()
+    let config = model.network.config
+    let hidden = try config.int("hidden_size", default: 0)
+    let layers = try config.int("num_hidden_layers", default: 0)
+    let intermediate = try config.int("intermediate_size", default: 4 * hidden)
+    let longest = sampler.lengths.sorted(by: >).prefix(arguments.trainBatchSize).reduce(0, +)
+    // For each token and layer: three projections, attention, two normalised sums and outputs, the feed-forward twice.
+    let activations = longest * layers * (8 * hidden + 2 * intermediate) * 4
+    return counts.total * 4 + (counts.total - counts.trainable) * 4 * 2 + counts.trainable * 4 * 4 + activations
+  }
+}

@@ -1,0 +1,250 @@
+import Adapters
+import Checkpoints
+import Diagnostics
+import Files
+import Foundation
+import LuaHost
+import NN
+import Pipelines
+import TensorCore
+import Training
+import TransformerModels
+
+/// Options of `trainer.fit`: what to train, and Transformers' training arguments.
+struct FitOptions: LuaRecord {
+  var model: TrainableModel?
+  var task: Task?
+  var arguments = TrainingArguments()
+  var onStep: LuaFunction?
+  var onEvaluate: LuaFunction?
+  var onEpoch: LuaFunction?
+
+  static let recordName = "trainer options"
+  static let typeName = "FitOptions"
+  static let fields: [Field<Self>] = [
+    .object("model", \.model, "what to train", type: "Model", required: true),
+    .object("task", \.task, "what to train on", type: "Task", required: true),
+    .function("on_step", \.onStep, "called after every update", type: "fun(trainer: Trainer)"),
+    .function("on_evaluate", \.onEvaluate, "called after every evaluation", type: "fun(trainer: Trainer, metrics: table)"),
+    .function("on_epoch", \.onEpoch, "called after every epoch, numbered from 1", type: "fun(trainer: Trainer, epoch: integer)"),
+  ] + Field.fields(of: \.arguments)
+
+  func validate() throws(EngineError) { try arguments.validate() }
+
+  var hasCallbacks: Bool { onStep != nil || onEvaluate != nil || onEpoch != nil }
+
+  /// Model and task; both are required fields.
+  func subject() throws -> (TrainableModel, TrainingTask) {
+    guard let model, let task else { throw EngineError(.argument, "trainer options: missing field 'model' or 'task'") }
+    return (model, task.task)
+  }
+
+  /// The arguments with the session's seed where the script gives none.
+  func arguments(in session: Session) -> TrainingArguments {
+    var arguments = self.arguments
+    arguments.seed = arguments.seed ?? session.seed
+    return arguments
+  }
+}
+
+extension Session {
+  /// Trains, or takes the stored result of an equal training.
+  func fit(_ options: FitOptions) throws -> FitResult {
+    let (model, task) = try options.subject()
+    let arguments = options.arguments(in: self)
+    let (name, inputs) = try nextFit()
+    var callbacks = scriptCallbacks(options)
+    if mode == .check { return try planFit(name, model, task, arguments) }
+    let key = StageKey(name: name, inputs: try fitInputs(model, task, arguments, inputs, options))
+    let opened = try store.open(
+      key,
+      onWait: { [progress] pid in progress.note("\(name): waiting for process \(pid.map(String.init) ?? "?"), which runs the same stage") },
+      shouldStop: { Interrupt.isRequested })
+    switch opened {
+    case .finished(let stored):
+      let result = try reuse(stored, model)
+      progress.note("\(name): reused (\(result.summary))")
+      return try finish(result, stored)
+    case .begun(let work):
+      defer { work.close() }
+      for difference in (store.why(key) ?? []).prefix(4) { progress.note("\(name): runs again, \(difference)") }
+      observe(&callbacks, name)
+      let trainer = try Trainer(
+        model: model, task: task, arguments: arguments, callbacks: callbacks, store: WorkStore(work))
+      let metrics = try trainer.run()
+      let counts = model.network.parameterCounts()
+      let result = FitResult(
+        stage: name, model: model, metrics: metrics, trainable: counts.trainable, total: counts.total,
+        steps: trainer.state.step, tokens: trainer.state.tokens, seconds: trainer.state.seconds, isReused: false,
+        key: key.digest.hex)
+      model.lineage.append(name)
+      let stored = try work.finish(result.facts) { try save(model, trainer, to: $0) }
+      progress.end(result.summary)
+      return try finish(result, stored)
+    }
+  }
+
+  /// Everything that the result depends on.
+  private func fitInputs(
+    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ inputs: JSONValue, _ options: FitOptions
+  ) throws -> JSONValue {
+    var values: JSONObject = [
+      "engine": .string(Runner.version), "model": try model.identity(), "task": task.identity,
+      "arguments": arguments.configValue.json, "precision": .string(Precision.current.rawValue),
+      "tokenizer": .string(try model.tokenizer.identity()),
+    ]
+    // When states are saved does not change the result.
+    if var fields = values["arguments"]?.objectValue {
+      fields["save_seconds"] = nil
+      values["arguments"] = .object(fields)
+    }
+    if inputs != .null { values["inputs"] = inputs }
+    if options.hasCallbacks { values["source"] = .string(sourceDigest()) }
+    return .object(values)
+  }
+
+  /// Puts a stored result's weights into the model.
+  private func reuse(_ stored: StoredStage, _ model: TrainableModel) throws -> FitResult {
+    let file = try SafetensorsFile(stored.folder + "/" + Self.weightsFile)
+    let tensors = try file.names.map { ($0, try file.tensor($0)) }
+    try model.network.load(tensors)
+    let facts = stored.facts
+    let counts = model.network.parameterCounts()
+    if let passes = facts["forward_passes"]?.intValue { model.network.context.resume(after: UInt64(max(0, passes))) }
+    model.lineage.append(stored.key.name)
+    let metrics = (facts["metrics"]?.objectValue ?? JSONObject()).members.map { ($0, $1.doubleValue ?? .nan) }
+    return FitResult(
+      stage: stored.key.name, model: model, metrics: Dictionary(metrics, uniquingKeysWith: { a, _ in a }),
+      trainable: counts.trainable, total: counts.total, steps: facts["steps"]?.intValue ?? 0,
+      tokens: facts["tokens"]?.intValue ?? 0, seconds: facts["seconds"]?.doubleValue ?? 0, isReused: true,
+      key: stored.key.digest.hex)
+  }
+
+  private func finish(_ result: FitResult, _ stored: StoredStage) throws -> FitResult {
+    record(result)
+    try runDirectory?.publish(stored)
+    try runDirectory?.metrics.flush()
+    try writeResults()
+    return result
+  }
+
+  static let weightsFile = "weights.safetensors"
+
+  /// The stage's files: what trained, how it went, the tokenizer.
+  private func save(_ model: TrainableModel, _ trainer: Trainer, to folder: String) throws {
+    try SafetensorsFile.write(tensors: model.network.trainableParameters(), to: folder + "/" + Self.weightsFile)
+    try trainer.writeSummary(to: folder)
+    try model.tokenizer.save(to: folder)
+  }
+
+  private func scriptCallbacks(_ options: FitOptions) -> TrainerCallbacks {
+    var callbacks = TrainerCallbacks()
+    if let function = options.onStep { callbacks.onStep = { trainer in _ = try function.call([.object(trainer)]) } }
+    if let function = options.onEvaluate {
+      callbacks.onEvaluate = { trainer, metrics in
+        let table = LuaTable(fields: metrics.mapValues { .number($0) })
+        _ = try function.call([.object(trainer), .table(table)])
+      }
+    }
+    if let function = options.onEpoch {
+      callbacks.onEpoch = { trainer, epoch in _ = try function.call([.object(trainer), .integer(epoch)]) }
+    }
+    return callbacks
+  }
+
+  /// Adds progress and metrics rows to the script's own callbacks.
+  private func observe(_ callbacks: inout TrainerCallbacks, _ name: String) {
+    let script = callbacks.onStep
+    callbacks.onBegin = { [self] trainer, total, done in
+      progress.begin(name, total: total, step: done, tokens: trainer.state.tokens)
+      // A resumed run repeats the steps after its last state: their rows are written again.
+      try runDirectory?.metrics.keepRows { $0["stage"]?.stringValue != name || ($0["step"]?.intValue ?? 0) <= done }
+    }
+    callbacks.onStep = { [progress] trainer in
+      progress.update(
+        step: trainer.state.step, loss: trainer.state.loss, learningRate: trainer.learningRate, tokens: trainer.state.tokens)
+      try script?(trainer)
+    }
+    callbacks.onLog = { [self] row in
+      var entry: JSONObject = ["stage": .string(name)]
+      for (key, value) in row.members { entry[key] = value }
+      log(entry)
+    }
+  }
+
+  /// Notes what would be trained; the result has the metrics' names, without values.
+  private func planFit(
+    _ name: String, _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments
+  ) throws -> FitResult {
+    let trainer = try Trainer(model: model, task: task, arguments: arguments)
+    let counts = model.network.parameterCounts()
+    plan.append(
+      PlannedFit(
+        stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
+        steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch,
+        memoryBytes: try trainer.estimatedMemory()))
+    let names = ["loss"] + task.metricNames + (task.metricNames.isEmpty ? ["accuracy"] : [])
+    return FitResult(
+      stage: name, model: model, metrics: Dictionary(names.map { ("eval_" + $0, Double.nan) }, uniquingKeysWith: { a, _ in a }),
+      trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false,
+      key: "")
+  }
+}
+
+/// Saved states of a trainer in the stage store.
+private final class WorkStore: TrainerStore {
+  private let work: StageWork
+
+  init(_ work: StageWork) { self.work = work }
+
+  func saveState(_ write: (String) throws -> Void) throws { try work.saveState { try write($0) } }
+  func stateFolder() throws -> String? { try work.loadState()?.folder }
+}
+
+extension ConfigValue {
+  /// The value for a canonical description.
+  var json: JSONValue {
+    switch self {
+    case .null, .object, .unusable: return .null
+    case .bool(let value): return .bool(value)
+    case .integer(let value): return .int(value)
+    case .number(let value): return .double(value)
+    case .text(let value): return .string(value)
+    case .table(let table):
+      if !table.list.isEmpty || table.fields.isEmpty { return .array(table.list.map(\.json)) }
+      return .object(JSONObject(table.fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) }))
+    }
+  }
+}
+
+extension LuaValue {
+  /// The value for a canonical description; functions and objects are refused.
+  func json(_ place: String) throws -> JSONValue {
+    switch self {
+    case .function, .object, .bytes:
+      throw EngineError(.argument, "\(place): a \(typeName) cannot be part of it: expected numbers, texts, booleans and tables of them")
+    case .table(let table):
+      if table.fields.isEmpty { return .array(try table.list.map { try $0.json(place) }) }
+      var object = JSONObject(try table.fields.sorted { $0.key < $1.key }.map { ($0.key, try $0.value.json(place)) })
+      for (i, value) in table.list.enumerated() { object[String(i + 1)] = try value.json(place) }
+      return .object(object)
+    default: return configValue.json
+    }
+  }
+}
+
+extension JSONValue {
+  /// The value for a script.
+  var lua: LuaValue {
+    switch self {
+    case .null: return .nil
+    case .bool(let value): return .bool(value)
+    case .int(let value): return .integer(value)
+    case .double(let value): return .number(value)
+    case .string(let value): return .string(value)
+    case .array(let values): return .table(LuaTable(list: values.map(\.lua)))
+    case .object(let object):
+      return .table(LuaTable(fields: Dictionary(object.members.map { ($0, $1.lua) }, uniquingKeysWith: { a, _ in a })))
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import Files
+import LuaHost
+import Training
+
+/// What a training gave: numbers for reports, and the model.
+public final class FitResult {
+  public let stage: String
+  public let model: TrainableModel
+  /// Metrics of the final weights: "eval_accuracy", "eval_loss", ...; NaN in a check.
+  public let metrics: [String: Double]
+  public let trainable: Int
+  public let total: Int
+  public let steps: Int
+  public let tokens: Int
+  /// Seconds of training and evaluation, those of interrupted attempts included.
+  public let seconds: Double
+  /// Whether a stored result was taken.
+  public let isReused: Bool
+  /// The stage's key.
+  public let key: String
+
+  init(
+    stage: String, model: TrainableModel, metrics: [String: Double], trainable: Int, total: Int, steps: Int, tokens: Int,
+    seconds: Double, isReused: Bool, key: String
+  ) {
+    self.stage = stage
+    self.model = model
+    self.metrics = metrics
+    self.trainable = trainable
+    self.total = total
+    self.steps = steps
+    self.tokens = tokens
+    self.seconds = seconds
+    self.isReused = isReused
+    self.key = key
+  }
+
+  /// The metrics that are not the loss, without "eval_", for one line.
+  var summary: String {
+    metrics.filter { $0.key != "eval_loss" }.sorted { $0.key < $1.key }
+      .map { "\($0.key.dropFirst(5)) \(decimals($0.value, 4))" }.joined(separator: ", ")
+  }
+
+  /// The numbers as stored with the stage and shown in `results.json`.
+  var facts: JSONObject {
+    [
+      "stage": .string(stage), "key": .string(key), "trainable": .int(trainable), "total": .int(total), "steps": .int(steps),
+      "tokens": .int(tokens), "seconds": .double(seconds),
+      "metrics": .object(JSONObject(metrics.sorted { $0.key < $1.key }.map { ($0.key, .double($0.value)) })),
+    ]
+  }
+
+  /// A column of a report: a property, or a metric with or without "eval_".
+  func column(_ name: String) -> JSONValue? {
+    switch name {
+    case "stage": return .string(stage)
+    case "trainable": return .int(trainable)
+    case "total": return .int(total)
+    case "steps": return .int(steps)
+    case "tokens": return .int(tokens)
+    case "seconds": return .double(seconds)
+    case "reused": return .string(isReused ? "yes" : "no")
+    default: return (metrics[name] ?? metrics["eval_" + name]).map { .double($0) }
+    }
+  }
+
+  /// Names that `column` knows.
+  var columnNames: [String] {
+    ["stage", "trainable", "total", "steps", "tokens", "seconds", "reused"]
+      + metrics.keys.map { $0.hasPrefix("eval_") ? String($0.dropFirst(5)) : $0 }.sorted()
+  }
+}
+
+/// A number with a fixed number of digits after the point.
+func decimals(_ value: Double, _ digits: Int) -> String {
+  guard value.isFinite else { return "\(value)" }
+  let scale = (0..<digits).reduce(1.0) { product, _ in product * 10 }
+  let rounded = (value * scale).rounded() / scale
+  var text = "\(rounded)"
+  if text.contains("e") { return text }
+  let after = text.split(separator: ".").dropFirst().first?.count ?? 0
+  text += String(repeating: "0", count: max(0, digits - after))
+  return text
+}

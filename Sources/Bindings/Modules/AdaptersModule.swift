@@ -1,0 +1,62 @@
+import Adapters
+import Diagnostics
+import LuaHost
+
+/// A method with its options, ready to be attached.
+public final class AdapterSpec: LuaObject {
+  public static let luaName = "Adapter"
+  let method: any AdapterMethod
+  let targets: AdapterTargets
+  let name: String
+  let seed: Int?
+
+  init(_ method: any AdapterMethod, targets: AdapterTargets, name: String, seed: Int?) {
+    self.method = method
+    self.targets = targets
+    self.name = name
+    self.seed = seed
+  }
+}
+
+/// A method's own options, and those that all methods share.
+struct AdapterOptions<Method: AdapterMethod>: LuaRecord {
+  var method = Method()
+  var targets = AdapterTargets()
+  var adapterName = "default"
+  var seed: Int?
+
+  static var recordName: String { Method.name + " options" }
+  static var typeName: String { "\(Method.self)Options" }
+  static var fields: [Field<Self>] {
+    Field.fields(of: \.method) + Field.fields(of: \.targets) + [
+      .string("adapter_name", \.adapterName, "tells several adapters of one model apart"),
+      .int("seed", \.seed, "seeds the adapter's weights; default: --seed, else 42", in: 0...),
+    ]
+  }
+}
+
+func adaptersModule() -> Module {
+  let classes = [
+    Class<AdapterSpec>(
+      "A fine-tuning method with its options, for Model:add_adapter.",
+      .property("name", "the adapter's name in a model") { $0.name },
+      .property("method", "the method's name") { type(of: $0.method).name },
+      .metamethod("__tostring", "method and options", Param<AdapterSpec>("adapter", "an adapter")) { spec in
+        let options = spec.method.configuration.map { "\($0.key) = \($0.value.json.encoded(.canonical))" }
+        return "\(type(of: spec.method).name) { \(options.joined(separator: ", ")) }"
+      }
+    ).declaration
+  ]
+  return Module(
+    "adapters", "Parameter-efficient fine-tuning methods.", classes: classes,
+    functions: AdapterCatalogue.methods.map { constructor($0) })
+}
+
+/// The constructor of one method, from its declared options.
+private func constructor<Method: AdapterMethod>(_ method: Method.Type) -> Function {
+  Function(
+    method.name, method.summary, Param<AdapterOptions<Method>>("options", "see the fields"), returns: "adapter for Model:add_adapter"
+  ) { options in
+    AdapterSpec(options.method, targets: options.targets, name: options.adapterName, seed: options.seed)
+  }
+}

@@ -1,0 +1,70 @@
+import Diagnostics
+import LuaHost
+import Metrics
+import Tokenizers
+
+extension Tokenizer: LuaObject {
+  public static var luaName: String { "Tokenizer" }
+}
+
+/// Options of encoding.
+struct EncodeOptions: LuaRecord {
+  var pair: String?
+  var maxLength: Int?
+  var addSpecialTokens = true
+
+  static let recordName = "encode options"
+  static let fields: [Field<Self>] = [
+    .string("pair", \.pair, "second text of a pair"),
+    .int("max_length", \.maxLength, "truncate to so many tokens, longest text first", in: 1...),
+    .bool("add_special_tokens", \.addSpecialTokens, "whether to add the tokens that the model expects"),
+  ]
+}
+
+func tokenizersModule(_ session: Session) -> Module {
+  Module(
+    "tokenizers", "Text to token ids and back.",
+    classes: [
+      Class<Tokenizer>(
+        "A tokenizer of a model.",
+        .property("vocab_size", "number of tokens") { $0.vocabularySize },
+        .method("encode", "Token ids of a text.", Param<String>("text", "any text"), Param<EncodeOptions>("options", "see the fields"), returns: "table: input_ids, token_type_ids, special_tokens_mask") {
+          tokenizer, text, options in
+          let encoding = try tokenizer.encode(
+            text, pair: options.pair, addSpecialTokens: options.addSpecialTokens, maxLength: options.maxLength)
+          func list(_ values: some Sequence<some BinaryInteger>) -> LuaValue { .table(LuaTable(list: values.map { .integer(Int($0)) })) }
+          return LuaTable(fields: [
+            "input_ids": list(encoding.ids), "token_type_ids": list(encoding.tokenTypeIds),
+            "special_tokens_mask": list(encoding.specialTokensMask),
+          ])
+        },
+        .method("tokenize", "Tokens of a text, without special ones.", Param<String>("text", "any text"), returns: "list of tokens") {
+          $0.tokenize($1)
+        },
+        .method("decode", "Text of token ids.", Param<[Int]>("ids", "token ids"), Param<Bool>("skip_special_tokens", "whether to leave special tokens out", default: true), returns: "text") {
+          tokenizer, ids, skip in try tokenizer.decode(ids.map { Int32(truncatingIfNeeded: $0) }, skipSpecialTokens: skip)
+        },
+        .method("token_to_id", "The id of a token.", Param<String>("token", "the token"), returns: "id, or nil") { $0.id(of: $1).map(Int.init) },
+        .method("id_to_token", "The token of an id.", Param<Int>("id", "the id"), returns: "token, or nil") { tokenizer, id in
+          Int32(exactly: id).flatMap { tokenizer.token(of: $0) }
+        },
+        .metamethod("__tostring", "size", Param<Tokenizer>("tokenizer", "a tokenizer")) { "Tokenizer(\($0.vocabularySize) tokens)" }
+      ).declaration
+    ],
+    functions: [
+      Function("load", "Reads tokenizer.json, vocab.txt, or vocab.json with merges.txt.", Param<String>("folder", "the model's folder"), returns: "tokenizer") {
+        try Tokenizer.load(folder: $0)
+      }
+    ])
+}
+
+func metricsModule() -> Module {
+  Module(
+    "metrics", "Metrics of classification and regression.",
+    functions: MetricCatalogue.metrics.map { metric in
+      Function(
+        metric.name, metric.doc, Param<[Double]>("predictions", "class indices, or scores"),
+        Param<[Double]>("references", "the right ones"), returns: "the metric"
+      ) { predictions, references in try metric(predictions: predictions, references: references) }
+    })
+}

@@ -1,0 +1,235 @@
+import Adapters
+import Checkpoints
+import Datasets
+import Diagnostics
+import Files
+import LuaHost
+import TensorCore
+import Tokenizers
+import Training
+import TransformerModels
+
+extension PretrainedModel: LuaObject {
+  public static var luaName: String { "BaseModel" }
+}
+
+extension TrainableModel: LuaObject {
+  public static var luaName: String { "Model" }
+}
+
+/// Options that give a model its head.
+struct HeadOptions: LuaRecord {
+  var task: Task?
+  var numLabels: Int?
+  var labels: [String]?
+  var problemType: HeadProblem?
+  var seed: Int?
+
+  static let recordName = "head options"
+  static let fields: [Field<Self>] = [
+    .object("task", \.task, "the task whose labels the head has; instead of the other fields", type: "Task"),
+    .int("num_labels", \.numLabels, "number of classes; 1 for regression", in: 1...1_000_000),
+    .strings("labels", \.labels, "names of the classes, in order; default: those of the task, else LABEL_0, ..."),
+    .choice("problem_type", \.problemType, "default: regression for one label, else classification"),
+    .int("seed", \.seed, "seeds the head's weights; default: --seed, else 42", in: 0...),
+  ]
+
+  /// What the head is for.
+  func modelTask() throws -> ModelTask {
+    if let task {
+      if case .sequenceClassification = task.task.modelTask { return task.task.modelTask }
+      throw EngineError(.argument, "head options: task '\(task.task.name)' is not a classification", hint: "call masked_lm()")
+    }
+    let count = numLabels ?? labels?.count
+    guard let count else {
+      throw EngineError(.argument, "head options: give task, num_labels or labels")
+    }
+    if let labels, labels.count != count {
+      throw EngineError(.argument, "head options: num_labels = \(count), but there are \(labels.count) labels")
+    }
+    let problem = problemType ?? (count == 1 ? .regression : .classification)
+    if problem == .regression, count != 1 {
+      throw EngineError(.argument, "head options: regression with \(count) labels: expected 1")
+    }
+    let names = labels ?? (0..<count).map { "LABEL_\($0)" }
+    return .sequenceClassification(
+      labels: problem == .regression ? ["score"] : names, problem == .regression ? .regression : .singleLabelClassification)
+  }
+}
+
+enum HeadProblem: String, LuaChoice {
+  case classification = "single_label_classification"
+  case regression
+}
+
+/// Options of `models.from_config`.
+struct ConfigOptions: LuaRecord {
+  var config = ""
+  var tokenizer: Tokenizer?
+  var seed: Int?
+
+  static let recordName = "from_config options"
+  static let fields: [Field<Self>] = [
+    .string("config", \.config, "path of a config.json, or of its folder", required: true),
+    .object("tokenizer", \.tokenizer, "default: the one in the folder", type: "Tokenizer"),
+    .int("seed", \.seed, "seeds the weights; default: --seed, else 42", in: 0...),
+  ]
+}
+
+func modelsModule(_ session: Session) -> Module {
+  Module(
+    "models", "Transformer models from Hugging Face folders, or from a configuration with random weights.",
+    classes: [baseModelClass(session).declaration, modelClass(session).declaration],
+    functions: [
+      Function(
+        "load", "Opens a model folder; weights are mapped, not read.",
+        Param<String>("name", "folder, hub name in the local Hugging Face cache, or \"builtin:tiny\""), returns: "base model"
+      ) { try session.base($0) },
+      Function(
+        "from_config", "A model with seeded random weights.", Param<ConfigOptions>("options", "see the fields"),
+        returns: "base model"
+      ) { options in
+        let path = options.config.hasSuffix(".json") ? options.config : options.config + "/config.json"
+        let base = try PretrainedModel(
+          config: HuggingFaceConfig(path: path), name: options.config, seed: UInt64(options.seed ?? session.seed))
+        let folder = path.hasSuffix("/config.json") ? String(path.dropLast("/config.json".count)) : "."
+        session.register(base, tokenizer: try options.tokenizer ?? Tokenizer.load(folder: folder))
+        return base
+      },
+    ])
+}
+
+private func baseModelClass(_ session: Session) -> Class<PretrainedModel> {
+  Class<PretrainedModel>(
+    "A pre-trained body, from which models with heads are made. They share its frozen weights.",
+    .property("name", "what it was loaded by") { $0.name },
+    .property("model_type", "its architecture: \"bert\", \"roberta\"") { $0.architecture.modelType },
+    .property("config", "the content of config.json") { JSONValue.object($0.config.values).lua },
+    .property("tokenizer", "its tokenizer") { try session.tokenizer(of: $0) },
+    .method(
+      "classifier", "A model for classification or regression. Everything but the new head is frozen until an adapter says otherwise.",
+      Param<HeadOptions>("options", "see the fields"), returns: "model"
+    ) { base, options in
+      let network = try base.make(options.modelTask(), headSeed: UInt64(options.seed ?? session.seed))
+      reportUnused(base, session)
+      try network.setTrainable(false)
+      for (_, tensor) in network.headParameters { try tensor.setTrainable(true) }
+      return TrainableModel(network: network, base: base, tokenizer: try session.tokenizer(of: base))
+    },
+    .method("masked_lm", "A masked language model; every parameter trains.", returns: "model") { base in
+      let network = try base.make(.maskedLM, headSeed: UInt64(session.seed))
+      reportUnused(base, session)
+      try network.setTrainable(true)
+      return TrainableModel(network: network, base: base, tokenizer: try session.tokenizer(of: base))
+    },
+    .metamethod("__tostring", "name and architecture", Param<PretrainedModel>("base", "a base model")) {
+      "BaseModel(\($0.name), \($0.architecture.modelType))"
+    })
+}
+
+/// Says once which tensors of a checkpoint the model does not use, and which were initialised.
+private func reportUnused(_ base: PretrainedModel, _ session: Session) {
+  guard base.folder != nil else { return }
+  let report = base.lastReport
+  var parts: [String] = []
+  if !report.missing.isEmpty { parts.append("newly initialised: \(listed(report.missing))") }
+  if !report.unused.isEmpty { parts.append("not used: \(listed(report.unused))") }
+  if !parts.isEmpty { session.noteOnce("\(base.name): " + parts.joined(separator: "; ")) }
+}
+
+private func modelClass(_ session: Session) -> Class<TrainableModel> {
+  Class<TrainableModel>(
+    "A model with a head, and the adapters attached to it.", members: modelState(session) + modelChanges(session) + modelFiles(session))
+}
+
+/// What a model tells.
+private func modelState(_ session: Session) -> [Member<TrainableModel>] {
+  [
+    .property("trainable", "number of trainable parameters") { $0.network.parameterCounts().trainable },
+    .property("total", "number of parameters") { $0.network.parameterCounts().total },
+    .property("labels", "names of the classes, in order") { model -> [String] in
+      if case .sequenceClassification(let labels, _) = model.network.task { return labels }
+      return []
+    },
+    .property("tokenizer", "its tokenizer") { $0.tokenizer },
+    .property("head_modules", "paths of the head's modules") { $0.network.headModules },
+    .method("parameters", "All parameters: tables of name, shape, count, trainable.", returns: "list of tables") { model in
+      model.network.namedParameters().map { name, tensor in
+        LuaTable(fields: [
+          "name": .string(name), "shape": .table(LuaTable(list: tensor.shape.map { .integer($0) })),
+          "count": .integer(tensor.count), "trainable": .bool(tensor.requiresGrad),
+        ])
+      }
+    },
+    .method("parameter", "One parameter as a tensor; writes to it change the model.", Param<String>("name", "its state-dict name"), returns: "tensor") {
+      model, name in
+      let all = model.network.namedParameters()
+      if let found = all.first(where: { $0.name == name }) { return found.tensor }
+      throw EngineError(.argument, "parameter: the model has no '\(name)'", hint: nearestName(to: name, among: all.map(\.name)).map { "did you mean '\($0)'?" })
+    },
+    .method("modules", "Paths of all linear layers: what target_modules can choose.", returns: "list of paths") { model in
+      model.network.linearPaths
+    },
+    .metamethod("__tostring", "architecture, task and sizes", Param<TrainableModel>("model", "a model")) { model in
+      let counts = model.network.parameterCounts()
+      let adapters = model.adapters.map { "\(type(of: $0.method).name) on \($0.sites.count) layers" }.joined(separator: ", ")
+      return "Model(\(model.network.architecture.modelType), \(model.network.taskName), \(counts.trainable) of \(counts.total) parameters train"
+        + (adapters.isEmpty ? ")" : "; \(adapters))")
+    },
+  ]
+}
+
+/// What changes a model.
+private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
+  [
+    .method(
+      "add_adapter", "Attaches a method; everything but its own parameters and modules_to_save is frozen.",
+      Param<AdapterSpec>("adapter", "made by the module adapters"), returns: "the model"
+    ) { model, spec in
+      try model.addAdapter(spec.method, name: spec.name, targets: spec.targets, seed: UInt64(spec.seed ?? session.seed))
+      return model
+    },
+    .method(
+      "new_head", "A model for another task: a new head on this body, with this model's adapters, frozen.",
+      Param<HeadOptions>("options", "see the fields"), returns: "new model"
+    ) { model, options in try model.newHead(options.modelTask(), seed: UInt64(options.seed ?? session.seed)) },
+    .method(
+      "classifier", "The same as new_head: a classifier on what this model's body has learnt.",
+      Param<HeadOptions>("options", "see the fields"), returns: "new model"
+    ) { model, options in try model.newHead(options.modelTask(), seed: UInt64(options.seed ?? session.seed)) },
+    .method("freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\", \"lora_A\""), returns: "how many numbers it met") {
+      try $0.setTrainable(false, matching: $1)
+    },
+    .method("unfreeze", "Lets parameters train.", Param<String>("name", "a part of their paths: \"classifier\", \"LayerNorm\""), returns: "how many numbers it met") {
+      try $0.setTrainable(true, matching: $1)
+    },
+    .method("merge", "Adds the adapters' updates to the weights.") { model in try model.network.linears.forEach { try $0.merge() } },
+    .method("unmerge", "Takes merged updates out of the weights again.") { model in try model.network.linears.forEach { try $0.unmerge() } },
+    .method("enable_adapters", "Lets the adapters take part, or not.", Param<Bool>("on", "whether they take part")) { model, on in
+      model.network.linears.forEach { $0.adaptersEnabled = on }
+    },
+    .method("train", "Switches dropout on, for a training loop of one's own.", Param<Int?>("seed", "seeds dropout; default: --seed, else 42", in: 0...)) { model, seed in
+      model.network.context.isTraining = true
+      model.network.context.seed = UInt64(seed ?? session.seed)
+    },
+    .method("eval", "Switches dropout off.") { $0.network.context.isTraining = false },
+    .method("zero_grad", "Forgets all gradients.") { $0.network.zeroGrad() },
+    .method("loss", "The mean loss of a batch, for a training loop of one's own.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "scalar tensor") { model, batch in
+      try model.network.loss(batch.batch, labelSmoothing: batch.labelSmoothing, divisor: batch.divisor).loss
+    },
+    .method("logits", "Scores of a batch, [sequences, labels], with gradients.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "tensor") { model, batch in
+      model.network.context.begin()
+      return try model.network.logits(batch.batch)
+    },
+    .method(
+      "predict", "Classifies texts.", Param<[PredictionInput]>("texts", "texts, or pairs { \"a\", \"b\" }"),
+      Param<Int>("max_length", "tokens of one input", default: 128, in: 2...1_000_000),
+      returns: "list of tables: label and probabilities, or score"
+    ) { model, texts, maxLength in try model.predictions(texts, maxLength: maxLength) },
+  ]
+}
+
+/// What writes a model to files.
+private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
+  []
+}

@@ -1,0 +1,144 @@
+import Diagnostics
+import Files
+import LuaHost
+import Pipelines
+
+/// The resolved parameters of a pipeline; unknown names are errors.
+public final class ParameterValues: LuaObject {
+  public static let luaName = "Params"
+  let values: JSONObject
+
+  init(_ values: JSONObject) { self.values = values }
+}
+
+func paramsModule(_ session: Session) -> Module {
+  Module(
+    "params", "The parameters of a pipeline: declared once, with defaults; --set name=value overrides them.",
+    classes: [
+      Class<ParameterValues>(
+        "The values of the declared parameters, by name.",
+        .dynamicFields { params in Dictionary(params.values.members.map { ($0, $1.lua) }, uniquingKeysWith: { a, _ in a }) },
+        .method("all", "All values, as a table.", returns: "table") { JSONValue.object($0.values).lua },
+        .metamethod("__tostring", "names and values", Param<ParameterValues>("params", "parameters")) {
+          JSONValue.object($0.values).encoded(.ordered)
+        }
+      ).declaration
+    ],
+    call: Function(
+      "params", "Declares the parameters and gives their values.",
+      Param<LuaTable>("declarations", "name = default, or name = { default, doc = \"...\", min = , max = , choices = { } }"),
+      returns: "the values, by name"
+    ) { declarations in ParameterValues(try session.declare(try parameters(declarations))) })
+}
+
+private func parameters(_ declarations: LuaTable) throws -> [Parameter] {
+  guard declarations.list.isEmpty else {
+    throw EngineError(.argument, "params: value without a name: \(declarations.list[0].configValue.briefly)", hint: "write name = default")
+  }
+  return try declarations.fields.sorted { $0.key < $1.key }.map { name, value in
+    guard case .table(let table) = value, table.list.count == 1, !table.fields.isEmpty || !isList(table) else {
+      return try Parameter(name, default: value.json("parameter '\(name)'"))
+    }
+    let known = ["doc", "min", "max", "choices"]
+    if let unknown = table.fields.keys.sorted().first(where: { !known.contains($0) }) {
+      throw EngineError(.argument, "parameter '\(name)': unknown field '\(unknown)'", hint: suggestion(for: unknown, among: known))
+    }
+    func number(_ key: String) throws -> Double? {
+      if case .nil = table[key] { return nil }
+      guard let value = table[key].double else { throw EngineError(.argument, "parameter '\(name)': \(key) must be a number") }
+      return value
+    }
+    var choices: [JSONValue]?
+    if case .table(let list) = table["choices"] { choices = try list.list.map { try $0.json("choices of '\(name)'") } }
+    return try Parameter(
+      name, default: table.list[0].json("parameter '\(name)'"), doc: table["doc"].text, minimum: number("min"), maximum: number("max"),
+      choices: choices)
+  }
+}
+
+/// `{ "query" }` alone is a list with one element; `{ 8, doc = "" }` is a default with its description.
+private func isList(_ table: LuaTable) -> Bool { table.fields.isEmpty }
+
+func stageModule(_ session: Session) -> Module {
+  Module(
+    "stage", "Named parts of a pipeline. What trainer.fit does inside is stored by content: an equal stage is not trained again.",
+    call: Function(
+      "stage", "Runs a stage.", Param<String>("name", "unique in the pipeline"),
+      Param<LuaValue>("body", "the function to run; or a table of further inputs that its results depend on"),
+      Param<LuaFunction?>("function_after_inputs", "the function, if inputs were given"), returns: "what the function returns"
+    ) { name, second, third in
+      let inputs: JSONValue
+      let body: LuaFunction
+      switch (second, third) {
+      case (.function(let function), nil): (inputs, body) = (.null, function)
+      case (.table, let function?): (inputs, body) = (try second.json("inputs of stage '\(name)'"), function)
+      default:
+        throw EngineError(.argument, "bad arguments to 'stage' (expected a name and a function, or a name, a table of inputs and a function)")
+      }
+      return Results(list: try session.runStage(name, inputs: inputs) { try body.call([]) })
+    })
+}
+
+func reportModule(_ session: Session) -> Module {
+  Module(
+    "report", "Tables of results: printed, and kept in results.json.",
+    functions: [
+      Function(
+        "table", "Prints a table with one row for each result.",
+        Param<LuaTable>("rows", "results of trainer.fit, or tables; with columns = { \"stage\", \"accuracy\", ... } and title = \"...\"")
+      ) { rows in try session.reportTable(rows) }
+    ])
+}
+
+extension Session {
+  fileprivate func reportTable(_ argument: LuaTable) throws {
+    if let unknown = argument.fields.keys.sorted().first(where: { !["columns", "title"].contains($0) }) {
+      throw EngineError(.argument, "report.table: unknown field '\(unknown)'", hint: suggestion(for: unknown, among: ["columns", "title"]))
+    }
+    var columns: [String] = ["stage", "trainable", "accuracy", "seconds"]
+    if case .table(let list) = argument["columns"] {
+      columns = try list.list.map { value in
+        guard let name = value.text else { throw EngineError(.argument, "report.table: columns must be a list of strings") }
+        return name
+      }
+    }
+    var known: [String] = []
+    let rows: [[JSONValue]] = try argument.list.enumerated().map { i, row in
+      switch row {
+      case .object(let object as FitResult):
+        known += object.columnNames
+        return columns.map { object.column($0) ?? .null }
+      case .table(let table):
+        known += table.fields.keys
+        return try columns.map { try table[$0].json("row \(i + 1) of report.table") }
+      default:
+        throw EngineError(.argument, "report.table: row \(i + 1) is a \(row.typeName): expected a result of trainer.fit, or a table")
+      }
+    }
+    for column in columns where !rows.isEmpty && !known.contains(column) && !known.contains("eval_" + column) {
+      guard rows.allSatisfy({ $0[columns.firstIndex(of: column) ?? 0] == .null }) else { continue }
+      throw EngineError(.argument, "report.table: no row has a column '\(column)'", hint: suggestion(for: column, among: Array(Set(known))))
+    }
+    let shown = columns.map { name in
+      Table.Column(name, decimals: name == "seconds" ? 1 : ["trainable", "total", "steps", "tokens"].contains(name) ? nil : 4)
+    }
+    // A check has no numbers to show.
+    guard mode == .run else { return }
+    try report(Table(columns: shown, rows: rows), title: argument["title"].text)
+  }
+}
+
+func logModule(_ session: Session) -> Module {
+  Module(
+    "log", "Messages beside the results.",
+    functions: [
+      Function("info", "Writes a line to standard error.", Param<String>("text", "the line")) { session.progress.note($0) },
+      Function("warn", "Writes a warning to standard error.", Param<String>("text", "the warning")) { session.progress.note("warning: " + $0) },
+      Function("metrics", "Adds a row to metrics.jsonl.", Param<LuaTable>("row", "names and numbers")) { row in
+        guard case .object(let object) = try LuaValue.table(row).json("row of log.metrics") else {
+          throw EngineError(.argument, "log.metrics: expected named values")
+        }
+        session.log(object)
+      },
+    ])
+}

@@ -1,0 +1,173 @@
+import Datasets
+import Diagnostics
+import Files
+import LuaHost
+import Training
+import TransformerModels
+
+/// A task as a script holds it.
+public final class Task: LuaObject {
+  public static let luaName = "Task"
+  let task: TrainingTask
+
+  init(_ task: TrainingTask) { self.task = task }
+}
+
+/// Options of `tasks.glue`.
+struct GLUEOptions: LuaRecord {
+  var trainFile = "train.tsv"
+  var maxTrainSamples: Int?
+  var maxEvalSamples: Int?
+  var sampleSeed = 1
+
+  static let recordName = "glue options"
+  static let fields: [Field<Self>] = [
+    .string("train_file", \.trainFile, "training file in the folder"),
+    .int("max_train_samples", \.maxTrainSamples, "take so many training rows of a seeded shuffle", in: 1...),
+    .int("max_eval_samples", \.maxEvalSamples, "take so many rows of each evaluation set", in: 1...),
+    .int("sample_seed", \.sampleSeed, "seeds the choice of rows", in: 0...),
+  ]
+
+  var limit: RowLimit { RowLimit(train: maxTrainSamples, evaluation: maxEvalSamples, seed: UInt64(sampleSeed)) }
+}
+
+/// Options of `tasks.table`.
+struct TableOptions: LuaRecord {
+  var name: String?
+  var trainFile = ""
+  var validationFiles: [String] = []
+  var format: TableFormatChoice?
+  var textColumn = ""
+  var textPairColumn: String?
+  var labelColumn = ""
+  var problemType = HeadProblem.classification
+  var labels: [String]?
+  var metrics: [String]?
+  var metricForBestModel: String?
+  var sample = GLUEOptions()
+
+  static let recordName = "table options"
+  static let fields: [Field<Self>] = [
+    .string("name", \.name, "what reports call the task; default: the training file's name"),
+    .string("train_file", \.trainFile, "training data with a header: .tsv, .csv or .jsonl", required: true),
+    .strings("validation_files", \.validationFiles, "files to evaluate on; the first one selects the best weights"),
+    .choice("format", \.format, "default: by the file's ending"),
+    .string("text_column", \.textColumn, "column of the text", required: true),
+    .string("text_pair_column", \.textPairColumn, "column of a second text"),
+    .string("label_column", \.labelColumn, "column of the label, or of the score", required: true),
+    .choice("problem_type", \.problemType, "classes or a number"),
+    .strings("labels", \.labels, "names of the classes, in order; default: those in the training file, sorted"),
+    .strings("metrics", \.metrics, "metrics to compute; default: accuracy, or pearson and spearmanr"),
+    .string("metric_for_best_model", \.metricForBestModel, "default: the first metric"),
+    .int("max_train_samples", \.sample.maxTrainSamples, "take so many training rows of a seeded shuffle", in: 1...),
+    .int("max_eval_samples", \.sample.maxEvalSamples, "take so many rows of each evaluation file", in: 1...),
+    .int("sample_seed", \.sample.sampleSeed, "seeds the choice of rows", in: 0...),
+  ]
+}
+
+enum TableFormatChoice: String, LuaChoice {
+  case tsv, csv, jsonl
+}
+
+/// Options of `tasks.masked_lm`.
+struct TextOptions: LuaRecord {
+  var trainFile = ""
+  var validationFile: String?
+
+  static let recordName = "masked_lm options"
+  static let fields: [Field<Self>] = [
+    .string("train_file", \.trainFile, "text, one example a line; a tab separates the two texts of a pair; or \"builtin:corpus\"", required: true),
+    .string("validation_file", \.validationFile, "text to evaluate on, in the same form"),
+  ]
+}
+
+func tasksModule(_ session: Session) -> Module {
+  Module(
+    "tasks", "Data sets and what is to be learnt from them.", classes: [taskClass().declaration],
+    functions: [
+      Function(
+        "glue", "A GLUE task from its folder: \(GLUE.tasks.map(\.name).joined(separator: ", ")).",
+        Param<String>("name", "the task, in any spelling: \"mnli\", \"SST-2\""),
+        Param<String>("folder", "folder with train.tsv and dev.tsv in GLUE's layout; or \"builtin:mnli\", \"builtin:rte\""),
+        Param<GLUEOptions>("options", "see the fields"), returns: "task"
+      ) { name, folder, options in
+        if folder.hasPrefix("builtin:") { return Task(try BuiltInTasks.classification(folder, options)) }
+        return Task(try ClassificationTask(try GLUE.read(name, folder: folder, trainFile: options.trainFile, limit: options.limit)))
+      },
+      Function(
+        "table", "Classification or regression of one's own TSV, CSV or JSONL files.",
+        Param<TableOptions>("options", "see the fields"), returns: "task"
+      ) { options in Task(try ClassificationTask(try tableTask(options).read())) },
+      Function(
+        "masked_lm", "Masked language modelling of a text file.", Param<TextOptions>("options", "see the fields"), returns: "task"
+      ) { options in
+        if options.trainFile.hasPrefix("builtin:") { return Task(try BuiltInTasks.language(options.trainFile)) }
+        return Task(try textTask(options))
+      },
+    ])
+}
+
+private func tableTask(_ options: TableOptions) -> TableTask {
+  var task = TableTask(train: options.trainFile, textColumn: options.textColumn, labelColumn: options.labelColumn)
+  task.evaluation = options.validationFiles
+  task.format = options.format.flatMap { TableFormat(rawValue: $0.rawValue) }
+  task.textPairColumn = options.textPairColumn
+  task.problemType = options.problemType == .regression ? .regression : .singleLabelClassification
+  task.labelNames = options.labels
+  task.metricNames = options.metrics
+  task.metricForBestModel = options.metricForBestModel
+  if let name = options.name { task.name = name }
+  task.limit = options.sample.limit
+  return task
+}
+
+private func textTask(_ options: TextOptions) throws -> MaskedLanguageTask {
+  func split(_ path: String, _ name: String) throws -> Split {
+    let lines = try readText(path).split(separator: "\n", omittingEmptySubsequences: false)
+    let examples = lines.enumerated().compactMap { i, line -> Example? in
+      let texts = line.split(separator: "\t", maxSplits: 1).map(String.init)
+      guard let first = texts.first, first.contains(where: { !$0.isWhitespace }) else { return nil }
+      return Example(text: first, textPair: texts.count > 1 ? texts[1] : nil, label: nil, line: i + 1)
+    }
+    guard !examples.isEmpty else { throw EngineError(.data, "\(path): no text in it") }
+    return Split(name: name, path: path, examples: examples)
+  }
+  let files = [options.trainFile] + (options.validationFile.map { [$0] } ?? [])
+  let digests = try files.map { JSONValue.string(try Digest(ofFile: $0).hex) }
+  return MaskedLanguageTask(
+    name: "masked_lm", train: try split(options.trainFile, "train"),
+    evaluation: try options.validationFile.map { [try split($0, "validation")] } ?? [], identity: ["files": .array(digests)])
+}
+
+private func taskClass() -> Class<Task> {
+  Class<Task>(
+    "Examples to train and evaluate on, with their labels and metrics.",
+    .property("name", "the task's name") { $0.task.name },
+    .property("num_labels", "number of classes; 1 for regression, 0 for masked language modelling") { task -> Int in
+      if case .sequenceClassification(let labels, _) = task.task.modelTask { return labels.count }
+      return 0
+    },
+    .property("labels", "names of the classes, in order") { task -> [String] in
+      if case .sequenceClassification(let labels, _) = task.task.modelTask { return labels }
+      return []
+    },
+    .property("train_size", "number of training examples") { $0.task.train.examples.count },
+    .property("metrics", "names of the metrics") { $0.task.metricNames },
+    .method(
+      "example", "One training example, to look at.", Param<Int>("index", "0-based", in: 0...), returns: "table: text, text_pair, label, line"
+    ) { task, index in
+      let examples = task.task.train.examples
+      guard index < examples.count else {
+        throw EngineError(.argument, "example: index \(index) is outside the \(examples.count) examples")
+      }
+      let example = examples[index]
+      return LuaTable(fields: [
+        "text": .string(example.text), "text_pair": example.textPair.map { .string($0) } ?? .nil,
+        "label": example.label.map { .number($0) } ?? .nil, "line": .integer(example.line),
+      ].filter { if case .nil = $0.value { false } else { true } })
+    },
+    .metamethod("__tostring", "name and sizes", Param<Task>("task", "a task")) { task in
+      let sets = task.task.evaluation.map { "\($0.name) \($0.examples.count)" }.joined(separator: ", ")
+      return "Task(\(task.task.name), train \(task.task.train.examples.count)" + (sets.isEmpty ? ")" : ", \(sets))")
+    })
+}

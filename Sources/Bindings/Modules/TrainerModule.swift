@@ -1,0 +1,127 @@
+import Diagnostics
+import LuaHost
+import Optimizers
+import TensorCore
+import Training
+import TransformerModels
+
+extension Trainer: LuaObject {
+  public static var luaName: String { "Trainer" }
+}
+
+extension FitResult: LuaObject {
+  public static var luaName: String { "Result" }
+}
+
+/// A batch in a training loop of a script's own.
+public final class BatchObject: LuaObject {
+  public static let luaName = "Batch"
+  let batch: Batch
+  let divisor: Double
+  let labelSmoothing: Double
+
+  init(_ batch: Batch, divisor: Double, labelSmoothing: Double) {
+    self.batch = batch
+    self.divisor = divisor
+    self.labelSmoothing = labelSmoothing
+  }
+}
+
+func trainerModule(_ session: Session) -> Module {
+  Module(
+    "trainer", "Training: the whole loop at once, or its steps one by one.",
+    classes: [trainerClass().declaration, resultClass().declaration, batchClass().declaration],
+    functions: [
+      Function(
+        "fit", "Trains a model on a task. An equal training that was finished before is taken from the store; one that was cut off goes on.",
+        Param<FitOptions>("options", "see the fields"), returns: "result"
+      ) { try session.fit($0) },
+      Function(
+        "evaluate", "Evaluates a model on a task's evaluation sets.", Param<FitOptions>("options", "model, task, and the sizes of batches"),
+        returns: "table of metrics: eval_loss, eval_accuracy, ..."
+      ) { options in
+        let (model, task) = try options.subject()
+        let metrics = try Trainer.evaluate(model, task, options.arguments(in: session))
+        return LuaTable(fields: metrics.mapValues { .number($0) })
+      },
+      Function(
+        "loop", "The steps of trainer.fit for a loop of the script's own: batches, learning rates, updates.",
+        Param<FitOptions>("options", "as for fit"), returns: "trainer, not started"
+      ) { options in
+        let (model, task) = try options.subject()
+        return try Trainer(model: model, task: task, arguments: options.arguments(in: session))
+      },
+    ])
+}
+
+private func trainerClass() -> Class<Trainer> {
+  Class<Trainer>(
+    "A training under way, as callbacks see it; or the steps of one, made by trainer.loop.",
+    .property("step", "updates done") { $0.state.step },
+    .property("total_steps", "updates of the whole run") { $0.totalSteps },
+    .property("steps_per_epoch", "updates of one epoch") { $0.stepsPerEpoch },
+    .property("epoch", "epochs done, with a fraction") { Double($0.state.step) / Double($0.stepsPerEpoch) },
+    .property("loss", "loss of the last update") { $0.state.loss },
+    .property("grad_norm", "norm of the last update's gradient, before clipping") { $0.state.gradientNorm },
+    .property("tokens", "tokens trained on so far") { $0.state.tokens },
+    .property(
+      "learning_rate", "the schedule's highest step size; assigning changes it for all later updates", get: { $0.state.learningRate },
+      set: { trainer, value in
+        guard value.isFinite, value >= 0 else {
+          throw EngineError(.argument, "learning_rate = \(value): expected a finite number of at least 0")
+        }
+        trainer.setLearningRate(value)
+      }),
+    .property("current_learning_rate", "the step size of the next update") { $0.learningRate },
+    .method("stop", "Ends the training after this update.") { $0.stop() },
+    .method("freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\"")) {
+      try $0.setTrainable(false, matching: $1)
+    },
+    .method("unfreeze", "Lets parameters train.", Param<String>("name", "a part of their paths: \"LayerNorm\"")) {
+      try $0.setTrainable(true, matching: $1)
+    },
+    .method("batches", "The batches of the next update (several with gradient_accumulation_steps).", returns: "list of batches") {
+      trainer in
+      let batches = try trainer.nextBatches()
+      let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
+      return batches.map { BatchObject($0, divisor: divisor, labelSmoothing: trainer.arguments.labelSmoothingFactor) }
+    },
+    .method("update", "Clips the gradients, updates the parameters, clears the gradients, and goes to the next step.", returns: "norm of the gradient before clipping") {
+      try $0.applyUpdate()
+    },
+    .method("evaluate", "Evaluates the model.", returns: "table of metrics") { trainer in
+      LuaTable(fields: try Trainer.evaluate(trainer.model, trainer.task, trainer.arguments).mapValues { .number($0) })
+    },
+    .metamethod("__tostring", "step and loss", Param<Trainer>("trainer", "a trainer")) {
+      "Trainer(step \($0.state.step) of \($0.totalSteps))"
+    })
+}
+
+private func resultClass() -> Class<FitResult> {
+  Class<FitResult>(
+    "What a training gave.",
+    .property("stage", "the stage's name") { $0.stage },
+    .property("model", "the trained model") { $0.model },
+    .property("metrics", "metrics of the final weights: eval_accuracy, eval_loss, ...") {
+      LuaTable(fields: $0.metrics.mapValues { .number($0) })
+    },
+    .property("trainable", "number of trained parameters") { $0.trainable },
+    .property("total", "number of parameters") { $0.total },
+    .property("steps", "updates") { $0.steps },
+    .property("tokens", "tokens trained on") { $0.tokens },
+    .property("seconds", "seconds of training and evaluation") { $0.seconds },
+    .property("reused", "whether a stored result was taken") { $0.isReused },
+    .property("key", "digest of everything that the result depends on") { $0.key },
+    .metamethod("__tostring", "stage and metrics", Param<FitResult>("result", "a result")) { "Result(\($0.stage): \($0.summary))" })
+}
+
+private func batchClass() -> Class<BatchObject> {
+  Class<BatchObject>(
+    "Packed sequences with their labels.",
+    .property("size", "number of sequences") { $0.batch.offsets.count },
+    .property("tokens", "number of tokens") { $0.batch.ids.count },
+    .property("examples", "positions of the sequences in the data set, from 0") { $0.batch.examples },
+    .metamethod("__tostring", "sizes", Param<BatchObject>("batch", "a batch")) {
+      "Batch(\($0.batch.offsets.count) sequences, \($0.batch.ids.count) tokens)"
+    })
+}

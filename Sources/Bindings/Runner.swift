@@ -1,0 +1,284 @@
+import Adapters
+import Checkpoints
+import Diagnostics
+import Files
+import Foundation
+import LuaHost
+import Pipelines
+import TensorCore
+import TransformerModels
+
+/// How a pipeline is run.
+public struct RunOptions {
+  /// Path of the script; with `resume`, empty takes the run directory's own copy.
+  public var script = ""
+  /// `name=value` of each `--set`.
+  public var settings: [String] = []
+  /// The run directory; nil takes `outputs/<script>-<time>`.
+  public var out: String?
+  /// An earlier run's directory to go on with.
+  public var resume: String?
+  /// Threads of the engine; nil takes all cores of the process.
+  public var threads: Int?
+  public var precision = PrecisionChoice.auto
+  /// Seed where a script gives none; nil takes 42.
+  public var seed: Int?
+  public var isQuiet = false
+  public var allowIO = false
+
+  public init() {}
+}
+
+/// The commands of the command line, without their options.
+public enum Runner {
+  /// The engine's version; part of every stage's key.
+  public static let version = "0.1.0"
+
+  /// Runs a pipeline: results to standard output, progress to standard error.
+  public static func run(_ options: RunOptions) throws {
+    try prepare(options)
+    let opened = try openRun(options)
+    let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
+    progress.note("run directory: \(opened.directory.path)")
+    progress.note("\(Threads.count) threads, \(Precision.current.rawValue)" + (Precision.hasOneDNN ? "" : ", without oneDNN"))
+    let store = StageStore { progress.note("warning: \($0)") }
+    let session = Session(
+      mode: .run, settings: options.settings, storedParameters: opened.parameters, runDirectory: opened.directory, store: store,
+      progress: progress, seed: opened.seed, print: { print($0) })
+    let state = try makeState(session, options, script: opened.originalScript)
+    defer { state.close() }
+    do {
+      try state.run(file: opened.script)
+      try session.checkSettings()
+    } catch {
+      try? session.runDirectory?.metrics.flush()
+      progress.end("stopped")
+      throw error
+    }
+    try keepSources(state, in: opened.directory)
+    try session.writeResults()
+  }
+
+  /// Does everything but the training, and prints what would be trained.
+  public static func check(_ options: RunOptions) throws {
+    try prepare(options)
+    let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
+    let session = Session(
+      mode: .check, settings: options.settings, runDirectory: nil, store: StageStore(), progress: progress,
+      seed: options.seed ?? 42, print: { print($0) })
+    let state = try makeState(session, options, script: options.script)
+    defer { state.close() }
+    try state.run(file: options.script)
+    try session.checkSettings()
+    if let parameters = session.parameters, !parameters.isEmpty {
+      print(Table(columns: ["parameter", "value"], rows: parameters.members.map { [.string($0), .string($1.encoded(.ordered))] }).text())
+      print("")
+    }
+    let columns: [Table.Column] = ["stage", "trainable", "total", "examples", "steps", "tokens/epoch", Table.Column("memory MB", decimals: 0)]
+    print(Table(columns: columns, rows: session.plan.map { fit in
+      [.string(fit.stage), .int(fit.trainable), .int(fit.total), .int(fit.examples), .int(fit.steps), .int(fit.tokens),
+       .double(Double(fit.memoryBytes) / 1e6)]
+    }).text())
+  }
+
+  /// Parameter counts of a method on a model, from its `config.json` alone.
+  ///
+  /// - Parameters:
+  ///   - model: a folder with `config.json`, the file itself, or a hub name in the local cache.
+  ///   - settings: the method's options, `num_labels=N` (default 2), and those that all methods share.
+  public static func parameterCounts(model: String, adapter: String, settings: [String]) throws -> String {
+    let isFile = model.hasSuffix(".json")
+    let config = try isFile ? HuggingFaceConfig(path: model) : HuggingFaceConfig(folder: ModelLocation.folder(of: model))
+    let method = try AdapterCatalogue.method(named: adapter)
+    return try countTable(config, method, settings)
+  }
+
+  /// Files for the Lua language server, by name.
+  public static func stubs() throws -> [(name: String, text: String)] {
+    let state = try documentedState()
+    defer { state.close() }
+    return Stubs.files(modules: state.modules, globals: state.globalFunctions)
+  }
+
+  /// Declarations without an explanation; a test wants none.
+  public static func undocumented() throws -> [String] {
+    let state = try documentedState()
+    defer { state.close() }
+    return missingDocumentation(modules: state.modules, globals: state.globalFunctions)
+  }
+
+  private static func documentedState() throws -> LuaState {
+    let session = Session(
+      mode: .check, settings: [], runDirectory: nil, store: StageStore(), progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)),
+      seed: 42, print: { _ in })
+    return try makeState(session, RunOptions(), script: "")
+  }
+}
+
+// MARK: - Set-up
+
+extension Runner {
+  private static func prepare(_ options: RunOptions) throws {
+    if let threads = options.threads { Threads.count = threads } else { Threads.count = Threads.count }
+    switch options.precision {
+    case .fp32: Precision.current = .fp32
+    case .bf16: Precision.current = .bf16
+    case .auto: Precision.current = Precision.fastest()
+    }
+  }
+
+  /// The modules that a script sees; one line each.
+  static func modules(_ session: Session) -> [Module] {
+    [
+      tensorModule(session), modelsModule(session), tokenizersModule(session), adaptersModule(), tasksModule(session),
+      metricsModule(), trainerModule(session), paramsModule(session), stageModule(session), reportModule(session),
+      logModule(session),
+    ]
+  }
+
+  static func makeState(_ session: Session, _ options: RunOptions, script: String) throws -> LuaState {
+    var settings = LuaState.Options()
+    settings.allowIO = options.allowIO
+    settings.seed = session.seed
+    settings.libraryFolders = libraryFolders(script: script)
+    settings.nativeBytes = { Memory.liveBytes }
+    settings.print = session.print
+    settings.warn = { session.progress.note($0) }
+    let state = try LuaState(settings)
+    for module in modules(session) { try state.register(module) }
+    if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }
+    session.sourceDigest = { [weak state] in Digest(of: (state?.sources ?? []).map(\.text).joined(separator: "\u{0}")).hex }
+    return state
+  }
+
+  /// Where `require` looks beside the script's folder: `$PERIGEE_LUA`, else the `lua` folder above the program or the script.
+  private static func libraryFolders(script: String) -> [String] {
+    let manager = FileManager.default
+    var candidates: [String] = []
+    if let folder = ProcessInfo.processInfo.environment["PERIGEE_LUA"], !folder.isEmpty { candidates.append(folder) }
+    if !script.isEmpty {
+      candidates.append(((script as NSString).deletingLastPathComponent as NSString).deletingLastPathComponent + "/lua")
+    }
+    var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+    for _ in 0..<4 {
+      candidates.append(folder.appendingPathComponent("lua").path)
+      folder = folder.deletingLastPathComponent()
+    }
+    return candidates.map { $0 == "/lua" ? "lua" : $0 }.filter { manager.fileExists(atPath: $0) }
+  }
+
+  private struct OpenedRun {
+    var directory: RunDirectory
+    /// The file to run.
+    var script: String
+    /// Where it came from, for `require` of files beside it.
+    var originalScript: String
+    var parameters: JSONObject
+    var seed: Int
+  }
+
+  private static func openRun(_ options: RunOptions) throws -> OpenedRun {
+    if let resume = options.resume {
+      let directory = try RunDirectory.resume(resume)
+      let command = try directory.command()
+      let script = options.script.isEmpty ? try directory.scriptPath() : options.script
+      return OpenedRun(
+        directory: directory, script: script, originalScript: command["script_path"]?.stringValue ?? script,
+        parameters: try directory.parameters(), seed: options.seed ?? command["seed"]?.intValue ?? 42)
+    }
+    guard !options.script.isEmpty else { throw EngineError(.argument, "no script: give one, or --resume DIR") }
+    let seed = options.seed ?? 42
+    let command: JSONObject = [
+      "argv": .array(CommandLine.arguments.map { .string($0) }), "version": .string(version), "threads": .int(Threads.count),
+      "precision": .string(Precision.current.rawValue), "seed": .int(seed),
+    ]
+    let directory = try RunDirectory.create(
+      out: options.out, scriptPath: options.script, scriptText: readText(options.script), parameters: JSONObject(), command: command)
+    return OpenedRun(
+      directory: directory, script: options.script, originalScript: options.script, parameters: JSONObject(), seed: seed)
+  }
+
+  /// Keeps the Lua files that the script required, beside its copy.
+  private static func keepSources(_ state: LuaState, in directory: RunDirectory) throws {
+    for source in state.sources.dropFirst() {
+      try directory.addSource(source.text, at: (source.path as NSString).lastPathComponent)
+    }
+  }
+}
+
+// MARK: - Counting
+
+extension Runner {
+  private static func countTable(
+    _ config: HuggingFaceConfig, _ method: any AdapterMethod.Type, _ settings: [String]
+  ) throws -> String {
+    try table(config, method, settings)
+  }
+
+  private static func table<Method: AdapterMethod>(
+    _ config: HuggingFaceConfig, _ type: Method.Type, _ settings: [String]
+  ) throws -> String {
+    var options = AdapterOptions<Method>()
+    var labels = 2
+    for setting in settings {
+      guard let equals = setting.firstIndex(of: "="), equals > setting.startIndex else {
+        throw EngineError(.argument, "--set \(setting): expected name=value")
+      }
+      let (name, text) = (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
+      if name == "num_labels" {
+        guard let count = Int(text), (1...1_000_000).contains(count) else {
+          throw EngineError(.argument, "--set \(setting): expected a number of labels of at least 1")
+        }
+        labels = count
+      } else {
+        do { try options.set(name, text: text) } catch { throw error.at("--set \(setting)") }
+      }
+    }
+    let names = (0..<labels).map { "LABEL_\($0)" }
+    let task = ModelTask.sequenceClassification(labels: names, labels == 1 ? .regression : .singleLabelClassification)
+    let model = try PretrainedModel.shapes(config, task)
+    let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
+    var method = options.method
+    if method.over != nil {
+      // Counting needs the LoRA that the method is built on: one of the same rank.
+      if let delora = method as? DeLoRA { try attachBase(LoRA.self, delora.r, to: model, options.targets) }
+    }
+    method = options.method
+    let attached = try AttachedAdapter.attach(
+      method, to: model, targets: options.targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
+      seed: 0, isShapeOnly: true)
+    let trainable = model.parameterCounts().trainable
+    let own = attached.adapters.reduce(0) { sum, site in
+      sum + site.adapter.ownParameters.reduce(0) { $0 + ($1.tensor.requiresGrad ? $1.tensor.count : 0) }
+    }
+    let total = model.parameterCounts().total
+    let rows: [[JSONValue]] = [
+      ["model", .string("\(model.architecture.modelType), \(labels) label\(labels == 1 ? "" : "s")")],
+      ["adapter", .string(Method.name)], ["layers adapted", .int(attached.sites.count)], ["adapter parameters", .int(own)],
+      ["head parameters", .int(head)], ["trainable parameters", .int(trainable)], ["total parameters", .int(total)],
+    ]
+    return rows.map { row in
+      let label = row[0].stringValue ?? ""
+      return label + String(repeating: " ", count: 22 - label.count) + (row[1].stringValue ?? grouped(row[1].intValue ?? 0))
+    }.joined(separator: "\n")
+  }
+
+  private static func attachBase(_ type: LoRA.Type, _ r: Int, to model: TransformerModel, _ targets: AdapterTargets) throws {
+    var lora = LoRA()
+    lora.r = r
+    _ = try AttachedAdapter.attach(
+      lora, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules, seed: 0,
+      isShapeOnly: true)
+  }
+
+  /// "124,647,170".
+  private static func grouped(_ number: Int) -> String {
+    var digits = String(number)
+    var groups: [String] = []
+    while digits.count > 3 {
+      groups.insert(String(digits.suffix(3)), at: 0)
+      digits.removeLast(3)
+    }
+    return ([digits] + groups).joined(separator: ",")
+  }
+}

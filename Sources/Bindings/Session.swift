@@ -1,0 +1,198 @@
+import Datasets
+import Diagnostics
+import Files
+import LuaHost
+import Pipelines
+import TensorCore
+import Tokenizers
+import TransformerModels
+
+/// How products with frozen weights compute.
+public enum PrecisionChoice: String, CaseIterable, Sendable {
+  /// bf16 where this CPU multiplies it faster, by a short measurement; else fp32.
+  case auto
+  case bf16
+  case fp32
+}
+
+/// One run of a pipeline: what its Lua modules share.
+public final class Session {
+  /// What happens to `trainer.fit`.
+  public enum Mode {
+    /// Trains, or takes a stored result.
+    case run
+    /// Checks everything and notes what would be trained.
+    case check
+  }
+
+  /// One training that `check` found.
+  struct PlannedFit {
+    var stage: String
+    var trainable: Int
+    var total: Int
+    var examples: Int
+    var steps: Int
+    var tokens: Int
+    var memoryBytes: Int
+  }
+
+  let mode: Mode
+  let settings: [String]
+  /// Values of an earlier run of the same directory.
+  let storedParameters: JSONObject
+  let runDirectory: RunDirectory?
+  let store: StageStore
+  let progress: Progress
+  /// The seed where a script gives none.
+  let seed: Int
+  /// Takes lines for standard output.
+  let print: (String) -> Void
+  /// Digest of the script and the files that it required; part of a stage's key where callbacks take part.
+  var sourceDigest: () -> String = { "" }
+
+  private(set) var parameters: JSONObject?
+  /// The innermost stage that is running, and its inputs.
+  var stage: (name: String, inputs: JSONValue, fits: Int)?
+  private(set) var stageNames: Set<String> = []
+  private var tables: [JSONValue] = []
+  private(set) var results: [FitResult] = []
+  var plan: [PlannedFit] = []
+  private var shown: Set<String> = []
+  private var bases: [String: PretrainedModel] = [:]
+  private var baseTokenizers: [ObjectIdentifier: Tokenizer] = [:]
+
+  init(
+    mode: Mode, settings: [String], storedParameters: JSONObject = JSONObject(), runDirectory: RunDirectory?,
+    store: StageStore, progress: Progress, seed: Int, print: @escaping (String) -> Void
+  ) {
+    self.mode = mode
+    self.settings = settings
+    self.storedParameters = storedParameters
+    self.runDirectory = runDirectory
+    self.store = store
+    self.progress = progress
+    self.seed = seed
+    self.print = print
+  }
+
+  // MARK: Parameters
+
+  /// Resolves the script's declared parameters against `--set`. Throws if it is done twice.
+  func declare(_ declared: [Parameter]) throws -> JSONObject {
+    guard parameters == nil else {
+      throw EngineError(.argument, "params: declared twice", hint: "declare all parameters in one call")
+    }
+    let values = try ParameterSet(declared).resolve(settings: settings, over: storedParameters)
+    parameters = values
+    try runDirectory?.writeParameters(values)
+    return values
+  }
+
+  /// Throws where `--set` was given and the script declares nothing.
+  func checkSettings() throws {
+    guard parameters == nil, let first = settings.first else { return }
+    throw EngineError(.argument, "--set \(first): the script declares no parameters", hint: "declare them with params { ... }")
+  }
+
+  // MARK: Stages
+
+  /// Runs a stage's body; fits inside belong to it.
+  func runStage<Result>(_ name: String, inputs: JSONValue, _ body: () throws -> Result) throws -> Result {
+    try checkSettings()
+    guard !name.isEmpty else { throw EngineError(.argument, "stage: the name is empty") }
+    if let stage { throw EngineError(.argument, "stage '\(name)': inside stage '\(stage.name)'; stages do not nest") }
+    guard stageNames.insert(name).inserted else {
+      throw EngineError(.argument, "stage '\(name)': another stage has this name")
+    }
+    stage = (name, inputs, 0)
+    defer { stage = nil }
+    return try body()
+  }
+
+  /// The name and inputs of the next fit: those of its stage, with a number from the second fit on.
+  func nextFit() throws -> (name: String, inputs: JSONValue) {
+    try checkSettings()
+    guard var current = stage else {
+      var number = 1
+      while stageNames.contains(number == 1 ? "fit" : "fit-\(number)") { number += 1 }
+      let name = number == 1 ? "fit" : "fit-\(number)"
+      stageNames.insert(name)
+      return (name, .null)
+    }
+    current.fits += 1
+    stage = current
+    return (current.fits == 1 ? current.name : "\(current.name)-\(current.fits)", current.inputs)
+  }
+
+  // MARK: Reports
+
+  func record(_ result: FitResult) { results.append(result) }
+
+  /// Prints a table and keeps it for `results.json`.
+  func report(_ table: Table, title: String?) throws {
+    if let title { print(title) }
+    print(table.text())
+    var entry: JSONObject = ["columns": .array(table.columns.map { .string($0.name) }), "rows": table.json]
+    if let title { entry["title"] = .string(title) }
+    tables.append(.object(entry))
+    try writeResults()
+  }
+
+  /// Writes the tables and every fit's numbers so far.
+  func writeResults() throws {
+    try runDirectory?.writeResults([
+      "tables": .array(tables), "stages": .array(results.map { .object($0.facts) }),
+    ])
+  }
+
+  /// A row of `metrics.jsonl`.
+  func log(_ row: JSONObject) { runDirectory?.metrics.append(row) }
+
+  // MARK: Models
+
+  /// A base model by folder, hub name, or "builtin:tiny"; opened once.
+  func base(_ name: String) throws -> PretrainedModel {
+    if let found = bases[name] { return found }
+    let base: PretrainedModel
+    if name.hasPrefix("builtin:") {
+      let builtIn = try BuiltInModel.make(name, seed: UInt64(seed))
+      base = builtIn.base
+      baseTokenizers[ObjectIdentifier(base)] = builtIn.tokenizer
+    } else {
+      base = try PretrainedModel(name: name)
+    }
+    bases[name] = base
+    return base
+  }
+
+  /// A base model from a configuration, with its own tokenizer.
+  func register(_ base: PretrainedModel, tokenizer: Tokenizer) {
+    baseTokenizers[ObjectIdentifier(base)] = tokenizer
+  }
+
+  /// The tokenizer in a base model's folder, or the one that it was made with.
+  func tokenizer(of base: PretrainedModel) throws -> Tokenizer {
+    if let found = baseTokenizers[ObjectIdentifier(base)] { return found }
+    guard let folder = base.folder else {
+      throw EngineError(.argument, "\(base.name): has no tokenizer", hint: "give models.from_config a tokenizer")
+    }
+    let tokenizer = try Tokenizer.load(folder: folder)
+    baseTokenizers[ObjectIdentifier(base)] = tokenizer
+    return tokenizer
+  }
+
+  /// Shows a line, unless it was shown before.
+  func noteOnce(_ text: String) {
+    if shown.insert(text).inserted { progress.note(text) }
+  }
+
+  /// A path that the script may write to: inside the run directory.
+  func writablePath(_ path: String) throws -> String {
+    guard let root = runDirectory?.path else { throw EngineError(.argument, "'\(path)': nothing is written in a check") }
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    guard !path.isEmpty, !path.hasPrefix("/"), !parts.contains("..") else {
+      throw EngineError(.file, "'\(path)': scripts write inside the run directory: expected a relative path without '..'")
+    }
+    return root + "/" + path
+  }
+}
