@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 // Buffers of a training step come back in the same sizes step after step. Sizes are rounded up to one of eight
 // classes per power of two, and freed blocks wait in their class. The classes above KEPT_BYTES go straight back.
@@ -26,7 +27,19 @@ static int size_class(size_t bytes, size_t *rounded) {
   return c < CLASSES ? c : -1;
 }
 
+// The system may promise more memory than there is and kill the process later: refuse what can never fit.
+static bool exceeds_memory(size_t bytes) {
+  static size_t pages = 0, page = 4096;
+  if (pages == 0) {
+    long n = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    if (size > 0) page = (size_t)size;
+    pages = n > 0 ? (size_t)n : SIZE_MAX / page;
+  }
+  return bytes / page > pages;
+}
+
 void *pg_allocate(size_t bytes) {
+  if (exceeds_memory(bytes)) return NULL;
   size_t rounded;
   int c = size_class(bytes, &rounded);
   void *pointer = NULL;

@@ -31,6 +31,7 @@ public enum DType: String, Sendable, CaseIterable {
 /// The number of elements of a shape. Throws where a size is negative or the product overflows; sizes of 0 do not
 /// hide an overflow, so that products of some of the sizes are always safe to compute.
 public func elementCount(_ shape: [Int]) throws -> Int {
+  guard shape.count <= PG_MAX_RANK else { throw EngineError(.shape, "\(shape.count) axes, expected at most \(PG_MAX_RANK)") }
   var count = 1
   var isEmpty = false
   for size in shape {

@@ -98,6 +98,39 @@ void pg_gather_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const
 // table[ids[i]] += rows[i], in the order of i.
 void pg_scatter_add_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *rows, void *table);
 
+// ---- strides and indices (strided.c): elements of `size` bytes (2, 4 or 8), whatever their type -------
+enum { PG_MAX_RANK = 32 };
+// y is contiguous with the given shape, x has strides (in elements, 0 repeats).
+void pg_strided_read(size_t size, int rank, const size_t *shape, const ptrdiff_t *strides, const void *x, void *y);
+// x is contiguous with the given shape, y has strides.
+void pg_strided_write(size_t size, int rank, const size_t *shape, const ptrdiff_t *strides, const void *x, void *y);
+// y[o, j, i] = x[o, ids[j], i]; x is [outer, n, inner], y is [outer, count, inner], ids are in 0..<n.
+void pg_index_select(size_t size, size_t outer, size_t n, size_t inner, size_t count, const int32_t *ids, const void *x,
+                     void *y);
+// y[o, j, i] = x[o, ids[o, j, i], i].
+void pg_gather_axis(size_t size, size_t outer, size_t n, size_t inner, size_t count, const int32_t *ids, const void *x,
+                    void *y);
+// out = mask != 0 ? a : b; strides are 0 (one value for all) or 1.
+void pg_where(size_t size, size_t n, const float *mask, int stride_mask, const void *a, int stride_a, const void *b,
+              int stride_b, void *out);
+// Keeps the lower (or upper) triangle of each matrix, diagonal included: 0 is the main one, positive ones lie above.
+void pg_triangle(size_t size, size_t matrices, size_t rows, size_t cols, int64_t diagonal, bool upper, const void *x,
+                 void *y);
+
+// ---- reductions of rows (reduce.c) ------------------------------------------------------------------
+typedef enum { PG_SUM, PG_NORM, PG_LOG_SUM_EXP } pg_reduction;
+void pg_reduce(pg_dtype t, pg_reduction op, size_t rows, size_t cols, const void *x, void *y);
+// The largest (smallest) value of each row and its position; cols > 0.
+void pg_extremum(pg_dtype t, bool largest, size_t rows, size_t cols, const void *x, void *y, int32_t *index);
+// Squared deviations from the mean, divided by `divisor` (NaN where it is not positive).
+void pg_variance(pg_dtype t, size_t rows, size_t cols, double divisor, const void *x, void *mean, void *variance);
+void pg_cumsum(pg_dtype t, size_t rows, size_t cols, bool reverse, const void *x, void *y);
+// The transposes of pg_index_select and pg_gather_axis: add into the table.
+void pg_index_add(pg_dtype t, size_t outer, size_t n, size_t inner, size_t count, const int32_t *ids, const void *rows,
+                  void *table);
+void pg_scatter_add_axis(pg_dtype t, size_t outer, size_t n, size_t inner, size_t count, const int32_t *ids,
+                         const void *values, void *table);
+
 // ---- optimizer (optimizer.c) ------------------------------------------------------------------------
 typedef struct {
   double learning_rate, beta1, beta2, eps, weight_decay;

@@ -1,56 +1,83 @@
 import CKernels
 import Diagnostics
 
+// Operations that write to an existing tensor: for optimizers and initialisers. They are never recorded.
+
 extension Tensor {
-  /// `self += alpha * other`, outside the graph. Throws for other shapes or types.
+  /// Throws unless the elements may be overwritten: not for results in a graph, for leaves while recording, and for
+  /// memory that belongs to a file.
+  private func requireWritable(_ name: String, _ other: Tensor? = nil) throws {
+    if requiresGrad {
+      guard isLeaf else {
+        throw EngineError(.argument, "\(name): \(summary) is a result that requires grad", hint: "detach() it first")
+      }
+      guard !Autograd.isEnabled else {
+        throw EngineError(.argument, "\(name): \(summary) is a leaf that requires grad", hint: "use no_grad()")
+      }
+    }
+    if let other, other.requiresGrad, Autograd.isEnabled {
+      throw EngineError(
+        .argument, "\(name): the operand requires grad, which a write in place would lose",
+        hint: "detach() it, or use no_grad()")
+    }
+    guard storage.isWritable else {
+      throw EngineError(.argument, "\(name): \(summary) belongs to a file and cannot be written")
+    }
+  }
+
+  /// An operand in this tensor's shape.
+  private func operand(_ name: String, _ other: Tensor) throws -> Tensor {
+    guard try broadcastShape(name, shape, other.shape) == shape else {
+      throw EngineError(.shape, "\(name): operand \(other.shape) is larger than \(shape)")
+    }
+    return try other.detach().expanded(to: shape)
+  }
+
+  /// `self += alpha * other`, repeated to this shape and converted to this type.
   public func addInPlace(_ other: Tensor, alpha: Double = 1) throws {
-    guard other.shape == shape, other.dtype == dtype, dtype.isComputed else {
-      throw EngineError(.shape, "add_: \(other.summary) onto \(summary): expected the same shape and type")
+    try requireWritable("add_", other)
+    let other = try operand("add_", other)
+    guard dtype.isComputed else {
+      let type: DType = dtype == .int32 ? .float64 : .float32
+      let sum = try converted(to: type)
+      let addend = try other.converted(to: type)
+      pg_axpby(type.kernel, count, alpha, addend.pointer, 1, sum.pointer, sum.pointer)
+      return try assign(sum)
     }
-    pg_axpby(dtype.kernel, count, 1, pointer, alpha, other.pointer, pointer)
+    let addend = try other.converted(to: dtype)
+    pg_axpby(dtype.kernel, count, alpha, addend.pointer, 1, pointer, pointer)
     version += 1
   }
 
-  /// `self += scale * a b` for matrices, outside the graph; returns `self`. `a`: [m, k]; `b`: [k, n]; `self`: [m, n].
-  @discardableResult
-  public func addingProduct(_ a: Tensor, _ b: Tensor, scale: Double = 1) throws -> Tensor {
-    guard a.rank == 2, b.rank == 2, a.shape[1] == b.shape[0], shape == [a.shape[0], b.shape[1]] else {
-      throw EngineError(.shape, "addmm: \(a.summary) times \(b.summary) onto \(summary): expected [m, k], [k, n] and [m, n]")
-    }
-    try requireSameDType("addmm", [self, a, b])
-    let (m, n, k) = (shape[0], shape[1], a.shape[1])
-    pg_gemm(dtype.kernel, false, false, m, n, k, scale, a.pointer, k, b.pointer, n, 1, pointer, n)
-    version += 1
-    return self
+  /// `self *= other`, repeated to this shape and converted to this type.
+  public func mulInPlace(_ other: Tensor) throws {
+    try requireWritable("mul_", other)
+    try assign(try detach().mul(operand("mul_", other)))
   }
 
-  /// Row-major index of the first element that is not finite; nil if all are.
-  public var firstNonFinite: Int? {
-    guard dtype.isComputed else { return nil }
-    let index = pg_first_nonfinite(dtype.kernel, count, pointer)
-    return index < count ? index : nil
-  }
-
-  /// The sum of the squares of all elements.
-  public var sumOfSquares: Double {
-    precondition(dtype.isComputed)
-    return pg_sum_squares(dtype.kernel, count, pointer)
-  }
-}
-
-extension Tensor {
-  /// One AdamW update of this float32 parameter and its moments; see `Optimizers.AdamW`.
-  package func adamWInPlace(
-    gradient: Tensor, m: Tensor, v: Tensor, learningRate: Double, beta1: Double, beta2: Double, eps: Double,
-    weightDecay: Double, gradientScale: Double, step: Int
-  ) throws {
-    guard dtype == .float32, gradient.dtype == .float32, gradient.count == count, m.count == count, v.count == count else {
-      throw EngineError(.shape, "adamw: parameter \(summary), gradient \(gradient.summary): expected the same shape in float32")
-    }
-    let options = pg_adamw_options(
-      learning_rate: learningRate, beta1: beta1, beta2: beta2, eps: eps, weight_decay: weightDecay,
-      gradient_scale: gradientScale, step: Int64(step))
-    pg_adamw(count, options, floats.baseAddress, gradient.floats.baseAddress, m.floats.baseAddress, v.floats.baseAddress)
+  /// `self *= value`.
+  public func mulInPlace(_ value: Double) throws {
+    try requireWritable("mul_")
+    guard dtype.isComputed else { return try assign(try detach().mul(value)) }
+    pg_scale(dtype.kernel, count, value, pointer, 0, pointer)
     version += 1
   }
+
+  /// Overwrites the elements with those of `other`, repeated to this shape and converted to this type.
+  public func copyInPlace(_ other: Tensor) throws {
+    try requireWritable("copy_", other)
+    try assign(try operand("copy_", other))
+  }
+
+  /// Sets every element. Throws where the type cannot hold the value.
+  public func fillInPlace(_ value: Double) throws {
+    try requireWritable("fill_")
+    if dtype == .int32, Int32(exactly: value) == nil {
+      throw EngineError(.argument, "fill_: \(value) is not an int32")
+    }
+    fill(value)
+  }
+
+  /// Sets every element to 0.
+  public func zeroInPlace() throws { try fillInPlace(0) }
 }

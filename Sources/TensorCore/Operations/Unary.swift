@@ -41,6 +41,14 @@ public enum UnaryOperation: String, CaseIterable, Sendable {
     }
   }
 
+  /// Whether integers have integers as results.
+  fileprivate var keepsIntegers: Bool {
+    switch self {
+    case .neg, .abs, .square, .sign, .relu, .floor, .ceil, .round: true
+    default: false
+    }
+  }
+
   /// Whether the derivative needs neither (its value is in the gradient alone).
   fileprivate func saved(x: Tensor, y: Tensor) -> (x: Tensor, y: Tensor) {
     if self == .rsqrt { return (x.detach(), y.detach()) }
@@ -49,9 +57,13 @@ public enum UnaryOperation: String, CaseIterable, Sendable {
 }
 
 extension Tensor {
-  /// The function of every element. Result: same shape and dtype.
+  /// The function of every element. Result: same shape and dtype; bfloat16 becomes float32, and so does int32 where the
+  /// function leaves the integers.
   public func unary(_ operation: UnaryOperation) throws -> Tensor {
-    try requireSameDType(operation.rawValue, [self])
+    if dtype == .int32, operation.keepsIntegers {
+      return try converted(to: .float64).unary(operation).converted(to: .int32)
+    }
+    guard dtype.isComputed else { return try computed().unary(operation) }
     let y = try Tensor(uninitialized: shape, dtype)
     pg_unary(dtype.kernel, operation.kernel, count, pointer, y.pointer)
     guard Autograd.records([self]) else { return y }
