@@ -3,7 +3,8 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// Random arguments either work or throw an `EngineError`; nothing traps, and gradients have the operands' shapes.
+/// Random arguments either work or throw an `EngineError`; nothing traps, and gradients have the
+/// operands' shapes.
 @Suite(.engine) struct ArgumentFuzzTests {
   /// Draws of sizes, axes and numbers, mostly sensible, sometimes at the ends of their range.
   struct Draws {
@@ -20,7 +21,9 @@ import Testing
       return chance(8) ? extremes[below(extremes.count)] : below(9) - 4
     }
     mutating func number() -> Double {
-      let extremes = [Double.nan, .infinity, -.infinity, 1e300, -1e300, 0, -0.0, .leastNonzeroMagnitude, 1e12]
+      let extremes = [
+        Double.nan, .infinity, -.infinity, 1e300, -1e300, 0, -0.0, .leastNonzeroMagnitude, 1e12,
+      ]
       return chance(6) ? extremes[below(extremes.count)] : Double(below(41) - 20) / 4
     }
     mutating func integers(_ count: Int) -> [Int] { (0..<count).map { _ in integer() } }
@@ -43,7 +46,8 @@ import Testing
         let count = try elementCount(shape)
         return try Tensor((0..<count).map { _ in Int32(truncatingIfNeeded: integer()) }, shape)
       }
-      let values = try Tensor.randn(shape, RandomSource(seed: UInt64(below(1000))), type == .float64 ? .float64 : .float32)
+      let values = try Tensor.randn(
+        shape, RandomSource(seed: UInt64(below(1000))), type == .float64 ? .float64 : .float32)
       if values.count > 0, chance(10) { values.set(number(), at: 0) }
       if type == .bfloat16 { return try values.to(.bfloat16) }
       return try values.requiresGrad(chance(2))
@@ -59,7 +63,12 @@ import Testing
       let operation = BinaryOperation.allCases[draws.below(BinaryOperation.allCases.count)]
       return [try draws.tensor().binary(operation, draws.number(), reversed: draws.chance(2))]
     },
-    { draws in [try draws.tensor().unary(UnaryOperation.allCases[draws.below(UnaryOperation.allCases.count)])] },
+    { draws in
+      [
+        try draws.tensor().unary(
+          UnaryOperation.allCases[draws.below(UnaryOperation.allCases.count)])
+      ]
+    },
     { [try $0.tensor().to($0.dtype())] },
     { [try Tensor.where($0.tensor(), $0.tensor(), $0.tensor())] },
     { [try $0.tensor().maskedFill($0.tensor(), $0.number())] },
@@ -93,7 +102,9 @@ import Testing
     { draws in
       let x = try draws.tensor()
       let shape = draws.chance(4) ? draws.shape() : x.shape
-      let index = try Tensor((0..<(try elementCount(shape))).map { _ in Int32(draws.below(draws.chance(9) ? 9 : 1)) }, shape)
+      let index = try Tensor(
+        (0..<(try elementCount(shape))).map { _ in Int32(draws.below(draws.chance(9) ? 9 : 1)) },
+        shape)
       return [try x.gather(draws.integer(), index)]
     },
     { draws in
@@ -150,7 +161,9 @@ import Testing
     },
     { draws in
       let ids = draws.integers(draws.below(4)).map { Int32(truncatingIfNeeded: $0) }
-      return [try draws.tensor().gatherRows(ids, adding: draws.chance(2) ? [] : [(draws.tensor(), ids)])]
+      return [
+        try draws.tensor().gatherRows(ids, adding: draws.chance(2) ? [] : [(draws.tensor(), ids)])
+      ]
     },
     { [try $0.tensor().dropout(Dropout(p: $0.number(), source: RandomSource(seed: 1)))] },
   ]

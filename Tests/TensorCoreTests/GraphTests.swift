@@ -1,18 +1,21 @@
 import Diagnostics
 import TensorCore
-import Testing
 import TestSupport
+import Testing
 
 /// What `backward()` does with the graph.
 @Suite(.engine) struct GraphTests {
-  private func leaf(_ values: [Double]) throws -> Tensor { try Tensor(values, [values.count]).requiresGrad(true) }
+  private func leaf(_ values: [Double]) throws -> Tensor {
+    try Tensor(values, [values.count]).requiresGrad(true)
+  }
   private let zero = { @Sendable (count: Int) in try Tensor.zeros([count], .float64) }
 
   @Test func gradientsAccumulate() throws {
     let x = try leaf([1, 2])
     for pass in 1...3 {
       try x.unary(.square).backward(gradient: try Tensor([1.0, 10], [2]))
-      expectClose("pass \(pass)", try #require(x.grad).values, [2.0 * Double(pass), 40.0 * Double(pass)])
+      expectClose(
+        "pass \(pass)", try #require(x.grad).values, [2.0 * Double(pass), 40.0 * Double(pass)])
     }
     x.grad = nil
     try x.unary(.square).backward(gradient: try Tensor([1.0, 10], [2]))
@@ -27,7 +30,8 @@ import TestSupport
       let y = try inputs[0].unary(.square)
       let a = try y.linear(inputs[1])
       let b = try a.linear(inputs[1]).addingLinear(y, inputs[1], scale: 1)
-      return try b.layerNorm(residual: a, try Tensor.ones([3], .float64), try Tensor.zeros([3], .float64))
+      return try b.layerNorm(
+        residual: a, try Tensor.ones([3], .float64), try Tensor.zeros([3], .float64))
     }
   }
 
@@ -57,7 +61,9 @@ import TestSupport
     let y = try leaf([1, 2]).unary(.square)
     expectError("backward() of [2] float64") { try y.backward() }
     expectError("gradient [3] float64 for [2] float64") { try y.backward(gradient: try zero(3)) }
-    expectError("gradient [2] float32 for [2] float64") { try y.backward(gradient: try Tensor.zeros([2])) }
+    expectError("gradient [2] float32 for [2] float64") {
+      try y.backward(gradient: try Tensor.zeros([2]))
+    }
     expectError("does not require grad") { try zero(1).backward() }
   }
 
@@ -153,7 +159,8 @@ import TestSupport
 
 /// Fails the test unless `body` throws an `EngineError` whose text contains `text`.
 func expectError(
-  _ text: String, kind: EngineError.Kind? = nil, sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> some Any
+  _ text: String, kind: EngineError.Kind? = nil, sourceLocation: SourceLocation = #_sourceLocation,
+  _ body: () throws -> some Any
 ) {
   do {
     _ = try body()

@@ -1,10 +1,11 @@
 import CKernels
 import Foundation
 import TensorCore
-import Testing
 import TestSupport
+import Testing
 
-/// Kernels against plain loops in double precision, at sizes around the widths of vectors and chunks.
+/// Kernels against plain loops in double precision, at sizes around the widths of vectors and
+/// chunks.
 @Suite(.engine) struct KernelTests {
   static let sizes = [0, 1, 7, 8, 9, 1023, 70_001]
 
@@ -16,10 +17,15 @@ import TestSupport
       let kernel = dtype == .float64 ? PG_F64 : PG_F32
       let out = try Tensor(uninitialized: [n], dtype)
       pg_axpby(kernel, n, 2, a.pointer, -0.5, b.pointer, out.pointer)
-      expectClose("axpby", out.values, zip(x, y).map { 2 * $0 - 0.5 * $1 }, relative: tolerance, absolute: tolerance)
+      expectClose(
+        "axpby", out.values, zip(x, y).map { 2 * $0 - 0.5 * $1 }, relative: tolerance,
+        absolute: tolerance)
       pg_scale(kernel, n, 3, a.pointer, 1, out.pointer)
-      expectClose("scale", out.values, x.map { 3 * $0 + 1 }, relative: tolerance, absolute: tolerance)
-      #expect(abs(pg_sum(kernel, n, a.pointer) - x.reduce(0, +)) < tolerance * 100 * Double(max(n, 1)).squareRoot())
+      expectClose(
+        "scale", out.values, x.map { 3 * $0 + 1 }, relative: tolerance, absolute: tolerance)
+      #expect(
+        abs(pg_sum(kernel, n, a.pointer) - x.reduce(0, +)) < tolerance * 100
+          * Double(max(n, 1)).squareRoot())
       let squares = x.reduce(0) { $0 + $1 * $1 }
       #expect(abs(pg_sum_squares(kernel, n, a.pointer) - squares) <= 10 * tolerance * squares)
       out.fill(2.5)
@@ -52,17 +58,24 @@ import TestSupport
     try guarded("axpby") { pg_axpby(PG_F32, n, 1, x.pointer, 1, x.pointer, $0) }
     try guarded("binary") { pg_binary(PG_F32, PG_MUL, n, x.pointer, 1, x.pointer, 0, $0) }
     try guarded("softmax") { pg_softmax(PG_F32, 1, n, x.pointer, $0) }
-    try guarded("dropout") { pg_dropout(PG_F32, n, 0.5, pg_random(seed: 1, stream: 1, step: 1), x.pointer, $0) }
-    try guarded("normal") { pg_random_normal(PG_F32, n, pg_random(seed: 1, stream: 1, step: 1), 0, 1, $0) }
+    try guarded("dropout") {
+      pg_dropout(PG_F32, n, 0.5, pg_random(seed: 1, stream: 1, step: 1), x.pointer, $0)
+    }
+    try guarded("normal") {
+      pg_random_normal(PG_F32, n, pg_random(seed: 1, stream: 1, step: 1), 0, 1, $0)
+    }
     try guarded("layer norm") {
       pg_dropout_add_layer_norm(
-        PG_F32, 1, n, x.pointer, x.pointer, 0.1, pg_random(seed: 1, stream: 1, step: 1), x.pointer, x.pointer, 1e-5, $0,
+        PG_F32, 1, n, x.pointer, x.pointer, 0.1, pg_random(seed: 1, stream: 1, step: 1), x.pointer,
+        x.pointer, 1e-5, $0,
         nil, nil)
     }
     try guarded("rows") { pg_sum_rows(PG_F32, 1, n, x.pointer, $0) }
   }
 
-  @Test(arguments: [(1, 1), (3, 7), (5, 8), (2, 1023), (40, 600)]) func softmaxAndNorm(_ rows: Int, _ cols: Int) throws {
+  @Test(arguments: [(1, 1), (3, 7), (5, 8), (2, 1023), (40, 600)]) func softmaxAndNorm(
+    _ rows: Int, _ cols: Int
+  ) throws {
     let x = try normal([rows, cols], stream: 3, .float32)
     let y = try Tensor(uninitialized: [rows, cols])
     var softmax: [Double] = []
@@ -101,7 +114,8 @@ import TestSupport
     let (q, k) = (try normal([76, 10], stream: 1), try normal([72, 10], stream: 2))
     let v = try normal([72, 10], stream: 3)
     let actual = try q.attention(
-      keys: k, values: v, heads: heads, offsets: Offsets(lengths: lengths), keyOffsets: Offsets(lengths: keyLengths),
+      keys: k, values: v, heads: heads, offsets: Offsets(lengths: lengths),
+      keyOffsets: Offsets(lengths: keyLengths),
       causal: causal)
     var expected = [Double](repeating: 0, count: 760)
     var (q0, k0) = (0, 0)
@@ -112,7 +126,9 @@ import TestSupport
           let row = (q0 + i) * 10 + head * size
           var scores = [Double](repeating: 0, count: visible)
           for j in 0..<visible {
-            for d in 0..<size { scores[j] += q.element(row + d) * k.element((k0 + j) * 10 + head * size + d) }
+            for d in 0..<size {
+              scores[j] += q.element(row + d) * k.element((k0 + j) * 10 + head * size + d)
+            }
             scores[j] /= Double(size).squareRoot()
           }
           let total = scores.reduce(0) { $0 + exp($1) }
@@ -129,7 +145,8 @@ import TestSupport
     expectClose("attention", actual.values, expected, relative: 1e-12, absolute: 1e-12)
   }
 
-  /// Dropout of attention, layer norm and the plain site: the right share of elements is dropped, and the rest scaled.
+  /// Dropout of attention, layer norm and the plain site: the right share of elements is dropped,
+  /// and the rest scaled.
   @Test func dropoutKeepsTheMean() throws {
     let site = Dropout(p: 0.25, source: RandomSource(seed: 3, stream: 1, step: 9))
     let x = try Tensor.ones([400, 256])
@@ -139,7 +156,9 @@ import TestSupport
     #expect(kept.allSatisfy { abs($0 - 4 / 3.0) < 1e-6 })
     // The fused norm draws the same mask.
     let (weight, bias) = (try Tensor.ones([256]), try Tensor.zeros([256]))
-    expectClose("mask", try x.layerNorm(weight, bias, dropout: site), try y.layerNorm(weight, bias), relative: 1e-5, absolute: 1e-5)
+    expectClose(
+      "mask", try x.layerNorm(weight, bias, dropout: site), try y.layerNorm(weight, bias),
+      relative: 1e-5, absolute: 1e-5)
     let other = try x.dropout(Dropout(p: 0.25, source: RandomSource(seed: 3, stream: 1, step: 10)))
     #expect(zip(y.values, other.values).filter { $0 == $1 }.count < 80_000)
     for p in [-0.1, 1.5, .nan] {
@@ -156,21 +175,27 @@ import TestSupport
       expectClose("loss", loss.values, [(log(1 + exp(-1)) + log(2)) / 2], relative: 1e-6)
       try loss.backward()
       let p = 1 / (1 + exp(1.0))
-      expectClose("gradient", try #require(x.grad).values, [p / 2, -p / 2, 0, 0, -0.25, 0.25], relative: 1e-6)
+      expectClose(
+        "gradient", try #require(x.grad).values, [p / 2, -p / 2, 0, 0, -0.25, 0.25], relative: 1e-6)
     }
   }
 
   @Test func adamW() throws {
     let n = 1023
-    let (p, m, v) = (try normal([n], stream: 1, .float32), try Tensor.zeros([n]), try Tensor.zeros([n]))
+    let (p, m, v) = (
+      try normal([n], stream: 1, .float32), try Tensor.zeros([n]), try Tensor.zeros([n])
+    )
     var (x, a, b) = (p.values, [Double](repeating: 0, count: n), [Double](repeating: 0, count: n))
     for step in 1...10 {
       let g = try normal([n], stream: step + 1, .float32)
       let (lr, wd, scale) = (0.01 / Double(step), 0.1, 0.7)
       let options = pg_adamw_options(
-        learning_rate: lr, beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: wd, gradient_scale: scale,
+        learning_rate: lr, beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: wd,
+        gradient_scale: scale,
         step: Int64(step))
-      pg_adamw(n, options, p.floats.baseAddress, g.floats.baseAddress, m.floats.baseAddress, v.floats.baseAddress)
+      pg_adamw(
+        n, options, p.floats.baseAddress, g.floats.baseAddress, m.floats.baseAddress,
+        v.floats.baseAddress)
       let (c1, c2) = (1 - pow(0.9, Double(step)), 1 - pow(0.98, Double(step)))
       for i in 0..<n {
         let d = g.element(i) * scale
@@ -186,13 +211,17 @@ import TestSupport
   }
 
   @Test func bfloat16RoundsToEven() throws {
-    let values: [Float] = [0, -0.0, 1, 1.00390625, 1.01171875, 3.4e38, .leastNonzeroMagnitude, .infinity, -.infinity, .nan, 255.7]
+    let values: [Float] = [
+      0, -0.0, 1, 1.00390625, 1.01171875, 3.4e38, .leastNonzeroMagnitude, .infinity, -.infinity,
+      .nan, 255.7,
+    ]
     let narrow = try Tensor(values, [values.count]).to(.bfloat16)
     for (i, value) in values.enumerated() {
       let back = Float(narrow.element(i))
       // Reference: round the bits in integer arithmetic, ties to even.
       let bits = value.bitPattern
-      let lower = bits & 0xFFFF0000, rest = bits & 0xFFFF
+      let lower = bits & 0xFFFF_0000
+      let rest = bits & 0xFFFF
       let up = rest > 0x8000 || (rest == 0x8000 && bits & 0x10000 != 0)
       let expected = value.isNaN ? Float.nan : Float(bitPattern: up ? lower + 0x10000 : lower)
       #expect(back == expected || (back.isNaN && expected.isNaN), "\(value)")
@@ -217,27 +246,35 @@ import TestSupport
     }
   }
 
-  @Test(arguments: [(0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 1, 1), (33, 7, 65), (300, 40, 9), (9, 700, 31)])
+  @Test(arguments: [
+    (0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 1, 1), (33, 7, 65), (300, 40, 9), (9, 700, 31),
+  ])
   func gemm(_ m: Int, _ n: Int, _ k: Int) throws {
     for dtype in [DType.float32, .float64] {
-      for (ta, tb, beta) in [(false, false, 0.0), (true, false, 0), (false, true, 1), (true, true, -0.5)] {
+      for (ta, tb, beta) in [
+        (false, false, 0.0), (true, false, 0), (false, true, 1), (true, true, -0.5),
+      ] {
         let a = try normal(ta ? [k, m] : [m, k], stream: 1, dtype)
         let b = try normal(tb ? [n, k] : [k, n], stream: 2, dtype)
         // With beta 0, what the result held before must not matter.
-        let c = beta == 0 ? try Tensor.full([m, n], .nan, dtype) : try normal([m, n], stream: 3, dtype)
+        let c =
+          beta == 0 ? try Tensor.full([m, n], .nan, dtype) : try normal([m, n], stream: 3, dtype)
         var expected = beta == 0 ? [Double](repeating: 0, count: m * n) : c.values.map { $0 * beta }
         for i in 0..<m {
           for j in 0..<n {
             for l in 0..<k {
-              expected[i * n + j] += 1.5 * a.element(ta ? l * m + i : i * k + l) * b.element(tb ? j * k + l : l * n + j)
+              expected[i * n + j] +=
+                1.5 * a.element(ta ? l * m + i : i * k + l) * b.element(tb ? j * k + l : l * n + j)
             }
           }
         }
         pg_gemm(
-          dtype == .float64 ? PG_F64 : PG_F32, ta, tb, m, n, k, 1.5, a.pointer, ta ? m : k, b.pointer, tb ? k : n, beta,
+          dtype == .float64 ? PG_F64 : PG_F32, ta, tb, m, n, k, 1.5, a.pointer, ta ? m : k,
+          b.pointer, tb ? k : n, beta,
           c.pointer, n)
         let tolerance = dtype == .float32 ? 1e-5 : 1e-13
-        expectClose("\(dtype) \(ta) \(tb)", c.values, expected, relative: tolerance, absolute: 10 * tolerance)
+        expectClose(
+          "\(dtype) \(ta) \(tb)", c.values, expected, relative: tolerance, absolute: 10 * tolerance)
       }
     }
   }

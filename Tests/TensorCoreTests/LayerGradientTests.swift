@@ -1,6 +1,6 @@
 import TensorCore
-import Testing
 import TestSupport
+import Testing
 
 /// Gradients of the coarse operations that models are made of.
 @Suite(.engine) struct LayerGradientTests {
@@ -10,24 +10,32 @@ import TestSupport
     GradientCase("linear", [[5, 4], [3, 4], [3]]) { try $0[0].linear($0[1], $0[2]) },
     GradientCase("linear, no bias, rank 3", [[2, 3, 4], [5, 4]]) { try $0[0].linear($0[1]) },
     GradientCase("linear, rank 1", [[4], [3, 4], [3]]) { try $0[0].linear($0[1], $0[2]) },
-    GradientCase("linear, frozen weight", [[5, 4], [3, 4], [3]], frozen: [1]) { try $0[0].linear($0[1], $0[2]) },
+    GradientCase("linear, frozen weight", [[5, 4], [3, 4], [3]], frozen: [1]) {
+      try $0[0].linear($0[1], $0[2])
+    },
     GradientCase("linear, frozen weight and bias", [[5, 4], [3, 4], [3]], frozen: [1, 2]) {
       try $0[0].linear($0[1], $0[2])
     },
-    GradientCase("linear, frozen input", [[5, 4], [3, 4], [3]], frozen: [0]) { try $0[0].linear($0[1], $0[2]) },
+    GradientCase("linear, frozen input", [[5, 4], [3, 4], [3]], frozen: [0]) {
+      try $0[0].linear($0[1], $0[2])
+    },
     GradientCase("linear, only the bias trains", [[5, 4], [3, 4], [3]], frozen: [0, 1]) {
       try $0[0].linear($0[1], $0[2])
     },
     GradientCase("linear, long", [[300, 9], [70, 9], [70]]) { try $0[0].linear($0[1], $0[2]) },
     GradientCase("linear, wide", [[3, 65], [130, 65]]) { try $0[0].linear($0[1]) },
-    GradientCase("linear, one weight twice", [[3, 4], [4, 4]]) { try $0[0].linear($0[1]).linear($0[1]) },
+    GradientCase("linear, one weight twice", [[3, 4], [4, 4]]) {
+      try $0[0].linear($0[1]).linear($0[1])
+    },
     GradientCase("adapter", [[5, 4], [6, 4], [2, 4], [6, 2]]) {
       try $0[0].linear($0[1]).addingLinear($0[0].linear($0[2]), $0[3], scale: 1.7)
     },
     GradientCase("adapter, frozen base", [[5, 4], [6, 4], [2, 4], [6, 2]], frozen: [0, 1]) {
       try $0[0].linear($0[1]).addingLinear($0[0].linear($0[2]), $0[3], scale: -0.4)
     },
-    GradientCase("adapter, frozen up-projection", [[2, 3, 4], [6, 4], [2, 4], [6, 2]], frozen: [1, 3]) {
+    GradientCase(
+      "adapter, frozen up-projection", [[2, 3, 4], [6, 4], [2, 4], [6, 2]], frozen: [1, 3]
+    ) {
       try $0[0].linear($0[1]).addingLinear($0[0].linear($0[2]), $0[3], scale: 2)
     },
     GradientCase("two adapters", [[5, 4], [6, 4], [2, 4], [6, 2], [3, 4], [6, 3]]) {
@@ -38,11 +46,15 @@ import TestSupport
 
   static let norms: [GradientCase] = [
     GradientCase("layer_norm", [[5, 7], [7], [7]]) { try $0[0].layerNorm($0[1], $0[2]) },
-    GradientCase("layer_norm, wide, rank 3", [[2, 2, 300], [300], [300]]) { try $0[0].layerNorm($0[1], $0[2], eps: 1e-12) },
+    GradientCase("layer_norm, wide, rank 3", [[2, 2, 300], [300], [300]]) {
+      try $0[0].layerNorm($0[1], $0[2], eps: 1e-12)
+    },
     GradientCase("layer_norm, residual", [[5, 7], [7], [7], [5, 7]]) {
       try $0[0].layerNorm(residual: $0[3], $0[1], $0[2])
     },
-    GradientCase("layer_norm, dropout", [[5, 7], [7], [7]]) { try $0[0].layerNorm($0[1], $0[2], dropout: site) },
+    GradientCase("layer_norm, dropout", [[5, 7], [7], [7]]) {
+      try $0[0].layerNorm($0[1], $0[2], dropout: site)
+    },
     GradientCase("layer_norm, residual and dropout", [[5, 130], [130], [130], [5, 130]]) {
       try $0[0].layerNorm(residual: $0[3], $0[1], $0[2], dropout: site)
     },
@@ -59,31 +71,39 @@ import TestSupport
       try $0[0].layerNorm(residual: $0[0], $0[1], $0[2], dropout: site)
     },
     GradientCase("dropout", [[7, 300]]) { try $0[0].dropout(site) },
-    GradientCase("dropout p = 1", [[7, 3]]) { try $0[0].dropout(Dropout(p: 1, source: site.source)) },
+    GradientCase("dropout p = 1", [[7, 3]]) {
+      try $0[0].dropout(Dropout(p: 1, source: site.source))
+    },
     GradientCase("no dropout", [[4]]) { try $0[0].unary(.square).dropout(nil) },
   ]
 
   static let attentions: [GradientCase] = [
     GradientCase("attention", [[9, 6], [9, 6], [9, 6]]) {
-      try $0[0].attention(keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [4, 1, 3, 1]))
+      try $0[0].attention(
+        keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [4, 1, 3, 1]))
     },
     GradientCase("attention, an empty sequence", [[5, 4], [5, 4], [5, 4]]) {
-      try $0[0].attention(keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [0, 3, 0, 2]))
+      try $0[0].attention(
+        keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [0, 3, 0, 2]))
     },
     GradientCase("attention, longer than a tile", [[135, 4], [135, 4], [135, 4]]) {
-      try $0[0].attention(keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [70, 65]))
+      try $0[0].attention(
+        keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [70, 65]))
     },
     GradientCase("attention, causal", [[140, 4], [140, 4], [140, 4]]) {
       try $0[0].attention(
-        keys: $0[1], values: $0[2], heads: 1, offsets: Offsets(lengths: [7, 1, 132]), scale: 0.9, causal: true)
+        keys: $0[1], values: $0[2], heads: 1, offsets: Offsets(lengths: [7, 1, 132]), scale: 0.9,
+        causal: true)
     },
     GradientCase("attention, crossed", [[7, 6], [12, 6], [12, 6]]) {
       try $0[0].attention(
-        keys: $0[1], values: $0[2], heads: 3, offsets: Offsets(lengths: [2, 5]), keyOffsets: Offsets(lengths: [11, 1]))
+        keys: $0[1], values: $0[2], heads: 3, offsets: Offsets(lengths: [2, 5]),
+        keyOffsets: Offsets(lengths: [11, 1]))
     },
     GradientCase("attention, crossed and causal", [[7, 4], [12, 4], [12, 4]]) {
       try $0[0].attention(
-        keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [2, 5]), keyOffsets: Offsets(lengths: [9, 3]),
+        keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [2, 5]),
+        keyOffsets: Offsets(lengths: [9, 3]),
         causal: true)
     },
     GradientCase("attention, queries without keys", [[4, 4], [3, 4], [3, 4]]) {
@@ -97,7 +117,8 @@ import TestSupport
     },
     GradientCase("attention, dropout and causal", [[75, 4], [75, 4], [75, 4]]) {
       try $0[0].attention(
-        keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [5, 70]), causal: true, dropout: site)
+        keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [5, 70]), causal: true,
+        dropout: site)
     },
     GradientCase("attention, of one tensor", [[6, 4]]) {
       try $0[0].attention(keys: $0[0], values: $0[0], heads: 2, offsets: Offsets(lengths: [4, 2]))
@@ -119,13 +140,17 @@ import TestSupport
       try $0[0].gatherRows([4, 0, 4], adding: [($0[0], [1, 0, 3])])
     },
     GradientCase("cross_entropy", [[6, 5]]) { try $0[0].crossEntropy([0, 4, 2, 2, 1, 3]) },
-    GradientCase("cross_entropy, ignored rows", [[6, 5]]) { try $0[0].crossEntropy([0, -100, 2, -100, 1, 3]) },
+    GradientCase("cross_entropy, ignored rows", [[6, 5]]) {
+      try $0[0].crossEntropy([0, -100, 2, -100, 1, 3])
+    },
     GradientCase("cross_entropy, all ignored", [[2, 5]]) { try $0[0].crossEntropy([-100, -100]) },
     GradientCase("cross_entropy, smoothing and divisor", [[4, 5]]) {
       try $0[0].crossEntropy([0, -100, 2, 1], labelSmoothing: 0.2, divisor: 7)
     },
     GradientCase("mse_loss", [[6, 2], [6, 2]], frozen: [1]) { try $0[0].mseLoss($0[1]) },
-    GradientCase("mse_loss, divisor", [[6, 1], [6]], frozen: [1]) { try $0[0].mseLoss($0[1], divisor: 4) },
+    GradientCase("mse_loss, divisor", [[6, 1], [6]], frozen: [1]) {
+      try $0[0].mseLoss($0[1], divisor: 4)
+    },
   ]
 
   static let unaries: [GradientCase] = UnaryOperation.allCases.map { operation in
@@ -167,7 +192,9 @@ import TestSupport
   @Test(arguments: linears + norms + attentions + others + unaries)
   func singleAgreesWithDouble(_ row: GradientCase) throws {
     let doubles = try row.inputs()
-    let singles = try row.inputs().map { try $0.detach().to(.float32).requiresGrad($0.requiresGrad) }
+    let singles = try row.inputs().map {
+      try $0.detach().to(.float32).requiresGrad($0.requiresGrad)
+    }
     let (expected, actual) = (try row.body(doubles), try row.body(singles))
     #expect(actual.dtype == .float32)
     let seed = try normal(expected.shape, stream: 9)
@@ -184,8 +211,12 @@ import TestSupport
 
   @Test func wrongGradientsFail() throws {
     let x = try normal([5]).requiresGrad(true)
-    // The derivative of tanh with the formula of the sigmoid; a gradient that is a tenth of a percent too long.
-    for wrong: @Sendable (Tensor, Tensor) -> Double in [{ y, _ in y.element(0) * (1 - y.element(0)) }, { y, _ in 1.001 * (1 - y.element(0) * y.element(0)) }] {
+    // The derivative of tanh with the formula of the sigmoid; a gradient that is a tenth of a
+    // percent too long.
+    for wrong: @Sendable (Tensor, Tensor) -> Double in [
+      { y, _ in y.element(0) * (1 - y.element(0)) },
+      { y, _ in 1.001 * (1 - y.element(0) * y.element(0)) },
+    ] {
       let worst = try worstGradientMismatch([try normal([1]).requiresGrad(true)]) { inputs in
         let y = try inputs[0].detach().tanh()
         Autograd.attach("wrong", to: y, inputs: inputs) { [saved = y.detach()] dy in
@@ -196,9 +227,13 @@ import TestSupport
       #expect(try #require(worst).error > 1e-4)
     }
     // A gradient that is missing, and one that is not a number.
-    let missing = try worstGradientMismatch([x]) { try $0[0].detach().tanh().mseLoss($0[0].detach()).withGradient(of: $0[0], 0) }
+    let missing = try worstGradientMismatch([x]) {
+      try $0[0].detach().tanh().mseLoss($0[0].detach()).withGradient(of: $0[0], 0)
+    }
     #expect(try #require(missing).error > 0.5)
-    let nan = try worstGradientMismatch([x]) { try $0[0].tanh().mseLoss(try Tensor.zeros([5], .float64)).withGradient(of: $0[0], .nan) }
+    let nan = try worstGradientMismatch([x]) {
+      try $0[0].tanh().mseLoss(try Tensor.zeros([5], .float64)).withGradient(of: $0[0], .nan)
+    }
     #expect(!(try #require(nan).error < 1e-6))
   }
 }
@@ -208,7 +243,9 @@ extension Tensor {
   fileprivate func withGradient(of input: Tensor, _ value: Double) throws -> Tensor {
     let result = detach()
     let (shape, dtype) = (input.shape, input.dtype)
-    Autograd.attach("wrong", to: result, inputs: [input]) { _ in [try Tensor.full(shape, value, dtype)] }
+    Autograd.attach("wrong", to: result, inputs: [input]) { _ in
+      [try Tensor.full(shape, value, dtype)]
+    }
     return result
   }
 }

@@ -3,7 +3,8 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// What the engine computes from the inputs of `Tests/Fixtures/TensorCore/operations.json`, by name.
+/// What the engine computes from the inputs of `Tests/Fixtures/TensorCore/operations.json`, by
+/// name.
 enum OperationTable {
   typealias Body = @Sendable ([Tensor]) throws -> Tensor
 
@@ -164,7 +165,9 @@ enum OperationTable {
     let type: String
     let values: [Double]
 
-    func tensor() throws -> Tensor { try Tensor(values, shape).to(type == "int32" ? .int32 : .float64) }
+    func tensor() throws -> Tensor {
+      try Tensor(values, shape).to(type == "int32" ? .int32 : .float64)
+    }
   }
 
   private struct Fixture: Codable {
@@ -181,6 +184,8 @@ enum OperationTable {
 
   static let names = Set(fixtures.map(\.name))
   static let rows: [Row] = fixtures.compactMap { fixture in
-    all[fixture.name].map { Row(name: fixture.name, inputs: fixture.inputs, expected: fixture.expected, body: $0) }
+    all[fixture.name].map {
+      Row(name: fixture.name, inputs: fixture.inputs, expected: fixture.expected, body: $0)
+    }
   }
 }

@@ -19,7 +19,9 @@ import Testing
     #expect(actual.dtype == expected.dtype)
     #expect(actual.requiresGrad == row.hasGradient)
     expectClose(row.name, actual, expected, relative: 1e-10, absolute: 1e-12)
-    expectClose(row.name + " unrecorded", try Autograd.noGrad { try row.body(inputs) }, expected, relative: 1e-10, absolute: 1e-12)
+    expectClose(
+      row.name + " unrecorded", try Autograd.noGrad { try row.body(inputs) }, expected,
+      relative: 1e-10, absolute: 1e-12)
     #expect(inputs.map(\.values) == before)
   }
 
@@ -30,7 +32,9 @@ import Testing
     try expectGradient(row.name, try row.leaves(), tolerance: tolerance, row.body)
   }
 
-  @Test(arguments: OperationTable.rows) func singleAgreesWithDouble(_ row: OperationTable.Row) throws {
+  @Test(arguments: OperationTable.rows) func singleAgreesWithDouble(_ row: OperationTable.Row)
+    throws
+  {
     // Inverses and factors of badly conditioned matrices lose digits in float32.
     let tolerance = OperationTable.decompositions[row.name] == nil ? 1e-5 : 1e-3
     let doubles = try row.leaves()
@@ -47,23 +51,29 @@ import Testing
     for (single, double) in zip(singles, doubles) where double.requiresGrad {
       let (a, b) = (try #require(single.grad), try #require(double.grad))
       let scale = 1 + b.values.reduce(0) { max($0, abs($1)) }
-      expectClose(row.name + " gradient", a, b, relative: 10 * tolerance, absolute: 10 * tolerance * scale)
+      expectClose(
+        row.name + " gradient", a, b, relative: 10 * tolerance, absolute: 10 * tolerance * scale)
     }
   }
 
   /// bfloat16 operands work everywhere, and their gradients are float32.
   @Test(arguments: OperationTable.rows) func acceptsBFloat16(_ row: OperationTable.Row) throws {
-    let inputs = try row.inputs.map { try $0.type == "int32" ? $0.tensor() : $0.tensor().to(.bfloat16) }
+    let inputs = try row.inputs.map {
+      try $0.type == "int32" ? $0.tensor() : $0.tensor().to(.bfloat16)
+    }
     let result = try row.body(inputs)
     #expect(result.shape == row.expected.shape)
     // Moving elements keeps the type; computing with them gives float32.
-    #expect(result.dtype != .bfloat16 || OperationTable.shapes[row.name] != nil || row.name.contains("where") || row.name == "masked_fill")
+    #expect(
+      result.dtype != .bfloat16 || OperationTable.shapes[row.name] != nil
+        || row.name.contains("where") || row.name == "masked_fill")
     guard row.hasGradient else { return }
     let leaf = try row.inputs.map { try $0.tensor() }
     let leaves = try leaf.map { $0.dtype == .int32 ? $0 : try $0.to(.float32).requiresGrad(true) }
     let narrow = try leaves.map { $0.dtype == .int32 ? $0 : try $0.to(.bfloat16) }
     let output = try row.body(narrow)
-    try output.backward(gradient: try Tensor.ones(output.shape, output.dtype == .float64 ? .float64 : .float32))
+    try output.backward(
+      gradient: try Tensor.ones(output.shape, output.dtype == .float64 ? .float64 : .float32))
     for leaf in leaves where leaf.requiresGrad { #expect(leaf.grad?.dtype == .float32) }
   }
 
@@ -110,7 +120,8 @@ import Testing
       return try #require(x.grad).values
     }
     #expect(try gradient([1, 1, 0]) { try $0.reduceMax().values } == [1, 0, 0])
-    #expect(try gradient([2, 0]) { try $0.binary(.maximum, try Tensor([2.0, 1], [2])) } == [0.5, 0])
+    #expect(
+      try gradient([2, 0]) { try $0.binary(.maximum, try Tensor([2.0, 1], [2])) } == [0.5, 0])
     #expect(try gradient([-1, 0, 1, 2, 3]) { try $0.clamp(0, 2) } == [0, 1, 1, 1, 0])
     #expect(try gradient([0, 0]) { try $0.norm() } == [0, 0])
     #expect(try gradient([0, 0]) { try $0.norm(3) } == [0, 0])
@@ -118,9 +129,16 @@ import Testing
     #expect(try gradient([0, 2]) { try $0.binary(.pow, 0) } == [0, 0])
     #expect(try gradient([0, 2]) { try $0.binary(.pow, 2) } == [0, 4])
     #expect(try gradient([0, 1]) { try $0.binary(.pow, 0, reversed: true) } == [0, 0])
-    #expect(try gradient([1, 2]) { try Tensor.where(Tensor([0.0, 1], [2]), $0.unary(.log), $0) } == [1, 0.5])
-    // A branch that is not taken contributes nothing, not even through a gradient that is not a number.
-    #expect(try gradient([0, 1]) { try $0.maskedFill($0.detach().binary(.eq, 0), 1).unary(.log) } == [0, 1])
+    #expect(
+      try gradient([1, 2]) { try Tensor.where(Tensor([0.0, 1], [2]), $0.unary(.log), $0) } == [
+        1, 0.5,
+      ])
+    // A branch that is not taken contributes nothing, not even through a gradient that is not a
+    // number.
+    #expect(
+      try gradient([0, 1]) { try $0.maskedFill($0.detach().binary(.eq, 0), 1).unary(.log) } == [
+        0, 1,
+      ])
   }
 
   @Test func notANumberPropagates() throws {
@@ -133,8 +151,11 @@ import Testing
     #expect(try x.sum().element(0).isNaN)
     #expect(try x.binary(.eq, x).values == [1, 0, 1])
     #expect(try Tensor([-Double.infinity, -.infinity], [2]).logSumExp().values == [-.infinity])
-    #expect(try Tensor([1e-300, 0], [2]).maskedFill(Tensor([1e-300, 0], [2]), 7).values == [7, 0])
-    expectError("element [0, 1] of [1, 3] is nan", kind: .notFinite) { try x.reshape([1, 3]).svd().s }
+    #expect(
+      try Tensor([1e-300, 0], [2]).maskedFill(Tensor([1e-300, 0], [2]), 7).values == [7, 0])
+    expectError("element [0, 1] of [1, 3] is nan", kind: .notFinite) {
+      try x.reshape([1, 3]).svd().s
+    }
   }
 
   @Test func emptyTensors() throws {
@@ -148,12 +169,16 @@ import Testing
     expectError("0 elements", kind: .shape) { try empty.reduceMax([0]).values }
     #expect(try empty.softmax(0).shape == [0, 3])
     #expect(try empty.matmul(Tensor.ones([3, 2], .float64)).shape == [0, 2])
-    let product = try Tensor.ones([2, 0], .float64).requiresGrad(true).matmul(empty.transpose(0, 1).transpose(0, 1))
+    let product = try Tensor.ones([2, 0], .float64).requiresGrad(true).matmul(
+      empty.transpose(0, 1).transpose(0, 1))
     #expect(product.values == [0, 0, 0, 0, 0, 0])
     try product.sum().backward()
     #expect(empty.grad?.shape == [0, 3])
     #expect(try Tensor.cat([empty, Tensor.ones([1, 3], .float64)]).values == [1, 1, 1])
-    #expect(try Tensor.zeros([3, 0]).requiresGrad(true).matmul(Tensor.zeros([0, 2])).values == [0, 0, 0, 0, 0, 0])
+    #expect(
+      try Tensor.zeros([3, 0]).requiresGrad(true).matmul(Tensor.zeros([0, 2])).values == [
+        0, 0, 0, 0, 0, 0,
+      ])
     #expect(try Tensor.zeros([0, 4]).svd().s.shape == [0])
     #expect(try Tensor.zeros([4, 0]).qr().q.shape == [4, 0])
   }
@@ -186,7 +211,9 @@ import Testing
     try narrow.addInPlace(Tensor.ones([2]))
     try narrow.mulInPlace(2)
     #expect(narrow.values == [4, 6])
-    expectError("operand [3, 2] is larger than [2]", kind: .shape) { try narrow.addInPlace(Tensor.ones([3, 2])) }
+    expectError("operand [3, 2] is larger than [2]", kind: .shape) {
+      try narrow.addInPlace(Tensor.ones([3, 2]))
+    }
   }
 
   @Test func writesThatWouldBreakTheGraphThrow() throws {
@@ -194,13 +221,16 @@ import Testing
     let result = try leaf.unary(.exp)
     let plain = try Tensor([1.0, 2], [2])
     let writes: [(Tensor) throws -> Void] = [
-      { try $0.addInPlace(plain) }, { try $0.mulInPlace(plain) }, { try $0.mulInPlace(2) }, { try $0.copyInPlace(plain) },
+      { try $0.addInPlace(plain) }, { try $0.mulInPlace(plain) }, { try $0.mulInPlace(2) },
+      { try $0.copyInPlace(plain) },
       { try $0.fillInPlace(1) }, { try $0.zeroInPlace() },
     ]
     for write in writes {
       expectError("leaf that requires grad", kind: .argument) { try write(leaf) }
       expectError("result that requires grad", kind: .argument) { try write(result) }
-      expectError("result that requires grad", kind: .argument) { try Autograd.noGrad { try write(result) } }
+      expectError("result that requires grad", kind: .argument) {
+        try Autograd.noGrad { try write(result) }
+      }
       try Autograd.noGrad { try write(leaf) }
       let bytes = [Double](repeating: 1, count: 2)
       final class Owner {}
@@ -236,7 +266,9 @@ import Testing
       do {
         _ = try row.body(row.leaves())
         let output = try row.body(row.leaves())
-        if row.hasGradient { try output.backward(gradient: try Tensor.ones(output.shape, .float64)) }
+        if row.hasGradient {
+          try output.backward(gradient: try Tensor.ones(output.shape, .float64))
+        }
       }
       #expect(Memory.liveBytes == start, "\(row.name)")
     }
@@ -248,12 +280,20 @@ import Testing
     var testDescription: String { text }
   }
   static let mistakes: [Mistake] = [
-    Mistake(text: "add: shapes [2, 3] and [2] do not fit each other: 3 against 2") { try x().add(Tensor.ones([2])) },
-    Mistake(text: "matmul: [2, 3] and [2, 3]: 3 columns on the left, 2 rows on the right") { try x().matmul(x()) },
+    Mistake(text: "add: shapes [2, 3] and [2] do not fit each other: 3 against 2") {
+      try x().add(Tensor.ones([2]))
+    },
+    Mistake(text: "matmul: [2, 3] and [2, 3]: 3 columns on the left, 2 rows on the right") {
+      try x().matmul(x())
+    },
     Mistake(text: "matmul: [] and [2, 3]") { try Tensor.ones([]).matmul(x()) },
-    Mistake(text: "matmul: shapes [2] and [3]") { try Tensor.ones([2, 2, 2]).matmul(Tensor.ones([3, 2, 2])) },
+    Mistake(text: "matmul: shapes [2] and [3]") {
+      try Tensor.ones([2, 2, 2]).matmul(Tensor.ones([3, 2, 2]))
+    },
     Mistake(text: "sum: axis 2 of a tensor with 2 axes, expected -2 to 1") { try x().sum([2]) },
-    Mistake(text: "softmax: axis -1 of a tensor with 0 axes, a scalar has none") { try Tensor.ones([]).softmax() },
+    Mistake(text: "softmax: axis -1 of a tensor with 0 axes, a scalar has none") {
+      try Tensor.ones([]).softmax()
+    },
     Mistake(text: "sum: axes [0, -2] name one axis twice") { try x().sum([0, -2]) },
     Mistake(text: "[2, 3] has 6 elements, which do not fit [4, -1]") { try x().reshape([4, -1]) },
     Mistake(text: "[2, 3] has 6 elements, [5] would have 5") { try x().reshape([5]) },
@@ -271,11 +311,17 @@ import Testing
     Mistake(text: "ids of float32, expected int32") { try x().indexSelect(0, Tensor.ones([1])) },
     Mistake(text: "id -1 is outside 0..<2") { try x().indexSelect(0, Tensor([Int32(-1)], [1])) },
     Mistake(text: "id 3 is outside 0..<3") { try x().gather(1, Tensor([Int32(3)], [1, 1])) },
-    Mistake(text: "gather: index [3, 1] for [2, 3]") { try x().gather(1, Tensor.zeros([3, 1], .int32)) },
+    Mistake(text: "gather: index [3, 1] for [2, 3]") {
+      try x().gather(1, Tensor.zeros([3, 1], .int32))
+    },
     Mistake(text: "cat: no tensors") { try Tensor.cat([]) },
-    Mistake(text: "cat: [2, 2] beside [2, 3] along axis 0") { try Tensor.cat([x(), Tensor.ones([2, 2])]) },
+    Mistake(text: "cat: [2, 2] beside [2, 3] along axis 0") {
+      try Tensor.cat([x(), Tensor.ones([2, 2])])
+    },
     Mistake(text: "stack: [2, 2] beside [2, 3]") { try Tensor.stack([x(), Tensor.ones([2, 2])]) },
-    Mistake(text: "sizes [3, 1] do not add up to axis 1 of [2, 3]") { try x().split(sizes: [3, 1], 1)[0] },
+    Mistake(text: "sizes [3, 1] do not add up to axis 1 of [2, 3]") {
+      try x().split(sizes: [3, 1], 1)[0]
+    },
     Mistake(text: "sizes [4, -1] do not add up") { try x().split(sizes: [4, -1], 1)[0] },
     Mistake(text: "chunk: 0 parts") { try x().chunk(0)[0] },
     Mistake(text: "tril: [3], expected at least two axes") { try Tensor.ones([3]).tril() },
@@ -288,7 +334,9 @@ import Testing
     Mistake(text: "inverse: [2, 3], expected a square matrix") { try x().inverse() },
     Mistake(text: "svd: [3], expected a matrix") { try Tensor.ones([3]).svd().s },
     Mistake(text: "solve: [2, 2] and [3, 1]") { try Tensor.eye(2).solve(Tensor.ones([3, 1])) },
-    Mistake(text: "33 axes, expected at most 32") { try Tensor.ones([Int](repeating: 1, count: 33)) },
+    Mistake(text: "33 axes, expected at most 32") {
+      try Tensor.ones([Int](repeating: 1, count: 33))
+    },
     Mistake(text: "full: 1e+20 is not an int32") { try Tensor.full([1], 1e20, .int32) },
     Mistake(text: "one_hot: id 4 is outside 0..<4") { try Tensor([Int32(4)], [1]).oneHot(4) },
   ]

@@ -1,29 +1,37 @@
 import CKernels
 import TensorCore
-import Testing
 import TestSupport
+import Testing
 
 /// Products with packed frozen weights against `pg_gemm`.
 @Suite(.engine, .enabled(if: Precision.hasOneDNN, "needs oneDNN")) struct PackedProductTests {
   struct Case: CustomTestStringConvertible, Sendable {
     let m: Int, precision: Precision, isTransposed: Bool
-    var testDescription: String { "\(m) rows, \(precision.rawValue)\(isTransposed ? ", transposed" : "")" }
+    var testDescription: String {
+      "\(m) rows, \(precision.rawValue)\(isTransposed ? ", transposed" : "")"
+    }
   }
   static let cases = [1, 31, 32, 33, 255, 256, 257, 600].flatMap { m in
-    Precision.allCases.flatMap { p in [false, true].map { Case(m: m, precision: p, isTransposed: $0) } }
+    Precision.allCases.flatMap { p in
+      [false, true].map { Case(m: m, precision: p, isTransposed: $0) }
+    }
   }
 
   @Test(arguments: cases) func matchesGemm(_ row: Case) throws {
     let (out, inner, m) = (72, 100, row.m)
     let (k, n) = row.isTransposed ? (out, inner) : (inner, out)
-    let w = try normal([out, inner], stream: 1, .float32), x = try normal([m, k], stream: 2, .float32)
+    let w = try normal([out, inner], stream: 1, .float32)
+    let x = try normal([m, k], stream: 2, .float32)
     let bias = try normal([n], stream: 3, .float32)
     let packed = try #require(
       pg_pack(w.floats.baseAddress, out, inner, row.isTransposed, row.precision == .bf16))
     defer { pg_packed_free(packed) }
     for withBias in [false, true] {
-      let y = try Tensor.full([m + 1, n], 77), expected = try Tensor.zeros([m, n])
-      pg_packed_multiply(packed, m, x.floats.baseAddress, withBias ? bias.floats.baseAddress : nil, y.floats.baseAddress)
+      let y = try Tensor.full([m + 1, n], 77)
+      let expected = try Tensor.zeros([m, n])
+      pg_packed_multiply(
+        packed, m, x.floats.baseAddress, withBias ? bias.floats.baseAddress : nil,
+        y.floats.baseAddress)
       // bfloat16 rounds the factors, not the sums: compare with the product of rounded factors.
       let rounded = { (t: Tensor) in row.precision == .bf16 ? try t.to(.bfloat16).to(.float32) : t }
       let (a, b) = (try rounded(x), try rounded(w))
@@ -32,18 +40,22 @@ import TestSupport
         expected.pointer, n)
       if withBias { pg_add_rows(PG_F32, m, n, expected.pointer, bias.pointer, expected.pointer) }
       expectClose(
-        "bias \(withBias)", Array(y.values.prefix(m * n)), expected.values, relative: 1e-5, absolute: 3e-5)
+        "bias \(withBias)", Array(y.values.prefix(m * n)), expected.values, relative: 1e-5,
+        absolute: 3e-5)
       #expect(y.floats.suffix(n).allSatisfy { $0 == 77 })
     }
   }
 
-  @Test(arguments: Precision.allCases) func linearUsesAndRenewsTheLayout(_ precision: Precision) throws {
+  @Test(arguments: Precision.allCases) func linearUsesAndRenewsTheLayout(_ precision: Precision)
+    throws
+  {
     let before = Precision.current
     Precision.current = precision
     defer { Precision.current = before }
     let start = Memory.liveBytes
     do {
-      let w = try normal([64, 96], stream: 1, .float32), x = try normal([300, 96], stream: 2, .float32).requiresGrad(true)
+      let w = try normal([64, 96], stream: 1, .float32)
+      let x = try normal([300, 96], stream: 2, .float32).requiresGrad(true)
       let plain = try x.linear(w)
       let seed = try normal([300, 64], stream: 4, .float32)
       try plain.backward(gradient: seed)
@@ -64,10 +76,13 @@ import TestSupport
     #expect(Memory.liveBytes == start)
   }
 
-  @Test(arguments: Precision.allCases) func resultsDoNotDependOnThreads(_ precision: Precision) throws {
+  @Test(arguments: Precision.allCases) func resultsDoNotDependOnThreads(_ precision: Precision)
+    throws
+  {
     let threads = Threads.count
     defer { Threads.count = threads }
-    let w = try normal([96, 64], stream: 1, .float32), x = try normal([777, 64], stream: 2, .float32)
+    let w = try normal([96, 64], stream: 1, .float32)
+    let x = try normal([777, 64], stream: 2, .float32)
     let packed = try #require(pg_pack(w.floats.baseAddress, 96, 64, false, precision == .bf16))
     defer { pg_packed_free(packed) }
     let results = try [1, 2].map { count in

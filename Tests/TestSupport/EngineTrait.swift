@@ -1,7 +1,8 @@
 import Testing
 
-/// Runs the tests of a suite one at a time, and not beside those of any other suite with this trait: the graph of
-/// gradients, the number of threads and the count of live bytes belong to the process.
+/// Runs the tests of a suite one at a time, and not beside those of any other suite with this
+/// trait: the graph of gradients, the number of threads and the count of live bytes belong to the
+/// process.
 public struct EngineTrait: SuiteTrait, TestTrait, TestScoping {
   public var isRecursive: Bool { true }
 

@@ -9,19 +9,22 @@ public struct GradientMismatch: CustomStringConvertible {
   public let index: Int
   public let analytic: Double
   public let numeric: Double
-  /// |analytic - numeric|, relative to the larger of both or to a hundredth of the input's largest gradient.
+  /// |analytic - numeric|, relative to the larger of both or to a hundredth of the input's largest
+  /// gradient.
   public let error: Double
 
   public var description: String {
-    "input \(input) index \(index): gradient \(analytic), difference quotient \(numeric), relative error \(error)"
+    "input \(input) index \(index): gradient \(analytic), difference quotient \(numeric), "
+      + "relative error \(error)"
   }
 }
 
 /// Compares the gradients of `body` with central differences, in Float64.
 ///
-/// The output is projected with a fixed random vector; `h = 1e-5 max(1, |x|)`; at most 64 coordinates of each input
-/// are sampled. `body` must be a function of its arguments alone. Inputs that do not require gradients are left out.
-/// Returns the worst coordinate; nil where no input has elements.
+/// The output is projected with a fixed random vector; `h = 1e-5 max(1, |x|)`; at most 64
+/// coordinates of each input are sampled. `body` must be a function of its arguments alone. Inputs
+/// that do not require gradients are left out. Returns the worst coordinate; nil where no input has
+/// elements.
 public func worstGradientMismatch(
   _ inputs: [Tensor], seed: UInt64 = 1, _ body: ([Tensor]) throws -> Tensor
 ) throws -> GradientMismatch? {
@@ -51,16 +54,19 @@ public func worstGradientMismatch(
       let error = difference / max(scale, abs(gradient[index]), abs(numeric))
       // A comparison with "not a number" is false: keep such an error too.
       if worst.map({ !(error <= $0.error) }) ?? true {
-        worst = GradientMismatch(input: i, index: index, analytic: gradient[index], numeric: numeric, error: error)
+        worst = GradientMismatch(
+          input: i, index: index, analytic: gradient[index], numeric: numeric, error: error)
       }
     }
   }
   return worst
 }
 
-/// Fails the test where a gradient of `body` is further than `tolerance` from its central differences.
+/// Fails the test where a gradient of `body` is further than `tolerance` from its central
+/// differences.
 public func expectGradient(
-  _ name: String, _ inputs: [Tensor], tolerance: Double = 1e-6, sourceLocation: SourceLocation = #_sourceLocation,
+  _ name: String, _ inputs: [Tensor], tolerance: Double = 1e-6,
+  sourceLocation: SourceLocation = #_sourceLocation,
   _ body: ([Tensor]) throws -> Tensor
 ) throws {
   if let worst = try worstGradientMismatch(inputs, body), !(worst.error < tolerance) {
@@ -68,14 +74,16 @@ public func expectGradient(
   }
 }
 
-/// Fails the test where an element differs by more than `absolute + relative * |expected|`; says which and by how
-/// much. Equal infinities, and two values that are not numbers, agree.
+/// Fails the test where an element differs by more than `absolute + relative * |expected|`; says
+/// which and by how much. Equal infinities, and two values that are not numbers, agree.
 public func expectClose(
-  _ name: String, _ actual: [Double], _ expected: [Double], relative: Double = 1e-6, absolute: Double = 1e-7,
+  _ name: String, _ actual: [Double], _ expected: [Double], relative: Double = 1e-6,
+  absolute: Double = 1e-7,
   sourceLocation: SourceLocation = #_sourceLocation
 ) {
   guard actual.count == expected.count else {
-    Issue.record("\(name): \(actual.count) values, expected \(expected.count)", sourceLocation: sourceLocation)
+    Issue.record(
+      "\(name): \(actual.count) values, expected \(expected.count)", sourceLocation: sourceLocation)
     return
   }
   var worst: (index: Int, difference: Double)?
@@ -86,21 +94,25 @@ public func expectClose(
     if worst.map({ !(difference <= $0.difference) }) ?? true { worst = (i, difference) }
   }
   if let worst {
+    let values = "\(actual[worst.index]), expected \(expected[worst.index])"
     Issue.record(
-      "\(name): max difference \(worst.difference) at index \(worst.index): \(actual[worst.index]), expected \(expected[worst.index])",
+      "\(name): max difference \(worst.difference) at index \(worst.index): \(values)",
       sourceLocation: sourceLocation)
   }
 }
 
 /// `expectClose` for tensors, which must also have the same shape.
 public func expectClose(
-  _ name: String, _ actual: Tensor, _ expected: Tensor, relative: Double = 1e-6, absolute: Double = 1e-7,
+  _ name: String, _ actual: Tensor, _ expected: Tensor, relative: Double = 1e-6,
+  absolute: Double = 1e-7,
   sourceLocation: SourceLocation = #_sourceLocation
 ) {
   guard actual.shape == expected.shape else {
-    Issue.record("\(name): shape \(actual.shape), expected \(expected.shape)", sourceLocation: sourceLocation)
+    Issue.record(
+      "\(name): shape \(actual.shape), expected \(expected.shape)", sourceLocation: sourceLocation)
     return
   }
   expectClose(
-    name, actual.values, expected.values, relative: relative, absolute: absolute, sourceLocation: sourceLocation)
+    name, actual.values, expected.values, relative: relative, absolute: absolute,
+    sourceLocation: sourceLocation)
 }

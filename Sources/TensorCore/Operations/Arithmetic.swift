@@ -32,14 +32,18 @@ public enum BinaryOperation: String, CaseIterable, Sendable {
   }
 }
 
-/// `op` of the elements of two tensors of one computed type, repeated to `shape`; outside the graph.
-private func apply(_ operation: BinaryOperation, _ a: Tensor, _ b: Tensor, _ shape: [Int]) throws -> Tensor {
+/// `op` of the elements of two tensors of one computed type, repeated to `shape`; outside the
+/// graph.
+private func apply(_ operation: BinaryOperation, _ a: Tensor, _ b: Tensor, _ shape: [Int]) throws
+  -> Tensor
+{
   let out = try Tensor(uninitialized: shape, a.dtype)
   // One element needs no repeating, and as many elements as the result has lie as they do there.
   let x = a.count == 1 || a.count == out.count ? a : try a.expanded(to: shape)
   let y = b.count == 1 || b.count == out.count ? b : try b.expanded(to: shape)
   pg_binary(
-    a.dtype.kernel, operation.kernel, out.count, x.pointer, x.count == 1 ? 0 : 1, y.pointer, y.count == 1 ? 0 : 1,
+    a.dtype.kernel, operation.kernel, out.count, x.pointer, x.count == 1 ? 0 : 1, y.pointer,
+    y.count == 1 ? 0 : 1,
     out.pointer)
   return out
 }
@@ -48,9 +52,10 @@ extension Tensor {
   /// The function of the elements of two tensors.
   ///
   /// - Shapes are broadcast as in NumPy: compared from the last axis, size 1 repeats.
-  /// - Types: float64 with any other gives float64, bfloat16 and float32 give float32. int32 with int32 stays int32 for
-  ///   `add`, `sub`, `mul`, `maximum`, `minimum` (throws `.data` where the result does not fit) and becomes float32 for
-  ///   `div` and `pow`. Comparisons give float32, or float64 for float64 operands.
+  /// - Types: float64 with any other gives float64, bfloat16 and float32 give float32. int32 with
+  ///   int32 stays int32 for `add`, `sub`, `mul`, `maximum`, `minimum` (throws `.data` where the
+  ///   result does not fit) and becomes float32 for `div` and `pow`. Comparisons give float32, or
+  ///   float64 for float64 operands.
   /// - Gradients of `maximum` and `minimum` are shared equally where both operands are equal.
   public func binary(_ operation: BinaryOperation, _ other: Tensor) throws -> Tensor {
     let name = operation.rawValue
@@ -85,10 +90,14 @@ extension Tensor {
     return result
   }
 
-  /// The function of every element and a number, which takes this tensor's type (an int32 tensor with a number that is
-  /// none becomes float32). `reversed`: the number is the first operand.
-  public func binary(_ operation: BinaryOperation, _ value: Double, reversed: Bool = false) throws -> Tensor {
-    let type: DType = dtype == .int32 && Int32(exactly: value) != nil ? .int32 : dtype == .float64 ? .float64 : .float32
+  /// The function of every element and a number, which takes this tensor's type (an int32 tensor
+  /// with a number that is none becomes float32). `reversed`: the number is the first operand.
+  public func binary(_ operation: BinaryOperation, _ value: Double, reversed: Bool = false) throws
+    -> Tensor
+  {
+    let type: DType =
+      dtype == .int32 && Int32(exactly: value) != nil
+      ? .int32 : dtype == .float64 ? .float64 : .float32
     let number = try Tensor.full([], value, type)
     return reversed ? try number.binary(operation, self) : try binary(operation, number)
   }
@@ -106,11 +115,12 @@ extension Tensor {
   public func div(_ other: Tensor) throws -> Tensor { try binary(.div, other) }
   public func div(_ value: Double) throws -> Tensor { try binary(.div, value) }
 
-  /// Elements below `lower` become `lower`, those above `upper` become `upper` (which wins where the bounds cross).
-  /// Gradients pass where the element lies within the bounds, ends included.
+  /// Elements below `lower` become `lower`, those above `upper` become `upper` (which wins where
+  /// the bounds cross). Gradients pass where the element lies within the bounds, ends included.
   public func clamp(_ lower: Double? = nil, _ upper: Double? = nil) throws -> Tensor {
     if dtype == .int32 {
-      return try converted(to: .float64).clamp(lower?.rounded(.up), upper?.rounded(.down)).converted(to: .int32)
+      return try converted(to: .float64).clamp(lower?.rounded(.up), upper?.rounded(.down))
+        .converted(to: .int32)
     }
     let x = try computed()
     var y = x.detach()
@@ -130,14 +140,18 @@ extension Tensor {
   public static func `where`(_ condition: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
     let operands = a.dtype == b.dtype ? [a, b] : try promoted("where", [a, b]).tensors
     let (a, b) = (operands[0], operands[1])
-    let shape = try broadcastShape("where", try broadcastShape("where", condition.shape, a.shape), b.shape)
+    let shape = try broadcastShape(
+      "where", try broadcastShape("where", condition.shape, a.shape), b.shape)
     let mask = try condition.mask()
     let out = try Tensor(uninitialized: shape, a.dtype)
-    let parts = try [mask, a, b].map { $0.count == 1 || $0.count == out.count ? $0 : try $0.expanded(to: shape) }
+    let parts = try [mask, a, b].map {
+      $0.count == 1 || $0.count == out.count ? $0 : try $0.expanded(to: shape)
+    }
     let steps = parts.map { Int32($0.count == 1 ? 0 : 1) }
     withExtendedLifetime(parts) {
       pg_where(
-        a.dtype.size, out.count, parts[0].floats.baseAddress, steps[0], parts[1].pointer, steps[1], parts[2].pointer,
+        a.dtype.size, out.count, parts[0].floats.baseAddress, steps[0], parts[1].pointer, steps[1],
+        parts[2].pointer,
         steps[2], out.pointer)
     }
     let (needsA, needsB, aShape, bShape) = (a.requiresGrad, b.requiresGrad, a.shape, b.shape)
@@ -154,7 +168,8 @@ extension Tensor {
   /// `value` where `mask`, repeated to this shape, is not 0. Throws where the mask is larger.
   public func maskedFill(_ mask: Tensor, _ value: Double) throws -> Tensor {
     guard try broadcastShape("masked_fill", shape, mask.shape) == shape else {
-      throw EngineError(.shape, "masked_fill: mask \(mask.shape) is larger than the tensor \(shape)")
+      throw EngineError(
+        .shape, "masked_fill: mask \(mask.shape) is larger than the tensor \(shape)")
     }
     return try Tensor.where(mask, Tensor.full([], value, dtype), self)
   }
@@ -179,7 +194,8 @@ extension BinaryOperation {
     case .mul: return (needs.0 ? y : nil, needs.1 ? x : nil)
     case .div:
       return (
-        needs.0 ? try y.unary(.reciprocal) : nil, needs.1 ? try x.div(y.unary(.square)).unary(.neg) : nil
+        needs.0 ? try y.unary(.reciprocal) : nil,
+        needs.1 ? try x.div(y.unary(.square)).unary(.neg) : nil
       )
     case .pow:
       // 0 where the exponent is 0, and where the base is 0: the formulas would give 0 * inf.
@@ -187,13 +203,16 @@ extension BinaryOperation {
         needs.0
           ? try Tensor.where(y, y.mul(x.binary(.pow, y.sub(1))), Tensor.zeros([], x.dtype)) : nil,
         needs.1
-          ? try z.map { try Tensor.where(x.binary(.ne, 0), $0.mul(x.unary(.log)), Tensor.zeros([], x.dtype)) } : nil
+          ? try z.map {
+            try Tensor.where(x.binary(.ne, 0), $0.mul(x.unary(.log)), Tensor.zeros([], x.dtype))
+          } : nil
       )
     case .maximum, .minimum:
       let half = try x.binary(.eq, y).mul(0.5)
       let wins: (BinaryOperation, BinaryOperation) = self == .maximum ? (.gt, .lt) : (.lt, .gt)
       return (
-        needs.0 ? try x.binary(wins.0, y).add(half) : nil, needs.1 ? try x.binary(wins.1, y).add(half) : nil
+        needs.0 ? try x.binary(wins.0, y).add(half) : nil,
+        needs.1 ? try x.binary(wins.1, y).add(half) : nil
       )
     default: return (nil, nil)
     }

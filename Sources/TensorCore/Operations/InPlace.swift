@@ -1,18 +1,22 @@
 import CKernels
 import Diagnostics
 
-// Operations that write to an existing tensor: for optimizers and initialisers. They are never recorded.
+// Operations that write to an existing tensor: for optimizers and initialisers. They are never
+// recorded.
 
 extension Tensor {
-  /// Throws unless the elements may be overwritten: not for results in a graph, for leaves while recording, and for
-  /// memory that belongs to a file.
+  /// Throws unless the elements may be overwritten: not for results in a graph, for leaves while
+  /// recording, and for memory that belongs to a file.
   private func requireWritable(_ name: String, _ other: Tensor? = nil) throws {
     if requiresGrad {
       guard isLeaf else {
-        throw EngineError(.argument, "\(name): \(summary) is a result that requires grad", hint: "detach() it first")
+        throw EngineError(
+          .argument, "\(name): \(summary) is a result that requires grad", hint: "detach() it first"
+        )
       }
       guard !Autograd.isEnabled else {
-        throw EngineError(.argument, "\(name): \(summary) is a leaf that requires grad", hint: "use no_grad()")
+        throw EngineError(
+          .argument, "\(name): \(summary) is a leaf that requires grad", hint: "use no_grad()")
       }
     }
     if let other, other.requiresGrad, Autograd.isEnabled {
@@ -63,7 +67,8 @@ extension Tensor {
     version += 1
   }
 
-  /// Overwrites the elements with those of `other`, repeated to this shape and converted to this type.
+  /// Overwrites the elements with those of `other`, repeated to this shape and converted to this
+  /// type.
   public func copyInPlace(_ other: Tensor) throws {
     try requireWritable("copy_", other)
     try assign(try operand("copy_", other))

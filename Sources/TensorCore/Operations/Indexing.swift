@@ -14,14 +14,18 @@ extension Tensor {
     return result
   }
 
-  /// The elements `start, start + step, ...` up to, but without, `stop` along an axis. As in Python, negative bounds
-  /// count from the end, and bounds beyond the ends mean the ends. Throws for steps below 1.
-  public func slice(_ axis: Int, _ start: Int? = nil, _ stop: Int? = nil, step: Int = 1) throws -> Tensor {
+  /// The elements `start, start + step, ...` up to, but without, `stop` along an axis. As in
+  /// Python, negative bounds count from the end, and bounds beyond the ends mean the ends. Throws
+  /// for steps below 1.
+  public func slice(_ axis: Int, _ start: Int? = nil, _ stop: Int? = nil, step: Int = 1) throws
+    -> Tensor
+  {
     let d = try checkedAxis("slice", axis, rank: rank)
     guard step >= 1 else { throw EngineError(.argument, "slice: step \(step), expected 1 or more") }
     let size = shape[d]
     let bound = { (i: Int) in Swift.min(Swift.max(i < 0 ? i + size : i, 0), size) }
-    let first = bound(start ?? 0), last = bound(stop ?? size)
+    let first = bound(start ?? 0)
+    let last = bound(stop ?? size)
     let length = first < last ? (last - first - 1) / step + 1 : 0
     var steps = strides(of: shape)
     let offset = length > 0 ? first * steps[d] : 0
@@ -36,7 +40,8 @@ extension Tensor {
     return result
   }
 
-  /// One position along an axis, which is left out of the result. Negative positions count from the end.
+  /// One position along an axis, which is left out of the result. Negative positions count from the
+  /// end.
   public func select(_ axis: Int, _ index: Int) throws -> Tensor {
     let d = try checkedAxis("select", axis, rank: rank)
     let size = shape[d]
@@ -52,7 +57,9 @@ extension Tensor {
   /// The positions `ids` (int32, one axis) along an axis.
   public func indexSelect(_ axis: Int, _ ids: Tensor) throws -> Tensor {
     let d = try checkedAxis("index_select", axis, rank: rank)
-    guard ids.rank == 1 else { throw EngineError(.shape, "index_select: ids \(ids.shape), expected one axis") }
+    guard ids.rank == 1 else {
+      throw EngineError(.shape, "index_select: ids \(ids.shape), expected one axis")
+    }
     try ids.checkIDs("index_select", below: shape[d])
     let result = try Tensor(uninitialized: shape(d, ids.count), dtype)
     let (outer, n, inner) = split(at: d)
@@ -68,18 +75,20 @@ extension Tensor {
       let dx = try Tensor.zeros(shape, dy.dtype)
       if !isEmpty {
         pg_index_add(
-          dy.dtype.kernel, outer, n, inner, kept.count, kept.int32s.baseAddress, dy.pointer, dx.pointer)
+          dy.dtype.kernel, outer, n, inner, kept.count, kept.int32s.baseAddress, dy.pointer,
+          dx.pointer)
       }
       return [dx]
     }
     return result
   }
 
-  /// `result[.., j, ..] = self[.., index[.., j, ..], ..]` along an axis. `index` (int32) has as many axes, and along
-  /// the others at most this tensor's sizes. Result: the index's shape.
+  /// `result[.., j, ..] = self[.., index[.., j, ..], ..]` along an axis. `index` (int32) has as
+  /// many axes, and along the others at most this tensor's sizes. Result: the index's shape.
   public func gather(_ axis: Int, _ index: Tensor) throws -> Tensor {
     let d = try checkedAxis("gather", axis, rank: rank)
-    guard index.rank == rank, (0..<rank).allSatisfy({ $0 == d || index.shape[$0] <= shape[$0] }) else {
+    guard index.rank == rank, (0..<rank).allSatisfy({ $0 == d || index.shape[$0] <= shape[$0] })
+    else {
       throw EngineError(.shape, "gather: index \(index.shape) for \(shape) along axis \(axis)")
     }
     try index.checkIDs("gather", below: shape[d])
@@ -93,7 +102,8 @@ extension Tensor {
     let isEmpty = result.count == 0
     if !isEmpty {
       pg_gather_axis(
-        dtype.size, outer, n, inner, length, index.int32s.baseAddress, source.pointer, result.pointer)
+        dtype.size, outer, n, inner, length, index.int32s.baseAddress, source.pointer,
+        result.pointer)
     }
     guard Autograd.records([self]) else { return result }
     let kept = try index.copy()
@@ -101,7 +111,8 @@ extension Tensor {
       let gradient = try Tensor.zeros(part, dy.dtype)
       if !isEmpty {
         pg_scatter_add_axis(
-          dy.dtype.kernel, outer, n, inner, length, kept.int32s.baseAddress, dy.pointer, gradient.pointer)
+          dy.dtype.kernel, outer, n, inner, length, kept.int32s.baseAddress, dy.pointer,
+          gradient.pointer)
       }
       if part == shape { return [gradient] }
       let dx = try Tensor.zeros(shape, dy.dtype)
@@ -113,18 +124,23 @@ extension Tensor {
 
   private func checkIDs(_ operation: String, below size: Int) throws {
     guard dtype == .int32 else {
-      throw EngineError(.argument, "\(operation): ids of \(dtype.rawValue), expected int32", hint: "convert with to()")
+      throw EngineError(
+        .argument, "\(operation): ids of \(dtype.rawValue), expected int32",
+        hint: "convert with to()")
     }
     if let bad = int32s.first(where: { $0 < 0 || Int($0) >= size }) {
       throw EngineError(.data, "\(operation): id \(bad) is outside 0..<\(size)")
     }
   }
 
-  /// Tensors one behind the other along an axis; all other sizes are equal. Mixed types are promoted.
+  /// Tensors one behind the other along an axis; all other sizes are equal. Mixed types are
+  /// promoted.
   public static func cat(_ tensors: [Tensor], _ axis: Int = 0) throws -> Tensor {
     guard let first = tensors.first else { throw EngineError(.argument, "cat: no tensors") }
     let d = try checkedAxis("cat", axis, rank: first.rank)
-    let parts = tensors.allSatisfy { $0.dtype == first.dtype } ? tensors : try promoted("cat", tensors).tensors
+    let parts =
+      tensors.allSatisfy { $0.dtype == first.dtype }
+      ? tensors : try promoted("cat", tensors).tensors
     var total = 0
     for part in parts {
       guard part.rank == first.rank, part.shape(d, 0) == first.shape(d, 0) else {
@@ -145,7 +161,9 @@ extension Tensor {
     }
     let shapes = parts.map { $0.requiresGrad ? $0.shape : nil }
     Autograd.attach("cat", to: result, inputs: parts) { dy in
-      try zip(shapes, starts).map { shape, start in try shape.map { try dy.reading($0, strides: steps, offset: start) } }
+      try zip(shapes, starts).map { shape, start in
+        try shape.map { try dy.reading($0, strides: steps, offset: start) }
+      }
     }
     return result
   }
@@ -182,29 +200,41 @@ extension Tensor {
   public func split(size: Int, _ axis: Int = 0) throws -> [Tensor] {
     let d = try checkedAxis("split", axis, rank: rank)
     guard size > 0 else { throw EngineError(.argument, "split: size \(size), expected 1 or more") }
-    let whole = shape[d] / size, rest = shape[d] % size
+    let whole = shape[d] / size
+    let rest = shape[d] % size
     // The result is a list: an axis beside one of size 0 may be too long for it.
-    guard count > 0 || whole <= 1 << 20 else { throw EngineError(.shape, "split: \(whole) parts of \(shape)") }
+    guard count > 0 || whole <= 1 << 20 else {
+      throw EngineError(.shape, "split: \(whole) parts of \(shape)")
+    }
     let sizes = [Int](repeating: size, count: whole) + (rest > 0 || shape[d] == 0 ? [rest] : [])
     return try split(sizes: sizes, d)
   }
 
-  /// `parts` parts of about the same size along an axis (fewer where the axis is too short), as `torch.chunk` does.
+  /// `parts` parts of about the same size along an axis (fewer where the axis is too short), as
+  /// `torch.chunk` does.
   public func chunk(_ parts: Int, _ axis: Int = 0) throws -> [Tensor] {
     let d = try checkedAxis("chunk", axis, rank: rank)
-    guard parts > 0 else { throw EngineError(.argument, "chunk: \(parts) parts, expected 1 or more") }
+    guard parts > 0 else {
+      throw EngineError(.argument, "chunk: \(parts) parts, expected 1 or more")
+    }
     return try split(size: Swift.max(1, (shape[d] - 1) / parts + 1), d)
   }
 
-  /// The lower triangles of the matrices of the last two axes, zeros elsewhere; `diagonal` 0 is the main one, positive
-  /// ones lie above it.
-  public func tril(_ diagonal: Int = 0) throws -> Tensor { try triangle("tril", diagonal, upper: false) }
+  /// The lower triangles of the matrices of the last two axes, zeros elsewhere; `diagonal` 0 is the
+  /// main one, positive ones lie above it.
+  public func tril(_ diagonal: Int = 0) throws -> Tensor {
+    try triangle("tril", diagonal, upper: false)
+  }
 
   /// The upper triangles; see `tril`.
-  public func triu(_ diagonal: Int = 0) throws -> Tensor { try triangle("triu", diagonal, upper: true) }
+  public func triu(_ diagonal: Int = 0) throws -> Tensor {
+    try triangle("triu", diagonal, upper: true)
+  }
 
   private func triangle(_ name: String, _ diagonal: Int, upper: Bool) throws -> Tensor {
-    guard rank >= 2 else { throw EngineError(.shape, "\(name): \(shape), expected at least two axes") }
+    guard rank >= 2 else {
+      throw EngineError(.shape, "\(name): \(shape), expected at least two axes")
+    }
     // Diagonals beyond the matrix keep all or nothing, like those just outside it.
     let reach = Swift.max(shape[rank - 2], columns)
     let diagonal = Int64(Swift.min(Swift.max(diagonal, -reach), reach))

@@ -3,8 +3,8 @@ import Diagnostics
 
 /// Calls of LAPACK for matrices of float32 or float64, outside the graph.
 ///
-/// LAPACK stores matrices by columns: what it reads in row-major memory is the transpose. Sizes fit an Int32, and all
-/// elements are finite: callers have checked.
+/// LAPACK stores matrices by columns: what it reads in row-major memory is the transpose. Sizes fit
+/// an Int32, and all elements are finite: callers have checked.
 enum Lapack {
   /// Runs a routine twice: for the size of its workspace, and in it.
   private static func inWorkspace<Real: BinaryFloatingPoint>(
@@ -20,11 +20,14 @@ enum Lapack {
     guard info == 0 else { throw EngineError(.data, "\(name): the iteration did not converge") }
   }
 
-  /// The reduced singular value decomposition of [m, n], written to `u` [m, k], `s` [k] and `vh` [k, n]; k > 0.
+  /// The reduced singular value decomposition of [m, n], written to `u` [m, k], `s` [k] and `vh`
+  /// [k, n]; k > 0.
   static func decompose(_ x: Tensor, u: Tensor, s: Tensor, vh: Tensor) throws {
-    // The transpose decomposes into V S Uh; by columns, V lies in memory as Vh does by rows, and Uh as U does.
+    // The transpose decomposes into V S Uh; by columns, V lies in memory as Vh does by rows, and Uh
+    // as U does.
     let a = try x.copy()
-    let (m, n) = (Int32(x.shape[1]), Int32(x.shape[0])), k = Swift.min(m, n)
+    let (m, n) = (Int32(x.shape[1]), Int32(x.shape[0]))
+    let k = Swift.min(m, n)
     let job = CChar(UInt8(ascii: "S"))
     var integers = [Int32](repeating: 0, count: 8 * Int(k))
     if x.dtype == .float64 {
@@ -50,7 +53,9 @@ enum Lapack {
   static func orthogonalise(_ x: Tensor) throws -> (q: Tensor, r: Tensor) {
     let k = Swift.min(x.shape[0], x.shape[1])
     guard k > 0 else {
-      return (try Tensor.zeros([x.shape[0], k], x.dtype), try Tensor.zeros([k, x.shape[1]], x.dtype))
+      return (
+        try Tensor.zeros([x.shape[0], k], x.dtype), try Tensor.zeros([k, x.shape[1]], x.dtype)
+      )
     }
     let a = try x.permuted([1, 0])
     let (m, n, columns) = (Int32(x.shape[0]), Int32(x.shape[1]), Int32(k))
@@ -98,11 +103,17 @@ enum Lapack {
     var (n, r, info) = (Int32(b.shape[0]), Int32(b.shape[1]), Int32(0))
     var (leading, pivots) = (n, [Int32](repeating: 0, count: b.shape[0]))
     if a.dtype == .float64 {
-      dgesv_(&n, &r, matrix.doubles.baseAddress, &leading, &pivots, sides.doubles.baseAddress, &leading, &info)
+      dgesv_(
+        &n, &r, matrix.doubles.baseAddress, &leading, &pivots, sides.doubles.baseAddress, &leading,
+        &info)
     } else {
-      sgesv_(&n, &r, matrix.floats.baseAddress, &leading, &pivots, sides.floats.baseAddress, &leading, &info)
+      sgesv_(
+        &n, &r, matrix.floats.baseAddress, &leading, &pivots, sides.floats.baseAddress, &leading,
+        &info)
     }
-    guard info == 0 else { throw EngineError(.data, "solve: the matrix \(a.shape) is singular (pivot \(info - 1))") }
+    guard info == 0 else {
+      throw EngineError(.data, "solve: the matrix \(a.shape) is singular (pivot \(info - 1))")
+    }
     return try sides.permuted([1, 0])
   }
 
@@ -118,7 +129,8 @@ enum Lapack {
       spotrf_(&triangle, &n, a.floats.baseAddress, &leading, &info)
     }
     guard info == 0 else {
-      throw EngineError(.data, "cholesky: the matrix \(x.shape) is not positive definite (row \(info - 1))")
+      throw EngineError(
+        .data, "cholesky: the matrix \(x.shape) is not positive definite (row \(info - 1))")
     }
     return try a.tril()
   }
@@ -127,7 +139,8 @@ enum Lapack {
   private static func withUnsafePointers(
     _ job: CChar, _ a: Int32, _ b: Int32, _ c: Int32, _ d: Int32,
     _ body: (
-      UnsafePointer<CChar>, UnsafePointer<Int32>, UnsafePointer<Int32>, UnsafePointer<Int32>, UnsafePointer<Int32>
+      UnsafePointer<CChar>, UnsafePointer<Int32>, UnsafePointer<Int32>, UnsafePointer<Int32>,
+      UnsafePointer<Int32>
     ) -> Void
   ) {
     withUnsafePointer(to: job) { job in

@@ -4,7 +4,9 @@ import Diagnostics
 /// Row-major strides, in elements.
 func strides(of shape: [Int]) -> [Int] {
   var result = [Int](repeating: 1, count: shape.count)
-  for d in stride(from: shape.count - 2, to: -1, by: -1) { result[d] = result[d + 1] * Swift.max(shape[d + 1], 1) }
+  for d in stride(from: shape.count - 2, to: -1, by: -1) {
+    result[d] = result[d + 1] * Swift.max(shape[d + 1], 1)
+  }
   return result
 }
 
@@ -15,7 +17,8 @@ func product(_ sizes: some Sequence<Int>) -> Int { sizes.reduce(1, *) }
 func checkedAxis(_ operation: String, _ axis: Int, rank: Int) throws -> Int {
   guard axis >= -rank, axis < rank else {
     let expected = rank == 0 ? "a scalar has none" : "expected \(-rank) to \(rank - 1)"
-    throw EngineError(.argument, "\(operation): axis \(axis) of a tensor with \(rank) axes, \(expected)")
+    throw EngineError(
+      .argument, "\(operation): axis \(axis) of a tensor with \(rank) axes, \(expected)")
   }
   return axis < 0 ? axis + rank : axis
 }
@@ -37,7 +40,8 @@ func broadcastShape(_ operation: String, _ a: [Int], _ b: [Int]) throws -> [Int]
     let x = d < rank - a.count ? 1 : a[d - (rank - a.count)]
     let y = d < rank - b.count ? 1 : b[d - (rank - b.count)]
     guard x == y || x == 1 || y == 1 else {
-      throw EngineError(.shape, "\(operation): shapes \(a) and \(b) do not fit each other: \(x) against \(y)")
+      throw EngineError(
+        .shape, "\(operation): shapes \(a) and \(b) do not fit each other: \(x) against \(y)")
     }
     return x == 1 ? y : x
   }
@@ -61,7 +65,8 @@ extension Tensor {
     precondition(source.dtype == dtype)
     guard source.count > 0 else { return }
     pg_strided_write(
-      dtype.size, Int32(source.rank), source.shape, strides, source.pointer, pointer + offset * dtype.size)
+      dtype.size, Int32(source.rank), source.shape, strides, source.pointer,
+      pointer + offset * dtype.size)
   }
 
   /// The elements repeated to a shape that `broadcastShape` gave; `self` where nothing changes.
@@ -69,7 +74,9 @@ extension Tensor {
     if target == shape { return self }
     let own = strides(of: shape)
     let extra = target.count - rank
-    return try reading(target, strides: target.indices.map { $0 < extra || shape[$0 - extra] == 1 ? 0 : own[$0 - extra] })
+    return try reading(
+      target,
+      strides: target.indices.map { $0 < extra || shape[$0 - extra] == 1 ? 0 : own[$0 - extra] })
   }
 
   /// The axes in another order: axis d of the result is `order[d]` of this tensor.
@@ -79,7 +86,8 @@ extension Tensor {
     return try reading(order.map { shape[$0] }, strides: order.map { own[$0] })
   }
 
-  /// The sum over the axes along which `target` was repeated to this shape: the transpose of `expanded`.
+  /// The sum over the axes along which `target` was repeated to this shape: the transpose of
+  /// `expanded`.
   func summed(to target: [Int]) throws -> Tensor {
     if target == shape { return self }
     let extra = rank - target.count
@@ -132,9 +140,11 @@ struct Reduction {
 
 // MARK: - Common types
 
-/// Operands in a common type that kernels compute in: float64 if one is (or if all are int32, which float64 holds
-/// exactly), else float32. Gradients flow back through the conversion.
-func promoted(_ operation: String, _ tensors: [Tensor]) throws -> (tensors: [Tensor], areIntegers: Bool) {
+/// Operands in a common type that kernels compute in: float64 if one is (or if all are int32, which
+/// float64 holds exactly), else float32. Gradients flow back through the conversion.
+func promoted(_ operation: String, _ tensors: [Tensor]) throws -> (
+  tensors: [Tensor], areIntegers: Bool
+) {
   let areIntegers = tensors.allSatisfy { $0.dtype == .int32 }
   let target: DType = areIntegers || tensors.contains { $0.dtype == .float64 } ? .float64 : .float32
   return (try tensors.map { try $0.to(target) }, areIntegers)

@@ -15,7 +15,8 @@ private struct Batches: Sendable {
   }
 
   private static func starts(_ shape: [Int], _ batch: [Int], size: Int) throws -> [Int] {
-    let own = strides(of: shape), extra = batch.count - shape.count
+    let own = strides(of: shape)
+    let extra = batch.count - shape.count
     var result = [0]
     for d in batch.indices {
       let step = d < extra || shape[d - extra] == 1 ? 0 : own[d - extra]
@@ -35,13 +36,17 @@ extension Tensor {
     let (operands, areIntegers) = try promoted("matmul", [self, other])
     if areIntegers { return try operands[0].matmul(operands[1]).converted(to: .int32) }
     guard rank > 0, other.rank > 0 else {
-      throw EngineError(.shape, "matmul: \(shape) and \(other.shape): expected at least one axis each")
+      throw EngineError(
+        .shape, "matmul: \(shape) and \(other.shape): expected at least one axis each")
     }
     let a = rank == 1 ? try operands[0].unsqueeze(0) : operands[0]
     let b = other.rank == 1 ? try operands[1].unsqueeze(1) : operands[1]
     guard a.columns == b.shape[b.rank - 2] else {
       throw EngineError(
-        .shape, "matmul: \(shape) and \(other.shape): \(a.columns) columns on the left, \(b.shape[b.rank - 2]) rows on the right")
+        .shape,
+        "matmul: \(shape) and \(other.shape): \(a.columns) columns on the left, "
+          + "\(b.shape[b.rank - 2]) rows on the right"
+      )
     }
     let result = try a.batchedProduct(b)
     guard rank == 1 || other.rank == 1 else { return result }
@@ -52,18 +57,27 @@ extension Tensor {
   }
 
   private func batchedProduct(_ other: Tensor) throws -> Tensor {
-    let batch = try broadcastShape("matmul", Array(shape.dropLast(2)), Array(other.shape.dropLast(2)))
+    let batch = try broadcastShape(
+      "matmul", Array(shape.dropLast(2)), Array(other.shape.dropLast(2)))
     let y = try Tensor(uninitialized: batch + [shape[rank - 2], other.columns], dtype)
     if other.rank == 2, rank > 2 {
       // One matrix on the right: the batch is more rows.
-      let m = product(shape.dropLast()), n = other.columns, k = columns
+      let m = product(shape.dropLast())
+      let n = other.columns
+      let k = columns
       pg_gemm(dtype.kernel, false, false, m, n, k, 1, pointer, k, other.pointer, n, 0, y.pointer, n)
       let (a, b, needsA, needsB) = (detach(), other.detach(), requiresGrad, other.requiresGrad)
       Autograd.attach("matmul", to: y, inputs: [self, other]) { dy in
         let da = needsA ? try Tensor(uninitialized: a.shape, a.dtype) : nil
         let db = needsB ? try Tensor(uninitialized: b.shape, b.dtype) : nil
-        if let da { pg_gemm(a.dtype.kernel, false, true, m, k, n, 1, dy.pointer, n, b.pointer, n, 0, da.pointer, k) }
-        if let db { pg_gemm(a.dtype.kernel, true, false, k, n, m, 1, a.pointer, k, dy.pointer, n, 0, db.pointer, n) }
+        if let da {
+          pg_gemm(
+            a.dtype.kernel, false, true, m, k, n, 1, dy.pointer, n, b.pointer, n, 0, da.pointer, k)
+        }
+        if let db {
+          pg_gemm(
+            a.dtype.kernel, true, false, k, n, m, 1, a.pointer, k, dy.pointer, n, 0, db.pointer, n)
+        }
         return [da, db]
       }
       return y
@@ -74,7 +88,8 @@ extension Tensor {
     if let plan {
       for (i, (a, b)) in zip(plan.a, plan.b).enumerated() {
         pg_gemm(
-          type, false, false, plan.m, plan.n, plan.k, 1, pointer + a * size, plan.k, other.pointer + b * size, plan.n, 0,
+          type, false, false, plan.m, plan.n, plan.k, 1, pointer + a * size, plan.k,
+          other.pointer + b * size, plan.n, 0,
           y.pointer + i * plan.m * plan.n * size, plan.n)
       }
     }
@@ -89,11 +104,13 @@ extension Tensor {
         let gradient = dy.pointer + i * m * n * size
         if let da {
           pg_gemm(
-            type, false, true, m, k, n, 1, gradient, n, b.pointer + startB * size, n, 1, da.pointer + startA * size, k)
+            type, false, true, m, k, n, 1, gradient, n, b.pointer + startB * size, n, 1,
+            da.pointer + startA * size, k)
         }
         if let db {
           pg_gemm(
-            type, true, false, k, n, m, 1, a.pointer + startA * size, k, gradient, n, 1, db.pointer + startB * size, n)
+            type, true, false, k, n, m, 1, a.pointer + startA * size, k, gradient, n, 1,
+            db.pointer + startB * size, n)
         }
       }
       return [da, db]

@@ -1,12 +1,16 @@
 import CKernels
 import Diagnostics
 
-// In every reduction, `axes` nil or empty means all axes, and `keepdim` keeps the reduced axes with size 1.
+// In every reduction, `axes` nil or empty means all axes, and `keepdim` keeps the reduced axes with
+// size 1.
 
 extension Tensor {
-  /// The sum over axes; 0 of no elements. int32 stays int32 (throws `.data` where the sum does not fit).
+  /// The sum over axes; 0 of no elements. int32 stays int32 (throws `.data` where the sum does not
+  /// fit).
   public func sum(_ axes: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
-    if dtype == .int32 { return try converted(to: .float64).sum(axes, keepdim: keepdim).converted(to: .int32) }
+    if dtype == .int32 {
+      return try converted(to: .float64).sum(axes, keepdim: keepdim).converted(to: .int32)
+    }
     return try computed().total("sum", axes, keepdim, mean: false)
   }
 
@@ -28,14 +32,18 @@ extension Tensor {
     return result
   }
 
-  /// The largest values over axes and their positions (int32, counted row-major along the reduced axes; the first of
-  /// equal ones). The gradient goes to that element. Throws for no elements.
-  public func reduceMax(_ axes: [Int]? = nil, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+  /// The largest values over axes and their positions (int32, counted row-major along the reduced
+  /// axes; the first of equal ones). The gradient goes to that element. Throws for no elements.
+  public func reduceMax(_ axes: [Int]? = nil, keepdim: Bool = false) throws -> (
+    values: Tensor, indices: Tensor
+  ) {
     try extremum("max", largest: true, axes, keepdim)
   }
 
   /// The smallest values over axes and their positions; see `reduceMax`.
-  public func reduceMin(_ axes: [Int]? = nil, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+  public func reduceMin(_ axes: [Int]? = nil, keepdim: Bool = false) throws -> (
+    values: Tensor, indices: Tensor
+  ) {
     try extremum("min", largest: false, axes, keepdim)
   }
 
@@ -53,7 +61,8 @@ extension Tensor {
     _ name: String, largest: Bool, _ axes: [Int]?, _ keepdim: Bool
   ) throws -> (values: Tensor, indices: Tensor) {
     if dtype == .int32 {
-      let (values, indices) = try converted(to: .float64).extremum(name, largest: largest, axes, keepdim)
+      let (values, indices) = try converted(to: .float64).extremum(
+        name, largest: largest, axes, keepdim)
       return (try values.converted(to: .int32), indices)
     }
     let x = try computed()
@@ -65,36 +74,48 @@ extension Tensor {
     let values = try Tensor(uninitialized: resultShape, x.dtype)
     let indices = try Tensor(uninitialized: resultShape, .int32)
     pg_extremum(
-      x.dtype.kernel, largest, plan.rows, plan.columns, plan.matrix.pointer, values.pointer, indices.int32s.baseAddress)
+      x.dtype.kernel, largest, plan.rows, plan.columns, plan.matrix.pointer, values.pointer,
+      indices.int32s.baseAddress)
     let (matrixShape, rows, columns) = (plan.matrix.shape, plan.rows, plan.columns)
     Autograd.attach(name, to: values, inputs: [x]) { dy in
       let dx = try Tensor.zeros(matrixShape, dy.dtype)
-      pg_scatter_add_axis(dy.dtype.kernel, rows, columns, 1, 1, indices.int32s.baseAddress, dy.pointer, dx.pointer)
+      pg_scatter_add_axis(
+        dy.dtype.kernel, rows, columns, 1, 1, indices.int32s.baseAddress, dy.pointer, dx.pointer)
       return [try plan.restored(dx)]
     }
     return (values, indices)
   }
 
-  /// The variance over axes: squared deviations from the mean, summed, divided by n - 1 (`unbiased`) or n. Not a number
-  /// where that divisor is 0.
-  public func variance(_ axes: [Int]? = nil, unbiased: Bool = true, keepdim: Bool = false) throws -> Tensor {
+  /// The variance over axes: squared deviations from the mean, summed, divided by n - 1
+  /// (`unbiased`) or n. Not a number where that divisor is 0.
+  public func variance(_ axes: [Int]? = nil, unbiased: Bool = true, keepdim: Bool = false) throws
+    -> Tensor
+  {
     try computed().spread("var", axes, unbiased, keepdim)
   }
 
   /// The square root of `variance`; its gradient is 0 where it is 0.
-  public func std(_ axes: [Int]? = nil, unbiased: Bool = true, keepdim: Bool = false) throws -> Tensor {
+  public func std(_ axes: [Int]? = nil, unbiased: Bool = true, keepdim: Bool = false) throws
+    -> Tensor
+  {
     try computed().spread("std", axes, unbiased, keepdim)
   }
 
-  private func spread(_ name: String, _ axes: [Int]?, _ unbiased: Bool, _ keepdim: Bool) throws -> Tensor {
+  private func spread(_ name: String, _ axes: [Int]?, _ unbiased: Bool, _ keepdim: Bool) throws
+    -> Tensor
+  {
     let plan = try Reduction(name, self, axes)
     let divisor = Double(plan.columns) - (unbiased ? 1 : 0)
-    let (mean, variance) = (try Tensor(uninitialized: plan.shape, dtype), try Tensor(uninitialized: plan.shape, dtype))
+    let (mean, variance) = (
+      try Tensor(uninitialized: plan.shape, dtype), try Tensor(uninitialized: plan.shape, dtype)
+    )
     pg_variance(
-      dtype.kernel, plan.rows, plan.columns, divisor, plan.matrix.pointer, mean.pointer, variance.pointer)
+      dtype.kernel, plan.rows, plan.columns, divisor, plan.matrix.pointer, mean.pointer,
+      variance.pointer)
     let isRoot = name == "std"
     let result = (isRoot ? try variance.unary(.sqrt) : variance).view(plan.resultShape(keepdim))
-    Autograd.attach(name, to: result, inputs: [self]) { [x = detach(), kept = plan.keptShape, y = result.detach()] dy in
+    Autograd.attach(name, to: result, inputs: [self]) {
+      [x = detach(), kept = plan.keptShape, y = result.detach()] dy in
       var slope = try dy.view(kept).mul(2 / divisor)
       if isRoot {
         let root = y.view(kept)
@@ -105,8 +126,9 @@ extension Tensor {
     return result
   }
 
-  /// The p-norm over axes, `(sum |x|^p)^(1/p)`; the Euclidean (for a matrix: Frobenius) norm for p = 2, the largest
-  /// absolute value for infinity, the number of elements other than 0 for p = 0. Its gradient is 0 where it is 0.
+  /// The p-norm over axes, `(sum |x|^p)^(1/p)`; the Euclidean (for a matrix: Frobenius) norm for p
+  /// = 2, the largest absolute value for infinity, the number of elements other than 0 for p = 0.
+  /// Its gradient is 0 where it is 0.
   public func norm(_ p: Double = 2, _ axes: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
     guard p >= 0 else { throw EngineError(.argument, "norm: p = \(p), expected 0 to infinity") }
     let x = try computed()
@@ -122,8 +144,10 @@ extension Tensor {
       y = try powers.sum(axes).binary(.pow, 1 / p)
     }
     let result = y.view(plan.resultShape(keepdim))
-    Autograd.attach("norm", to: result, inputs: [x]) { [x = x.detach(), y = y.view(plan.keptShape)] dy in
-      let slope = try p == 2 ? x.div(y) : x.unary(.sign).mul(x.unary(.abs).div(y).binary(.pow, p - 1))
+    Autograd.attach("norm", to: result, inputs: [x]) {
+      [x = x.detach(), y = y.view(plan.keptShape)] dy in
+      let slope =
+        try p == 2 ? x.div(y) : x.unary(.sign).mul(x.unary(.abs).div(y).binary(.pow, p - 1))
       let isFlat = try p < 1 ? x.binary(.eq, 0) : y.binary(.eq, 0)
       return [try dy.view(y.shape).mul(slope.maskedFill(isFlat, 0))]
     }
@@ -136,7 +160,8 @@ extension Tensor {
     let plan = try Reduction("logsumexp", x, axes)
     let y = try plan.reduce(PG_LOG_SUM_EXP)
     let result = y.view(plan.resultShape(keepdim))
-    Autograd.attach("logsumexp", to: result, inputs: [x]) { [x = x.detach(), y = y.view(plan.keptShape)] dy in
+    Autograd.attach("logsumexp", to: result, inputs: [x]) {
+      [x = x.detach(), y = y.view(plan.keptShape)] dy in
       [try x.sub(y).unary(.exp).mul(dy.view(y.shape))]
     }
     return result
@@ -170,8 +195,8 @@ extension Tensor {
     }
   }
 
-  /// A function of the rows of the tensor with `axis` moved last. `backward` gets the result and its gradient, and
-  /// fills the gradient of the operand.
+  /// A function of the rows of the tensor with `axis` moved last. `backward` gets the result and
+  /// its gradient, and fills the gradient of the operand.
   private func alongAxis(
     _ name: String, _ axis: Int, forward: (Tensor, Tensor) -> Void,
     backward: @escaping (_ y: Tensor, _ dy: Tensor, _ dx: Tensor) -> Void

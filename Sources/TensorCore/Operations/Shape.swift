@@ -4,19 +4,24 @@ extension Tensor {
   /// The same elements with another shape; memory is shared. One size may be -1: what is left over.
   public func reshape(_ target: [Int]) throws -> Tensor {
     let unknown = target.indices.filter { target[$0] == -1 }
-    guard unknown.count <= 1 else { throw EngineError(.shape, "reshape: more than one -1 in \(target)") }
+    guard unknown.count <= 1 else {
+      throw EngineError(.shape, "reshape: more than one -1 in \(target)")
+    }
     var target = target
     if let d = unknown.first {
       target[d] = 1
       let known = try elementCount(target)
       guard known > 0, count % known == 0 else {
         target[d] = -1
-        throw EngineError(.shape, "reshape: \(shape) has \(count) elements, which do not fit \(target)")
+        throw EngineError(
+          .shape, "reshape: \(shape) has \(count) elements, which do not fit \(target)")
       }
       target[d] = count / known
     }
     guard try elementCount(target) == count else {
-      throw EngineError(.shape, "reshape: \(shape) has \(count) elements, \(target) would have \(try elementCount(target))")
+      throw EngineError(
+        .shape,
+        "reshape: \(shape) has \(count) elements, \(target) would have \(try elementCount(target))")
     }
     return sharing("reshape", target)
   }
@@ -31,9 +36,13 @@ extension Tensor {
   /// The axes `start...end` as one.
   public func flatten(_ start: Int = 0, _ end: Int = -1) throws -> Tensor {
     if rank == 0 { return try reshape([1]) }
-    let first = try checkedAxis("flatten", start, rank: rank), last = try checkedAxis("flatten", end, rank: rank)
-    guard first <= last else { throw EngineError(.argument, "flatten: axis \(start) lies behind axis \(end)") }
-    return sharing("flatten", shape[..<first] + [product(shape[first...last])] + shape[(last + 1)...])
+    let first = try checkedAxis("flatten", start, rank: rank)
+    let last = try checkedAxis("flatten", end, rank: rank)
+    guard first <= last else {
+      throw EngineError(.argument, "flatten: axis \(start) lies behind axis \(end)")
+    }
+    return sharing(
+      "flatten", shape[..<first] + [product(shape[first...last])] + shape[(last + 1)...])
   }
 
   /// A new axis of size 1 in front of `axis` (at the end for `rank`, or -1).
@@ -56,7 +65,8 @@ extension Tensor {
   /// Two axes exchanged (a copy).
   public func transpose(_ a: Int, _ b: Int) throws -> Tensor {
     var order = Array(0..<rank)
-    order.swapAt(try checkedAxis("transpose", a, rank: rank), try checkedAxis("transpose", b, rank: rank))
+    order.swapAt(
+      try checkedAxis("transpose", a, rank: rank), try checkedAxis("transpose", b, rank: rank))
     return try permute(order)
   }
 
@@ -76,20 +86,26 @@ extension Tensor {
     return result
   }
 
-  /// Repeated to a larger shape, as in broadcasting: axes of size 1 repeat, new axes come in front, -1 keeps a size.
+  /// Repeated to a larger shape, as in broadcasting: axes of size 1 repeat, new axes come in front,
+  /// -1 keeps a size.
   public func broadcast(to target: [Int]) throws -> Tensor {
     let extra = target.count - rank
-    guard extra >= 0 else { throw EngineError(.shape, "expand: \(shape) to \(target), which has fewer axes") }
+    guard extra >= 0 else {
+      throw EngineError(.shape, "expand: \(shape) to \(target), which has fewer axes")
+    }
     let full = try target.indices.map { d in
       guard target[d] == -1 else { return target[d] }
-      guard d >= extra else { throw EngineError(.shape, "expand: -1 in \(target) names an axis that \(shape) lacks") }
+      guard d >= extra else {
+        throw EngineError(.shape, "expand: -1 in \(target) names an axis that \(shape) lacks")
+      }
       return shape[d - extra]
     }
     guard zip(full.dropFirst(extra), shape).allSatisfy({ $0 == $1 || $1 == 1 }) else {
       throw EngineError(.shape, "expand: \(shape) does not repeat to \(target)")
     }
     let result = full == shape ? detach() : try expanded(to: full)
-    Autograd.attach("expand", to: result, inputs: [self]) { [shape] dy in [try dy.summed(to: shape)] }
+    Autograd.attach("expand", to: result, inputs: [self]) { [shape] dy in [try dy.summed(to: shape)]
+    }
     return result
   }
 }
@@ -97,7 +113,8 @@ extension Tensor {
 // MARK: - Sequences of numbers
 
 extension Tensor {
-  /// `start, start + step, ...` up to, but without, `end`. Empty where the step leads away from the end.
+  /// `start, start + step, ...` up to, but without, `end`. Empty where the step leads away from the
+  /// end.
   public static func arange(
     _ start: Double, _ end: Double, _ step: Double = 1, _ dtype: DType = .float32
   ) throws -> Tensor {
@@ -109,7 +126,9 @@ extension Tensor {
   }
 
   /// `steps` evenly spaced numbers from `start` to `end`, both included.
-  public static func linspace(_ start: Double, _ end: Double, _ steps: Int, _ dtype: DType = .float32) throws -> Tensor {
+  public static func linspace(
+    _ start: Double, _ end: Double, _ steps: Int, _ dtype: DType = .float32
+  ) throws -> Tensor {
     guard start.isFinite, end.isFinite, (end - start).isFinite, steps >= 0 else {
       throw EngineError(.argument, "linspace: \(steps) numbers from \(start) to \(end)")
     }
@@ -120,7 +139,9 @@ extension Tensor {
     }
   }
 
-  private static func sequence(_ shape: [Int], _ dtype: DType, _ value: (Int) -> Double) throws -> Tensor {
+  private static func sequence(_ shape: [Int], _ dtype: DType, _ value: (Int) -> Double) throws
+    -> Tensor
+  {
     let result = try Tensor(uninitialized: shape, .float64)
     let doubles = result.doubles
     for i in 0..<result.count { doubles[i] = value(i) }
