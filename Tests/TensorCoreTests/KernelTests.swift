@@ -296,4 +296,35 @@ import Testing
     try result.backward(gradient: result.detach())
     #expect(weight.grad?.values == [Double](repeating: 0, count: 8))
   }
+
+  /// Sizes of many chunks, whose order differs from run to run on several threads.
+  @Test func largeResultsDoNotDependOnThreads() throws {
+    let threads = Threads.count
+    defer { Threads.count = threads }
+    let x = try normal([350, 300], stream: 1, .float32).requiresGrad(true)
+    let w = try normal([300, 300], stream: 2, .float32).requiresGrad(true)
+    let (gamma, beta) = (
+      try normal([300], stream: 3, .float32), try normal([300], stream: 4, .float32)
+    )
+    try gamma.requiresGrad(true)
+    let site = Dropout(p: 0.1, source: RandomSource(seed: 1))
+    let offsets = Offsets(lengths: [150, 1, 100, 99])
+    var results: [[[Double]]] = []
+    for count in [1, 2, 3] {
+      Threads.count = count
+      for leaf in [x, w, gamma] { leaf.grad = nil }
+      let a = try x.linear(w, beta).gelu().dropout(site)
+      let b = try a.attention(keys: x, values: a, heads: 12, offsets: offsets, dropout: site)
+      let c = try b.layerNorm(residual: x, gamma, beta, dropout: site).add(beta).softmax(0)
+      let d = try Tensor.cat([c.transpose(0, 1).matmul(x), c.slice(0, 0, 300).cumsum(1)], 1)
+      let e = try d.gatherRows((0..<300).map { $0 * 7 % 300 })
+      let loss = try e.std([1]).add(e.norm(2, [1])).logSumExp().add(
+        e.crossEntropy((0..<300).map { $0 }))
+      try loss.backward()
+      results.append(
+        try [loss, e, #require(x.grad), #require(w.grad), #require(gamma.grad)].map(\.values))
+    }
+    #expect(results[0] == results[1])
+    #expect(results[0] == results[2])
+  }
 }

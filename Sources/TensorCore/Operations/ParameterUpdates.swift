@@ -44,3 +44,4 @@ extension Tensor {
     pg_adamw(count, options, floats.baseAddress, gradient.floats.baseAddress, m.floats.baseAddress, v.floats.baseAddress)
     version += 1
   }
+}
