@@ -1,4 +1,6 @@
+import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -20,6 +22,12 @@ public protocol AdapterMethod: Record, Sendable {
   var over: String? { get }
   /// The options in the words of the saved configuration.
   var configuration: [(key: String, value: ConfigurationValue)] { get }
+
+  /// `peft_type` of the method's folders: PEFT's word where PEFT has the method, else a name of our own that PEFT
+  /// refuses. Nil: the method changes the base model, and there is no adapter to save.
+  static var peftType: String? { get }
+  /// The method with the options of an `adapter_config.json`. Throws `EngineError` naming file and key.
+  static func saved(in config: HuggingFaceConfig) throws -> Self
 }
 
 extension AdapterMethod {
@@ -27,6 +35,10 @@ extension AdapterMethod {
   public static var recordName: String { name + " options" }
   public var trainsBase: Bool { false }
   public var over: String? { nil }
+  public static var peftType: String? { "PERIGEE_" + name.uppercased() }
+  public static func saved(in config: HuggingFaceConfig) throws -> Self {
+    throw EngineError(.data, "\(config.path): adapters of method '\(name)' cannot be read from a folder")
+  }
   /// Whether the method attaches adapters to linear layers.
   public var hasSites: Bool { !trainsBase && Self.name != ClassifierOnly.name }
 }
@@ -37,6 +49,16 @@ public enum ConfigurationValue: Sendable, Equatable {
   case number(Double)
   case bool(Bool)
   case string(String)
+
+  /// The value as JSON; whole numbers are written without a fraction, as people write them.
+  public var json: JSONValue {
+    switch self {
+    case .int(let value): .int(value)
+    case .number(let value): Int(exactly: value).map { .int($0) } ?? .double(value)
+    case .bool(let value): .bool(value)
+    case .string(let value): .string(value)
+    }
+  }
 }
 
 /// A linear layer that a method is attached to.

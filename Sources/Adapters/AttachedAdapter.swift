@@ -11,16 +11,23 @@ public final class AttachedAdapter {
   public let sites: [String]
   /// Full paths of the modules that train as they are.
   public let savedModules: [String]
-  private let root: Module
+  /// Full paths of the head's modules.
+  let head: [String]
+  /// The suffixes that choose `sites`, where a list of suffixes alone chose them.
+  let targetSuffixes: [String]?
+  let root: Module
 
   private init(
-    name: String, method: any AdapterMethod, targets: AdapterTargets, sites: [String], savedModules: [String], root: Module
+    name: String, method: any AdapterMethod, targets: AdapterTargets, sites: [String], savedModules: [String],
+    head: [String], targetSuffixes: [String]?, root: Module
   ) {
     self.name = name
     self.method = method
     self.targets = targets
     self.sites = sites
     self.savedModules = savedModules
+    self.head = head
+    self.targetSuffixes = targetSuffixes
     self.root = root
   }
 
@@ -35,29 +42,44 @@ public final class AttachedAdapter {
     _ method: any AdapterMethod, to root: Module, name: String = "default", targets: AdapterTargets = AdapterTargets(),
     defaultTargets: [String], head: [String], seed: UInt64, isShapeOnly: Bool = false
   ) throws -> AttachedAdapter {
+    try attach(
+      method, to: root, name: name, targets: targets, defaultTargets: defaultTargets, head: head, adaptsHead: false,
+      seed: seed, isShapeOnly: isShapeOnly)
+  }
+
+  /// - Parameters:
+  ///   - adaptsHead: the targets may be layers of the head, unless it is saved as it is.
+  ///   - over: the adapter to build on, in place of the one that the method names.
+  static func attach(
+    _ method: any AdapterMethod, to root: Module, name: String, targets: AdapterTargets, defaultTargets: [String],
+    head: [String], adaptsHead: Bool, over: String? = nil, seed: UInt64, isShapeOnly: Bool
+  ) throws -> AttachedAdapter {
     try method.validate()
     let modules = root.namedModules()
-    let wanted = targets.modulesToSave ?? head
-    let saved = try matches(wanted, among: modules.map(\.path), option: "modules_to_save")
+    let paths = modules.map(\.path)
+    let saved = outermost(try matches(targets.modulesToSave ?? head, among: paths, option: "modules_to_save"))
     var sites: [(path: String, linear: Linear)] = []
     if method.hasSites {
-      sites = try select(targets, defaultTargets: defaultTargets, modules: modules, outside: saved + head)
+      let outside = saved + (adaptsHead ? [] : head)
+      sites = try select(targets, defaultTargets: defaultTargets, modules: modules, outside: outside)
     }
     var made: [(linear: Linear, adapter: LinearAdapter, base: String?)] = []
     for (path, linear) in sites {
-      let base = try method.over.map { over in try baseAdapter(over, of: linear, at: path) }
-      if base == nil, linear.adapter(named: name) != nil {
+      let base = try (over ?? method.over).map { over in try baseAdapter(over, of: linear, at: path) }
+      if base?.name != name, linear.adapter(named: name) != nil {
         throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
       }
       let site = AdapterSite(path: path, seed: seed, isShapeOnly: isShapeOnly, base: base?.adapter)
       if let adapter = try method.makeAdapter(for: linear, at: site) { made.append((linear, adapter, base?.name)) }
     }
-    if !isShapeOnly || method.trainsBase { try freeze(root, trainsBase: method.trainsBase, isShapeOnly: isShapeOnly) }
+    try freeze(root, trainsBase: method.trainsBase, isShapeOnly: isShapeOnly)
     for (linear, adapter, base) in made {
       if let base { try linear.replace(base, by: adapter, name: name) } else { try linear.attach(adapter, name: name) }
     }
     let attached = AttachedAdapter(
-      name: name, method: method, targets: targets, sites: sites.map(\.path), savedModules: saved, root: root)
+      name: name, method: method, targets: targets, sites: sites.map(\.path), savedModules: saved,
+      head: outermost(paths.filter { path in head.contains { isSuffix($0, of: path) } }),
+      targetSuffixes: targets.plainSuffixes(default: defaultTargets), root: root)
     try attached.markTrainable(isShapeOnly: isShapeOnly)
     return attached
   }
@@ -123,7 +145,24 @@ public final class AttachedAdapter {
 
 // MARK: - Selection
 
+extension AdapterTargets {
+  /// The suffixes, where nothing else narrows the choice.
+  func plainSuffixes(default names: [String]) -> [String]? {
+    guard excludeModules.isEmpty, layersToTransform == nil else { return nil }
+    guard case .suffixes(let suffixes) = targetModules ?? .suffixes(names) else { return nil }
+    return suffixes
+  }
+}
+
 extension AttachedAdapter {
+  /// The paths without those below another of them.
+  private static func outermost(_ paths: [String]) -> [String] {
+    paths.filter { path in !paths.contains { $0 != path && isInside(path, $0) } }
+  }
+
+  /// Whether a module or parameter is another module, or part of it.
+  static func isInside(_ path: String, _ module: String) -> Bool { path == module || path.hasPrefix(module + ".") }
+
   private static func baseAdapter(_ over: String, of linear: Linear, at path: String) throws -> (name: String, adapter: LinearAdapter) {
     // `over` may be the adapter's name, or the name of its method where one adapter of that method exists.
     if let adapter = linear.adapter(named: over) { return (over, adapter) }
@@ -166,7 +205,8 @@ extension AttachedAdapter {
     return sites
   }
 
-  private static func isSuffix(_ name: String, of path: String) -> Bool { path == name || path.hasSuffix("." + name) }
+  /// Whether a name is a path, or the end of it after a dot.
+  static func isSuffix(_ name: String, of path: String) -> Bool { path == name || path.hasSuffix("." + name) }
 
   /// The paths that the names match, exactly or by a dotted suffix. Throws for a name that matches nothing.
   private static func matches(_ names: [String], among paths: [String], option: String) throws -> [String] {

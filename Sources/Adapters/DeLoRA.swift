@@ -1,3 +1,4 @@
+import Checkpoints
 import Diagnostics
 import NN
 import TensorCore
@@ -53,6 +54,17 @@ public struct DeLoRA: AdapterMethod {
     ] + (over.map { [("over", .string($0))] } ?? [])
   }
 
+  public static func saved(in config: HuggingFaceConfig) throws -> DeLoRA {
+    var method = DeLoRA()
+    method.r = try config.int("r", in: 1...)
+    method.loraAlpha = try config.double("lora_alpha", in: 0...)
+    method.sigma = Sigma(rawValue: try config.string("sigma", among: Sigma.allCases.map(\.rawValue))) ?? .full
+    let starts = Init.allCases.map(\.rawValue)
+    method.initWeights = Init(rawValue: try config.string("init_weights", among: starts, default: starts[0])) ?? .kaimingUniform
+    if config["over"] != nil { method.over = try config.string("over") }
+    return method
+  }
+
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
     if let over {
       guard let lora = site.base as? LoRAAdapter else {
@@ -77,7 +89,7 @@ public struct DeLoRA: AdapterMethod {
 }
 
 /// The factors of one layer.
-public final class DeLoRAAdapter: LinearAdapter {
+public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate {
   /// Frozen down factor, [r, in].
   public let a: Tensor
   /// Frozen up factor, [out, r].
@@ -111,12 +123,12 @@ public final class DeLoRAAdapter: LinearAdapter {
     try y.addingLinear(input.linear(a).linear(sigmaMatrix()), b, scale: scaling)
   }
 
-  /// `Sigma A`: the down factor of the equal plain LoRA.
-  public func foldedDown() throws -> Tensor {
-    try Tensor.zeros(a.shape).addingProduct(sigmaMatrix(), a, scale: 1)
+  /// `A' = Sigma A` and `B' = B`, under the same scale.
+  public func loraFactors() throws -> (a: Tensor, b: Tensor) {
+    try Autograd.noGrad { (try Tensor.zeros(a.shape).addingProduct(sigmaMatrix(), a, scale: 1), b) }
   }
 
   public override func deltaWeight() throws -> Tensor {
-    try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, foldedDown(), scale: scaling)
+    try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, loraFactors().a, scale: scaling)
   }
 }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Diagnostics
 import NN
 import TensorCore
@@ -29,6 +30,10 @@ public struct LoRA: AdapterMethod {
   /// Scale by `lora_alpha / sqrt r`.
   public var useRslora = false
   public var initLoraWeights = InitLoRAWeights.kaiming
+  /// Other ranks of some layers; PEFT's `rank_pattern`.
+  public var rankPattern = LayerPattern<Int>()
+  /// Other values of `lora_alpha` of some layers; PEFT's `alpha_pattern`.
+  public var alphaPattern = LayerPattern<Double>()
 
   public init() {}
 
@@ -40,8 +45,12 @@ public struct LoRA: AdapterMethod {
     .choice("init_lora_weights", \.initLoraWeights, "how A starts: \"true\" Kaiming-uniform, \"gaussian\" with deviation 1 / r"),
   ]
 
-  /// s.
-  public var scaling: Double { loraAlpha / (useRslora ? Double(r).squareRoot() : Double(r)) }
+  public static let peftType: String? = "LORA"
+
+  /// s of a layer with rank `r` and numerator `alpha`.
+  private func scaling(_ r: Int, _ alpha: Double) -> Double {
+    alpha / (useRslora ? Double(r).squareRoot() : Double(r))
+  }
 
   public var configuration: [(key: String, value: ConfigurationValue)] {
     [
@@ -51,18 +60,44 @@ public struct LoRA: AdapterMethod {
     ]
   }
 
+  public static func saved(in config: HuggingFaceConfig) throws -> LoRA {
+    var method = LoRA()
+    method.r = try config.int("r", in: 1...)
+    method.loraAlpha = try config.double("lora_alpha", in: 0...)
+    method.loraDropout = try config.double("lora_dropout", in: 0..<1, default: 0)
+    method.useRslora = try config.bool("use_rslora", default: false)
+    if case .string(let start)? = config["init_lora_weights"] {
+      // The others move part of the base weight into the adapter: without it the sum is another model.
+      let harmless = ["gaussian", "orthogonal", "eva"]
+      guard harmless.contains(start) else {
+        throw EngineError(
+          .data, "\(config.path): init_lora_weights '\(start)' changes the base model's weights and is not supported, "
+            + "expected true, false or one of \(harmless.joined(separator: ", "))")
+      }
+      if start == "gaussian" { method.initLoraWeights = .gaussian }
+    }
+    method.rankPattern = try LayerPattern(config, "rank_pattern", "ranks of at least 1") {
+      $0.intValue.flatMap { $0 >= 1 ? $0 : nil }
+    }
+    method.alphaPattern = try LayerPattern(config, "alpha_pattern", "numbers of at least 0") {
+      $0.doubleValue.flatMap { $0.isFinite && $0 >= 0 ? $0 : nil }
+    }
+    return method
+  }
+
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+    let r = rankPattern[site.path] ?? self.r
     try checkRank(r, of: linear, at: site)
     let down: Initialization = initLoraWeights == .gaussian ? .normal(std: 1 / Double(r)) : .kaimingUniform
     return LoRAAdapter(
       a: try site.parameter("lora_A.weight", [r, linear.inFeatures], down),
       b: try site.parameter("lora_B.weight", [linear.outFeatures, r], .zeros),
-      scaling: scaling, dropout: loraDropout)
+      scaling: scaling(r, alphaPattern[site.path] ?? loraAlpha), dropout: loraDropout)
   }
 }
 
 /// The factors of one layer.
-public final class LoRAAdapter: LinearAdapter {
+public final class LoRAAdapter: LinearAdapter, LowRankUpdate {
   /// Down factor, [r, in].
   public let a: Tensor
   /// Up factor, [out, r].
@@ -78,6 +113,8 @@ public final class LoRAAdapter: LinearAdapter {
   }
 
   public override var ownParameters: [(name: String, tensor: Tensor)] { [("lora_A.weight", a), ("lora_B.weight", b)] }
+
+  public func loraFactors() throws -> (a: Tensor, b: Tensor) { (a, b) }
 
   public override func add(to y: Tensor, input: Tensor, _ context: ForwardContext) throws -> Tensor {
     let x = try input.dropout(context.dropout(dropout))

@@ -1,3 +1,4 @@
+import Checkpoints
 import Diagnostics
 import NN
 
@@ -9,6 +10,7 @@ public struct ClassifierOnly: AdapterMethod {
   public init() {}
   public var configuration: [(key: String, value: ConfigurationValue)] { [] }
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? { nil }
+  public static func saved(in config: HuggingFaceConfig) throws -> ClassifierOnly { ClassifierOnly() }
 }
 
 /// Trains every parameter.
@@ -18,6 +20,7 @@ public struct FullFineTuning: AdapterMethod {
   public static let fields: [Field<Self>] = []
   public init() {}
   public var trainsBase: Bool { true }
+  public static var peftType: String? { nil }
   public var configuration: [(key: String, value: ConfigurationValue)] { [] }
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? { nil }
 }

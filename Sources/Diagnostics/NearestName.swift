@@ -44,3 +44,8 @@ private func alignmentDistance(_ a: [Unicode.Scalar], _ b: [Unicode.Scalar]) -> 
   }
   return previous[b.count]
 }
+
+/// The first few names of a list, for messages: "a, b, c, d, ... (12 in all)".
+public func listed(_ names: [String], limit: Int = 4) -> String {
+  names.prefix(limit).joined(separator: ", ") + (names.count > limit ? ", ... (\(names.count) in all)" : "")
+}

@@ -92,6 +92,12 @@ public final class Linear: Module {
     merged += pending.map(\.name)
   }
 
+  /// Undoes a merge exactly, with a copy of the weight from before it.
+  package func restore(_ weight: Tensor, merged names: [String]) throws {
+    try self.weight.assign(weight)
+    merged = names
+  }
+
   /// Takes merged updates out of the weight again.
   public func unmerge() throws {
     for (name, adapter) in adapters where merged.contains(name) {

@@ -143,8 +143,3 @@ extension HuggingFaceConfig {
     return HuggingFaceConfig(values, path: path)
   }
 }
-
-/// The first few names of a list, for messages.
-public func listed(_ names: [String], limit: Int = 4) -> String {
-  names.prefix(limit).joined(separator: ", ") + (names.count > limit ? ", ... (\(names.count) in all)" : "")
-}

@@ -99,15 +99,18 @@ public struct ModelArchitecture: Sendable {
   public let baseModelPrefix: String
   /// Adapter targets where none are given: PEFT's table.
   public let defaultTargetModules: [String]
+  /// What Transformers' class names begin with: "Bert" for `BertForSequenceClassification`.
+  public let className: String
   public let make: @Sendable (HuggingFaceConfig, ModelTask, ParameterBuilder) throws -> TransformerModel
 
   public init(
-    modelType: String, baseModelPrefix: String, defaultTargetModules: [String],
+    modelType: String, baseModelPrefix: String, defaultTargetModules: [String], className: String,
     make: @escaping @Sendable (HuggingFaceConfig, ModelTask, ParameterBuilder) throws -> TransformerModel
   ) {
     self.modelType = modelType
     self.baseModelPrefix = baseModelPrefix
     self.defaultTargetModules = defaultTargetModules
+    self.className = className
     self.make = make
   }
 }
