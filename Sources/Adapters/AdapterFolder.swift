@@ -132,7 +132,7 @@ extension AttachedAdapter {
       "task_type": taskType.map { .string($0) } ?? .null, "auto_mapping": .null,
       "base_model_name_or_path": .string(baseModelName), "revision": .null, "inference_mode": true,
       // Full paths where more than suffixes chose the layers: they mean the same to every reader.
-      "target_modules": .array((targetSuffixes.map { method.hasSites ? $0.sorted() : [] } ?? sites).map { .string($0) }),
+      "target_modules": .array((targetSuffixes.map { method.hasSites ? $0 : [] } ?? sites).sorted().map { .string($0) }),
       "modules_to_save": stored.isEmpty ? .null : .array(stored.map { .string($0) }),
       "bias": .string(targets.bias.rawValue), "fan_in_fan_out": false,
     ]

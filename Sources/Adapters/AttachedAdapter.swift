@@ -136,7 +136,7 @@ public final class AttachedAdapter {
         guard targets.bias == .all || (targets.bias == .loraOnly && isSite) else { continue }
         // PEFT moves a target layer's own parameters below `base_layer`.
         let key = path + (isSite ? ".base_layer." : ".") + parameter
-        if names.insert(key).inserted, !names.contains(path + "." + parameter) { result.append((key, tensor)) }
+        if names.insert(key).inserted { result.append((key, tensor)) }
       }
     }
     return result

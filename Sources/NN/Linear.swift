@@ -94,6 +94,8 @@ public final class Linear: Module {
 
   /// Undoes a merge exactly, with a copy of the weight from before it.
   package func restore(_ weight: Tensor, merged names: [String]) throws {
+    // A weight that no merge changed may be the model file's memory, which nobody writes.
+    guard merged != names else { return }
     try self.weight.assign(weight)
     merged = names
   }

@@ -39,7 +39,7 @@ extension TransformerModel {
     // A comparison with NaN is false, so that NaN fails too.
     guard zip(a, b).allSatisfy({ abs($0 - $1) <= bound }) else {
       throw EngineError(
-        .notFinite, "merge: the logits moved by \(difference), more than the \(bound) that rounding explains; nothing was merged",
+        .argument, "merge: the logits moved by \(difference), more than the \(bound) that rounding explains; nothing was merged",
         hint: "keep the adapter unmerged")
     }
   }

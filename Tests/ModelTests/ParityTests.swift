@@ -14,71 +14,73 @@ private let fixtures = packageRoot + "/Tests/Fixtures"
 /// The bars of parity in fp32: logits absolute; losses and gradients relative.
 private let tolerance = 1e-4
 
-@Suite(.serialized) struct ParityTests {
-  static let cases = try? FileManager.default.contentsOfDirectory(atPath: fixtures + "/cases")
-    .filter { $0.hasSuffix(".safetensors") }.sorted()
+extension EngineTests {
+  @Suite struct ParityTests {
+    static let cases = try? FileManager.default.contentsOfDirectory(atPath: fixtures + "/cases")
+      .filter { $0.hasSuffix(".safetensors") }.sorted()
 
-  @Test func allCasesAreThere() { #expect((Self.cases ?? []).count >= 15) }
+    @Test func allCasesAreThere() { #expect((Self.cases ?? []).count >= 15) }
 
-  @Test(arguments: cases ?? []) func tinyModelMatchesTheReference(_ name: String) throws {
-    let fixture = try ParityFixture(fixtures + "/cases/" + name)
-    try check(fixture, folder: fixtures + "/models/" + fixture.text("model"))
-  }
-
-  @Test(
-    .enabled(if: FileManager.default.fileExists(atPath: packageRoot + "/models/minilm"), "models/minilm is not there"),
-    arguments: ["lora", "full", "classifier"])
-  func miniLMMatchesTheReference(_ method: String) throws {
-    let fixture = try ParityFixture(fixtures + "/minilm/minilm-\(method).safetensors")
-    try check(fixture, folder: packageRoot + "/models/minilm")
-  }
-
-  @Test func shardedFolderIsTheSameModel() throws {
-    let fixture = try ParityFixture(fixtures + "/cases/bert-lora.safetensors")
-    try check(fixture, folder: fixtures + "/models/tiny-bert-sharded")
-  }
-
-  private func check(_ fixture: ParityFixture, folder: String) throws {
-    let (model, _) = try fixture.model(folder)
-    #expect(try compare("logits", model.predict(fixture.batch(0)), fixture.tensor("logits"), absolute: tolerance))
-    let optimizer = AdamW(ParameterGroup.decaying(model.trainableParameters(), weightDecay: fixture.number("weight_decay")))
-    let schedule = Schedule(
-      .linear, warmupSteps: Int(fixture.number("warmup_steps")), totalSteps: Int(fixture.number("num_training_steps")))
-    let losses = try fixture.tensor("losses").values
-    for step in 0..<losses.count {
-      model.zeroGrad()
-      let (loss, _) = try model.loss(fixture.batch(step))
-      #expect(abs(try loss.item() - losses[step]) <= tolerance * abs(losses[step]), "\(fixture.name): loss of step \(step)")
-      try loss.backward()
-      if step == 0 { try checkGradients(of: model, fixture) }
-      let norm = optimizer.gradientNorm()
-      try optimizer.step(
-        learningRate: fixture.number("learning_rate") * schedule.multiplier(step),
-        gradientScale: optimizer.clippingScale(norm: norm, limit: fixture.number("max_grad_norm")))
+    @Test(arguments: cases ?? []) func tinyModelMatchesTheReference(_ name: String) throws {
+      let fixture = try ParityFixture(fixtures + "/cases/" + name)
+      try check(fixture, folder: fixtures + "/models/" + fixture.text("model"))
     }
-    #expect(try compare("final logits", model.predict(fixture.batch(0)), fixture.tensor("final_logits"), absolute: 10 * tolerance))
-  }
 
-  /// Every trainable parameter's gradient, and no other's. Large ones are recorded as norm and samples.
-  private func checkGradients(of model: TransformerModel, _ fixture: ParityFixture) throws {
-    let trainable = model.trainableParameters()
-    let recorded = Set(fixture.file.names.compactMap { name -> String? in
-      for prefix in ["grad.", "gradnorm."] where name.hasPrefix(prefix) { return String(name.dropFirst(prefix.count)) }
-      return nil
-    }.map { $0.replacingOccurrences(of: ".base_layer.", with: ".") })
-    #expect(Set(trainable.map(\.name)) == recorded)
-    // A key's bias shifts all scores of a row alike: its gradient is zero, and what is recorded is rounding.
-    for (name, tensor) in trainable where !name.hasSuffix("key.bias") {
-      let gradient = try #require(tensor.grad, "\(name) has no gradient")
-      let keys = [name, name.replacingOccurrences(of: ".bias", with: ".base_layer.bias")]
-      if let key = keys.first(where: { fixture.file["grad." + $0] != nil }) {
-        #expect(try compare(name, gradient, fixture.tensor("grad." + key), relative: tolerance))
-      } else {
-        let norm = try fixture.tensor("gradnorm." + name).element(0)
-        #expect(abs(gradient.sumOfSquares.squareRoot() - norm) <= tolerance * norm, "\(name): norm of the gradient")
-        let indices = try fixture.tensor("gradidx." + name).values.map { Int($0) }
-        let samples = try Tensor(indices.map { Float(gradient.element($0)) }, [indices.count])
-        #expect(try compare(name, samples, fixture.tensor("gradval." + name), absolute: tolerance * norm / Double(gradient.count).squareRoot() * 30))
+    @Test(
+      .enabled(if: FileManager.default.fileExists(atPath: packageRoot + "/models/minilm"), "models/minilm is not there"),
+      arguments: ["lora", "full", "classifier"])
+    func miniLMMatchesTheReference(_ method: String) throws {
+      let fixture = try ParityFixture(fixtures + "/minilm/minilm-\(method).safetensors")
+      try check(fixture, folder: packageRoot + "/models/minilm")
+    }
+
+    @Test func shardedFolderIsTheSameModel() throws {
+      let fixture = try ParityFixture(fixtures + "/cases/bert-lora.safetensors")
+      try check(fixture, folder: fixtures + "/models/tiny-bert-sharded")
+    }
+
+    private func check(_ fixture: ParityFixture, folder: String) throws {
+      let (model, _) = try fixture.model(folder)
+      #expect(try compare("logits", model.predict(fixture.batch(0)), fixture.tensor("logits"), absolute: tolerance))
+      let optimizer = AdamW(ParameterGroup.decaying(model.trainableParameters(), weightDecay: fixture.number("weight_decay")))
+      let schedule = Schedule(
+        .linear, warmupSteps: Int(fixture.number("warmup_steps")), totalSteps: Int(fixture.number("num_training_steps")))
+      let losses = try fixture.tensor("losses").values
+      for step in 0..<losses.count {
+        model.zeroGrad()
+        let (loss, _) = try model.loss(fixture.batch(step))
+        #expect(abs(try loss.item() - losses[step]) <= tolerance * abs(losses[step]), "\(fixture.name): loss of step \(step)")
+        try loss.backward()
+        if step == 0 { try checkGradients(of: model, fixture) }
+        let norm = optimizer.gradientNorm()
+        try optimizer.step(
+          learningRate: fixture.number("learning_rate") * schedule.multiplier(step),
+          gradientScale: optimizer.clippingScale(norm: norm, limit: fixture.number("max_grad_norm")))
+      }
+      #expect(try compare("final logits", model.predict(fixture.batch(0)), fixture.tensor("final_logits"), absolute: 10 * tolerance))
+    }
+
+    /// Every trainable parameter's gradient, and no other's. Large ones are recorded as norm and samples.
+    private func checkGradients(of model: TransformerModel, _ fixture: ParityFixture) throws {
+      let trainable = model.trainableParameters()
+      let recorded = Set(fixture.file.names.compactMap { name -> String? in
+        for prefix in ["grad.", "gradnorm."] where name.hasPrefix(prefix) { return String(name.dropFirst(prefix.count)) }
+        return nil
+      }.map { $0.replacingOccurrences(of: ".base_layer.", with: ".") })
+      #expect(Set(trainable.map(\.name)) == recorded)
+      // A key's bias shifts all scores of a row alike: its gradient is zero, and what is recorded is rounding.
+      for (name, tensor) in trainable where !name.hasSuffix("key.bias") {
+        let gradient = try #require(tensor.grad, "\(name) has no gradient")
+        let keys = [name, name.replacingOccurrences(of: ".bias", with: ".base_layer.bias")]
+        if let key = keys.first(where: { fixture.file["grad." + $0] != nil }) {
+          #expect(try compare(name, gradient, fixture.tensor("grad." + key), relative: tolerance))
+        } else {
+          let norm = try fixture.tensor("gradnorm." + name).element(0)
+          #expect(abs(gradient.sumOfSquares.squareRoot() - norm) <= tolerance * norm, "\(name): norm of the gradient")
+          let indices = try fixture.tensor("gradidx." + name).values.map { Int($0) }
+          let samples = try Tensor(indices.map { Float(gradient.element($0)) }, [indices.count])
+          #expect(try compare(name, samples, fixture.tensor("gradval." + name), absolute: tolerance * norm / Double(gradient.count).squareRoot() * 30))
+        }
       }
     }
   }

@@ -1,0 +1,165 @@
+import Adapters
+import Checkpoints
+import Diagnostics
+import Files
+import Foundation
+import NN
+import TensorCore
+import TestSupport
+import Testing
+import TransformerModels
+
+extension EngineTests {
+  /// What every method of the catalogue must do, on both families.
+  @Suite struct AdapterConformanceTests {
+    @Test func everyMethodIsInTheTable() {
+      let covered = Set(AdapterCase.all.map { type(of: $0.method).name })
+      #expect(covered == Set(AdapterCatalogue.methods.map { $0.name }))
+    }
+
+    @Test(arguments: tinyModels, AdapterCase.all)
+    func freshAdapterChangesNothing(_ name: String, _ row: AdapterCase) throws {
+      let model = try tinyModel(name)
+      if let base = row.base { try perturb(model.attach(base, targets: row.targets)) }
+      let before = try model.predict(tinyBatch())
+      try model.attach(row.method, targets: row.targets)
+      #expect(try compare("logits", model.predict(tinyBatch()), before, absolute: 1e-5))
+    }
+
+    @Test(arguments: tinyModels, AdapterCase.all)
+    func gradientReachesExactlyWhatTrains(_ name: String, _ row: AdapterCase) throws {
+      let model = try tinyModel(name)
+      let attached = try row.attach(to: model)
+      try perturb(attached)
+      model.context.isTraining = true
+      try model.loss(tinyBatch()).loss.backward()
+      let own = Set(attached.state().map { ObjectIdentifier($0.tensor) })
+      for (name, tensor) in model.namedParameters() {
+        #expect((tensor.grad != nil) == tensor.requiresGrad, "\(name)")
+        if tensor.requiresGrad {
+          #expect(own.contains(ObjectIdentifier(tensor)), "\(name) trains and is not saved")
+          // A key's bias shifts all scores of a row alike, and rows that no batch uses have no gradient.
+          if !name.hasSuffix("key.bias") { #expect((tensor.grad?.sumOfSquares ?? 0) > 0, "\(name)") }
+        }
+      }
+      for (path, _, adapter) in attached.adapters {
+        for (parameter, tensor) in adapter.ownParameters {
+          #expect(tensor.requiresGrad != adapter.frozenParameters.contains(parameter), "\(path).\(parameter)")
+        }
+      }
+    }
+
+    @Test(arguments: tinyModels, AdapterCase.all)
+    func mergedModelIsTheSame(_ name: String, _ row: AdapterCase) throws {
+      let model = try tinyModel(name)
+      let attached = try row.attach(to: model)
+      try perturb(attached)
+      let weights = try linears(of: model).map { try $0.weight.copy() }
+      let unmerged = try model.predict(tinyBatch())
+      try model.merge(probe: tinyBatch(), tolerance: attached.mergeTolerance)
+      #expect(try compare("merged", model.predict(tinyBatch()), unmerged, absolute: attached.mergeTolerance))
+      let sites = attached.adapters.map(\.linear)
+      #expect(sites.allSatisfy { $0.merged == ["default"] })
+      for (linear, weight) in zip(linears(of: model), weights) where sites.contains(where: { $0 === linear }) {
+        #expect(linear.weight.values != weight.values, "merging changed nothing")
+      }
+      try model.unmerge()
+      for (linear, weight) in zip(linears(of: model), weights) {
+        #expect(try compare("unmerged weight", linear.weight, weight, absolute: 1e-6))
+      }
+      #expect(try compare("unmerged", model.predict(tinyBatch()), unmerged, absolute: 1e-5))
+    }
+
+    @Test(arguments: tinyModels, AdapterCase.linear)
+    func disabledAdapterIsTheBase(_ name: String, _ row: AdapterCase) throws {
+      let model = try tinyModel(name)
+      let before = try model.predict(tinyBatch())
+      var row = row
+      (row.targets.bias, row.targets.modulesToSave) = (.none, [])
+      try perturb(row.attach(to: model))
+      #expect(try model.predict(tinyBatch()).values != before.values)
+      model.setAdapters(enabled: false)
+      #expect(try model.predict(tinyBatch()).values == before.values)
+    }
+
+    @Test(arguments: tinyModels, AdapterCase.saved)
+    func folderGivesTheAdapterBack(_ name: String, _ row: AdapterCase) throws {
+      try withTemporaryFolder { folder in
+        let model = try tinyModel(name)
+        let attached = try row.attach(to: model)
+        try perturb(attached)
+        try attached.save(to: folder + "/a", baseModelName: name, extra: ["from": "mnli"])
+        #expect(try AttachedAdapter.extra(inFolder: folder + "/a") == ["from": "mnli"])
+        let other = try tinyModel(name, headSeed: 9)
+        let loaded = try AttachedAdapter.load(folder: folder + "/a", into: other, headModules: other.headModules)
+        #expect(try other.predict(tinyBatch()).values == model.predict(tinyBatch()).values)
+        #expect(loaded.sites == attached.sites && loaded.savedModules == attached.savedModules)
+        #expect(other.trainableParameters().map(\.name) == model.trainableParameters().map(\.name))
+        // What is saved again has the same bytes.
+        try loaded.save(to: folder + "/b", baseModelName: name, extra: ["from": "mnli"])
+        if row.base == nil { #expect(try Digest(ofFolder: folder + "/a") == Digest(ofFolder: folder + "/b")) }
+      }
+    }
+
+    @Test(arguments: tinyModels, AdapterCase.linear)
+    func plainLoRAIsTheSameModel(_ name: String, _ row: AdapterCase) throws {
+      try withTemporaryFolder { folder in
+        let model = try tinyModel(name)
+        let attached = try row.attach(to: model)
+        try perturb(attached)
+        try attached.exportAsLoRA(to: folder + "/lora", baseModelName: name)
+        let other = try tinyModel(name, headSeed: 9)
+        let loaded = try AttachedAdapter.load(folder: folder + "/lora", into: other, headModules: other.headModules)
+        #expect(loaded.method is LoRA)
+        #expect(try compare("logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-5))
+      }
+    }
+
+    @Test(arguments: tinyModels, AdapterCase.linear)
+    func twoAdaptersCoexist(_ name: String, _ row: AdapterCase) throws {
+      try withTemporaryFolder { folder in
+        let model = try tinyModel(name)
+        let first = try model.attach(LoRA())
+        try perturb(first)
+        var row = row
+        row.targets.modulesToSave = []
+        if row.base != nil { try perturb(model.attach(LoRA(), name: "lora", targets: row.targets)) }
+        let before = try model.predict(tinyBatch())
+        let second = try model.attach(row.method, name: "second", targets: row.targets)
+        #expect(try compare("fresh second", model.predict(tinyBatch()), before, absolute: 1e-6))
+        #expect(first.state().filter { $0.name.contains("lora_") }.allSatisfy { !$0.tensor.requiresGrad })
+        try perturb(second, seed: 8)
+        let both = try model.predict(tinyBatch())
+        #expect(both.values != before.values)
+        try model.merge(probe: tinyBatch())
+        #expect(try compare("both merged", model.predict(tinyBatch()), both, absolute: 1e-4))
+        try model.unmerge()
+        try first.save(to: folder + "/first", baseModelName: name)
+        try second.save(to: folder + "/second", baseModelName: name)
+        let other = try tinyModel(name, headSeed: 9)
+        for part in ["first", "second"] {
+          _ = try AttachedAdapter.load(folder: folder + "/" + part, into: other, name: part, headModules: other.headModules)
+        }
+        #expect(try compare("both loaded", other.predict(tinyBatch()), both, absolute: 1e-5))
+        for (_, linear, _) in second.adapters { try linear.detach("second") }
+        if row.targets.bias == .none, row.base == nil { #expect(try compare("one", model.predict(tinyBatch()), before, absolute: 1e-5)) }
+      }
+    }
+
+    @Test func failedMergeChangesNothing() throws {
+      let model = try tinyModel("tiny-roberta")
+      let attached = try model.attach(LoRA())
+      try perturb(attached)
+      let weights = try linears(of: model).map { try $0.weight.copy() }
+      #expect(message { try model.merge(probe: tinyBatch(), tolerance: 0) }?.contains("the logits moved by") == true)
+      #expect(zip(linears(of: model), weights).allSatisfy { $0.merged.isEmpty && $0.weight.values == $1.values })
+      let last = try #require(attached.adapters.last?.adapter.ownParameters.last?.tensor)
+      last.set(.infinity, at: 0)
+      let text = try #require(message { try model.merge() })
+      #expect(text == "roberta.encoder.layer.1.attention.self.value: merging adapter 'default': its update has values that are not finite")
+      #expect(zip(linears(of: model), weights).allSatisfy { $0.merged.isEmpty && $0.weight.values == $1.values })
+    }
+
+    private func linears(of model: TransformerModel) -> [Linear] { model.namedModules().compactMap { $0.module as? Linear } }
+  }
+}

@@ -1,0 +1,111 @@
+import Adapters
+import Checkpoints
+import Files
+import Foundation
+import NN
+import TensorCore
+import TestSupport
+import Testing
+import TransformerModels
+
+let fixturesFolder = packageRoot + "/Tests/Fixtures"
+
+/// A way to adapt a model, as a row of the conformance suite.
+struct AdapterCase: Sendable, CustomTestStringConvertible {
+  var description: String
+  var method: any AdapterMethod
+  /// The LoRA to train first, for methods that build on one.
+  var base: LoRA?
+  var targets = AdapterTargets()
+
+  var testDescription: String { description }
+
+  /// Every method, with the options that change its mathematics.
+  static let all: [AdapterCase] = {
+    var lora = LoRA()
+    (lora.r, lora.loraAlpha) = (4, 8)
+    var rslora = lora
+    (rslora.useRslora, rslora.initLoraWeights, rslora.r) = (true, .gaussian, 3)
+    var delora = DeLoRA()
+    delora.r = 4
+    var diagonal = delora
+    (diagonal.sigma, diagonal.initWeights, diagonal.loraAlpha) = (.diagonal, .normal, 5)
+    var over = DeLoRA()
+    over.over = "lora"
+    var overDiagonal = over
+    overDiagonal.sigma = .diagonal
+    var biased = AdapterTargets()
+    biased.bias = .loraOnly
+    var all = AdapterTargets()
+    (all.bias, all.targetModules) = (.all, .allLinear)
+    return [
+      AdapterCase(description: "lora", method: lora),
+      AdapterCase(description: "rslora", method: rslora),
+      AdapterCase(description: "lora, lora_only biases", method: lora, targets: biased),
+      AdapterCase(description: "lora, all-linear, all biases", method: lora, targets: all),
+      AdapterCase(description: "delora", method: delora),
+      AdapterCase(description: "delora, diagonal", method: diagonal),
+      AdapterCase(description: "delora over lora", method: over, base: rslora),
+      AdapterCase(description: "delora over lora, diagonal", method: overDiagonal, base: lora),
+      AdapterCase(description: "classifier", method: ClassifierOnly()),
+      AdapterCase(description: "full", method: FullFineTuning()),
+    ]
+  }()
+
+  /// Those with an adapter to save.
+  static let saved = all.filter { type(of: $0.method).peftType != nil }
+  /// Those whose update is a product of two factors.
+  static let linear = all.filter { !($0.method is ClassifierOnly) && !($0.method is FullFineTuning) }
+
+  /// Attaches the case's method; with a base, random values in that first.
+  func attach(to model: TransformerModel, name: String = "default") throws -> AttachedAdapter {
+    if let base {
+      try perturb(model.attach(base, targets: targets))
+    }
+    return try model.attach(method, name: name, targets: targets)
+  }
+}
+
+let tinyModels = ["tiny-bert", "tiny-roberta"]
+
+func tinyModel(_ name: String, labels: Int = 3, headSeed: UInt64 = 1) throws -> TransformerModel {
+  let names = (0..<labels).map { "LABEL_\($0)" }
+  return try PretrainedModel(name: fixturesFolder + "/models/" + name)
+    .make(.sequenceClassification(labels: names, .singleLabelClassification), headSeed: headSeed)
+}
+
+func tinyBatch() throws -> Batch {
+  let ids: [Int32] = [3, 17, 45, 99, 4, 3, 8, 23, 51, 60, 77, 4, 3, 111, 4]
+  return try Batch(ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: .classes([0, 2, 1]))
+}
+
+/// Random values in everything that trains, so that nothing is zero by accident.
+func perturb(_ attached: AttachedAdapter, seed: UInt64 = 5, std: Double = 0.2) throws {
+  for (name, tensor) in attached.state() where tensor.requiresGrad {
+    let noise = try Tensor.randn(tensor.shape, std: std, RandomSource(seed: seed, stream: RandomSource.stream(named: name)))
+    try tensor.addInPlace(noise)
+  }
+}
+
+extension TransformerModel {
+  @discardableResult
+  func attach(
+    _ method: any AdapterMethod, name: String = "default", targets: AdapterTargets = AdapterTargets(), seed: UInt64 = 1
+  ) throws -> AttachedAdapter {
+    try AttachedAdapter.attach(
+      method, to: self, name: name, targets: targets, defaultTargets: architecture.defaultTargetModules, head: headModules,
+      seed: seed)
+  }
+
+  func setAdapters(enabled: Bool) {
+    for (_, module) in namedModules() { (module as? Linear)?.adaptersEnabled = enabled }
+  }
+}
+
+/// The message of the error that `body` throws; nil where it throws none.
+func message(_ body: () throws -> Void) -> String? {
+  do {
+    try body()
+    return nil
+  } catch { return String(describing: error) }
+}
