@@ -83,6 +83,12 @@ private struct AdapterFolderReader {
     "auto_mapping", "base_model_name_or_path", "eva_config", "inference_mode", "megatron_core", "peft_version",
     "qalora_group_size", "revision", "runtime_config", "task_type",
   ]
+  /// Keys of PEFT that change the mathematics in ways that are not supported.
+  private static let refused = [
+    "alora_invocation_tokens", "arrow_config", "corda_config", "ensure_weight_tying", "fan_in_fan_out", "kasa_config",
+    "layer_replication", "layers_pattern", "loftq_config", "lora_bias", "lora_ga_config", "megatron_config",
+    "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora", "velora_config",
+  ]
   private static let structural = [
     "peft_type", "target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "bias", "r", "lora_alpha",
     "rank_pattern", "alpha_pattern", "init_lora_weights", "over",
@@ -101,7 +107,7 @@ private struct AdapterFolderReader {
     for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value) {
       throw EngineError(
         .data, "\(config.path): \(key) = \(value.excerpt()) is not supported",
-        hint: nearestName(to: key, among: accepted).map { "did you mean '\($0)'?" })
+        hint: Self.refused.contains(key) ? nil : nearestName(to: key, among: accepted).map { "did you mean '\($0)'?" })
     }
     (targets, absent) = try Self.targets(config, modules: modules)
     file = try Self.weights(folder)

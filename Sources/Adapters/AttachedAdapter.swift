@@ -176,13 +176,17 @@ extension AttachedAdapter {
   private static func select(
     _ targets: AdapterTargets, defaultTargets: [String], modules: [(path: String, module: Module)], outside head: [String]
   ) throws -> [(path: String, linear: Linear)] {
-    let linears = modules.compactMap { path, module in (module as? Linear).map { (path: path, linear: $0) } }
-      .filter { site in !head.contains { isSuffix($0, of: site.path) || (site.path + ".").hasPrefix($0 + ".") } }
+    let all = modules.compactMap { path, module in (module as? Linear).map { (path: path, linear: $0) } }
+    let linears = all.filter { site in !head.contains { isSuffix($0, of: site.path) || isInside(site.path, $0) } }
     let excluded = try matches(targets.excludeModules, among: linears.map(\.path), option: "exclude_modules")
     let chosen: Set<String>
     switch targets.targetModules ?? .suffixes(defaultTargets) {
     case .suffixes(let names):
       guard !names.isEmpty else { throw EngineError(.argument, "target_modules is empty: expected at least one name") }
+      for name in names where !linears.contains(where: { isSuffix(name, of: $0.path) }) {
+        guard let site = all.first(where: { isSuffix(name, of: $0.path) }) else { continue }
+        throw EngineError(.argument, "target_modules: '\(name)' matches only '\(site.path)', which trains whole", hint: "leave it out")
+      }
       chosen = Set(try matches(names, among: linears.map(\.path), option: "target_modules"))
     case .allLinear: chosen = Set(linears.map(\.path))
     case .pattern(let pattern):

@@ -101,7 +101,7 @@ public struct HuggingFaceConfig: Sendable {
       if let fallback { return fallback }
       throw EngineError(
         .data, "\(path): missing key '\(key)', expected \(expected)",
-        hint: nearestName(to: key, among: values.keys).map { "did you mean '\($0)'?" })
+        hint: nearestName(to: key, among: values.keys.filter { $0 != key }).map { "did you mean '\($0)'?" })
     }
     guard let value = convert(json) else {
       throw EngineError(.data, "\(path): \(key): expected \(expected), given \(json.excerpt())")

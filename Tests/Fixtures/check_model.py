@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Loads a whole model folder with Transformers and compares its logits with recorded ones.
+"""Loads whole model folders with Transformers and compares their logits with recorded ones.
 
-    check_model.py MODEL_DIR INPUTS.safetensors [--masked-lm] [--tolerance 1e-4]
+    check_model.py MODEL_DIR INPUTS.safetensors [MODEL_DIR INPUTS ...] [--masked-lm] [--tolerance 1e-4]
 
 INPUTS holds input_ids, token_type_ids and offsets (packed, int32) and logits: [sequences, labels],
-or [tokens, vocabulary] with --masked-lm. Prints the largest absolute difference; exit code 0 when
-it is within the tolerance, else 1.
+or [tokens, vocabulary] with --masked-lm. Prints each model's largest absolute difference; exit code
+0 when all are within the tolerance, else 1.
 """
 
 import argparse
@@ -26,7 +26,13 @@ def expect(condition, what):
         sys.exit(1)
 
 
-def compare(model, tensors, tolerance):
+def groups(paths, size):
+    """The arguments in groups of a size."""
+    expect(len(paths) % size == 0, f"a multiple of {size} paths, given {len(paths)}")
+    return [paths[i : i + size] for i in range(0, len(paths), size)]
+
+
+def compare(model, tensors, tolerance, name):
     """Exit code of the comparison of the model's logits with tensors["logits"]."""
     # A training fixture holds its batches as step0.*, step1.*, and the logits of the first.
     prefix = "" if "input_ids" in tensors else "step0."
@@ -39,26 +45,28 @@ def compare(model, tensors, tolerance):
     given = tensors["logits"]
     expect(given.shape == logits.shape, f"logits {list(logits.shape)}, given {list(given.shape)}")
     difference = (logits - given).abs().max().item()
-    print(f"max difference {difference:.3e}, tolerance {tolerance:.0e}")
+    print(f"{name}: max difference {difference:.3e}, tolerance {tolerance:.0e}")
     return 0 if difference <= tolerance else 1
+
+
+def check(path, inputs, kind, tolerance):
+    model, info = kind.from_pretrained(path, attn_implementation="eager", output_loading_info=True)
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        expect(not info[problem], f"no {problem} in {path}: {sorted(map(str, info[problem]))}")
+    return compare(model.eval(), load_file(inputs), tolerance, path)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("model")
-    parser.add_argument("inputs")
+    parser.add_argument("paths", nargs="+", metavar="MODEL INPUTS")
     parser.add_argument("--masked-lm", action="store_true")
     parser.add_argument("--tolerance", type=float, default=1e-4)
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     kind = AutoModelForMaskedLM if arguments.masked_lm else AutoModelForSequenceClassification
-    model, info = kind.from_pretrained(
-        arguments.model, attn_implementation="eager", output_loading_info=True
-    )
-    for problem in ("missing_keys", "mismatched_keys"):
-        expect(not info[problem], f"no {problem}: {sorted(map(str, info[problem]))}")
-    sys.exit(compare(model.eval(), load_file(arguments.inputs), arguments.tolerance))
+    pairs = groups(arguments.paths, 2)
+    sys.exit(max(check(*pair, kind, arguments.tolerance) for pair in pairs))
 
 
 if __name__ == "__main__":

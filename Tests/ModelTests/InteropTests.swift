@@ -1,0 +1,132 @@
+import Adapters
+import Checkpoints
+import Diagnostics
+import Files
+import Foundation
+import NN
+import Optimizers
+import TensorCore
+import TestSupport
+import Testing
+import TransformerModels
+
+/// Runs Python in the folder of the checks; its exit code and output.
+private func python(_ arguments: [String]) -> (code: Int32, output: String) {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+  process.arguments = ["python3"] + arguments
+  process.currentDirectoryURL = URL(fileURLWithPath: fixturesFolder)
+  var environment = ProcessInfo.processInfo.environment
+  (environment["HF_HUB_OFFLINE"], environment["PYTHONDONTWRITEBYTECODE"]) = ("1", "1")
+  // Two OpenMP runtimes that spin on the same cores slow each other down.
+  environment["OMP_NUM_THREADS"] = "1"
+  process.environment = environment
+  let pipe = Pipe()
+  (process.standardOutput, process.standardError) = (pipe, pipe)
+  do { try process.run() } catch { return (-1, "\(error)") }
+  let data = pipe.fileHandleForReading.readDataToEndOfFile()
+  process.waitUntilExit()
+  return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+}
+
+/// The reference implementations, where they are installed.
+private let hasPEFT = python(["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('peft')"]).code == 0
+
+extension EngineTests {
+  /// What is trained and saved here, read by the real PEFT and Transformers.
+  @Suite(.enabled(if: hasPEFT, "python3 has no torch and peft"))
+  struct InteropTests {
+    @Test func peftComputesTheSameLogits() throws {
+      try withTemporaryFolder { folder in
+        var paths: [String] = []
+        for name in tinyModels {
+          for (index, row) in AdapterCase.linear.enumerated() {
+            let model = try tinyModel(name)
+            let attached = try row.attach(to: model)
+            try train(model)
+            let adapter = folder + "/\(name)-\(index)"
+            if row.method is LoRA {
+              try attached.save(to: adapter, baseModelName: name)
+            } else {
+              try attached.exportAsLoRA(to: adapter, baseModelName: name)
+            }
+            try record(model, to: adapter + ".safetensors")
+            paths += [fixturesFolder + "/models/" + name, adapter, adapter + ".safetensors"]
+          }
+        }
+        let (code, output) = python(["check_adapter.py"] + paths)
+        #expect(code == 0, "\(output)")
+        #expect(output.split(separator: "\n").filter { $0.contains("max difference") }.count == 2 * AdapterCase.linear.count)
+      }
+    }
+
+    @Test func transformersComputesTheSameLogits() throws {
+      let methods: [any AdapterMethod] = [FullFineTuning(), LoRA(), DeLoRA()]
+      try withTemporaryFolder { folder in
+        var paths: [String] = []
+        for name in tinyModels {
+          for method in methods {
+            let model = try tinyModel(name)
+            try model.attach(method)
+            try train(model)
+            try model.merge(probe: tinyBatch())
+            let path = folder + "/\(name)-\(type(of: method).name)"
+            try model.save(to: path)
+            try record(model, to: path + ".safetensors")
+            paths += [path, path + ".safetensors"]
+          }
+        }
+        let (code, output) = python(["check_model.py"] + paths)
+        #expect(code == 0, "\(output)")
+      }
+    }
+
+    @Test func transformersReadsLanguageModels() throws {
+      try withTemporaryFolder { folder in
+        var paths: [String] = []
+        for name in tinyModels {
+          let model = try PretrainedModel(name: fixturesFolder + "/models/" + name).make(.maskedLM, headSeed: 1)
+          try perturb(model.attach(FullFineTuning()), std: 0.05)
+          try model.save(to: folder + "/" + name)
+          try record(model, to: folder + "/\(name).safetensors")
+          paths += [folder + "/" + name, folder + "/\(name).safetensors"]
+        }
+        let (code, output) = python(["check_model.py", "--masked-lm"] + paths)
+        #expect(code == 0, "\(output)")
+      }
+    }
+
+    @Test func peftRefusesOurOwnFormat() throws {
+      try withTemporaryFolder { folder in
+        let model = try tinyModel("tiny-roberta")
+        try model.attach(DeLoRA()).save(to: folder + "/adapter", baseModelName: "x")
+        try record(model, to: folder + "/inputs.safetensors")
+        let (code, output) = python([
+          "check_adapter.py", fixturesFolder + "/models/tiny-roberta", folder + "/adapter", folder + "/inputs.safetensors",
+        ])
+        #expect(code != 0 && output.contains("PERIGEE_DELORA"), "\(output)")
+      }
+    }
+
+    private func train(_ model: TransformerModel) throws {
+      model.context.isTraining = true
+      defer { model.context.isTraining = false }
+      let optimizer = AdamW(ParameterGroup.decaying(model.trainableParameters(), weightDecay: 0.01))
+      for _ in 0..<5 {
+        model.zeroGrad()
+        try model.loss(tinyBatch()).loss.backward()
+        try optimizer.step(learningRate: 0.01)
+      }
+    }
+
+    private func record(_ model: TransformerModel, to path: String) throws {
+      let batch = try tinyBatch()
+      func ints(_ values: [Int32]) throws -> Tensor { try Tensor(values, [values.count]) }
+      try SafetensorsFile.write(
+        tensors: [
+          ("input_ids", ints(batch.ids)), ("token_type_ids", ints(batch.tokenTypes)), ("offsets", ints(batch.offsets.values)),
+          ("logits", model.predict(batch)),
+        ], to: path)
+    }
+  }
+}
