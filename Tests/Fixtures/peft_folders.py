@@ -17,6 +17,24 @@ FOLDERS = {
         "tiny-roberta",
         dict(r=3, lora_alpha=6, target_modules=r".*layer\.1\..*\.(key|dense)", use_rslora=True),
     ),
+    "tiny-roberta-all-linear": (
+        "tiny-roberta",
+        dict(r=2, lora_alpha=3, target_modules="all-linear", bias="all"),
+    ),
+    "tiny-bert-patterns": (
+        "tiny-bert",
+        dict(
+            r=4,
+            lora_alpha=8,
+            target_modules=["query", "dense"],
+            exclude_modules=r".*\.0\.output\.dense",
+            modules_to_save=["pooler"],
+            rank_pattern={"query": 2, r"layer\.1\.output\.dense": 3},
+            alpha_pattern={r"layer\.0\..*": 5},
+            bias="lora_only",
+            init_lora_weights="gaussian",
+        ),
+    ),
 }
 
 
