@@ -123,18 +123,6 @@ public final class TrainableModel {
   }
 }
 
-extension ConfigurationValue {
-  /// The value for a configuration file.
-  public var json: JSONValue {
-    switch self {
-    case .int(let value): .int(value)
-    case .number(let value): .double(value)
-    case .bool(let value): .bool(value)
-    case .string(let value): .string(value)
-    }
-  }
-}
-
 extension TransformerModel {
   /// The parameters of the head.
   public var headParameters: [(name: String, tensor: Tensor)] {
