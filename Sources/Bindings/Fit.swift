@@ -105,7 +105,8 @@ extension Session {
 
   /// Puts a stored result's weights into the model.
   private func reuse(_ stored: StoredStage, _ model: TrainableModel) throws -> FitResult {
-    let file = try SafetensorsFile(stored.folder + "/" + Self.weightsFile)
+    let path = stored.folder + "/" + (model.trainsBody ? Self.modelFolder + "/model.safetensors" : Self.weightsFile)
+    let file = try SafetensorsFile(path)
     let tensors = try file.names.map { ($0, try file.tensor($0)) }
     try model.network.load(tensors)
     let facts = stored.facts
@@ -128,13 +129,23 @@ extension Session {
     return result
   }
 
-  static let weightsFile = "weights.safetensors"
+  private static let weightsFile = "weights.safetensors"
+  private static let modelFolder = "model"
 
-  /// The stage's files: what trained, how it went, the tokenizer.
+  /// The stage's files: what trained, how it went, the tokenizer; adapters in PEFT's format, or the whole model where all of
+  /// it trained.
   private func save(_ model: TrainableModel, _ trainer: Trainer, to folder: String) throws {
-    try SafetensorsFile.write(tensors: model.network.trainableParameters(), to: folder + "/" + Self.weightsFile)
+    if model.trainsBody {
+      try model.saveModel(to: folder + "/" + Self.modelFolder)
+    } else {
+      try SafetensorsFile.write(tensors: trainer.trainedParameters(), to: folder + "/" + Self.weightsFile)
+      for adapter in model.adapters where type(of: adapter.method).peftType != nil {
+        let name = adapter.name == "default" ? "adapter" : "adapter-" + adapter.name
+        try model.save(adapter, to: folder + "/" + name)
+      }
+      try model.tokenizer.save(to: folder)
+    }
     try trainer.writeSummary(to: folder)
-    try model.tokenizer.save(to: folder)
   }
 
   private func scriptCallbacks(_ options: FitOptions) -> TrainerCallbacks {

@@ -37,9 +37,14 @@ public final class TrainableModel {
     let attached = try AttachedAdapter.attach(
       method, to: network, name: name, targets: targets, defaultTargets: network.architecture.defaultTargetModules,
       head: network.headModules, seed: seed)
-    adapters.removeAll { $0.name == name || ($0.name == method.over) || (method.over == "lora" && $0.method is LoRA) }
-    adapters.append(attached)
+    register(attached)
     return attached
+  }
+
+  /// Keeps an attached adapter; those whose layers it took over are gone.
+  func register(_ attached: AttachedAdapter) {
+    adapters.removeAll { $0.adapters.isEmpty && $0.method.hasSites || $0.name == attached.name }
+    adapters.append(attached)
   }
 
   /// A model for another task on this one's body: a new head, and copies of the adapters, frozen.
@@ -47,8 +52,7 @@ public final class TrainableModel {
   /// What the body itself learnt (full fine-tuning, masked language modelling) is carried over; modules that trained beside
   /// adapters (`modules_to_save`) start again from the base model, as the protocol of the LoRA paper asks.
   public func newHead(_ task: ModelTask, seed: UInt64) throws -> TrainableModel {
-    let trainedBody = adapters.contains { $0.method.trainsBase } || (body == nil && adapters.isEmpty && network.parameterCounts().trainable > 0)
-    let source = trainedBody ? network : body
+    let source = trainsBody ? network : body
     let fresh: TransformerModel
     if let source {
       let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
@@ -81,6 +85,14 @@ public final class TrainableModel {
         try own.tensor.assign(other.tensor)
       }
     }
+  }
+
+  /// Whether parameters of the body itself train, so that only the whole model holds what was learnt.
+  public var trainsBody: Bool {
+    let saved = Set(adapters.flatMap { $0.state().map { ObjectIdentifier($0.tensor) } })
+    let head = Set(network.headParameters.map { ObjectIdentifier($0.tensor) })
+    return adapters.contains { $0.method.trainsBase }
+      || network.trainableParameters().contains { !saved.contains(ObjectIdentifier($0.tensor)) && !head.contains(ObjectIdentifier($0.tensor)) }
   }
 
   /// Freezes or unfreezes the parameters whose path contains `name` as a whole part or sequence of parts. Returns how many

@@ -44,11 +44,7 @@ extension Trainer {
 
   /// Writes everything that the rest of the run depends on into a folder.
   func write(to folder: String) throws {
-    let network = model.network
-    // Frozen ones too, where a callback froze them after they had trained.
-    let trained = Set(network.trainableParameters().map(\.name)).union(try optimizerNames())
-    try SafetensorsFile.write(
-      tensors: network.namedParameters().filter { trained.contains($0.name) }, to: folder + "/" + Self.parameters)
+    try SafetensorsFile.write(tensors: trainedParameters(), to: folder + "/" + Self.parameters)
     try SafetensorsFile.write(tensors: optimizer.state(), to: folder + "/" + Self.moments)
     if let best = state.best, !best.values.isEmpty {
       try SafetensorsFile.write(tensors: best.values, to: folder + "/" + Self.bestParameters)
@@ -56,8 +52,12 @@ extension Trainer {
     try AtomicFile.write(stateJSON(), to: folder + "/" + Self.file)
   }
 
-  private func optimizerNames() throws -> [String] {
-    try optimizer.state().compactMap { $0.name.hasPrefix("m.") ? String($0.name.dropFirst(2)) : nil }
+  /// The parameters that the run has changed or may change: those that train, and those that a callback froze after they
+  /// had trained.
+  public func trainedParameters() throws -> [(name: String, tensor: Tensor)] {
+    let moved = try optimizer.state().compactMap { $0.name.hasPrefix("m.") ? String($0.name.dropFirst(2)) : nil }
+    let names = Set(model.network.trainableParameters().map(\.name)).union(moved)
+    return model.network.namedParameters().filter { names.contains($0.name) }
   }
 
   private func stateJSON() -> JSONValue {

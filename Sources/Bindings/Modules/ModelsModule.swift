@@ -203,8 +203,8 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
     .method("unfreeze", "Lets parameters train.", Param<String>("name", "a part of their paths: \"classifier\", \"LayerNorm\""), returns: "how many numbers it met") {
       try $0.setTrainable(true, matching: $1)
     },
-    .method("merge", "Adds the adapters' updates to the weights.") { model in try model.network.linears.forEach { try $0.merge() } },
-    .method("unmerge", "Takes merged updates out of the weights again.") { model in try model.network.linears.forEach { try $0.unmerge() } },
+    .method("merge", "Adds the adapters' updates to the weights.") { model in try model.network.merge() },
+    .method("unmerge", "Takes merged updates out of the weights again.") { model in try model.network.unmerge() },
     .method("enable_adapters", "Lets the adapters take part, or not.", Param<Bool>("on", "whether they take part")) { model, on in
       model.network.linears.forEach { $0.adaptersEnabled = on }
     },
@@ -229,7 +229,55 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
   ]
 }
 
-/// What writes a model to files.
+/// Options that name an adapter of a model.
+struct AdapterFileOptions: LuaRecord {
+  var adapterName: String?
+  static let recordName = "adapter file options"
+  static let fields: [Field<Self>] = [
+    .string("adapter_name", \.adapterName, "which adapter; default: the one that was attached last")
+  ]
+}
+
+/// Options of `Model:load_adapter`.
+struct LoadAdapterOptions: LuaRecord {
+  var adapterName = "default"
+  var head = HeadChoice.saved
+  static let recordName = "load_adapter options"
+  static let fields: [Field<Self>] = [
+    .string("adapter_name", \.adapterName, "what the adapter is called in the model"),
+    .choice("head", \.head, "whether the head's values are taken too, or the model keeps its own"),
+  ]
+}
+
+enum HeadChoice: String, LuaChoice {
+  case saved, new
+}
+
+/// What reads and writes a model's files. Paths to write to are relative to the run directory.
 private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
-  []
+  [
+    .method(
+      "load_adapter", "Attaches an adapter from a folder: PEFT's LoRA, or one that was saved here.", Param<String>("folder", "the folder"),
+      Param<LoadAdapterOptions>("options", "see the fields"), returns: "the model"
+    ) { model, folder, options in
+      try model.loadAdapter(folder, name: options.adapterName, head: options.head == .new ? .new : .saved)
+      return model
+    },
+    .method(
+      "save_adapter", "Writes an adapter's folder: PEFT's format for a LoRA.", Param<String>("folder", "inside the run directory"),
+      Param<AdapterFileOptions>("options", "see the fields")
+    ) { model, folder, options in
+      try model.save(model.adapter(named: options.adapterName), to: session.writablePath(folder))
+    },
+    .method(
+      "export_lora", "Writes an adapter as a plain LoRA that PEFT loads, whatever its method.", Param<String>("folder", "inside the run directory"),
+      Param<AdapterFileOptions>("options", "see the fields")
+    ) { model, folder, options in
+      try model.export(model.adapter(named: options.adapterName), to: session.writablePath(folder))
+    },
+    .method(
+      "save", "Writes a model folder that Transformers loads, with the tokenizer. Adapters must be merged.",
+      Param<String>("folder", "inside the run directory")
+    ) { model, folder in try model.saveModel(to: session.writablePath(folder)) },
+  ]
 }

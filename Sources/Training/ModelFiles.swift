@@ -1,0 +1,49 @@
+import Adapters
+import Diagnostics
+import Files
+import NN
+import TransformerModels
+
+extension TrainableModel {
+  /// Writes an adapter's folder (PEFT's format for a LoRA), with the model that it belongs to and the stages that led to it.
+  public func save(_ adapter: AttachedAdapter, to folder: String) throws {
+    try adapter.save(to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineageFacts)
+  }
+
+  /// Writes an adapter as a plain LoRA that PEFT loads.
+  public func export(_ adapter: AttachedAdapter, to folder: String) throws {
+    try adapter.exportAsLoRA(to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineageFacts)
+  }
+
+  /// Reads an adapter's folder, PEFT's or one written here, and attaches it; what trained before is frozen.
+  public func loadAdapter(_ folder: String, name: String, head: HeadLoading) throws {
+    let attached = try AttachedAdapter.load(
+      folder: folder, into: network, name: name, headModules: network.headModules, head: head)
+    register(attached)
+  }
+
+  /// Writes a model folder that Transformers loads, with the tokenizer.
+  public func saveModel(to folder: String) throws {
+    try network.save(to: folder)
+    try tokenizer.save(to: folder)
+  }
+
+  /// The adapter of a name; nil: the last one attached. Throws where there is none.
+  public func adapter(named name: String?) throws -> AttachedAdapter {
+    if let name {
+      if let found = adapters.last(where: { $0.name == name }) { return found }
+      throw EngineError(.argument, "the model has no adapter '\(name)'", hint: suggestion(for: name, among: adapters.map(\.name)))
+    }
+    guard let last = adapters.last else { throw EngineError(.argument, "the model has no adapter", hint: "add one first, or save the model") }
+    return last
+  }
+
+  private var peftTaskType: String? {
+    if case .sequenceClassification = network.task { return "SEQ_CLS" }
+    return nil
+  }
+
+  private var lineageFacts: JSONObject {
+    ["base_model": .string(base.name), "stages": .array(lineage.map { .string($0) })]
+  }
+}
