@@ -8,34 +8,40 @@ import TensorCore
 enum AdapterFolder {
   static let config = "adapter_config.json"
   static let weights = "adapter_model.safetensors"
-  /// What the caller adds. A file of its own: PEFT answers an unknown key in its config with the advice to upgrade.
+  /// What the caller adds. A file of its own: PEFT answers an unknown key in its config with the
+  /// advice to upgrade.
   static let extra = "perigee.json"
   /// What PEFT puts in front of every name.
   static let prefix = "base_model.model."
   /// The format's version.
   static let peftVersion = "0.21.2"
 
-  /// Writes a folder; each file is read back and compared before the folder takes the place of an older one.
+  /// Writes a folder; each file is read back and compared before the folder takes the place of an
+  /// older one.
   static func write(
-    _ config: JSONObject, _ state: [(name: String, tensor: Tensor)], extra: JSONObject, to folder: String
+    _ config: JSONObject, _ state: [(name: String, tensor: Tensor)], extra: JSONObject,
+    to folder: String
   ) throws {
     for (name, tensor) in state {
       if let bad = tensor.firstNonFinite {
-        throw EngineError(.notFinite, "\(folder): '\(name)' has a value that is not finite at index \(bad)")
+        throw EngineError(
+          .notFinite, "\(folder): '\(name)' has a value that is not finite at index \(bad)")
       }
     }
     try AtomicFolder.write(to: folder) { temporary in
       try write(config, to: temporary + "/" + AdapterFolder.config)
       if !extra.isEmpty { try write(extra, to: temporary + "/" + AdapterFolder.extra) }
       try SafetensorsFile.write(
-        tensors: state.map { (prefix + $0.name, $0.tensor) }, to: temporary + "/" + AdapterFolder.weights)
+        tensors: state.map { (prefix + $0.name, $0.tensor) },
+        to: temporary + "/" + AdapterFolder.weights)
     }
   }
 
   private static func write(_ object: JSONObject, to path: String) throws {
     try AtomicFile.write(.object(object), to: path)
     guard try JSONValue(file: path) == .object(object) else {
-      throw EngineError(.file, "\(path): what was written does not read back as it was", hint: "check the disk")
+      throw EngineError(
+        .file, "\(path): what was written does not read back as it was", hint: "check the disk")
     }
   }
 }
@@ -44,25 +50,29 @@ extension AttachedAdapter {
   /// Largest difference between logits with the adapter merged and unmerged that rounding explains.
   public var mergeTolerance: Double { type(of: method).mergeTolerance }
 
-  /// Writes the adapter's folder: `adapter_config.json`, `adapter_model.safetensors`, and `perigee.json` if there is
-  /// something `extra`. The folder is written whole or not at all, and read back before it replaces an older one.
+  /// Writes the adapter's folder: `adapter_config.json`, `adapter_model.safetensors`, and
+  /// `perigee.json` if there is something `extra`. The folder is written whole or not at all, and
+  /// read back before it replaces an older one.
   ///
-  /// A LoRA's folder is PEFT's, and PEFT loads it. DeLoRA's has a `peft_type` of our own that PEFT refuses; use
-  /// `exportAsLoRA` for PEFT. Classifier-only saves the head alone, likewise under a type of our own: PEFT has no
-  /// adapter without target modules, so for other programs save the whole model. The head is part of every folder.
+  /// A LoRA's folder is PEFT's, and PEFT loads it. DeLoRA's has a `peft_type` of our own that PEFT
+  /// refuses; use `exportAsLoRA` for PEFT. Classifier-only saves the head alone, likewise under a
+  /// type of our own: PEFT has no adapter without target modules, so for other programs save the
+  /// whole model. The head is part of every folder.
   ///
   /// - Parameters:
   ///   - baseModelName: name or path of the model that the adapter belongs to.
   ///   - taskType: PEFT's `task_type`; nil where PEFT has none (masked language modelling).
-  ///   - extra: anything else about the adapter, such as where it comes from; `extra(inFolder:)` reads it.
-  /// - Throws: `EngineError` for full fine-tuning, which has no adapter, for values that are not finite, and for a
-  ///   folder that cannot be written.
+  ///   - extra: anything else about the adapter, such as where it comes from; `extra(inFolder:)`
+  ///     reads it.
+  /// - Throws: `EngineError` for full fine-tuning, which has no adapter, for values that are not
+  ///   finite, and for a folder that cannot be written.
   public func save(
     to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:]
   ) throws {
     guard let peftType = type(of: method).peftType else {
       throw EngineError(
-        .argument, "\(folder): method '\(type(of: method).name)' changes the model itself and has no adapter to save",
+        .argument,
+        "\(folder): method '\(type(of: method).name)' changes the model itself and has no adapter to save",
         hint: "save the whole model")
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
@@ -73,15 +83,18 @@ extension AttachedAdapter {
 
   /// Writes the adapter as a plain LoRA in PEFT's format, with which PEFT computes the same logits.
   ///
-  /// DeLoRA: A' = Sigma A, B' = B, with the same r and lora_alpha; over a LoRA as well, which it contains. Parameters are
-  /// those of `save`. Throws `EngineError` for methods whose update is not a product of two factors.
+  /// DeLoRA: A' = Sigma A, B' = B, with the same r and lora_alpha; over a LoRA as well, which it
+  /// contains. Parameters are those of `save`. Throws `EngineError` for methods whose update is not
+  /// a product of two factors.
   public func exportAsLoRA(
     to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:]
   ) throws {
     let name = type(of: method).name
     guard !adapters.isEmpty else {
       throw EngineError(
-        .argument, "\(folder): method '\(name)' adapts no layer, there is nothing to export as LoRA", hint: "save the whole model")
+        .argument,
+        "\(folder): method '\(name)' adapts no layer, there is nothing to export as LoRA",
+        hint: "save the whole model")
     }
     var config = commonConfiguration("LORA", baseModelName: baseModelName, taskType: taskType)
     for (key, value) in (method as? LoRA ?? LoRA()).configuration { config[key] = value.json }
@@ -89,24 +102,29 @@ extension AttachedAdapter {
     var factors: [(name: String, tensor: Tensor)] = []
     for (path, _, adapter) in adapters {
       guard let update = adapter as? any LowRankUpdate else {
-        throw EngineError(.argument, "\(folder): method '\(name)' cannot be written as a LoRA: its update has no two factors")
+        throw EngineError(
+          .argument,
+          "\(folder): method '\(name)' cannot be written as a LoRA: its update has no two factors")
       }
       let (a, b) = try update.loraFactors()
       factors += [(path + ".lora_A.weight", a), (path + ".lora_B.weight", b)]
     }
-    let own = Set(adapters.flatMap { path, _, adapter in adapter.ownParameters.map { path + "." + $0.name } })
-    try AdapterFolder.write(config, factors + folderState().filter { !own.contains($0.name) }, extra: extra, to: folder)
+    let own = Set(
+      adapters.flatMap { path, _, adapter in adapter.ownParameters.map { path + "." + $0.name } })
+    try AdapterFolder.write(
+      config, factors + folderState().filter { !own.contains($0.name) }, extra: extra, to: folder)
   }
 
-  /// What the folder's writer added; empty where it added nothing. Throws `EngineError` for a malformed file.
+  /// What the folder's writer added; empty where it added nothing. Throws `EngineError` for a
+  /// malformed file.
   public static func extra(inFolder folder: String) throws -> JSONObject {
     let path = folder + "/" + AdapterFolder.extra
     guard (try? requireRegularFile(path)) != nil else { return [:] }
     return try HuggingFaceConfig(path: path).values
   }
 
-  /// Modules that the folder holds as they are: the saved ones, and a head that nothing adapts. Without its head a
-  /// classifier that PEFT loads would answer at random.
+  /// Modules that the folder holds as they are: the saved ones, and a head that nothing adapts.
+  /// Without its head a classifier that PEFT loads would answer at random.
   var storedModules: [String] {
     let heads = head.filter { head in
       !sites.contains { Self.isInside($0, head) }
@@ -120,19 +138,26 @@ extension AttachedAdapter {
     let state = state()
     let names = Set(state.map(\.name))
     let stored = storedModules
-    let heads = root.namedModules().filter { stored.contains($0.path) && !savedModules.contains($0.path) }
-    let missing = heads.flatMap { path, module in module.namedParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) } }
+    let heads = root.namedModules().filter {
+      stored.contains($0.path) && !savedModules.contains($0.path)
+    }
+    let missing = heads.flatMap { path, module in
+      module.namedParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) }
+    }
     return state + missing.filter { !names.contains($0.name) }
   }
 
-  private func commonConfiguration(_ peftType: String, baseModelName: String, taskType: String?) -> JSONObject {
+  private func commonConfiguration(_ peftType: String, baseModelName: String, taskType: String?)
+    -> JSONObject
+  {
     let stored = storedModules
     return [
       "peft_type": .string(peftType), "peft_version": .string(AdapterFolder.peftVersion),
       "task_type": taskType.map { .string($0) } ?? .null, "auto_mapping": .null,
       "base_model_name_or_path": .string(baseModelName), "revision": .null, "inference_mode": true,
       // Full paths where more than suffixes chose the layers: they mean the same to every reader.
-      "target_modules": .array((targetSuffixes.map { method.hasSites ? $0 : [] } ?? sites).sorted().map { .string($0) }),
+      "target_modules": .array(
+        (targetSuffixes.map { method.hasSites ? $0 : [] } ?? sites).sorted().map { .string($0) }),
       "modules_to_save": stored.isEmpty ? .null : .array(stored.map { .string($0) }),
       "bias": .string(targets.bias.rawValue), "fan_in_fan_out": false,
     ]
@@ -141,17 +166,25 @@ extension AttachedAdapter {
   /// Ranks and scales as the layers have them: the most frequent ones, and the exceptions by path.
   private func addRanks(to config: inout JSONObject) throws {
     let isRankStabilized = config["use_rslora"]?.boolValue ?? false
-    let layers = try adapters.compactMap { path, _, adapter -> (path: String, r: Int, alpha: Double)? in
+    let layers = try adapters.compactMap {
+      path, _, adapter -> (path: String, r: Int, alpha: Double)? in
       guard let update = adapter as? any LowRankUpdate else { return nil }
       let r = try update.loraFactors().a.shape[0]
-      return (path, r, rounded(update.scaling * (isRankStabilized ? Double(r).squareRoot() : Double(r))))
+      return (
+        path, r, rounded(update.scaling * (isRankStabilized ? Double(r).squareRoot() : Double(r)))
+      )
     }
-    guard let r = mostFrequent(layers.map(\.r)), let alpha = mostFrequent(layers.map(\.alpha)) else { return }
+    guard let r = mostFrequent(layers.map(\.r)), let alpha = mostFrequent(layers.map(\.alpha))
+    else { return }
     config["r"] = .int(r)
     config["lora_alpha"] = ConfigurationValue.number(alpha).json
-    config["rank_pattern"] = .object(JSONObject(layers.filter { $0.r != r }.map { ($0.path, .int($0.r)) }))
+    config["rank_pattern"] = .object(
+      JSONObject(layers.filter { $0.r != r }.map { ($0.path, .int($0.r)) }))
     config["alpha_pattern"] = .object(
-      JSONObject(layers.filter { $0.alpha != alpha }.map { ($0.path, ConfigurationValue.number($0.alpha).json) }))
+      JSONObject(
+        layers.filter { $0.alpha != alpha }.map {
+          ($0.path, ConfigurationValue.number($0.alpha).json)
+        }))
   }
 
   /// Takes back the rounding of dividing by the rank and multiplying again.

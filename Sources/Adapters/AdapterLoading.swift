@@ -16,9 +16,9 @@ public enum HeadLoading: String, Sendable, CaseIterable {
 extension AttachedAdapter {
   /// Reads an adapter's folder, PEFT's or one of `save`, and attaches the adapter with its values.
   ///
-  /// Folder and model must agree: every tensor has its place, and every place its tensor. PEFT's `target_modules` may be
-  /// a list or a pattern; `rank_pattern` and `alpha_pattern` count. Options that are neither known nor empty are
-  /// refused. If anything is wrong, the model stays as it was.
+  /// Folder and model must agree: every tensor has its place, and every place its tensor. PEFT's
+  /// `target_modules` may be a list or a pattern; `rank_pattern` and `alpha_pattern` count. Options
+  /// that are neither known nor empty are refused. If anything is wrong, the model stays as it was.
   ///
   /// - Parameters:
   ///   - folder: with `adapter_config.json` and `adapter_model.safetensors`.
@@ -28,22 +28,26 @@ extension AttachedAdapter {
   ///   - isTrainable: whether adapter and head train; else everything is frozen.
   /// - Throws: `EngineError` naming the file and the key or tensor.
   public static func load(
-    folder: String, into root: Module, name: String = "default", headModules: [String], head: HeadLoading = .saved,
+    folder: String, into root: Module, name: String = "default", headModules: [String],
+    head: HeadLoading = .saved,
     isTrainable: Bool = true
   ) throws -> AttachedAdapter {
     let reader = try AdapterFolderReader(folder, modules: root.namedModules())
     return try undoingOnError(root) {
       let isBuiltOnLoRA = reader.method.over != nil
       if isBuiltOnLoRA {
-        // The adapter contains the LoRA that it was built on: give it one, whose values the folder's replace.
+        // The adapter contains the LoRA that it was built on: give it one, whose values the
+        // folder's replace.
         var base = reader.targets
         (base.bias, base.modulesToSave) = (.none, [])
         _ = try attach(
-          LoRA.saved(in: reader.config), to: root, name: name, targets: base, defaultTargets: [], head: headModules,
+          LoRA.saved(in: reader.config), to: root, name: name, targets: base, defaultTargets: [],
+          head: headModules,
           adaptsHead: true, seed: 0, isShapeOnly: false)
       }
       let attached = try attach(
-        reader.method, to: root, name: name, targets: reader.targets, defaultTargets: [], head: headModules,
+        reader.method, to: root, name: name, targets: reader.targets, defaultTargets: [],
+        head: headModules,
         adaptsHead: true, over: isBuiltOnLoRA ? name : nil, seed: 0, isShapeOnly: false)
       try reader.load(into: attached, head: head)
       if !isTrainable { try root.setTrainable(false) }
@@ -51,10 +55,17 @@ extension AttachedAdapter {
     }
   }
 
-  /// Runs `body`; if it throws, takes the adapters that it attached off again, and trains what trained before.
-  private static func undoingOnError<Result>(_ root: Module, _ body: () throws -> Result) throws -> Result {
-    let flags = root.namedParameters().map { (tensor: $0.tensor, requiresGrad: $0.tensor.requiresGrad) }
-    let linears = root.namedModules().compactMap { $0.module as? Linear }.map { ($0, Set($0.adapters.map(\.name))) }
+  /// Runs `body`; if it throws, takes the adapters that it attached off again, and trains what
+  /// trained before.
+  private static func undoingOnError<Result>(_ root: Module, _ body: () throws -> Result) throws
+    -> Result
+  {
+    let flags = root.namedParameters().map {
+      (tensor: $0.tensor, requiresGrad: $0.tensor.requiresGrad)
+    }
+    let linears = root.namedModules().compactMap { $0.module as? Linear }.map {
+      ($0, Set($0.adapters.map(\.name)))
+    }
     do {
       return try body()
     } catch {
@@ -80,34 +91,44 @@ private struct AdapterFolderReader {
   private static let classifierNames = ["classifier", "score"]
   /// Keys that say nothing about the adapter's mathematics.
   private static let informative = [
-    "auto_mapping", "base_model_name_or_path", "eva_config", "inference_mode", "megatron_core", "peft_version",
+    "auto_mapping", "base_model_name_or_path", "eva_config", "inference_mode", "megatron_core",
+    "peft_version",
     "qalora_group_size", "revision", "runtime_config", "task_type",
   ]
   /// Keys of PEFT that change the mathematics in ways that are not supported.
   private static let refused = [
-    "alora_invocation_tokens", "arrow_config", "corda_config", "ensure_weight_tying", "fan_in_fan_out", "kasa_config",
-    "layer_replication", "layers_pattern", "loftq_config", "lora_bias", "lora_ga_config", "megatron_config",
-    "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora", "velora_config",
+    "alora_invocation_tokens", "arrow_config", "corda_config", "ensure_weight_tying",
+    "fan_in_fan_out", "kasa_config",
+    "layer_replication", "layers_pattern", "loftq_config", "lora_bias", "lora_ga_config",
+    "megatron_config",
+    "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_dora",
+    "use_qalora", "velora_config",
   ]
   private static let structural = [
-    "peft_type", "target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "bias", "r", "lora_alpha",
+    "peft_type", "target_modules", "exclude_modules", "modules_to_save", "layers_to_transform",
+    "bias", "r", "lora_alpha",
     "rank_pattern", "alpha_pattern", "init_lora_weights", "over",
   ]
 
   init(_ folder: String, modules: [(path: String, module: Module)]) throws {
     config = try Self.config(folder)
-    let known = AdapterCatalogue.methods.compactMap { method in method.peftType.map { ($0, method) } }
+    let known = AdapterCatalogue.methods.compactMap { method in method.peftType.map { ($0, method) }
+    }
     let type = try config.string("peft_type")
     guard let found = known.first(where: { $0.0 == type }) else {
       throw EngineError(
-        .data, "\(config.path): peft_type '\(type)' is not supported, expected one of \(known.map(\.0).joined(separator: ", "))")
+        .data,
+        "\(config.path): peft_type '\(type)' is not supported, expected one of \(known.map(\.0).joined(separator: ", "))"
+      )
     }
     method = try found.1.saved(in: config)
     let accepted = Self.informative + Self.structural + method.configuration.map(\.key)
-    for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value) {
+    for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value)
+    {
       throw EngineError(
         .data, "\(config.path): \(key) = \(value.excerpt()) is not supported",
-        hint: Self.refused.contains(key) ? nil : nearestName(to: key, among: accepted).map { "did you mean '\($0)'?" })
+        hint: Self.refused.contains(key)
+          ? nil : nearestName(to: key, among: accepted).map { "did you mean '\($0)'?" })
     }
     (targets, absent) = try Self.targets(config, modules: modules)
     file = try Self.weights(folder)
@@ -117,7 +138,8 @@ private struct AdapterFolderReader {
     let path = folder + "/" + AdapterFolder.config
     let exists = FileManager.default.fileExists(atPath:)
     guard exists(path) || !exists(folder + "/config.json") else {
-      throw EngineError(.file, "\(folder): is a model folder, expected an adapter's with \(AdapterFolder.config)")
+      throw EngineError(
+        .file, "\(folder): is a model folder, expected an adapter's with \(AdapterFolder.config)")
     }
     return try HuggingFaceConfig(path: path)
   }
@@ -127,7 +149,8 @@ private struct AdapterFolderReader {
     let exists = FileManager.default.fileExists(atPath:)
     guard exists(path) || !exists(folder + "/adapter_model.bin") else {
       throw EngineError(
-        .file, "\(folder): has only adapter_model.bin, a pickle that can run code when it is read; expected "
+        .file,
+        "\(folder): has only adapter_model.bin, a pickle that can run code when it is read; expected "
           + AdapterFolder.weights, hint: "load it with PEFT where you trust it, and save it again")
     }
     return try SafetensorsFile(path)
@@ -154,18 +177,23 @@ extension AdapterFolderReader {
     let isClassifier = try config.string("task_type", default: "") == "SEQ_CLS"
     let wanted = try config.strings("modules_to_save", default: isClassifier ? classifierNames : [])
     let absent = wanted.filter { name in
-      classifierNames.contains(name) && !modules.contains { AttachedAdapter.isSuffix(name, of: $0.path) }
+      classifierNames.contains(name)
+        && !modules.contains { AttachedAdapter.isSuffix(name, of: $0.path) }
     }
     let saved = wanted.filter { !absent.contains($0) }
     result.modulesToSave = saved
     let biases = AdapterTargets.Bias.allCases
-    result.bias = AdapterTargets.Bias(rawValue: try config.string("bias", among: biases.map(\.rawValue), default: "none")) ?? .none
+    result.bias =
+      AdapterTargets.Bias(
+        rawValue: try config.string("bias", among: biases.map(\.rawValue), default: "none"))
+      ?? .none
     result.layersToTransform = try layers(config)
     let linears = modules.filter { $0.module is Linear }.map(\.path)
     result.excludeModules = try excluded(config, among: linears)
     let isSaved = { (path: String) in
       modules.contains { module in
-        AttachedAdapter.isInside(path, module.path) && saved.contains { AttachedAdapter.isSuffix($0, of: module.path) }
+        AttachedAdapter.isInside(path, module.path)
+          && saved.contains { AttachedAdapter.isSuffix($0, of: module.path) }
       }
     }
     switch config["target_modules"] {
@@ -174,10 +202,11 @@ extension AdapterFolderReader {
     default:
       // PEFT lists layers of saved modules too, and leaves them alone.
       let names = try config.strings("target_modules")
-      result.targetModules = .suffixes(names.filter { name in
-        let found = linears.filter { AttachedAdapter.isSuffix(name, of: $0) }
-        return found.isEmpty || !found.allSatisfy(isSaved)
-      })
+      result.targetModules = .suffixes(
+        names.filter { name in
+          let found = linears.filter { AttachedAdapter.isSuffix(name, of: $0) }
+          return found.isEmpty || !found.allSatisfy(isSaved)
+        })
     }
     return (result, absent)
   }
@@ -187,18 +216,24 @@ extension AdapterFolderReader {
     if let layer = value.intValue { return [layer] }
     let layers = (value.arrayValue ?? []).compactMap(\.intValue)
     guard !layers.isEmpty, layers.count == value.arrayValue?.count else {
-      throw EngineError(.data, "\(config.path): layers_to_transform: expected an integer or a list of them, given \(value.excerpt())")
+      throw EngineError(
+        .data,
+        "\(config.path): layers_to_transform: expected an integer or a list of them, given \(value.excerpt())"
+      )
     }
     return layers
   }
 
-  private static func excluded(_ config: HuggingFaceConfig, among linears: [String]) throws -> [String] {
+  private static func excluded(_ config: HuggingFaceConfig, among linears: [String]) throws
+    -> [String]
+  {
     guard case .string(let pattern)? = config["exclude_modules"] else {
       let names = try config.strings("exclude_modules", default: [])
       return names.filter { name in linears.contains { AttachedAdapter.isSuffix(name, of: $0) } }
     }
     guard let regex = try? Regex(pattern) else {
-      throw EngineError(.data, "\(config.path): exclude_modules: '\(pattern)' is not a valid regular expression")
+      throw EngineError(
+        .data, "\(config.path): exclude_modules: '\(pattern)' is not a valid regular expression")
     }
     return linears.filter { (try? regex.wholeMatch(in: $0)) != nil }
   }
@@ -210,7 +245,8 @@ extension AdapterFolderReader {
   /// Copies the file's values into the adapter, the head and the chosen biases.
   func load(into attached: AttachedAdapter, head: HeadLoading) throws {
     let isHead = { (name: String) in
-      attached.head.contains { AttachedAdapter.isInside(name, $0) } || absent.contains { AttachedAdapter.isInside(name, $0) }
+      attached.head.contains { AttachedAdapter.isInside(name, $0) }
+        || absent.contains { AttachedAdapter.isInside(name, $0) }
     }
     var places = attached.state()
     if head == .new { places.removeAll { isHead($0.name) } }
@@ -221,17 +257,24 @@ extension AdapterFolderReader {
       return head == .saved || !isHead(String(name.dropFirst(AdapterFolder.prefix.count)))
     }
     // A head that the adapter froze is in its folder all the same.
-    let extra = head == .new ? [] : attached.folderState().filter { entry in
-      !places.contains { $0.name == entry.name } && given.contains(AdapterFolder.prefix + entry.name)
-    }
+    let extra =
+      head == .new
+      ? []
+      : attached.folderState().filter { entry in
+        !places.contains { $0.name == entry.name }
+          && given.contains(AdapterFolder.prefix + entry.name)
+      }
     places += extra
     try checkNames(given, wanted: places.map { AdapterFolder.prefix + $0.name })
     var values: [(tensor: Tensor, value: Tensor)] = []
     for (name, tensor) in places {
       let value = try file.float32(file.entry(AdapterFolder.prefix + name))
-      guard value.shape == tensor.shape else { throw shapeError(name, value.shape, tensor.shape, isHead: isHead(name)) }
+      guard value.shape == tensor.shape else {
+        throw shapeError(name, value.shape, tensor.shape, isHead: isHead(name))
+      }
       if let bad = value.firstNonFinite {
-        throw EngineError(.data, "\(file.path): tensor '\(name)' has a value that is not finite at index \(bad)")
+        throw EngineError(
+          .data, "\(file.path): tensor '\(name)' has a value that is not finite at index \(bad)")
       }
       values.append((tensor, value))
     }
@@ -250,14 +293,21 @@ extension AdapterFolderReader {
     if !unexpected.isEmpty { parts.append("unexpected: " + listed(unexpected)) }
     let near =
       if let name = unexpected.first {
-        nearestName(to: name, among: missing.isEmpty ? wanted : missing).map { "did you mean '\($0)' by '\(name)'?" }
+        nearestName(to: name, among: missing.isEmpty ? wanted : missing).map {
+          "did you mean '\($0)' by '\(name)'?"
+        }
       } else {
         nil as String?
       }
-    throw EngineError(.data, "\(file.path): the tensors are not those that the config and the model need; " + parts.joined(separator: "; "), hint: near)
+    throw EngineError(
+      .data,
+      "\(file.path): the tensors are not those that the config and the model need; "
+        + parts.joined(separator: "; "), hint: near)
   }
 
-  private func shapeError(_ name: String, _ given: [Int], _ expected: [Int], isHead: Bool) -> EngineError {
+  private func shapeError(_ name: String, _ given: [Int], _ expected: [Int], isHead: Bool)
+    -> EngineError
+  {
     if isHead {
       return EngineError(
         .data, "\(file.path): the head's '\(name)' has shape \(given), the model's \(expected)",

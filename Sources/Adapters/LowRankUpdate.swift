@@ -4,7 +4,8 @@ import Files
 import NN
 import TensorCore
 
-/// A linear adapter whose update is a product of two factors, `scaling * B A`: it can be written as a plain LoRA.
+/// A linear adapter whose update is a product of two factors, `scaling * B A`: it can be written as
+/// a plain LoRA.
 public protocol LowRankUpdate: LinearAdapter {
   /// s.
   var scaling: Double { get }
@@ -12,8 +13,8 @@ public protocol LowRankUpdate: LinearAdapter {
   func loraFactors() throws -> (a: Tensor, b: Tensor)
 }
 
-/// Values for some layers. A pattern is a regular expression that matches a layer's path, or the end of it after a dot;
-/// the first that matches counts. PEFT's rule.
+/// Values for some layers. A pattern is a regular expression that matches a layer's path, or the
+/// end of it after a dot; the first that matches counts. PEFT's rule.
 public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
   /// Patterns in the order in which they are tried.
   public let patterns: [String]
@@ -23,18 +24,22 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
   /// Matches no layer.
   public init() { (patterns, values) = ([], []) }
 
-  /// Reads the object under `key`; a missing one matches no layer. Throws `EngineError` for anything else, with what
-  /// was `expected`, and for a pattern that is no regular expression.
-  init(_ config: HuggingFaceConfig, _ key: String, _ expected: String, _ convert: (JSONValue) -> Value?) throws {
+  /// Reads the object under `key`; a missing one matches no layer. Throws `EngineError` for
+  /// anything else, with what was `expected`, and for a pattern that is no regular expression.
+  init(
+    _ config: HuggingFaceConfig, _ key: String, _ expected: String, _ convert: (JSONValue) -> Value?
+  ) throws {
     let json = config[key] ?? .object([:])
     let members = json.objectValue.map { Array($0.members) } ?? []
     values = members.compactMap { convert($0.1) }
     patterns = members.map(\.0)
     guard json.objectValue != nil, values.count == patterns.count else {
-      throw EngineError(.data, "\(config.path): \(key): expected an object of \(expected), given \(json.excerpt())")
+      throw EngineError(
+        .data, "\(config.path): \(key): expected an object of \(expected), given \(json.excerpt())")
     }
     for pattern in patterns where (try? Regex(pattern)) == nil {
-      throw EngineError(.data, "\(config.path): \(key): '\(pattern)' is not a valid regular expression")
+      throw EngineError(
+        .data, "\(config.path): \(key): '\(pattern)' is not a valid regular expression")
     }
   }
 

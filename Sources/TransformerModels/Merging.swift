@@ -7,12 +7,15 @@ extension TransformerModel {
   ///
   /// - Parameters:
   ///   - probe: a batch whose logits must stay the same; nil: no check.
-  ///   - tolerance: how far they may move: absolute for logits up to 1, else relative to the largest. The adapter's
-  ///     `mergeTolerance`.
-  /// - Throws: `EngineError` for an update that is not finite, or logits that moved further than rounding explains.
+  ///   - tolerance: how far they may move: absolute for logits up to 1, else relative to the
+  ///     largest. The adapter's `mergeTolerance`.
+  /// - Throws: `EngineError` for an update that is not finite, or logits that moved further than
+  ///   rounding explains.
   public func merge(probe: Batch? = nil, tolerance: Double = 1e-4) throws {
-    let linears = namedModules().compactMap { path, module in (module as? Linear).map { (path: path, linear: $0) } }
-      .filter { !$0.linear.adapters.isEmpty && $0.linear.merged.count < $0.linear.adapters.count }
+    let linears = namedModules().compactMap { path, module in
+      (module as? Linear).map { (path: path, linear: $0) }
+    }
+    .filter { !$0.linear.adapters.isEmpty && $0.linear.merged.count < $0.linear.adapters.count }
     let before = try probe.map { try predict($0) }
     var changed: [(linear: Linear, weight: Tensor, merged: [String])] = []
     do {
@@ -39,7 +42,8 @@ extension TransformerModel {
     // A comparison with NaN is false, so that NaN fails too.
     guard zip(a, b).allSatisfy({ abs($0 - $1) <= bound }) else {
       throw EngineError(
-        .argument, "merge: the logits moved by \(difference), more than the \(bound) that rounding explains; nothing was merged",
+        .argument,
+        "merge: the logits moved by \(difference), more than the \(bound) that rounding explains; nothing was merged",
         hint: "keep the adapter unmerged")
     }
   }

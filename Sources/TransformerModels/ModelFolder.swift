@@ -5,34 +5,38 @@ import NN
 import TensorCore
 
 extension TransformerModel {
-  /// Writes a model folder that Transformers loads: `config.json` with the head's class and labels, and
-  /// `model.safetensors` in float32. The tokenizer's files are the caller's to add.
+  /// Writes a model folder that Transformers loads: `config.json` with the head's class and labels,
+  /// and `model.safetensors` in float32. The tokenizer's files are the caller's to add.
   ///
-  /// Merged adapters are part of the weights. The folder is written whole or not at all, and read back before it takes
-  /// the place of an older one.
+  /// Merged adapters are part of the weights. The folder is written whole or not at all, and read
+  /// back before it takes the place of an older one.
   ///
-  /// - Throws: `EngineError` for adapters that are attached and not merged, which a model folder cannot hold, for values
-  ///   that are not finite, and for a folder that cannot be written.
+  /// - Throws: `EngineError` for adapters that are attached and not merged, which a model folder
+  ///   cannot hold, for values that are not finite, and for a folder that cannot be written.
   public func save(to folder: String) throws {
     for (path, module) in namedModules() {
       guard let linear = module as? Linear else { continue }
       if let adapter = linear.adapters.first(where: { !linear.merged.contains($0.name) }) {
         throw EngineError(
-          .argument, "\(folder): adapter '\(adapter.name)' of '\(path)' is not merged, a model folder cannot hold it",
+          .argument,
+          "\(folder): adapter '\(adapter.name)' of '\(path)' is not merged, a model folder cannot hold it",
           hint: "merge it first, or save the adapter")
       }
     }
     let state = stateDict()
     for (name, tensor) in state {
       if let bad = tensor.firstNonFinite {
-        throw EngineError(.notFinite, "\(folder): '\(name)' has a value that is not finite at index \(bad)")
+        throw EngineError(
+          .notFinite, "\(folder): '\(name)' has a value that is not finite at index \(bad)")
       }
     }
     let config = JSONValue.object(transformersConfig())
     try AtomicFolder.write(to: folder) { temporary in
       try AtomicFile.write(config, to: temporary + "/config.json")
       guard try JSONValue(file: temporary + "/config.json") == config else {
-        throw EngineError(.file, "\(folder): config.json does not read back as it was written", hint: "check the disk")
+        throw EngineError(
+          .file, "\(folder): config.json does not read back as it was written",
+          hint: "check the disk")
       }
       try SafetensorsFile.write(tensors: state, to: temporary + "/model.safetensors")
     }
@@ -40,7 +44,9 @@ extension TransformerModel {
 
   /// The model's own parameters, without those of adapters.
   private func stateDict() -> [(name: String, tensor: Tensor)] {
-    let adapters = namedModules().flatMap { _, module in (module as? LinearAdapter)?.namedParameters() ?? [] }
+    let adapters = namedModules().flatMap { _, module in
+      (module as? LinearAdapter)?.namedParameters() ?? []
+    }
     let added = Set(adapters.map { ObjectIdentifier($0.tensor) })
     return namedParameters().filter { !added.contains(ObjectIdentifier($0.tensor)) }
   }

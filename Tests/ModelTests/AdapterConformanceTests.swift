@@ -38,13 +38,18 @@ extension EngineTests {
         #expect((tensor.grad != nil) == tensor.requiresGrad, "\(name)")
         if tensor.requiresGrad {
           #expect(own.contains(ObjectIdentifier(tensor)), "\(name) trains and is not saved")
-          // A key's bias shifts all scores of a row alike, and rows that no batch uses have no gradient.
-          if !name.hasSuffix("key.bias") { #expect((tensor.grad?.sumOfSquares ?? 0) > 0, "\(name)") }
+          // A key's bias shifts all scores of a row alike, and rows that no batch uses have no
+          // gradient.
+          if !name.hasSuffix("key.bias") {
+            #expect((tensor.grad?.sumOfSquares ?? 0) > 0, "\(name)")
+          }
         }
       }
       for (path, _, adapter) in attached.adapters {
         for (parameter, tensor) in adapter.ownParameters {
-          #expect(tensor.requiresGrad != adapter.frozenParameters.contains(parameter), "\(path).\(parameter)")
+          #expect(
+            tensor.requiresGrad != adapter.frozenParameters.contains(parameter),
+            "\(path).\(parameter)")
         }
       }
     }
@@ -57,10 +62,13 @@ extension EngineTests {
       let weights = try linears(of: model).map { try $0.weight.copy() }
       let unmerged = try model.predict(tinyBatch())
       try model.merge(probe: tinyBatch(), tolerance: attached.mergeTolerance)
-      #expect(try compare("merged", model.predict(tinyBatch()), unmerged, absolute: attached.mergeTolerance))
+      #expect(
+        try compare(
+          "merged", model.predict(tinyBatch()), unmerged, absolute: attached.mergeTolerance))
       let sites = attached.adapters.map(\.linear)
       #expect(sites.allSatisfy { $0.merged == ["default"] })
-      for (linear, weight) in zip(linears(of: model), weights) where sites.contains(where: { $0 === linear }) {
+      for (linear, weight) in zip(linears(of: model), weights)
+      where sites.contains(where: { $0 === linear }) {
         #expect(linear.weight.values != weight.values, "merging changed nothing")
       }
       try model.unmerge()
@@ -91,13 +99,18 @@ extension EngineTests {
         try attached.save(to: folder + "/a", baseModelName: name, extra: ["from": "mnli"])
         #expect(try AttachedAdapter.extra(inFolder: folder + "/a") == ["from": "mnli"])
         let other = try tinyModel(name, headSeed: 9)
-        let loaded = try AttachedAdapter.load(folder: folder + "/a", into: other, headModules: other.headModules)
-        #expect(try compare("logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-6))
+        let loaded = try AttachedAdapter.load(
+          folder: folder + "/a", into: other, headModules: other.headModules)
+        #expect(
+          try compare(
+            "logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-6))
         #expect(loaded.sites == attached.sites && loaded.savedModules == attached.savedModules)
         #expect(other.trainableParameters().map(\.name) == model.trainableParameters().map(\.name))
         // What is saved again has the same bytes.
         try loaded.save(to: folder + "/b", baseModelName: name, extra: ["from": "mnli"])
-        if row.base == nil { #expect(try Digest(ofFolder: folder + "/a") == Digest(ofFolder: folder + "/b")) }
+        if row.base == nil {
+          #expect(try Digest(ofFolder: folder + "/a") == Digest(ofFolder: folder + "/b"))
+        }
       }
     }
 
@@ -109,9 +122,12 @@ extension EngineTests {
         try perturb(attached)
         try attached.exportAsLoRA(to: folder + "/lora", baseModelName: name)
         let other = try tinyModel(name, headSeed: 9)
-        let loaded = try AttachedAdapter.load(folder: folder + "/lora", into: other, headModules: other.headModules)
+        let loaded = try AttachedAdapter.load(
+          folder: folder + "/lora", into: other, headModules: other.headModules)
         #expect(loaded.method is LoRA)
-        #expect(try compare("logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-5))
+        #expect(
+          try compare(
+            "logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-5))
       }
     }
 
@@ -127,7 +143,8 @@ extension EngineTests {
         let before = try model.predict(tinyBatch())
         let second = try model.attach(row.method, name: "second", targets: row.targets)
         #expect(try compare("fresh second", model.predict(tinyBatch()), before, absolute: 1e-6))
-        #expect(first.state().filter { $0.name.contains("lora_") }.allSatisfy { !$0.tensor.requiresGrad })
+        #expect(
+          first.state().filter { $0.name.contains("lora_") }.allSatisfy { !$0.tensor.requiresGrad })
         try perturb(second, seed: 8)
         let both = try model.predict(tinyBatch())
         #expect(both.values != before.values)
@@ -138,11 +155,14 @@ extension EngineTests {
         try second.save(to: folder + "/second", baseModelName: name)
         let other = try tinyModel(name, headSeed: 9)
         for part in ["first", "second"] {
-          _ = try AttachedAdapter.load(folder: folder + "/" + part, into: other, name: part, headModules: other.headModules)
+          _ = try AttachedAdapter.load(
+            folder: folder + "/" + part, into: other, name: part, headModules: other.headModules)
         }
         #expect(try compare("both loaded", other.predict(tinyBatch()), both, absolute: 1e-5))
         for (_, linear, _) in second.adapters { try linear.detach("second") }
-        if row.targets.bias == .none, row.base == nil { #expect(try compare("one", model.predict(tinyBatch()), before, absolute: 1e-5)) }
+        if row.targets.bias == .none, row.base == nil {
+          #expect(try compare("one", model.predict(tinyBatch()), before, absolute: 1e-5))
+        }
       }
     }
 
@@ -151,15 +171,28 @@ extension EngineTests {
       let attached = try model.attach(LoRA())
       try perturb(attached)
       let weights = try linears(of: model).map { try $0.weight.copy() }
-      #expect(message { try model.merge(probe: tinyBatch(), tolerance: 0) }?.contains("the logits moved by") == true)
-      #expect(zip(linears(of: model), weights).allSatisfy { $0.merged.isEmpty && $0.weight.values == $1.values })
+      #expect(
+        message { try model.merge(probe: tinyBatch(), tolerance: 0) }?.contains(
+          "the logits moved by") == true)
+      #expect(
+        zip(linears(of: model), weights).allSatisfy {
+          $0.merged.isEmpty && $0.weight.values == $1.values
+        })
       let last = try #require(attached.adapters.last?.adapter.ownParameters.last?.tensor)
       last.set(.infinity, at: 0)
       let text = try #require(message { try model.merge() })
-      #expect(text == "roberta.encoder.layer.1.attention.self.value: merging adapter 'default': its update has values that are not finite")
-      #expect(zip(linears(of: model), weights).allSatisfy { $0.merged.isEmpty && $0.weight.values == $1.values })
+      #expect(
+        text
+          == "roberta.encoder.layer.1.attention.self.value: merging adapter 'default': its update has values that are not finite"
+      )
+      #expect(
+        zip(linears(of: model), weights).allSatisfy {
+          $0.merged.isEmpty && $0.weight.values == $1.values
+        })
     }
 
-    private func linears(of model: TransformerModel) -> [Linear] { model.namedModules().compactMap { $0.module as? Linear } }
+    private func linears(of model: TransformerModel) -> [Linear] {
+      model.namedModules().compactMap { $0.module as? Linear }
+    }
   }
 }

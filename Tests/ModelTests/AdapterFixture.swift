@@ -55,7 +55,9 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
   /// Those with an adapter to save.
   static let saved = all.filter { type(of: $0.method).peftType != nil }
   /// Those whose update is a product of two factors.
-  static let linear = all.filter { !($0.method is ClassifierOnly) && !($0.method is FullFineTuning) }
+  static let linear = all.filter {
+    !($0.method is ClassifierOnly) && !($0.method is FullFineTuning)
+  }
 
   /// Attaches the case's method; with a base, random values in that first.
   func attach(to model: TransformerModel, name: String = "default") throws -> AttachedAdapter {
@@ -76,13 +78,15 @@ func tinyModel(_ name: String, labels: Int = 3, headSeed: UInt64 = 1) throws -> 
 
 func tinyBatch() throws -> Batch {
   let ids: [Int32] = [3, 17, 45, 99, 4, 3, 8, 23, 51, 60, 77, 4, 3, 111, 4]
-  return try Batch(ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: .classes([0, 2, 1]))
+  return try Batch(
+    ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: .classes([0, 2, 1]))
 }
 
 /// Random values in everything that trains, so that nothing is zero by accident.
 func perturb(_ attached: AttachedAdapter, seed: UInt64 = 5, std: Double = 0.2) throws {
   for (name, tensor) in attached.state() where tensor.requiresGrad {
-    let noise = try Tensor.randn(tensor.shape, std: std, RandomSource(seed: seed, stream: RandomSource.stream(named: name)))
+    let noise = try Tensor.randn(
+      tensor.shape, std: std, RandomSource(seed: seed, stream: RandomSource.stream(named: name)))
     try tensor.addInPlace(noise)
   }
 }
@@ -90,10 +94,12 @@ func perturb(_ attached: AttachedAdapter, seed: UInt64 = 5, std: Double = 0.2) t
 extension TransformerModel {
   @discardableResult
   func attach(
-    _ method: any AdapterMethod, name: String = "default", targets: AdapterTargets = AdapterTargets(), seed: UInt64 = 1
+    _ method: any AdapterMethod, name: String = "default",
+    targets: AdapterTargets = AdapterTargets(), seed: UInt64 = 1
   ) throws -> AttachedAdapter {
     try AttachedAdapter.attach(
-      method, to: self, name: name, targets: targets, defaultTargets: architecture.defaultTargetModules, head: headModules,
+      method, to: self, name: name, targets: targets,
+      defaultTargets: architecture.defaultTargetModules, head: headModules,
       seed: seed)
   }
 

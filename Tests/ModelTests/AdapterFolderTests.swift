@@ -10,11 +10,16 @@ import Testing
 import TransformerModels
 
 private let peftFolders = [
-  "tiny-bert-lora", "tiny-roberta-lora", "tiny-roberta-rslora", "tiny-roberta-all-linear", "tiny-bert-patterns",
+  "tiny-bert-lora", "tiny-roberta-lora", "tiny-roberta-rslora", "tiny-roberta-all-linear",
+  "tiny-bert-patterns",
 ]
 
-private func load(_ folder: String, into model: TransformerModel, name: String = "default", head: HeadLoading = .saved) throws -> AttachedAdapter {
-  try AttachedAdapter.load(folder: folder, into: model, name: name, headModules: model.headModules, head: head)
+private func load(
+  _ folder: String, into model: TransformerModel, name: String = "default",
+  head: HeadLoading = .saved
+) throws -> AttachedAdapter {
+  try AttachedAdapter.load(
+    folder: folder, into: model, name: name, headModules: model.headModules, head: head)
 }
 
 /// A batch recorded beside an adapter or model, and its logits.
@@ -22,26 +27,38 @@ private func recorded(_ path: String) throws -> (batch: Batch, logits: Tensor) {
   let file = try SafetensorsFile(path)
   func ints(_ name: String) throws -> [Int32] { try file.tensor(name).values.map { Int32($0) } }
   let batch = try Batch(
-    ids: ints("input_ids"), tokenTypes: ints("token_type_ids"), offsets: Offsets(values: ints("offsets")))
+    ids: ints("input_ids"), tokenTypes: ints("token_type_ids"),
+    offsets: Offsets(values: ints("offsets")))
   return (batch, try file.tensor("logits"))
 }
 
 /// What a change of `adapter_config.json` leads to; the message is what follows the path.
 private let configMistakes: [(change: JSONObject, message: String)] = [
-  (["peft_type": "VERA"], "peft_type 'VERA' is not supported, expected one of LORA, PERIGEE_DELORA, PERIGEE_CLASSIFIER"),
+  (
+    ["peft_type": "VERA"],
+    "peft_type 'VERA' is not supported, expected one of LORA, PERIGEE_DELORA, PERIGEE_CLASSIFIER"
+  ),
   (["use_dora": true], "use_dora = true is not supported"),
   (["lora_bias": true], "lora_bias = true is not supported"),
   (["fan_in_fan_out": true], "fan_in_fan_out = true is not supported"),
   (["use_rsloar": true], "use_rsloar = true is not supported; did you mean 'use_rslora'?"),
-  (["layer_replication": [[0, 1], [0, 1]]], "layer_replication = [[0,1],[0,1]] is not supported"),
+  (
+    ["layer_replication": [[0, 1], [0, 1]]], "layer_replication = [[0,1],[0,1]] is not supported"
+  ),
   (["r": 0], "r: expected an integer of at least 1, given 0"),
   (["r": "8"], "r: expected an integer of at least 1, given \"8\""),
   (["bias": "some"], "bias: expected one of none, all, lora_only, given \"some\""),
-  (["rank_pattern": ["query": 0]], "rank_pattern: expected an object of ranks of at least 1, given {\"query\":0}"),
+  (
+    ["rank_pattern": ["query": 0]],
+    "rank_pattern: expected an object of ranks of at least 1, given {\"query\":0}"
+  ),
   (["alpha_pattern": ["(": 1]], "alpha_pattern: '(' is not a valid regular expression"),
   (["target_modules": .null], "missing key 'target_modules', expected a list of strings"),
   (["target_modules": [1]], "target_modules: expected a list of strings, given [1]"),
-  (["layers_to_transform": ["a"]], "layers_to_transform: expected an integer or a list of them, given [\"a\"]"),
+  (
+    ["layers_to_transform": ["a"]],
+    "layers_to_transform: expected an integer or a list of them, given [\"a\"]"
+  ),
   (["exclude_modules": "("], "exclude_modules: '(' is not a valid regular expression"),
   (
     ["init_lora_weights": "pissa"],
@@ -66,7 +83,8 @@ extension EngineTests {
     @Test func frozenFolderTrainsNothing() throws {
       let model = try tinyModel("tiny-bert")
       _ = try AttachedAdapter.load(
-        folder: fixturesFolder + "/peft/tiny-bert-lora/adapter", into: model, headModules: model.headModules, isTrainable: false)
+        folder: fixturesFolder + "/peft/tiny-bert-lora/adapter", into: model,
+        headModules: model.headModules, isTrainable: false)
       #expect(model.trainableParameters().isEmpty)
     }
 
@@ -75,24 +93,35 @@ extension EngineTests {
       let model = try tinyModel("tiny-roberta", labels: 2)
       let before = Set(model.trainableParameters().map(\.name))
       let text = try #require(message { _ = try load(folder, into: model) })
-      #expect(text == "\(folder)/adapter_model.safetensors: the head's 'classifier.out_proj.weight' has shape [3, 32], the model's [2, 32]; "
-        + "make the model with as many labels, or load the adapter with head = \"new\"")
+      #expect(
+        text
+          == "\(folder)/adapter_model.safetensors: the head's 'classifier.out_proj.weight' has shape [3, 32], the model's [2, 32]; "
+          + "make the model with as many labels, or load the adapter with head = \"new\"")
       // The failure left nothing behind.
       #expect(Set(model.trainableParameters().map(\.name)) == before)
       #expect(model.namedParameters().allSatisfy { !$0.name.contains("lora") })
-      let head = model.namedParameters().filter { $0.name.hasPrefix("classifier") }.map(\.tensor.values)
+      let head = model.namedParameters().filter { $0.name.hasPrefix("classifier") }.map(
+        \.tensor.values)
       let attached = try load(folder, into: model, head: .new)
-      #expect(model.namedParameters().filter { $0.name.hasPrefix("classifier") }.map(\.tensor.values) == head)
-      #expect(attached.adapters.allSatisfy { ($0.adapter as? LoRAAdapter)?.b.sumOfSquares ?? 0 > 0 })
+      #expect(
+        model.namedParameters().filter { $0.name.hasPrefix("classifier") }.map(\.tensor.values)
+          == head)
+      #expect(
+        attached.adapters.allSatisfy { ($0.adapter as? LoRAAdapter)?.b.sumOfSquares ?? 0 > 0 })
     }
 
     @Test func ranksAndScalesOfSomeLayersCount() throws {
       try withTemporaryFolder { folder in
         let model = try tinyModel("tiny-roberta")
         let config = HuggingFaceConfig(
-          ["r": 4, "lora_alpha": 8, "rank_pattern": ["query": 2], "alpha_pattern": [#"layer\.1\..*value"#: 3]], path: "x")
+          [
+            "r": 4, "lora_alpha": 8, "rank_pattern": ["query": 2],
+            "alpha_pattern": [#"layer\.1\..*value"#: 3],
+          ], path: "x")
         let attached = try model.attach(LoRA.saved(in: config))
-        let found = attached.adapters.compactMap { $0.adapter as? LoRAAdapter }.map { [Double($0.a.shape[0]), $0.scaling] }
+        let found = attached.adapters.compactMap { $0.adapter as? LoRAAdapter }.map {
+          [Double($0.a.shape[0]), $0.scaling]
+        }
         #expect(found == [[2, 4], [4, 2], [2, 4], [4, 0.75]])
         try perturb(attached)
         try attached.save(to: folder + "/a", baseModelName: "x")
@@ -107,31 +136,33 @@ extension EngineTests {
         let model = try tinyModel("tiny-bert")
         var targets = AdapterTargets()
         (targets.modulesToSave, targets.layersToTransform) = (["pooler"], [1])
-        try model.attach(LoRA(), targets: targets).save(to: folder + "/a", baseModelName: "models/tiny-bert")
+        try model.attach(LoRA(), targets: targets).save(
+          to: folder + "/a", baseModelName: "models/tiny-bert")
         let text = try readText(folder + "/a/adapter_config.json")
-        #expect(text == """
-          {
-            "alpha_pattern": {},
-            "auto_mapping": null,
-            "base_model_name_or_path": "models/tiny-bert",
-            "bias": "none",
-            "fan_in_fan_out": false,
-            "inference_mode": true,
-            "init_lora_weights": true,
-            "lora_alpha": 8,
-            "lora_dropout": 0,
-            "modules_to_save": ["bert.pooler", "classifier"],
-            "peft_type": "LORA",
-            "peft_version": "0.21.2",
-            "r": 8,
-            "rank_pattern": {},
-            "revision": null,
-            "target_modules": ["bert.encoder.layer.1.attention.self.query", "bert.encoder.layer.1.attention.self.value"],
-            "task_type": "SEQ_CLS",
-            "use_rslora": false
-          }
+        #expect(
+          text == """
+            {
+              "alpha_pattern": {},
+              "auto_mapping": null,
+              "base_model_name_or_path": "models/tiny-bert",
+              "bias": "none",
+              "fan_in_fan_out": false,
+              "inference_mode": true,
+              "init_lora_weights": true,
+              "lora_alpha": 8,
+              "lora_dropout": 0,
+              "modules_to_save": ["bert.pooler", "classifier"],
+              "peft_type": "LORA",
+              "peft_version": "0.21.2",
+              "r": 8,
+              "rank_pattern": {},
+              "revision": null,
+              "target_modules": ["bert.encoder.layer.1.attention.self.query", "bert.encoder.layer.1.attention.self.value"],
+              "task_type": "SEQ_CLS",
+              "use_rslora": false
+            }
 
-          """)
+            """)
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a"])
       }
     }
@@ -143,7 +174,9 @@ extension EngineTests {
           for (key, value) in row.change.members { config[key] = value }
         }
         let model = try tinyModel("tiny-roberta")
-        #expect(message { _ = try load(path, into: model) } == "\(path)/adapter_config.json: \(row.message)")
+        #expect(
+          message { _ = try load(path, into: model) }
+            == "\(path)/adapter_config.json: \(row.message)")
       }
     }
 
@@ -152,16 +185,24 @@ extension EngineTests {
         let model = try tinyModel("tiny-roberta")
         let more = try copy("tiny-roberta-lora", to: folder) { $0["target_modules"] = ["query"] }
         let prefix = "base_model.model.roberta.encoder.layer."
-        #expect(message { _ = try load(more, into: model) }?.contains(
-          "; unexpected: \(prefix)0.attention.self.value.lora_A.weight, ") == true)
-        let less = try copy("tiny-roberta-lora", to: folder) { $0["target_modules"] = ["query", "value", "key"] }
-        #expect(message { _ = try load(less, into: model) }?.contains(
-          "; missing: \(prefix)0.attention.self.key.lora_A.weight, ") == true)
+        #expect(
+          message { _ = try load(more, into: model) }?.contains(
+            "; unexpected: \(prefix)0.attention.self.value.lora_A.weight, ") == true)
+        let less = try copy("tiny-roberta-lora", to: folder) {
+          $0["target_modules"] = ["query", "value", "key"]
+        }
+        #expect(
+          message { _ = try load(less, into: model) }?.contains(
+            "; missing: \(prefix)0.attention.self.key.lora_A.weight, ") == true)
         let rank = try copy("tiny-roberta-lora", to: folder) { $0["r"] = 2 }
-        #expect(message { _ = try load(rank, into: model) }?.contains(
-          "query.lora_A.weight' has shape [4, 32], expected [2, 32]; the adapter was made for a model of 'models/tiny-roberta'") == true)
+        #expect(
+          message { _ = try load(rank, into: model) }?.contains(
+            "query.lora_A.weight' has shape [4, 32], expected [2, 32]; the adapter was made for a model of 'models/tiny-roberta'"
+          ) == true)
         let bert = fixturesFolder + "/peft/tiny-bert-lora/adapter"
-        #expect(message { _ = try load(bert, into: model) }?.contains("missing: base_model.model.roberta.") == true)
+        #expect(
+          message { _ = try load(bert, into: model) }?.contains(
+            "missing: base_model.model.roberta.") == true)
         #expect(model.namedParameters().allSatisfy { !$0.name.contains("lora") })
       }
     }
@@ -171,12 +212,19 @@ extension EngineTests {
         let path = try copy("tiny-roberta-lora", to: folder) { _ in }
         let file = try SafetensorsFile(path + "/adapter_model.safetensors")
         let renamed = try file.names.map { name in
-          (name: name.replacingOccurrences(of: "1.attention.self.value.lora_A", with: "1.attention.self.value.lora_a"), tensor: try file.tensor(name))
+          (
+            name: name.replacingOccurrences(
+              of: "1.attention.self.value.lora_A", with: "1.attention.self.value.lora_a"),
+            tensor: try file.tensor(name)
+          )
         }
         try SafetensorsFile.write(tensors: renamed, to: path + "/adapter_model.safetensors")
         let text = try #require(message { _ = try load(path, into: tinyModel("tiny-roberta")) })
-        #expect(text.hasSuffix("did you mean 'base_model.model.roberta.encoder.layer.1.attention.self.value.lora_A.weight' by "
-          + "'base_model.model.roberta.encoder.layer.1.attention.self.value.lora_a.weight'?"), "\(text)")
+        #expect(
+          text.hasSuffix(
+            "did you mean 'base_model.model.roberta.encoder.layer.1.attention.self.value.lora_A.weight' by "
+              + "'base_model.model.roberta.encoder.layer.1.attention.self.value.lora_a.weight'?"),
+          "\(text)")
       }
     }
 
@@ -184,11 +232,18 @@ extension EngineTests {
       try withTemporaryFolder { folder in
         let model = try tinyModel("tiny-roberta")
         let base = fixturesFolder + "/models/tiny-bert"
-        #expect(message { _ = try load(base, into: model) } == "\(base): is a model folder, expected an adapter's with adapter_config.json")
-        #expect(message { _ = try load(folder + "/no", into: model) }?.contains("/no/adapter_config.json: no such file") == true)
+        #expect(
+          message { _ = try load(base, into: model) }
+            == "\(base): is a model folder, expected an adapter's with adapter_config.json")
+        #expect(
+          message { _ = try load(folder + "/no", into: model) }?.contains(
+            "/no/adapter_config.json: no such file") == true)
         let path = try copy("tiny-roberta-lora", to: folder) { _ in }
-        try FileManager.default.moveItem(atPath: path + "/adapter_model.safetensors", toPath: path + "/adapter_model.bin")
-        #expect(message { _ = try load(path, into: model) }?.contains("has only adapter_model.bin, a pickle") == true)
+        try FileManager.default.moveItem(
+          atPath: path + "/adapter_model.safetensors", toPath: path + "/adapter_model.bin")
+        #expect(
+          message { _ = try load(path, into: model) }?.contains(
+            "has only adapter_model.bin, a pickle") == true)
       }
     }
 
@@ -196,16 +251,24 @@ extension EngineTests {
       try withTemporaryFolder { folder in
         let model = try tinyModel("tiny-bert")
         let full = try model.attach(FullFineTuning())
-        #expect(message { try full.save(to: folder + "/a", baseModelName: "x") }
-          == "\(folder)/a: method 'full' changes the model itself and has no adapter to save; save the whole model")
+        #expect(
+          message { try full.save(to: folder + "/a", baseModelName: "x") }
+            == "\(folder)/a: method 'full' changes the model itself and has no adapter to save; save the whole model"
+        )
         let head = try model.attach(ClassifierOnly())
-        #expect(message { try head.exportAsLoRA(to: folder + "/a", baseModelName: "x") }
-          == "\(folder)/a: method 'classifier' adapts no layer, there is nothing to export as LoRA; save the whole model")
+        #expect(
+          message { try head.exportAsLoRA(to: folder + "/a", baseModelName: "x") }
+            == "\(folder)/a: method 'classifier' adapts no layer, there is nothing to export as LoRA; save the whole model"
+        )
         let lora = try model.attach(LoRA())
-        #expect(message { try model.save(to: folder + "/a") }?.hasSuffix(
-          "'bert.encoder.layer.0.attention.self.query' is not merged, a model folder cannot hold it; merge it first, or save the adapter") == true)
+        #expect(
+          message { try model.save(to: folder + "/a") }?.hasSuffix(
+            "'bert.encoder.layer.0.attention.self.query' is not merged, a model folder cannot hold it; merge it first, or save the adapter"
+          ) == true)
         lora.state()[0].tensor.set(.nan, at: 3)
-        #expect(message { try lora.save(to: folder + "/a", baseModelName: "x") }?.hasSuffix("has a value that is not finite at index 3") == true)
+        #expect(
+          message { try lora.save(to: folder + "/a", baseModelName: "x") }?.hasSuffix(
+            "has a value that is not finite at index 3") == true)
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
       }
     }
@@ -217,8 +280,13 @@ extension EngineTests {
         try model.merge(probe: tinyBatch())
         try model.save(to: folder + "/m")
         let other = try PretrainedModel(name: folder + "/m").make(model.task, headSeed: 7)
-        #expect(try compare("logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-5))
-        #expect(try HuggingFaceConfig(folder: folder + "/m").labels() == ["LABEL_0", "LABEL_1", "LABEL_2"])
+        #expect(
+          try compare(
+            "logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-5))
+        #expect(
+          try HuggingFaceConfig(folder: folder + "/m").labels() == [
+            "LABEL_0", "LABEL_1", "LABEL_2",
+          ])
         // The base that the model came from is untouched.
         let again = try tinyModel(name)
         #expect(try again.predict(tinyBatch()).values != model.predict(tinyBatch()).values)
@@ -226,9 +294,12 @@ extension EngineTests {
     }
 
     /// A copy of a recorded folder with another config.
-    private func copy(_ name: String, to folder: String, _ change: (inout JSONObject) -> Void) throws -> String {
+    private func copy(_ name: String, to folder: String, _ change: (inout JSONObject) -> Void)
+      throws -> String
+    {
       let path = folder + "/" + UUID().uuidString
-      try FileManager.default.copyItem(atPath: fixturesFolder + "/peft/\(name)/adapter", toPath: path)
+      try FileManager.default.copyItem(
+        atPath: fixturesFolder + "/peft/\(name)/adapter", toPath: path)
       var config = try HuggingFaceConfig(folder: path, file: "adapter_config.json").values
       change(&config)
       try AtomicFile.write(.object(config), to: path + "/adapter_config.json")

@@ -23,19 +23,25 @@ private struct Choice: Sendable {
 }
 
 private let linearNames = [
-  "attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense",
+  "attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+  "intermediate.dense",
   "output.dense",
 ]
 
 private let choices = [
   Choice(
     name: "defaults", targets: AdapterTargets(),
-    sites: ["0.attention.self.query", "0.attention.self.value", "1.attention.self.query", "1.attention.self.value"]),
+    sites: [
+      "0.attention.self.query", "0.attention.self.value", "1.attention.self.query",
+      "1.attention.self.value",
+    ]),
   Choice(
-    name: "a dotted suffix", targets: targets { $0.targetModules = .suffixes(["attention.output.dense"]) },
+    name: "a dotted suffix",
+    targets: targets { $0.targetModules = .suffixes(["attention.output.dense"]) },
     sites: ["0.attention.output.dense", "1.attention.output.dense"]),
   Choice(
-    name: "a full path", targets: targets { $0.targetModules = .suffixes(["roberta.encoder.layer.1.output.dense"]) },
+    name: "a full path",
+    targets: targets { $0.targetModules = .suffixes(["roberta.encoder.layer.1.output.dense"]) },
     sites: ["1.output.dense"]),
   Choice(
     name: "layers_to_transform",
@@ -43,11 +49,16 @@ private let choices = [
     sites: ["1.attention.output.dense", "1.intermediate.dense", "1.output.dense"]),
   Choice(
     name: "exclude_modules",
-    targets: targets { ($0.targetModules, $0.excludeModules) = (.suffixes(["dense"]), ["output.dense"]) },
+    targets: targets {
+      ($0.targetModules, $0.excludeModules) = (.suffixes(["dense"]), ["output.dense"])
+    },
     sites: ["0.intermediate.dense", "1.intermediate.dense"]),
   Choice(
-    name: "a pattern", targets: targets { $0.targetModules = .pattern(#".*layer\.1\..*\.(key|dense)"#) },
-    sites: ["1.attention.self.key", "1.attention.output.dense", "1.intermediate.dense", "1.output.dense"]),
+    name: "a pattern",
+    targets: targets { $0.targetModules = .pattern(#".*layer\.1\..*\.(key|dense)"#) },
+    sites: [
+      "1.attention.self.key", "1.attention.output.dense", "1.intermediate.dense", "1.output.dense",
+    ]),
   Choice(
     name: "all-linear", targets: targets { $0.targetModules = .allLinear },
     sites: linearNames.map { "0." + $0 } + linearNames.map { "1." + $0 }),
@@ -62,7 +73,10 @@ private let mistakes: [(name: String, targets: AdapterTargets, message: String)]
     "nothing near", targets { $0.targetModules = .suffixes(["c_attn_projection"]) },
     "target_modules: 'c_attn_projection' matches no module; there are dense, key, query, value"
   ),
-  ("an empty list", targets { $0.targetModules = .suffixes([]) }, "target_modules is empty: expected at least one name"),
+  (
+    "an empty list", targets { $0.targetModules = .suffixes([]) },
+    "target_modules is empty: expected at least one name"
+  ),
   (
     "the head", targets { $0.targetModules = .suffixes(["classifier.dense"]) },
     "target_modules: 'classifier.dense' matches only 'classifier.dense', which trains whole; leave it out"
@@ -113,7 +127,8 @@ extension EngineTests {
     @Test(arguments: choices.indices) func targetsChooseLayers(_ index: Int) throws {
       let choice = choices[index]
       let attached = try tinyModel("tiny-roberta").attach(LoRA(), targets: choice.targets)
-      #expect(attached.sites == choice.sites.map { "roberta.encoder.layer." + $0 }, "\(choice.name)")
+      #expect(
+        attached.sites == choice.sites.map { "roberta.encoder.layer." + $0 }, "\(choice.name)")
       #expect(attached.savedModules == ["classifier"])
     }
 
@@ -129,7 +144,8 @@ extension EngineTests {
       let model = try tinyModel("tiny-bert")
       var (lora, delora) = (LoRA(), DeLoRA())
       (lora.r, delora.r) = (r, r)
-      let expected = "r = \(r) for layer 'bert.encoder.layer.0.attention.self.query' of 32 x 32: expected 1 to 32"
+      let expected =
+        "r = \(r) for layer 'bert.encoder.layer.0.attention.self.query' of 32 x 32: expected 1 to 32"
       #expect(message { try model.attach(lora) } == expected)
       #expect(message { try model.attach(delora) } == expected)
       #expect(model.namedParameters().allSatisfy { !$0.name.contains("lora") })
@@ -139,14 +155,20 @@ extension EngineTests {
       let model = try tinyModel("tiny-bert")
       var over = DeLoRA()
       over.over = "lora"
-      #expect(message { try model.attach(over) }?.hasSuffix("has no such adapter; add a LoRA first") == true)
+      #expect(
+        message { try model.attach(over) }?.hasSuffix("has no such adapter; add a LoRA first")
+          == true)
       try model.attach(LoRA(), name: "mnli")
-      #expect(message { try model.attach(LoRA(), name: "mnli") } == "adapter 'mnli' exists already; give the new one another adapter_name")
+      #expect(
+        message { try model.attach(LoRA(), name: "mnli") }
+          == "adapter 'mnli' exists already; give the new one another adapter_name")
       try model.attach(LoRA(), name: "rte")
       over.over = "mnil"
       #expect(message { try model.attach(over) }?.hasSuffix("did you mean 'mnli'?") == true)
       over.over = "mnli"
-      #expect(message { try model.attach(over, name: "rte") }?.hasPrefix("adapter 'rte' exists already") == true)
+      #expect(
+        message { try model.attach(over, name: "rte") }?.hasPrefix("adapter 'rte' exists already")
+          == true)
       try model.attach(over, name: "mnli")
     }
 
@@ -154,31 +176,40 @@ extension EngineTests {
       func biases(_ mode: AdapterTargets.Bias) throws -> [String] {
         let model = try tinyModel("tiny-roberta")
         try model.attach(LoRA(), targets: targets { $0.bias = mode })
-        return model.trainableParameters().map(\.name).filter { $0.hasSuffix("bias") && !$0.hasPrefix("classifier.") }
+        return model.trainableParameters().map(\.name).filter {
+          $0.hasSuffix("bias") && !$0.hasPrefix("classifier.")
+        }
       }
       #expect(try biases(.none).isEmpty)
       let sites = choices[0].sites.map { "roberta.encoder.layer.\($0).bias" }
       #expect(try biases(.loraOnly) == sites)
-      #expect(try biases(.all) == tinyModel("tiny-roberta").namedParameters().map(\.name).filter {
-        $0.hasSuffix("bias") && !$0.hasPrefix("classifier.")
-      })
+      #expect(
+        try biases(.all)
+          == tinyModel("tiny-roberta").namedParameters().map(\.name).filter {
+            $0.hasSuffix("bias") && !$0.hasPrefix("classifier.")
+          })
     }
 
     @Test func modulesInsideSavedOnesCountOnce() throws {
       let model = try tinyModel("tiny-bert")
-      let attached = try model.attach(LoRA(), targets: targets { $0.modulesToSave = ["classifier", "pooler", "pooler.dense"] })
+      let attached = try model.attach(
+        LoRA(), targets: targets { $0.modulesToSave = ["classifier", "pooler", "pooler.dense"] })
       #expect(attached.savedModules == ["bert.pooler", "classifier"])
       #expect(Set(attached.state().map(\.name)).count == attached.state().count)
     }
 
-    @Test(.enabled(if: testData("configs/roberta-base") != nil, "configs/roberta-base is not there"), arguments: counts.indices)
+    @Test(
+      .enabled(if: testData("configs/roberta-base") != nil, "configs/roberta-base is not there"),
+      arguments: counts.indices)
     func countsAreThePapers(_ index: Int) throws {
       let row = counts[index]
       let config = try HuggingFaceConfig(folder: #require(testData("configs/roberta-base")))
-      let model = try PretrainedModel.shapes(config, .sequenceClassification(labels: ["0", "1"], .singleLabelClassification))
+      let model = try PretrainedModel.shapes(
+        config, .sequenceClassification(labels: ["0", "1"], .singleLabelClassification))
       func attach(_ method: any AdapterMethod) throws {
         _ = try AttachedAdapter.attach(
-          method, to: model, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules, seed: 1,
+          method, to: model, defaultTargets: model.architecture.defaultTargetModules,
+          head: model.headModules, seed: 1,
           isShapeOnly: true)
       }
       if let base = row.base { try attach(base) }

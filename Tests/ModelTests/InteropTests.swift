@@ -30,7 +30,9 @@ private func python(_ arguments: [String]) -> (code: Int32, output: String) {
 }
 
 /// The reference implementations, where they are installed.
-private let hasPEFT = python(["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('peft')"]).code == 0
+private let hasPEFT =
+  python(["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('peft')"])
+  .code == 0
 
 extension EngineTests {
   /// What is trained and saved here, read by the real PEFT and Transformers.
@@ -56,7 +58,9 @@ extension EngineTests {
         }
         let (code, output) = python(["check_adapter.py"] + paths)
         #expect(code == 0, "\(output)")
-        #expect(output.split(separator: "\n").filter { $0.contains("max difference") }.count == 2 * AdapterCase.linear.count)
+        #expect(
+          output.split(separator: "\n").filter { $0.contains("max difference") }.count == 2
+            * AdapterCase.linear.count)
       }
     }
 
@@ -85,7 +89,8 @@ extension EngineTests {
       try withTemporaryFolder { folder in
         var paths: [String] = []
         for name in tinyModels {
-          let model = try PretrainedModel(name: fixturesFolder + "/models/" + name).make(.maskedLM, headSeed: 1)
+          let model = try PretrainedModel(name: fixturesFolder + "/models/" + name).make(
+            .maskedLM, headSeed: 1)
           try perturb(model.attach(FullFineTuning()), std: 0.05)
           try model.save(to: folder + "/" + name)
           try record(model, to: folder + "/\(name).safetensors")
@@ -102,7 +107,8 @@ extension EngineTests {
         try model.attach(DeLoRA()).save(to: folder + "/adapter", baseModelName: "x")
         try record(model, to: folder + "/inputs.safetensors")
         let (code, output) = python([
-          "check_adapter.py", fixturesFolder + "/models/tiny-roberta", folder + "/adapter", folder + "/inputs.safetensors",
+          "check_adapter.py", fixturesFolder + "/models/tiny-roberta", folder + "/adapter",
+          folder + "/inputs.safetensors",
         ])
         #expect(code != 0 && output.contains("PERIGEE_DELORA"), "\(output)")
       }
@@ -124,7 +130,8 @@ extension EngineTests {
       func ints(_ values: [Int32]) throws -> Tensor { try Tensor(values, [values.count]) }
       try SafetensorsFile.write(
         tensors: [
-          ("input_ids", ints(batch.ids)), ("token_type_ids", ints(batch.tokenTypes)), ("offsets", ints(batch.offsets.values)),
+          ("input_ids", ints(batch.ids)), ("token_type_ids", ints(batch.tokenTypes)),
+          ("offsets", ints(batch.offsets.values)),
           ("logits", model.predict(batch)),
         ], to: path)
     }
