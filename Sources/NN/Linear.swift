@@ -103,7 +103,7 @@ public final class Linear: Module {
   /// Takes merged updates out of the weight again.
   public func unmerge() throws {
     for (name, adapter) in adapters where merged.contains(name) {
-      try weight.addInPlace(try Autograd.noGrad { try adapter.deltaWeight() }, alpha: -1)
+      try Autograd.noGrad { try weight.addInPlace(adapter.deltaWeight(), alpha: -1) }
     }
     merged = []
   }

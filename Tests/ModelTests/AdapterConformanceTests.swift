@@ -166,6 +166,16 @@ extension EngineTests {
       }
     }
 
+    @Test func trainingWeightsCanBeUnmerged() throws {
+      let model = try tinyModel("tiny-bert")
+      try perturb(model.attach(LoRA()))
+      let before = try model.predict(tinyBatch())
+      try model.merge(probe: tinyBatch())
+      try model.attach(FullFineTuning(), name: "full")
+      try model.unmerge()
+      #expect(try compare("unmerged", model.predict(tinyBatch()), before, absolute: 1e-5))
+    }
+
     @Test func failedMergeChangesNothing() throws {
       let model = try tinyModel("tiny-roberta")
       let attached = try model.attach(LoRA())

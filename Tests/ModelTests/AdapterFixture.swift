@@ -87,7 +87,7 @@ func perturb(_ attached: AttachedAdapter, seed: UInt64 = 5, std: Double = 0.2) t
   for (name, tensor) in attached.state() where tensor.requiresGrad {
     let noise = try Tensor.randn(
       tensor.shape, std: std, RandomSource(seed: seed, stream: RandomSource.stream(named: name)))
-    try tensor.addInPlace(noise)
+    try Autograd.noGrad { try tensor.addInPlace(noise) }
   }
 }
 
