@@ -5,7 +5,7 @@ import NN
 import TensorCore
 
 /// What a classification model predicts.
-public enum ProblemType: String, Sendable {
+public enum ProblemType: String, Sendable, CaseIterable {
   case singleLabelClassification = "single_label_classification"
   case regression
 }

@@ -22,7 +22,7 @@ struct HeadOptions: LuaRecord {
   var task: Task?
   var numLabels: Int?
   var labels: [String]?
-  var problemType: HeadProblem?
+  var problemType: TransformerModels.ProblemType?
   var seed: Int?
 
   static let recordName = "head options"
@@ -47,20 +47,17 @@ struct HeadOptions: LuaRecord {
     if let labels, labels.count != count {
       throw EngineError(.argument, "head options: num_labels = \(count), but there are \(labels.count) labels")
     }
-    let problem = problemType ?? (count == 1 ? .regression : .classification)
+    let problem = problemType ?? (count == 1 ? .regression : .singleLabelClassification)
     if problem == .regression, count != 1 {
       throw EngineError(.argument, "head options: regression with \(count) labels: expected 1")
     }
     let names = labels ?? (0..<count).map { "LABEL_\($0)" }
     return .sequenceClassification(
-      labels: problem == .regression ? ["score"] : names, problem == .regression ? .regression : .singleLabelClassification)
+      labels: problem == .regression ? ["score"] : names, problem)
   }
 }
 
-enum HeadProblem: String, LuaChoice {
-  case classification = "single_label_classification"
-  case regression
-}
+extension TransformerModels.ProblemType: LuaChoice {}
 
 /// Options of `models.from_config`.
 struct ConfigOptions: LuaRecord {

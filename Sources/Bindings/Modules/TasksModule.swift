@@ -40,7 +40,7 @@ struct TableOptions: LuaRecord {
   var textColumn = ""
   var textPairColumn: String?
   var labelColumn = ""
-  var problemType = HeadProblem.classification
+  var problemType = TransformerModels.ProblemType.singleLabelClassification
   var labels: [String]?
   var metrics: [String]?
   var metricForBestModel: String?

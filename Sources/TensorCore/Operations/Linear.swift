@@ -63,7 +63,7 @@ package final class PackedMatrix {
 
 /// The packed layouts of one frozen weight.
 package final class PackedLayouts {
-  var matrices: [PackedLayout: PackedMatrix] = [:]
+  package var matrices: [PackedLayout: PackedMatrix] = [:]
 }
 
 extension Tensor {
