@@ -11,10 +11,10 @@ local p = params {
   r               = { 8, min = 1, doc = "rank of the LoRA; lora_alpha is twice that" },
   target_modules  = { { "query", "value" }, doc = "linear layers that the LoRA adapts" },
   modules_to_save = { { "classifier" }, doc = "what trains beside the adapters: the head" },
-  learning_rate   = { 1e-3, min = 0, doc = "of LoRA on MNLI" },
-  epochs          = { 3, min = 0, doc = "on MNLI" },
-  rte_learning_rate = { 1e-3, min = 0, doc = "of both RTE stages" },
-  rte_epochs      = { 10, min = 0, doc = "of both RTE stages" },
+  learning_rate   = { 5e-3, min = 0, doc = "of LoRA on MNLI" },
+  epochs          = { 2, min = 0, doc = "on MNLI" },
+  rte_learning_rate = { 5e-3, min = 0, doc = "of both RTE stages" },
+  rte_epochs      = { 2, min = 0, doc = "of both RTE stages" },
   batch           = { 32, min = 1, doc = "examples in a batch" },
   max_length      = { 128, min = 8, doc = "tokens of an example" },
   weight_decay    = { 0.01, min = 0, doc = "of matrices" },
@@ -40,8 +40,8 @@ if p.model == "builtin:tiny" then
   local pretrained = stage("pretrain", function()
     return trainer.fit {
       model = base:masked_lm(), task = tasks.masked_lm { train_file = "builtin:corpus" },
-      learning_rate = 3e-3, num_train_epochs = 1, warmup_ratio = 0.06, per_device_train_batch_size = 64,
-      eval_strategy = "no",
+      learning_rate = 3e-3, max_steps = 1600, warmup_ratio = 0.06, per_device_train_batch_size = 64,
+      mlm_probability = 0.25, eval_strategy = "no",
     }
   end)
   base = pretrained.model

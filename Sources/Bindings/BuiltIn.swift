@@ -1,19 +1,84 @@
+import Checkpoints
+import Datasets
 import Diagnostics
+import Files
 import Tokenizers
 import Training
 import TransformerModels
 
+/// The model for machines without one: a tiny RoBERTa with seeded random weights, and a tokenizer trained on the corpus.
 enum BuiltInModel {
+  static let name = "builtin:tiny"
+
+  /// Pairs of the corpus that the tokenizer is trained on; they hold every word of the grammar.
+  private static let tokenizerPairs = 4_000
+
+  /// Throws for another name.
   static func make(_ name: String, seed: UInt64) throws -> (base: PretrainedModel, tokenizer: Tokenizer) {
-    throw EngineError(.argument, "\(name): no such built-in model")
+    guard name == Self.name else {
+      throw EngineError(.argument, "\(name): no such built-in model", hint: suggestion(for: name, among: [Self.name]))
+    }
+    let texts = BuiltIn.corpus(count: tokenizerPairs).flatMap { [$0.text] + ($0.textPair.map { [$0] } ?? []) }
+    let tokenizer = try BPETrainer.train(
+      corpus: texts, vocabularySize: BuiltIn.recipe.vocabularySize, specialTokens: ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    let config = HuggingFaceConfig(
+      JSONObject(BuiltIn.modelConfig(vocabSize: tokenizer.vocabularySize).sorted { $0.key < $1.key }.map { ($0.key, json($0.value)) }),
+      path: name)
+    return (try PretrainedModel(config: config, name: name, seed: seed), tokenizer)
+  }
+
+  private static func json(_ value: any Sendable) -> JSONValue {
+    switch value {
+    case let value as Int: .int(value)
+    case let value as Double: .double(value)
+    case let value as String: .string(value)
+    case let value as [String]: .array(value.map { .string($0) })
+    default: .null
+    }
   }
 }
 
+/// The tasks for machines without data: generated from a grammar, the same everywhere.
 enum BuiltInTasks {
+  private static let generators: [(name: String, metric: String, make: @Sendable () -> BuiltInTask)] = [
+    ("builtin:mnli", "accuracy", { BuiltIn.mnli() }), ("builtin:rte", "accuracy", { BuiltIn.rte() }),
+  ]
+  private static let corpus = "builtin:corpus"
+
+  /// A task with labels, cut to the limits in the options. Throws for another name.
   static func classification(_ name: String, _ options: GLUEOptions) throws -> ClassificationTask {
-    throw EngineError(.argument, "\(name): no such built-in task")
+    guard let generator = generators.first(where: { $0.name == name }) else {
+      throw EngineError(.argument, "\(name): no such built-in task", hint: suggestion(for: name, among: generators.map(\.name)))
+    }
+    let task = generator.make()
+    func split(_ examples: [BuiltInExample], _ part: String, _ limit: Int?) -> Split {
+      let chosen = examples.prefix(limit ?? examples.count).enumerated()
+      return Split(
+        name: part, path: "\(name) \(part)",
+        examples: chosen.map { Example(text: $1.text, textPair: $1.textPair, label: Double($1.label), line: $0 + 1) })
+    }
+    return try ClassificationTask(
+      TaskDefinition(
+        name: name, problemType: .singleLabelClassification, labelNames: task.labels, metricNames: [generator.metric],
+        metricForBestModel: generator.metric, train: split(task.train, "train", options.maxTrainSamples),
+        evaluation: [split(task.dev, "dev", options.maxEvalSamples)]))
   }
+
+  /// The corpus for masked language modelling. Throws for another name.
   static func language(_ name: String) throws -> MaskedLanguageTask {
-    throw EngineError(.argument, "\(name): no such built-in task")
+    guard name == corpus else {
+      throw EngineError(.argument, "\(name): no such built-in text", hint: suggestion(for: name, among: [corpus]))
+    }
+    func split(_ part: String, seed: UInt64, count: Int) -> Split {
+      let pairs = BuiltIn.corpus(seed: seed, count: count).enumerated()
+      return Split(
+        name: part, path: "\(name) \(part)",
+        examples: pairs.map { Example(text: $1.text, textPair: $1.textPair, label: nil, line: $0 + 1) })
+    }
+    let train = split("train", seed: 1, count: 40_000)
+    let digest = DigestStream()
+    for example in train.examples { digest.update(Array("\(example.text)\t\(example.textPair ?? "")\n".utf8)) }
+    return MaskedLanguageTask(
+      name: name, train: train, evaluation: [split("dev", seed: 2, count: 500)], identity: ["text": .string(digest.finish().hex)])
   }
 }

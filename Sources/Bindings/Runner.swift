@@ -36,15 +36,16 @@ public enum Runner {
 
   /// Runs a pipeline: results to standard output, progress to standard error.
   public static func run(_ options: RunOptions) throws {
-    try prepare(options)
+    var options = options
+    try prepare(&options)
     let opened = try openRun(options)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     progress.note("run directory: \(opened.directory.path)")
     progress.note("\(Threads.count) threads, \(Precision.current.rawValue)" + (Precision.hasOneDNN ? "" : ", without oneDNN"))
     let store = StageStore { progress.note("warning: \($0)") }
     let session = Session(
-      mode: .run, settings: options.settings, storedParameters: opened.parameters, runDirectory: opened.directory, store: store,
-      progress: progress, seed: opened.seed, print: { print($0) })
+      mode: .run, settings: options.settings, runDirectory: opened.directory, store: store,
+      progress: progress, seed: options.seed ?? 42, print: { print($0) })
     let state = try makeState(session, options, script: opened.originalScript)
     defer { state.close() }
     do {
@@ -61,7 +62,8 @@ public enum Runner {
 
   /// Does everything but the training, and prints what would be trained.
   public static func check(_ options: RunOptions) throws {
-    try prepare(options)
+    var options = options
+    try prepare(&options)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     let session = Session(
       mode: .check, settings: options.settings, runDirectory: nil, store: StageStore(), progress: progress,
@@ -118,12 +120,22 @@ public enum Runner {
 // MARK: - Set-up
 
 extension Runner {
-  private static func prepare(_ options: RunOptions) throws {
+  /// Sets threads and precision. A resumed run takes what its command line did not say from the run that it continues: its
+  /// result must not depend on where it was interrupted.
+  private static func prepare(_ options: inout RunOptions) throws {
+    if let resume = options.resume {
+      let command = try RunDirectory.command(in: resume)
+      options.settings = (command["settings"]?.arrayValue ?? []).compactMap(\.stringValue) + options.settings
+      options.seed = options.seed ?? command["seed"]?.intValue
+      if options.precision == .auto, let name = command["precision"]?.stringValue {
+        options.precision = PrecisionChoice(rawValue: name) ?? .auto
+      }
+    }
     if let threads = options.threads { Threads.count = threads } else { Threads.count = Threads.count }
     switch options.precision {
     case .fp32: Precision.current = .fp32
     case .bf16: Precision.current = .bf16
-    case .auto: Precision.current = Precision.fastest()
+    case .auto: Precision.current = Precision.hasBFloat16Units && Precision.hasOneDNN ? .bf16 : .fp32
     }
   }
 
@@ -173,8 +185,6 @@ extension Runner {
     var script: String
     /// Where it came from, for `require` of files beside it.
     var originalScript: String
-    var parameters: JSONObject
-    var seed: Int
   }
 
   private static func openRun(_ options: RunOptions) throws -> OpenedRun {
@@ -183,19 +193,17 @@ extension Runner {
       let command = try directory.command()
       let script = options.script.isEmpty ? try directory.scriptPath() : options.script
       return OpenedRun(
-        directory: directory, script: script, originalScript: command["script_path"]?.stringValue ?? script,
-        parameters: try directory.parameters(), seed: options.seed ?? command["seed"]?.intValue ?? 42)
+        directory: directory, script: script, originalScript: command["script_path"]?.stringValue ?? script)
     }
     guard !options.script.isEmpty else { throw EngineError(.argument, "no script: give one, or --resume DIR") }
-    let seed = options.seed ?? 42
     let command: JSONObject = [
       "argv": .array(CommandLine.arguments.map { .string($0) }), "version": .string(version), "threads": .int(Threads.count),
-      "precision": .string(Precision.current.rawValue), "seed": .int(seed),
+      "precision": .string(Precision.current.rawValue), "seed": .int(options.seed ?? 42),
+      "settings": .array(options.settings.map { .string($0) }),
     ]
     let directory = try RunDirectory.create(
       out: options.out, scriptPath: options.script, scriptText: readText(options.script), parameters: JSONObject(), command: command)
-    return OpenedRun(
-      directory: directory, script: options.script, originalScript: options.script, parameters: JSONObject(), seed: seed)
+    return OpenedRun(directory: directory, script: options.script, originalScript: options.script)
   }
 
   /// Keeps the Lua files that the script required, beside its copy.

@@ -38,8 +38,6 @@ public final class Session {
 
   let mode: Mode
   let settings: [String]
-  /// Values of an earlier run of the same directory.
-  let storedParameters: JSONObject
   let runDirectory: RunDirectory?
   let store: StageStore
   let progress: Progress
@@ -62,12 +60,11 @@ public final class Session {
   private var baseTokenizers: [ObjectIdentifier: Tokenizer] = [:]
 
   init(
-    mode: Mode, settings: [String], storedParameters: JSONObject = JSONObject(), runDirectory: RunDirectory?,
+    mode: Mode, settings: [String], runDirectory: RunDirectory?,
     store: StageStore, progress: Progress, seed: Int, print: @escaping (String) -> Void
   ) {
     self.mode = mode
     self.settings = settings
-    self.storedParameters = storedParameters
     self.runDirectory = runDirectory
     self.store = store
     self.progress = progress
@@ -82,7 +79,7 @@ public final class Session {
     guard parameters == nil else {
       throw EngineError(.argument, "params: declared twice", hint: "declare all parameters in one call")
     }
-    let values = try ParameterSet(declared).resolve(settings: settings, over: storedParameters)
+    let values = try ParameterSet(declared).resolve(settings: settings)
     parameters = values
     try runDirectory?.writeParameters(values)
     return values

@@ -33,36 +33,10 @@ public struct RowLimit: Sendable, Equatable {
   static func keep(_ limit: Int?, of examples: [Example], seed: UInt64) -> [Example] {
     guard let limit, limit < examples.count else { return examples }
     var examples = examples
-    var generator = SplitMix64(state: seed)
+    var generator = SplitMix64(seed: seed)
     for index in 0..<limit {
-      let choices = UInt64(examples.count - index)
-      examples.swapAt(index, index + Int(generator.next(below: choices)))
+      examples.swapAt(index, index + generator.below(examples.count - index))
     }
     return Array(examples[..<limit])
-  }
-}
-
-/// Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014.
-struct SplitMix64 {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  /// A uniform number in `0..<bound`, `bound` at least 1.
-  ///
-  /// Not the standard library's, whose method may change with its version.
-  mutating func next(below bound: UInt64) -> UInt64 {
-    let remainder = UInt64.max % bound
-    let unbiased = remainder == bound - 1 ? UInt64.max : UInt64.max - remainder - 1
-    while true {
-      let draw = next()
-      if draw <= unbiased { return draw % bound }
-    }
   }
 }

@@ -83,6 +83,18 @@ public final class RunDirectory {
 
   // MARK: - Content
 
+  /// What the `command.json` of a run directory holds, whether or not a process works in it.
+  public static func command(in path: String) throws -> JSONObject {
+    let file = path + "/" + commandFile
+    guard FileManager.default.fileExists(atPath: file) else {
+      throw EngineError(.file, "\(path): is no run directory: it has no \(commandFile)")
+    }
+    guard let object = try JSONValue(file: file).objectValue else {
+      throw EngineError(.data, "\(file): expected a JSON object")
+    }
+    return object
+  }
+
   /// What `command.json` holds.
   public func command() throws -> JSONObject { try object(Self.commandFile) }
 

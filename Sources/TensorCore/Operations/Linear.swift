@@ -17,26 +17,6 @@ public enum Precision: String, Sendable, CaseIterable {
   public static var hasOneDNN: Bool { pg_has_onednn() }
 }
 
-extension Precision {
-  /// The faster one on this machine, by a product of 256 x 768 x 768 in both (about a millisecond).
-  public static func fastest() -> Precision {
-    guard hasBFloat16Units, hasOneDNN, let x = try? Tensor.ones([256, 768]), let w = try? Tensor.ones([768, 768]),
-      let y = try? Tensor(uninitialized: [256, 768])
-    else { return .fp32 }
-    func seconds(_ precision: Precision) -> Double {
-      guard let matrix = PackedMatrix(w, PackedLayout(isTransposed: false, precision: precision)) else { return .infinity }
-      let clock = ContinuousClock()
-      let times = (0..<4).map { _ in
-        clock.measure { pg_packed_multiply(matrix.handle, 256, x.floats.baseAddress, nil, y.floats.baseAddress) }
-      }
-      // The first run pays for preparing the product.
-      let best = times.dropFirst().min() ?? .zero
-      return Double(best.components.attoseconds) * 1e-18 + Double(best.components.seconds)
-    }
-    return seconds(.bf16) < seconds(.fp32) ? .bf16 : .fp32
-  }
-}
-
 /// Which product a packed layout serves, and in which precision.
 package struct PackedLayout: Hashable {
   let isTransposed: Bool
