@@ -26,7 +26,7 @@ public final class LuaState {
     /// Receives each line that `print` writes, without the line feed.
     public var print: (String) -> Void = { Swift.print($0) }
     /// Receives warnings, such as errors in a script's finalizers.
-    public var warn: (String) -> Void = { FileHandle.standardError.write(Data(($0 + "\n").utf8)) }
+    public var warn: (String) -> Void = { StandardError.write($0 + "\n") }
     /// Asked every few thousand instructions; true stops the script.
     public var isInterrupted: () -> Bool = { Interrupt.isRequested }
 

@@ -1,3 +1,4 @@
+import Diagnostics
 import Files
 import Foundation
 
@@ -99,7 +100,7 @@ public final class Progress {
   public init(
     style: ProgressStyle, interval: Double = 10,
     now: @escaping () -> Double = { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 },
-    write: @escaping (String) -> Void = { FileHandle.standardError.write(Data($0.utf8)) }
+    write: @escaping (String) -> Void = { StandardError.write($0) }
   ) {
     self.style = style
     self.interval = interval
