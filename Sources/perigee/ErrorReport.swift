@@ -1,0 +1,75 @@
+import ArgumentParser
+import Diagnostics
+import Foundation
+import LuaHost
+
+/// What the user gets to see of an error: one line on standard error, and the exit code.
+enum ErrorReport {
+  static let failure: Int32 = 1
+
+  /// Whether the environment asks for tracebacks.
+  static func isTracebackWanted() -> Bool {
+    let value = ProcessInfo.processInfo.environment["PERIGEE_TRACEBACK"] ?? ""
+    return !["", "0"].contains(value)
+  }
+
+  /// Shows `error` and returns the exit code. Help and version arrive as errors too, with code 0.
+  static func show(_ error: any Error, showsTraceback: Bool) -> Int32 {
+    // Results printed so far come before the error, also where both streams are one file.
+    fflush(nil)
+    switch error {
+    case let error as EngineError where error.kind == .interrupted:
+      return interrupted("\(error)")
+    case let error as LuaError where error.isInterruption:
+      return interrupted(error.message)
+    case let error as LuaError:
+      line("perigee: error: \(oneLine(error.message))")
+      if showsTraceback, !error.traceback.isEmpty { StandardError.write(error.traceback + "\n") }
+    case let error as EngineError:
+      line("perigee: error: \(oneLine("\(error)"))")
+    case let code as ExitCode:
+      return code.rawValue
+    default:
+      return showOther(error)
+    }
+    return failure
+  }
+
+  private static func showOther(_ error: any Error) -> Int32 {
+    // The parser has a code of its own for wrong usage; here every user's mistake has the same.
+    if Perigee.exitCode(for: error).isSuccess {
+      print(Perigee.fullMessage(for: error))
+      do { try ProcessSetup.flushResults() } catch {
+        return show(error, showsTraceback: false)
+      }
+      return 0
+    }
+    let text = oneLine(Perigee.message(for: error))
+    let isUsage = Perigee.exitCode(for: error) == .validationFailure
+    line("perigee: error: \(text)" + (isUsage ? " (see '\(helpCommand()) --help')" : ""))
+    return failure
+  }
+
+  private static func helpCommand() -> String {
+    guard let name = CommandLine.arguments.dropFirst().first, Perigee.commandNames.contains(name)
+    else { return "perigee" }
+    return "perigee \(name)"
+  }
+
+  private static func interrupted(_ message: String) -> Int32 {
+    line("perigee: \(oneLine(message))")
+    return Interrupt.exitCode
+  }
+
+  /// Line breaks and control letters, which a script or a file name can put into a message, become
+  /// spaces.
+  private static func oneLine(_ text: String) -> String {
+    let letters = text.unicodeScalars.map { scalar in
+      scalar.properties.generalCategory == .control ? " " : Character(scalar)
+    }
+    return String(letters).split(separator: " ", omittingEmptySubsequences: true)
+      .joined(separator: " ")
+  }
+
+  private static func line(_ text: String) { StandardError.write(text + "\n") }
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import Bindings
+import Diagnostics
+
+/// The command without a subcommand: prints its help.
+struct Perigee: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "perigee",
+    abstract: "Fine-tunes transformers on the CPU, as a Lua script says.",
+    discussion: """
+      A pipeline is a Lua script that builds models, adapts them and trains them in named stages. \
+      Finished stages are kept and used again; a run that was cut off goes on with --resume.
+
+        perigee run pipelines/mnli_to_rte.lua --set r=16
+        perigee check pipelines/mnli_to_rte.lua --set model=models/roberta-base
+        perigee params models/roberta-base --adapter lora --set r=8
+
+      Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a mistake in \
+      the options, the script or the files, 130 interrupted (Ctrl-C saves and stops; twice: stops).
+
+      Environment: PERIGEE_CACHE (results of finished stages; default ~/.cache/perigee), \
+      PERIGEE_TRACEBACK=1 (as --traceback), HF_HOME (models by hub name), NO_COLOR, COLUMNS, CI.
+      """,
+    version: "perigee \(Runner.version)",
+    subcommands: [Run.self, Check.self, Params.self, Stubs.self])
+
+  static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
+
+  /// Catches what is no command, with a better hint than "unexpected argument".
+  static func checkCommandName(_ arguments: [String]) throws {
+    guard let name = arguments.first, !name.hasPrefix("-") else { return }
+    let names = commandNames + ["help"]
+    guard !names.contains(name) else { return }
+    if name.hasSuffix(".lua") {
+      throw EngineError(.argument, "no command '\(name)'", hint: "did you mean 'perigee run \(name)'?")
+    }
+    throw EngineError(.argument, "no command '\(name)'", hint: suggestion(for: name, among: names))
+  }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Bindings
+
+extension PrecisionChoice: ExpressibleByArgument {}
+
+/// A command that executes a script.
+protocol ScriptCommand: ParsableCommand {
+  var options: ScriptOptions { get }
+}
+
+/// What `run` and `check` have in common.
+struct ScriptOptions: ParsableArguments {
+  @Option(
+    name: .customLong("set"),
+    help: ArgumentHelp(
+      "Give one of the script's parameters a value; may be repeated.", valueName: "name=value"))
+  var settings: [String] = []
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Threads to compute with. (default: one per core)", valueName: "count"))
+  var threads: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Type of frozen weights. auto: bf16 where the CPU multiplies it fast, else fp32.",
+      valueName: "type"))
+  var precision: PrecisionChoice = .auto
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Seed of everything random, where the script gives none. (default: 42)", valueName: "number"))
+  var seed: Int?
+
+  @Flag(help: "Show no progress.")
+  var quiet = false
+
+  @Flag(
+    help: "Let the script read and write any file and start programs. Only for scripts you trust.")
+  var allowIO = false
+
+  @Flag(help: "After an error in the script, show the calls that led there.")
+  var traceback = false
+
+  func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads \(threads): expected a number from 1 to 1024")
+    }
+    if let seed, seed < 0 {
+      throw ValidationError("--seed \(seed): expected a number of at least 0")
+    }
+  }
+
+  /// The same choices in the words of the engine.
+  func runOptions(script: String) -> RunOptions {
+    var options = RunOptions()
+    options.script = script
+    options.settings = settings
+    options.threads = threads
+    options.precision = precision
+    options.seed = seed
+    options.isQuiet = quiet
+    options.allowIO = allowIO
+    return options
+  }
+}

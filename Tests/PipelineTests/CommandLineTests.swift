@@ -1,0 +1,161 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The built `perigee`, which SwiftPM puts beside the test bundle.
+private let executable: String? = {
+  let bundle = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path
+  let path = bundle + "/perigee"
+  return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+}()
+
+private struct Outcome {
+  var code: Int32
+  var output: String
+  var error: String
+}
+
+/// Runs `perigee` in `folder`; `shell` may redirect its streams, with the command as `"$@"`.
+private func perigee(
+  _ arguments: [String], in folder: String, shell: String = "\"$@\""
+) throws -> Outcome {
+  let path = try #require(executable)
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/bin/bash")
+  process.arguments = ["-c", shell, "bash", path] + arguments
+  process.currentDirectoryURL = URL(fileURLWithPath: folder)
+  process.environment = ["PATH": "/usr/bin:/bin", "HOME": folder]
+  process.standardInput = FileHandle.nullDevice
+  // Files, because a pipe that nobody empties would block the process.
+  let files = try ["out", "err"].map { name in
+    let file = folder + "/" + name + "-" + UUID().uuidString
+    try Data().write(to: URL(fileURLWithPath: file))
+    return (file, try FileHandle(forWritingTo: URL(fileURLWithPath: file)))
+  }
+  process.standardOutput = files[0].1
+  process.standardError = files[1].1
+  try process.run()
+  process.waitUntilExit()
+  let texts = try files.map { try String(contentsOfFile: $0.0, encoding: .utf8) }
+  return Outcome(code: process.terminationStatus, output: texts[0], error: texts[1])
+}
+
+@Suite(.enabled(if: executable != nil, "perigee is not built"))
+struct CommandLineTests {
+  @Test(arguments: [
+    ([], "USAGE: perigee <subcommand>"),
+    (["--help"], "SUBCOMMANDS:"),
+    (["run", "--help"], "default: auto"),
+    (["check", "--help"], "Writes nothing."),
+    (["params", "--help"], "--adapter lora"),
+    (["stubs", "--help"], "default: lua/meta"),
+    (["help", "run"], "--resume <dir>"),
+    (["--version"], "perigee "),
+  ])
+  func help(arguments: [String], text: String) throws {
+    try withTemporaryFolder { folder in
+      let outcome = try perigee(arguments, in: folder)
+      #expect(outcome.code == 0)
+      #expect(outcome.output.contains(text))
+      #expect(outcome.error == "")
+    }
+  }
+
+  static let usageMistakes: [([String], String)] = [
+    (["rnu"], "no command 'rnu'; did you mean 'run'?"),
+    (["a.lua"], "no command 'a.lua'; did you mean 'perigee run a.lua'?"),
+    (["--quite"], "Unknown option '--quite' (see 'perigee --help')"),
+    (["run"], "Missing expected argument '<script.lua>' (see 'perigee run --help')"),
+    (["run", ""], "Missing expected argument '<script.lua>' (see 'perigee run --help')"),
+    (
+      ["run", "a.lua", "--thread", "3"],
+      "Unknown option '--thread'. Did you mean '--threads'? (see 'perigee run --help')"
+    ),
+    (["run", "a.lua", "b.lua"], "Unexpected argument 'b.lua' (see 'perigee run --help')"),
+    (
+      ["run", "a.lua", "--threads", "0"],
+      "--threads 0: expected a number from 1 to 1024 (see 'perigee run --help')"
+    ),
+    (
+      ["run", "a.lua", "--threads", "two"],
+      "The value 'two' is invalid for '--threads <count>' (see 'perigee run --help')"
+    ),
+    (
+      ["run", "a.lua", "--seed", "-1"],
+      "--seed -1: expected a number of at least 0 (see 'perigee run --help')"
+    ),
+    (
+      ["run", "a.lua", "--precision", "fp16"],
+      "The value 'fp16' is invalid for '--precision <type>'. "
+        + "Please provide one of 'auto', 'bf16' or 'fp32'. (see 'perigee run --help')"
+    ),
+    (
+      ["run", "a.lua", "--set"],
+      "Missing value for '--set <name=value>' (see 'perigee run --help')"
+    ),
+    (
+      ["run", "--out", "a", "--resume", "b"],
+      "--out and --resume exclude each other: --resume names the directory "
+        + "(see 'perigee run --help')"
+    ),
+    (["check"], "Missing expected argument '<script.lua>' (see 'perigee check --help')"),
+    (
+      ["params", "model"],
+      "Missing expected argument '--adapter <name>' (see 'perigee params --help')"
+    ),
+  ]
+
+  @Test(arguments: usageMistakes)
+  func usage(arguments: [String], message: String) throws {
+    try withTemporaryFolder { folder in
+      let outcome = try perigee(arguments, in: folder)
+      #expect(outcome.code == 1)
+      #expect(outcome.output == "")
+      #expect(outcome.error == "perigee: error: \(message)\n")
+    }
+  }
+
+  @Test func stubsAreWrittenCheckedAndCleaned() throws {
+    try withTemporaryFolder { folder in
+      let missing = try perigee(["stubs", "meta", "--check"], in: folder)
+      #expect(missing.code == 1)
+      #expect(missing.error.hasPrefix("perigee: error: meta: stale: "))
+      #expect(!FileManager.default.fileExists(atPath: folder + "/meta"))
+      #expect(try perigee(["stubs", "meta"], in: folder).code == 0)
+      #expect(try perigee(["stubs", "meta", "--check"], in: folder).code == 0)
+
+      let old = folder + "/meta/old.lua", own = folder + "/meta/own.lua"
+      try "---@meta\n".write(toFile: old, atomically: true, encoding: .utf8)
+      try "return 1\n".write(toFile: own, atomically: true, encoding: .utf8)
+      let stale = try perigee(["stubs", "meta", "--check"], in: folder)
+      #expect(stale.error == "perigee: error: meta: stale: old.lua; run 'perigee stubs meta'\n")
+      #expect(try perigee(["stubs", "meta"], in: folder).code == 0)
+      #expect(!FileManager.default.fileExists(atPath: old))
+      #expect(FileManager.default.fileExists(atPath: own))
+
+      let notAFolder = try perigee(["stubs", "meta/own.lua"], in: folder)
+      #expect(notAFolder.code == 1)
+      #expect(notAFolder.error.hasPrefix("perigee: error: meta/own.lua: cannot be created"))
+    }
+  }
+
+  @Test(arguments: [
+    // Results that cannot be written are an error, a reader that had enough is none.
+    ("\"$@\" >/dev/full", ["--help"], Int32(1), "perigee: error: cannot write the results"),
+    ("\"$@\" | true; exit ${PIPESTATUS[0]}", ["--help"], 0, ""),
+    // Messages that nobody can read change nothing.
+    ("\"$@\" 2>/dev/full", ["rnu"], 1, ""),
+    ("\"$@\" 2>&-", ["rnu"], 1, ""),
+    ("\"$@\" <&- >&- 2>&-", ["stubs", "meta"], 0, ""),
+    // A file-size limit is an error like any other, and leaves no part of a file.
+    ("ulimit -f 0; \"$@\"; code=$?; ls -A meta; exit $code", ["stubs", "meta"], 1, ""),
+  ])
+  func failingStreams(shell: String, arguments: [String], code: Int32, error: String) throws {
+    try withTemporaryFolder { folder in
+      let outcome = try perigee(arguments, in: folder, shell: shell)
+      #expect(outcome.code == code)
+      #expect(outcome.error.hasPrefix(error))
+      #expect(!outcome.output.contains(".lua"))
+    }
+  }
+}
