@@ -23,7 +23,7 @@ struct ScriptOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Type of frozen weights. auto: bf16 where the CPU multiplies it fast, else fp32.",
+      "Arithmetic of products with frozen weights. auto: bf16 on CPUs that are fast at it, else fp32.",
       valueName: "type"))
   var precision: PrecisionChoice = .auto
 
