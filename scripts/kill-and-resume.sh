@@ -116,7 +116,7 @@ while [ "$done" -lt "$kills" ]; do
   fi
   done=$((done + 1))
   if [ -f "$work/$name/out/command.json" ]; then
-    how="resumed" state=$(ls "$work/$name/out/stages" 2>/dev/null | wc -l)
+    how="resumed" state=$(find "$work/$name/out" -path '*/stages/*' -prune -type d | wc -l)
     start "$name" --resume "$work/$name/out"
   else
     how="started again" state=0

@@ -2,45 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The built `perigee`, which SwiftPM puts beside the test bundle.
-private let executable: String? = {
-  let bundle = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path
-  let path = bundle + "/perigee"
-  return FileManager.default.isExecutableFile(atPath: path) ? path : nil
-}()
-
-private struct Outcome {
-  var code: Int32
-  var output: String
-  var error: String
-}
-
-/// Runs `perigee` in `folder`; `shell` may redirect its streams, with the command as `"$@"`.
-private func perigee(
-  _ arguments: [String], in folder: String, shell: String = "\"$@\""
-) throws -> Outcome {
-  let path = try #require(executable)
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: "/bin/bash")
-  process.arguments = ["-c", shell, "bash", path] + arguments
-  process.currentDirectoryURL = URL(fileURLWithPath: folder)
-  process.environment = ["PATH": "/usr/bin:/bin", "HOME": folder]
-  process.standardInput = FileHandle.nullDevice
-  // Files, because a pipe that nobody empties would block the process.
-  let files = try ["out", "err"].map { name in
-    let file = folder + "/" + name + "-" + UUID().uuidString
-    try Data().write(to: URL(fileURLWithPath: file))
-    return (file, try FileHandle(forWritingTo: URL(fileURLWithPath: file)))
-  }
-  process.standardOutput = files[0].1
-  process.standardError = files[1].1
-  try process.run()
-  process.waitUntilExit()
-  let texts = try files.map { try String(contentsOfFile: $0.0, encoding: .utf8) }
-  return Outcome(code: process.terminationStatus, output: texts[0], error: texts[1])
-}
-
-@Suite(.enabled(if: executable != nil, "perigee is not built"))
+@Suite(.enabled(if: perigeeExecutable != nil, "perigee is not built"))
 struct CommandLineTests {
   @Test(arguments: [
     ([], "USAGE: perigee <subcommand>"),

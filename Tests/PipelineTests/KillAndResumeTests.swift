@@ -1,0 +1,21 @@
+import Foundation
+import TestSupport
+import Testing
+
+private let pipeline = packageRoot + "/pipelines/mnli_to_rte.lua"
+
+@Suite(
+  .enabled(if: perigeeExecutable != nil, "perigee is not built"),
+  .enabled(if: FileManager.default.fileExists(atPath: pipeline), "no \(pipeline)"))
+struct KillAndResumeTests {
+  @Test func threeKilledRunsEndWithTheSameBits() throws {
+    try withTemporaryFolder { folder in
+      let script = packageRoot + "/scripts/kill-and-resume.sh"
+      let outcome = try bash(
+        [script, "3", "--quick", "--perigee", #require(perigeeExecutable)], in: folder)
+      #expect(outcome.code == 0, "\(outcome.output)\(outcome.error)")
+      let summary = "3 kills, 3 with weights identical to the unbroken run's, 0 not"
+      #expect(outcome.output.contains(summary))
+    }
+  }
+}
