@@ -51,8 +51,8 @@ extension BuiltIn {
       "architectures": ["RobertaForMaskedLM"], "model_type": "roberta", "vocab_size": vocabSize,
       "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 256,
       "hidden_act": "gelu", "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
-      // Positions count from pad_token_id + 1: 64 tokens, twice the longest pair.
-      "max_position_embeddings": 66, "type_vocab_size": 1, "initializer_range": 0.1,
+      // Positions count from pad_token_id + 1: 128 tokens, the usual max_length.
+      "max_position_embeddings": 130, "type_vocab_size": 1, "initializer_range": 0.1,
       "layer_norm_eps": 1e-5, "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2,
     ]
   }
