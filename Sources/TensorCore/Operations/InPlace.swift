@@ -7,7 +7,7 @@ import Diagnostics
 extension Tensor {
   /// Throws unless the elements may be overwritten: not for results in a graph, for leaves while
   /// recording, and for memory that belongs to a file.
-  private func requireWritable(_ name: String, _ other: Tensor? = nil) throws {
+  package func requireWritable(_ name: String, _ other: Tensor? = nil) throws {
     if requiresGrad {
       guard isLeaf else {
         throw EngineError(
