@@ -30,8 +30,8 @@ public final class BatchObject: LuaObject {
 func trainerModule(_ session: Session) -> Module {
   Module(
     "trainer", "Training: the whole loop at once, or its steps one by one.",
-    classes: [trainerClass().declaration, resultClass().declaration, batchClass().declaration],
-    functions: [
+    classes: [trainerClass().declaration, resultClass().declaration, batchClass().declaration, optimizerClass().declaration],
+    functions: optimizerFunctions() + [
       Function(
         "fit", "Trains a model on a task. An equal training that was finished before is taken from the store; one that was cut off goes on.",
         Param<FitOptions>("options", "see the fields"), returns: "result"
@@ -72,6 +72,7 @@ private func trainerClass() -> Class<Trainer> {
         }
         trainer.setLearningRate(value)
       }),
+    .property("seed", "seeds order, dropout and masking: what Model:train takes") { Int(clamping: $0.arguments.usedSeed) },
     .property("current_learning_rate", "the step size of the next update") { $0.learningRate },
     .method("stop", "Ends the training after this update.") { $0.stop() },
     .method("freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\"")) {

@@ -1,0 +1,59 @@
+import Files
+import LuaHost
+import Pipelines
+import TestSupport
+
+@testable import Bindings
+
+/// A Lua state with all modules of a pipeline, its run directory and stage store in a temporary folder.
+final class ScriptHost {
+  let state: LuaState
+  /// Where the script may write.
+  let runFolder: String
+  private final class Output {
+    var lines: [String] = []
+  }
+  private let output: Output
+
+  private init(folder: String, mode: Session.Mode, seed: Int) throws {
+    let output = Output()
+    self.output = output
+    runFolder = folder + "/run"
+    let directory = mode == .check
+      ? nil
+      : try RunDirectory.create(
+        out: runFolder, scriptPath: "t.lua", scriptText: "", parameters: JSONObject(), command: JSONObject())
+    let session = Session(
+      mode: mode, settings: [], runDirectory: directory, store: StageStore(root: folder + "/store"),
+      progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: seed, print: { output.lines.append($0) })
+    state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua")
+  }
+
+  /// Calls `body` with a host whose folders go when it returns.
+  static func with<Result>(
+    mode: Session.Mode = .run, seed: Int = 42, _ body: (_ host: ScriptHost, _ folder: String) throws -> Result
+  ) throws -> Result {
+    try withTemporaryFolder { folder in
+      let host = try ScriptHost(folder: folder, mode: mode, seed: seed)
+      defer { host.state.close() }
+      return try body(host, folder)
+    }
+  }
+
+  /// What the script printed, one line each.
+  func printed(_ script: String) throws -> [String] {
+    output.lines = []
+    try state.run(text: script, name: "t.lua")
+    return output.lines.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
+  }
+
+  /// The message that the script ends with, or nil.
+  func failure(_ script: String) throws -> String? {
+    do {
+      try state.run(text: script, name: "t.lua")
+      return nil
+    } catch let error as LuaError {
+      return error.message
+    }
+  }
+}
