@@ -41,7 +41,9 @@ public enum Stubs {
       lines.append("---@field \(constant.name) \(typeName(constant.value)) \(constant.doc)")
     }
     if let call = module.call {
-      let parameters = call.parameters.map { "\($0.name): \($0.type.name)" }
+      let parameters = call.parameters.map {
+        "\($0.name)\($0.isOptional ? "?" : ""): \($0.type.name)"
+      }
       let result = call.resultType.map { ": \($0.name)" } ?? ""
       lines.append("---@overload fun(\(parameters.joined(separator: ", ")))\(result)")
     }

@@ -7,7 +7,9 @@ import Testing
 
 /// A training loop written in Lua gives what `trainer.fit` gives, bit for bit.
 @Suite(.engine) struct HandWrittenLoopTests {
-  private static let words = ["good", "bad", "fine", "film", "plot", "music", "the", "was", "very", "not"]
+  private static let words = [
+    "good", "bad", "fine", "film", "plot", "music", "the", "was", "very", "not",
+  ]
 
   /// A model folder without weights, with dropout, and two tables of sentences.
   private func write(to folder: String) throws {
@@ -24,7 +26,8 @@ import Testing
         let text = (0...(i % 4)).map { Self.words[(3 * i + 7 * $0) % 10] }.joined(separator: " ")
         return "\(text)\t\(i % 3 == 0 ? "yes" : "no")"
       }
-      try AtomicFile.write((["text\tlabel"] + lines).joined(separator: "\n") + "\n", to: folder + "/\(name).tsv")
+      try AtomicFile.write(
+        (["text\tlabel"] + lines).joined(separator: "\n") + "\n", to: folder + "/\(name).tsv")
     }
   }
 
@@ -46,7 +49,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "gradient_accumulation_steps = 2, warmup_steps = 2", "seed = 7, train_sampling_strategy = 'group_by_length', max_grad_norm = 0.1",
+    "", "gradient_accumulation_steps = 2, warmup_steps = 2",
+    "seed = 7, train_sampling_strategy = 'group_by_length', max_grad_norm = 0.1",
   ])
   func loopEqualsFit(settings: String) throws {
     try ScriptHost.with { host, folder in

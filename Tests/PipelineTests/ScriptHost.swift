@@ -5,7 +5,8 @@ import TestSupport
 
 @testable import Bindings
 
-/// A Lua state with all modules of a pipeline, its run directory and stage store in a temporary folder.
+/// A Lua state with all modules of a pipeline, its run directory and stage store in a temporary
+/// folder.
 final class ScriptHost {
   let state: LuaState
   /// Where the script may write.
@@ -19,19 +20,23 @@ final class ScriptHost {
     let output = Output()
     self.output = output
     runFolder = folder + "/run"
-    let directory = mode == .check
+    let directory =
+      mode == .check
       ? nil
       : try RunDirectory.create(
-        out: runFolder, scriptPath: "t.lua", scriptText: "", parameters: JSONObject(), command: JSONObject())
+        out: runFolder, scriptPath: "t.lua", scriptText: "", parameters: JSONObject(),
+        command: JSONObject())
     let session = Session(
       mode: mode, settings: [], runDirectory: directory, store: StageStore(root: folder + "/store"),
-      progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: seed, print: { output.lines.append($0) })
+      progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: seed,
+      print: { output.lines.append($0) })
     state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua")
   }
 
   /// Calls `body` with a host whose folders go when it returns.
   static func with<Result>(
-    mode: Session.Mode = .run, seed: Int = 42, _ body: (_ host: ScriptHost, _ folder: String) throws -> Result
+    mode: Session.Mode = .run, seed: Int = 42,
+    _ body: (_ host: ScriptHost, _ folder: String) throws -> Result
   ) throws -> Result {
     try withTemporaryFolder { folder in
       let host = try ScriptHost(folder: folder, mode: mode, seed: seed)
@@ -44,7 +49,9 @@ final class ScriptHost {
   func printed(_ script: String) throws -> [String] {
     output.lines = []
     try state.run(text: script, name: "t.lua")
-    return output.lines.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
+    return output.lines.flatMap {
+      $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    }
   }
 
   /// The message that the script ends with, or nil.

@@ -42,7 +42,10 @@ struct AdamWOptions: LuaRecord {
   static let recordName = "adamw options"
   static let fields: [Field<Self>] = [
     .value("parameters", \.parameters, "float32 tensors that require gradients; all of them decay"),
-    .object("model", \.model, "instead of parameters: a model's trainable ones; biases and norms do not decay", type: "Model"),
+    .object(
+      "model", \.model,
+      "instead of parameters: a model's trainable ones; biases and norms do not decay",
+      type: "Model"),
     .float("learning_rate", \.learningRate, "step size", in: 0...),
     .value("betas", \.betas, "decay of the first and the second moment"),
     .float("eps", \.eps, "added to the root of the second moment", in: Above(0)),
@@ -76,7 +79,10 @@ struct AdamWOptions: LuaRecord {
     for (i, tensor) in tensors.enumerated() {
       guard tensor.isLeaf, tensor.requiresGrad, tensor.dtype == .float32 else {
         throw EngineError(
-          .argument, "adamw: parameters[\(i + 1)] is \(tensor.summary): expected a float32 tensor that requires gradients and is no result")
+          .argument,
+          "adamw: parameters[\(i + 1)] is \(tensor.summary): expected a float32 tensor that "
+            + "requires gradients and is no result"
+        )
       }
       guard seen.insert(ObjectIdentifier(tensor)).inserted else {
         throw EngineError(.argument, "adamw: parameters[\(i + 1)] is given twice")
@@ -99,7 +105,9 @@ public final class OptimizerObject: LuaObject {
     learningRate = options.learningRate
   }
 
-  fileprivate func parameters() -> [Tensor] { optimizer.groups.flatMap { $0.parameters.map(\.tensor) } }
+  fileprivate func parameters() -> [Tensor] {
+    optimizer.groups.flatMap { $0.parameters.map(\.tensor) }
+  }
 
   /// Limits the norm of all gradients together, and returns what it was.
   fileprivate func clip(_ limit: Double) throws -> Double {
@@ -114,7 +122,8 @@ public final class OptimizerObject: LuaObject {
 func optimizerFunctions() -> [Function] {
   [
     Function(
-      "adamw", "AdamW as torch's, for a loop of the script's own.", Param<AdamWOptions>("options", "see the fields"), returns: "optimizer"
+      "adamw", "AdamW as torch's, for a loop of the script's own.",
+      Param<AdamWOptions>("options", "see the fields"), returns: "optimizer"
     ) { try OptimizerObject($0) }
   ]
 }
@@ -126,7 +135,8 @@ func optimizerClass() -> Class<OptimizerObject> {
       "learning_rate", "the step size of the next update", get: { $0.learningRate },
       set: { optimizer, value in
         guard value.isFinite, value >= 0 else {
-          throw EngineError(.argument, "learning_rate = \(value): expected a finite number of at least 0")
+          throw EngineError(
+            .argument, "learning_rate = \(value): expected a finite number of at least 0")
         }
         optimizer.learningRate = value
       }),
@@ -135,7 +145,9 @@ func optimizerClass() -> Class<OptimizerObject> {
       try optimizer.optimizer.step(learningRate: optimizer.learningRate)
       optimizer.steps += 1
     },
-    .method("zero_grad", "Forgets all gradients.") { optimizer in optimizer.parameters().forEach { $0.grad = nil } },
+    .method("zero_grad", "Forgets all gradients.") { optimizer in
+      optimizer.parameters().forEach { $0.grad = nil }
+    },
     .method(
       "clip_grad_norm", "Scales all gradients so that their norm together is at most a limit.",
       Param<Double>("max_norm", "the limit", in: Above(0)), returns: "norm before"

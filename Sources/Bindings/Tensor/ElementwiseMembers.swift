@@ -42,7 +42,8 @@ extension BinaryOperation {
     case .pow: "self ^ other, element by element; shapes are broadcast as in NumPy."
     case .maximum: "The larger one of two elements."
     case .minimum: "The smaller one of two elements."
-    case .eq: "1 where the elements are equal, else 0 (== asks whether two variables hold the same tensor)."
+    case .eq:
+      "1 where the elements are equal, else 0 (== asks whether two variables hold the same tensor)."
     case .ne: "1 where the elements differ, else 0."
     case .lt: "1 where self < other, else 0."
     case .le: "1 where self <= other, else 0."
@@ -73,18 +74,21 @@ private func selections() -> [Member<Tensor>] {
   [
     .method(
       "clamp", "Elements below min become min, those above max become max.",
-      Param<Double?>("min", "the lower bound; nil: none"), Param<Double?>("max", "the upper bound; nil: none"),
+      Param<Double?>("min", "the lower bound; nil: none"),
+      Param<Double?>("max", "the upper bound; nil: none"),
       returns: "new tensor of the same shape"
     ) { tensor, lower, upper in try tensor.clamp(lower, upper) },
     .method(
       "where", "Keeps the elements where the condition is not 0, and takes the others from other.",
-      Param<Tensor>("condition", "a comparison, such as x:gt(0)"), Param<Operand>("other", "what stands elsewhere"),
+      Param<Tensor>("condition", "a comparison, such as x:gt(0)"),
+      Param<Operand>("other", "what stands elsewhere"),
       returns: "new tensor of the broadcast shape"
     ) { tensor, condition, other in
       try Tensor.where(condition, tensor, other.tensor(like: .tensor(tensor)))
     },
     .method(
-      "masked_fill", "The value where the mask is not 0.", Param<Tensor>("mask", "broadcast to this shape"),
+      "masked_fill", "The value where the mask is not 0.",
+      Param<Tensor>("mask", "broadcast to this shape"),
       Param<Double>("value", "what stands there"), returns: "new tensor of the same shape"
     ) { tensor, mask, value in try tensor.maskedFill(mask, value) },
   ]
@@ -96,9 +100,12 @@ private func operators() -> [Member<Tensor>] {
   ]
   let binary: [Member<Tensor>] = symbols.map { name, operation in
     .metamethod(
-      name, operation.explanation, Param<Operand>("left", "left operand"), Param<Operand>("right", "right operand")
+      name, operation.explanation, Param<Operand>("left", "left operand"),
+      Param<Operand>("right", "right operand")
     ) { left, right in try Operand.apply(operation, left, right) }
   }
-  let negation: Member<Tensor> = .metamethod("__unm", "the negative of every element", Param<Tensor>("x", "the tensor")) { x in try x.unary(.neg) }
+  let negation: Member<Tensor> = .metamethod(
+    "__unm", "the negative of every element", Param<Tensor>("x", "the tensor")
+  ) { x in try x.unary(.neg) }
   return binary + [negation]
 }

@@ -193,7 +193,8 @@ struct RandomOptions: LuaRecord {
   static let recordName = "random options"
   static let fields: [Field<Self>] = [
     .int(
-      "seed", \.seed, "draws the same numbers every time; default: manual_seed or --seed, and the number of the call",
+      "seed", \.seed,
+      "draws the same numbers every time; default: --seed or manual_seed, and the call's number",
       in: 0...),
     .choice("dtype", \.dtype, "float32, float64 or bfloat16"),
     .bool("requires_grad", \.requiresGrad, "whether backward() fills grad"),
@@ -208,7 +209,8 @@ struct DropoutOptions: LuaRecord {
   static let recordName = "dropout options"
   static let fields: [Field<Self>] = [
     .int(
-      "seed", \.seed, "drops the same elements every time; default: manual_seed or --seed, and the number of the call",
+      "seed", \.seed,
+      "drops the same elements every time; default: --seed or manual_seed, and the call's number",
       in: 0...),
     .bool("training", \.training, "false returns the tensor as it is"),
   ]
@@ -220,7 +222,8 @@ struct CrossEntropyOptions: LuaRecord {
 
   static let recordName = "cross_entropy options"
   static let fields: [Field<Self>] = [
-    .float("label_smoothing", \.labelSmoothing, "share of the label spread over all classes", in: 0...1)
+    .float(
+      "label_smoothing", \.labelSmoothing, "share of the label spread over all classes", in: 0...1)
   ]
 }
 
@@ -231,13 +234,15 @@ struct BackwardOptions: LuaRecord {
 
   static let recordName = "backward options"
   static let fields: [Field<Self>] = [
-    .object("gradient", \.gradient, "gradient of the tensor itself, of its shape; default: 1, for one element", type: "Tensor"),
+    .object(
+      "gradient", \.gradient,
+      "gradient of the tensor itself, of its shape; default: 1, for one element", type: "Tensor"),
     .bool("retain_graph", \.retainGraph, "keep the graph, for another backward()"),
   ]
 }
 
-/// Where random numbers come from: a seed, and the number of the call, so that every call without a seed of its own
-/// draws anew, and the same script draws the same numbers in every run.
+/// Where random numbers come from: a seed, and the number of the call, so that every call without a
+/// seed of its own draws anew, and the same script draws the same numbers in every run.
 final class RandomState {
   private var seed: UInt64
   private var calls: UInt64 = 0

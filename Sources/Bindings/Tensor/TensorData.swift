@@ -73,7 +73,9 @@ extension Tensor {
   /// The elements as nested lists, or a number.
   func nestedLists() throws -> LuaValue {
     guard count <= Self.longestList else {
-      throw EngineError(.shape, "tolist: \(count) elements, expected at most \(Self.longestList)", hint: "take a part of it first")
+      throw EngineError(
+        .shape, "tolist: \(count) elements, expected at most \(Self.longestList)",
+        hint: "take a part of it first")
     }
     var position = 0
     return nested(shape[...], &position)
@@ -87,7 +89,9 @@ extension Tensor {
     // Lists of empty lists could be longer than the tensor has elements.
     let isEmpty = count == 0 && !sizes.dropFirst().isEmpty
     var list: [LuaValue] = []
-    for _ in 0..<(isEmpty ? min(size, 1000) : size) { list.append(nested(sizes.dropFirst(), &position)) }
+    for _ in 0..<(isEmpty ? min(size, 1000) : size) {
+      list.append(nested(sizes.dropFirst(), &position))
+    }
     return .table(LuaTable(list: list))
   }
 
@@ -95,13 +99,19 @@ extension Tensor {
   func elementIndex(_ operation: String, _ positions: [Int]) throws -> Int {
     guard positions.count == rank else {
       throw EngineError(
-        .argument, "\(operation): \(positions.count) positions for \(summary): expected \(rank), one for each axis")
+        .argument,
+        "\(operation): \(positions.count) positions for \(summary): expected \(rank), "
+          + "one for each axis"
+      )
     }
     var index = 0
     for (axis, (position, size)) in zip(positions, shape).enumerated() {
       guard position >= -size, position < size else {
         throw EngineError(
-          .argument, "\(operation): position \(position) is outside axis \(axis) of \(shape); positions count from 0")
+          .argument,
+          "\(operation): position \(position) is outside axis \(axis) of \(shape)",
+          hint: "positions count from 0"
+        )
       }
       index = index * size + (position < 0 ? position + size : position)
     }

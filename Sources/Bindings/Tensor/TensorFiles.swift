@@ -10,7 +10,8 @@ import TensorCore
 func tensorFiles(_ session: Session) -> [Function] {
   [
     Function(
-      "save", "Writes a safetensors file inside the run directory.", Param<String>("path", "relative to the run directory"),
+      "save", "Writes a safetensors file inside the run directory.",
+      Param<String>("path", "relative to the run directory"),
       Param<LuaTable>("tensors", "names and tensors"), returns: "path of the file, for load"
     ) { path, table in
       let tensors = try namedTensors(table)
@@ -22,7 +23,8 @@ func tensorFiles(_ session: Session) -> [Function] {
       return full
     },
     Function(
-      "load", "Reads a safetensors file; float16 becomes float32, int64 becomes int32.", Param<String>("path", "of the file"),
+      "load", "Reads a safetensors file; float16 becomes float32, int64 becomes int32.",
+      Param<String>("path", "of the file"),
       returns: "table of names and tensors"
     ) { path in
       let file = try SafetensorsFile(path)
@@ -37,7 +39,9 @@ func tensorFiles(_ session: Session) -> [Function] {
 }
 
 private func namedTensors(_ table: LuaTable) throws -> [(name: String, tensor: Tensor)] {
-  guard table.list.isEmpty else { throw EngineError(.argument, "save: tensor without a name", hint: "write name = tensor") }
+  guard table.list.isEmpty else {
+    throw EngineError(.argument, "save: tensor without a name", hint: "write name = tensor")
+  }
   return try table.fields.sorted { $0.key < $1.key }.map { name, value in
     guard case .object(let object) = value, let tensor = object as? Tensor else {
       throw EngineError(.argument, "save: '\(name)' must be a Tensor, got \(value.typeName)")

@@ -1,7 +1,8 @@
 import Foundation
 import TensorCore
 
-/// Writes tensors as PyTorch does: nested brackets, columns of one width, the middle of long axes left out.
+/// Writes tensors as PyTorch does: nested brackets, columns of one width, the middle of long axes
+/// left out.
 struct TensorText {
   private let tensor: Tensor
   /// Axes longer than this show this many elements: half of them from each end.
@@ -40,7 +41,9 @@ struct TensorText {
   private func visible(_ sizes: ArraySlice<Int>, _ start: Int, _ count: Int) -> [Int] {
     guard let size = sizes.first else { return [start] }
     let step = count / size
-    return positions(size).compactMap { $0 }.flatMap { visible(sizes.dropFirst(), start + $0 * step, step) }
+    return positions(size).compactMap { $0 }.flatMap {
+      visible(sizes.dropFirst(), start + $0 * step, step)
+    }
   }
 
   private func block(_ sizes: ArraySlice<Int>, _ start: Int, _ count: Int, indent: Int) -> String {
@@ -50,16 +53,20 @@ struct TensorText {
     }
     let step = count / size
     let parts = positions(size).map { position in
-      position.map { block(sizes.dropFirst(), start + $0 * step, step, indent: indent + 1) } ?? "..."
+      position.map { block(sizes.dropFirst(), start + $0 * step, step, indent: indent + 1) }
+        ?? "..."
     }
     let inner = sizes.count - 1
-    let separator = inner == 0
-      ? ", " : "," + String(repeating: "\n", count: inner) + String(repeating: " ", count: indent + 1)
+    let separator =
+      inner == 0
+      ? ", "
+      : "," + String(repeating: "\n", count: inner) + String(repeating: " ", count: indent + 1)
     return "[" + parts.joined(separator: separator) + "]"
   }
 }
 
-/// One way to write all numbers of a tensor: whole, with four digits after the point, or with an exponent.
+/// One way to write all numbers of a tensor: whole, with four digits after the point, or with an
+/// exponent.
 private struct NumberFormat {
   private enum Style {
     case whole, fixed, exponent
