@@ -95,7 +95,7 @@ private func write(_ text: String, _ name: String, in folder: String) throws -> 
 
 @Test func splitMix64IsTheReferences() {
   // The first outputs for seed 1234567 of the reference implementation.
-  var generator = SplitMix64(state: 1_234_567)
+  var generator = SplitMix64(seed: 1_234_567)
   #expect(generator.next() == 6_457_827_717_110_365_317)
   #expect(generator.next() == 3_203_168_211_198_807_973)
 }
