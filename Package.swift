@@ -37,8 +37,8 @@ let package = Package(
     .target(
       name: "CKernels", dependencies: ["COpenBLAS"],
       cSettings: hasOneDNN ? [.define("PERIGEE_ONEDNN", to: "1")] : [],
-      linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]
-        + (hasOneDNN ? [.linkedLibrary("dnnl")] : [])),
+      linkerSettings: [.linkedLibrary("m")]
+        + (hasOneDNN ? [.linkedLibrary("dnnl"), .linkedLibrary("gomp")] : [])),
     .target(name: "CLuaBridge", dependencies: ["CLua"]),
 
     // Each target has one reason to change; arrows point down only.
