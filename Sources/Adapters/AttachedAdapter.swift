@@ -57,6 +57,14 @@ public final class AttachedAdapter {
     try method.validate()
     let modules = root.namedModules()
     let paths = modules.map(\.path)
+    var targets = targets
+    if targets.targetModules == nil, let over = over ?? method.over {
+      // By default, every layer that the other adapter has.
+      let adapted = modules.compactMap { path, module in
+        (module as? Linear).flatMap { linear in hasBase(over, linear) ? path : nil }
+      }
+      if !adapted.isEmpty { targets.targetModules = .suffixes(adapted) }
+    }
     let saved = outermost(try matches(targets.modulesToSave ?? head, among: paths, option: "modules_to_save"))
     var sites: [(path: String, linear: Linear)] = []
     if method.hasSites {
@@ -162,6 +170,10 @@ extension AttachedAdapter {
 
   /// Whether a module or parameter is another module, or part of it.
   static func isInside(_ path: String, _ module: String) -> Bool { path == module || path.hasPrefix(module + ".") }
+
+  private static func hasBase(_ over: String, _ linear: Linear) -> Bool {
+    linear.adapter(named: over) != nil || over == LoRA.name && linear.adapters.contains { $0.adapter is LoRAAdapter }
+  }
 
   private static func baseAdapter(_ over: String, of linear: Linear, at path: String) throws -> (name: String, adapter: LinearAdapter) {
     // `over` may be the adapter's name, or the name of its method where one adapter of that method exists.
