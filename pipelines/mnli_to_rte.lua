@@ -8,17 +8,19 @@ local p = params {
   model           = { "builtin:tiny", doc = "model folder, hub name, or the built-in default" },
   mnli            = { "builtin:mnli", doc = "MNLI folder (GLUE layout)" },
   rte             = { "builtin:rte", doc = "RTE folder (GLUE layout)" },
+  pretrain_steps  = { 1600, min = 1, doc = "updates of masked language modelling; the built-in model only" },
   r               = { 8, min = 1, doc = "rank of the LoRA; lora_alpha is twice that" },
   target_modules  = { { "query", "key", "value", "dense" }, doc = "linear layers that the LoRA adapts" },
   modules_to_save = { { "classifier" }, doc = "what trains beside the adapters: the head" },
-  learning_rate   = { 5e-3, min = 0, doc = "of LoRA on MNLI" },
-  epochs          = { 2, min = 0, doc = "on MNLI" },
-  rte_learning_rate = { 5e-3, min = 0, doc = "of both RTE stages" },
-  rte_epochs      = { 3, min = 0, doc = "of both RTE stages" },
+  learning_rate   = { 2e-3, min = 0, doc = "of LoRA on MNLI" },
+  epochs          = { 4, min = 0, doc = "on MNLI" },
+  rte_learning_rate = { 1e-2, min = 0, doc = "of both RTE stages" },
+  rte_epochs      = { 10, min = 0, doc = "of both RTE stages" },
   batch           = { 32, min = 1, doc = "examples in a batch" },
   max_length      = { 128, min = 8, doc = "tokens of an example" },
   weight_decay    = { 0.01, min = 0, doc = "of matrices" },
   mnli_limit      = { 0, min = 0, doc = "training rows of MNLI to use; 0: all" },
+  rte_limit       = { 0, min = 0, doc = "training rows of RTE to use; 0: all" },
   mnli_dev_limit  = { 0, min = 0, doc = "evaluation rows of MNLI to use; 0: all" },
 }
 
@@ -40,7 +42,7 @@ if p.model == "builtin:tiny" then
   local pretrained = stage("pretrain", function()
     return trainer.fit {
       model = base:masked_lm(), task = tasks.masked_lm { train_file = "builtin:corpus" },
-      learning_rate = 3e-3, max_steps = 1600, warmup_ratio = 0.06, per_device_train_batch_size = 64,
+      learning_rate = 3e-3, max_steps = p.pretrain_steps, warmup_ratio = 0.06, per_device_train_batch_size = 64,
       mlm_probability = 0.25, eval_strategy = "no",
     }
   end)
@@ -59,7 +61,7 @@ local mnli = stage("mnli-lora", function()
   return fit(model, task, p.learning_rate, p.epochs)
 end)
 
-local rte = tasks.glue("rte", p.rte)
+local rte = tasks.glue("rte", p.rte, { max_train_samples = limit(p.rte_limit) })
 
 local classifier = stage("rte-classifier", function()
   local model = mnli.model:new_head { task = rte } -- the LoRA stays, frozen

@@ -13,10 +13,10 @@ bash scripts/install-packages.sh
 step "debug"
 swift build --manifest-cache none --build-tests
 .build/debug/perigee stubs --check
-swift test --skip-build "$@"
+swift test --skip-build --no-parallel "$@"
 
 # Optimised code that tests can look into is another build than the product, so it has its own folder.
 step "release"
 optimised=(-c release --scratch-path .build/optimised-tests -Xswiftc -enable-testing)
 swift build --manifest-cache none --build-tests "${optimised[@]}"
-swift test --skip-build "${optimised[@]}" "$@"
+swift test --skip-build --no-parallel "${optimised[@]}" "$@"

@@ -2,9 +2,17 @@ import Foundation
 import TestSupport
 import Testing
 
+/// Without optimisation, even the short form of the pipeline takes minutes.
+#if DEBUG
+  private let isOptimised = false
+#else
+  private let isOptimised = true
+#endif
+
 private let pipeline = packageRoot + "/pipelines/mnli_to_rte.lua"
 
 @Suite(
+  .enabled(if: isOptimised, "a debug build trains too slowly"),
   .enabled(if: perigeeExecutable != nil, "perigee is not built"),
   .enabled(if: FileManager.default.fileExists(atPath: pipeline), "no \(pipeline)"))
 struct KillAndResumeTests {

@@ -1,0 +1,169 @@
+---@meta
+-- Written by `perigee stubs` from the declarations.
+
+---from_config options
+---@class ConfigOptions
+---@field config string path of a config.json, or of its folder
+---@field tokenizer? Tokenizer default: the one in the folder
+---@field seed? integer seeds the weights; default: --seed, else 42 (at least 0)
+
+---@alias ProblemType
+---| "single_label_classification"
+---| "regression"
+
+---head options
+---@class HeadOptions
+---@field task? Task the task whose labels the head has; instead of the other fields
+---@field num_labels? integer number of classes; 1 for regression (from 1 to 1000000)
+---@field labels? string[] names of the classes, in order; default: those of the task, else LABEL_0, ...
+---@field problem_type? ProblemType default: regression for one label, else classification
+---@field seed? integer seeds the head's weights; default: --seed, else 42 (at least 0)
+
+---@alias HeadChoice
+---| "saved"
+---| "new"
+
+---load_adapter options
+---@class LoadAdapterOptions
+---@field adapter_name? string what the adapter is called in the model (default "default")
+---@field head? HeadChoice whether the head's values are taken too, or the model keeps its own (default "saved")
+
+---adapter file options
+---@class AdapterFileOptions
+---@field adapter_name? string which adapter; default: the one that was attached last
+
+---A pre-trained body, from which models with heads are made. They share its frozen weights.
+---@class BaseModel
+---@field name string what it was loaded by
+---@field model_type string its architecture: "bert", "roberta"
+---@field config any the content of config.json
+---@field tokenizer Tokenizer its tokenizer
+local BaseModel = {}
+
+---A model for classification or regression. Everything but the new head is frozen until an adapter says otherwise.
+---@param options? HeadOptions see the fields
+---@return Model # model
+function BaseModel:classifier(options) end
+
+---A masked language model; every parameter trains.
+---@return Model # model
+function BaseModel:masked_lm() end
+
+---A model with a head, and the adapters attached to it.
+---@class Model
+---@field trainable integer number of trainable parameters
+---@field total integer number of parameters
+---@field labels string[] names of the classes, in order
+---@field tokenizer Tokenizer its tokenizer
+---@field head_modules string[] paths of the head's modules
+local Model = {}
+
+---All parameters: tables of name, shape, count, trainable.
+---@return table[] # list of tables
+function Model:parameters() end
+
+---One parameter as a tensor; writes to it change the model.
+---@param name string its state-dict name
+---@return Tensor # tensor
+function Model:parameter(name) end
+
+---Paths of all linear layers: what target_modules can choose.
+---@return string[] # list of paths
+function Model:modules() end
+
+---Attaches a method; everything but its own parameters and modules_to_save is frozen.
+---@param adapter Adapter made by the module adapters
+---@return Model # the model
+function Model:add_adapter(adapter) end
+
+---A model for another task: a new head on this body, with this model's adapters, frozen.
+---@param options? HeadOptions see the fields
+---@return Model # new model
+function Model:new_head(options) end
+
+---The same as new_head: a classifier on what this model's body has learnt.
+---@param options? HeadOptions see the fields
+---@return Model # new model
+function Model:classifier(options) end
+
+---Freezes parameters.
+---@param name string a part of their paths: "encoder.layer.0", "lora_A"
+---@return integer # how many numbers it met
+function Model:freeze(name) end
+
+---Lets parameters train.
+---@param name string a part of their paths: "classifier", "LayerNorm"
+---@return integer # how many numbers it met
+function Model:unfreeze(name) end
+
+---Adds the adapters' updates to the weights.
+function Model:merge() end
+
+---Takes merged updates out of the weights again.
+function Model:unmerge() end
+
+---Lets the adapters take part, or not.
+---@param on boolean whether they take part
+function Model:enable_adapters(on) end
+
+---Switches dropout on, for a training loop of one's own.
+---@param seed? integer seeds dropout; default: --seed, else 42 (at least 0)
+function Model:train(seed) end
+
+---Switches dropout off.
+function Model:eval() end
+
+---Forgets all gradients.
+function Model:zero_grad() end
+
+---The mean loss of a batch, for a training loop of one's own.
+---@param batch Batch made by trainer.loop
+---@return Tensor # scalar tensor
+function Model:loss(batch) end
+
+---Scores of a batch, [sequences, labels], with gradients.
+---@param batch Batch made by trainer.loop
+---@return Tensor # tensor
+function Model:logits(batch) end
+
+---Classifies texts.
+---@param texts string|string[][] texts, or pairs { "a", "b" }
+---@param max_length? integer tokens of one input (from 2 to 1000000; default 128)
+---@return table[] # list of tables: label and probabilities, or score
+function Model:predict(texts, max_length) end
+
+---Attaches an adapter from a folder: PEFT's LoRA, or one that was saved here.
+---@param folder string the folder
+---@param options? LoadAdapterOptions see the fields
+---@return Model # the model
+function Model:load_adapter(folder, options) end
+
+---Writes an adapter's folder: PEFT's format for a LoRA.
+---@param folder string inside the run directory
+---@param options? AdapterFileOptions see the fields
+function Model:save_adapter(folder, options) end
+
+---Writes an adapter as a plain LoRA that PEFT loads, whatever its method.
+---@param folder string inside the run directory
+---@param options? AdapterFileOptions see the fields
+function Model:export_lora(folder, options) end
+
+---Writes a model folder that Transformers loads, with the tokenizer. Adapters must be merged.
+---@param folder string inside the run directory
+function Model:save(folder) end
+
+---Transformer models from Hugging Face folders, or from a configuration with random weights.
+---@class modelslib
+models = {}
+
+---Opens a model folder; weights are mapped, not read.
+---@param name string folder, hub name in the local Hugging Face cache, or "builtin:tiny"
+---@return BaseModel # base model
+function models.load(name) end
+
+---A model with seeded random weights.
+---@param options? ConfigOptions see the fields
+---@return BaseModel # base model
+function models.from_config(options) end
+
+return models

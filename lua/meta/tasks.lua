@@ -1,0 +1,73 @@
+---@meta
+-- Written by `perigee stubs` from the declarations.
+
+---glue options
+---@class GLUEOptions
+---@field train_file? string training file in the folder (default "train.tsv")
+---@field max_train_samples? integer take so many training rows of a seeded shuffle (at least 1)
+---@field max_eval_samples? integer take so many rows of each evaluation set (at least 1)
+---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
+
+---@alias TableFormatChoice
+---| "tsv"
+---| "csv"
+---| "jsonl"
+
+---table options
+---@class TableOptions
+---@field name? string what reports call the task; default: the training file's name
+---@field train_file string training data with a header: .tsv, .csv or .jsonl
+---@field validation_files? string[] files to evaluate on; the first one selects the best weights (default {})
+---@field format? TableFormatChoice default: by the file's ending
+---@field text_column string column of the text
+---@field text_pair_column? string column of a second text
+---@field label_column string column of the label, or of the score
+---@field problem_type? ProblemType classes or a number (default "single_label_classification")
+---@field labels? string[] names of the classes, in order; default: those in the training file, sorted
+---@field metrics? string[] metrics to compute; default: accuracy, or pearson and spearmanr
+---@field metric_for_best_model? string default: the first metric
+---@field max_train_samples? integer take so many training rows of a seeded shuffle (at least 1)
+---@field max_eval_samples? integer take so many rows of each evaluation file (at least 1)
+---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
+
+---masked_lm options
+---@class TextOptions
+---@field train_file string text, one example a line; a tab separates the two texts of a pair; or "builtin:corpus"
+---@field validation_file? string text to evaluate on, in the same form
+
+---Examples to train and evaluate on, with their labels and metrics.
+---@class Task
+---@field name string the task's name
+---@field num_labels integer number of classes; 1 for regression, 0 for masked language modelling
+---@field labels string[] names of the classes, in order
+---@field train_size integer number of training examples
+---@field metrics string[] names of the metrics
+local Task = {}
+
+---One training example, to look at.
+---@param index integer 0-based (at least 0)
+---@return table # table: text, text_pair, label, line
+function Task:example(index) end
+
+---Data sets and what is to be learnt from them.
+---@class taskslib
+tasks = {}
+
+---A GLUE task from its folder: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli.
+---@param name string the task, in any spelling: "mnli", "SST-2"
+---@param folder string folder with train.tsv and dev.tsv in GLUE's layout; or "builtin:mnli", "builtin:rte"
+---@param options? GLUEOptions see the fields
+---@return Task # task
+function tasks.glue(name, folder, options) end
+
+---Classification or regression of one's own TSV, CSV or JSONL files.
+---@param options? TableOptions see the fields
+---@return Task # task
+function tasks.table(options) end
+
+---Masked language modelling of a text file.
+---@param options? TextOptions see the fields
+---@return Task # task
+function tasks.masked_lm(options) end
+
+return tasks

@@ -1,0 +1,164 @@
+---@meta
+-- Written by `perigee stubs` from the declarations.
+
+---adamw options
+---@class AdamWOptions
+---@field parameters? Tensor[] float32 tensors that require gradients; all of them decay
+---@field model? Model instead of parameters: a model's trainable ones; biases and norms do not decay
+---@field learning_rate? number step size (at least 0; default 0.001)
+---@field betas? number[] decay of the first and the second moment (default {0.9, 0.999})
+---@field eps? number added to the root of the second moment (above 0; default 1e-08)
+---@field weight_decay? number decoupled decay (at least 0; default 0.01)
+
+---@alias SchedulerType
+---| "linear"
+---| "cosine"
+---| "constant"
+---| "constant_with_warmup"
+
+---@alias Strategy
+---| "no"
+---| "steps"
+---| "epoch"
+
+---@alias Sampling
+---| "random"
+---| "group_by_length"
+---| "sequential"
+
+---trainer options
+---@class FitOptions
+---@field model Model what to train
+---@field task Task what to train on
+---@field on_step? fun(trainer: Trainer) called after every update
+---@field on_evaluate? fun(trainer: Trainer, metrics: table) called after every evaluation
+---@field on_epoch? fun(trainer: Trainer, epoch: integer) called after every epoch, numbered from 1
+---@field num_train_epochs? number passes over the training data (above 0; default 3)
+---@field max_steps? integer updates in all, instead of num_train_epochs; -1: not set (at least -1; default -1)
+---@field learning_rate? number the schedule's highest step size (at least 0; default 5e-05)
+---@field lr_scheduler_type? SchedulerType course of the learning rate (default "linear")
+---@field warmup_steps? integer updates over which the learning rate rises from 0 (at least 0; default 0)
+---@field warmup_ratio? number the same as a share of all updates, rounded up; warmup_steps wins (from 0 to 1; default 0)
+---@field weight_decay? number decay of all parameters but biases and norms (at least 0; default 0)
+---@field adam_beta1? number decay of AdamW's first moment (at least 0 and below 1; default 0.9)
+---@field adam_beta2? number decay of AdamW's second moment (at least 0 and below 1; default 0.999)
+---@field adam_epsilon? number added to the root of the second moment (above 0; default 1e-08)
+---@field max_grad_norm? number limit of the norm of all gradients together; 0: no limit (at least 0; default 1)
+---@field per_device_train_batch_size? integer examples in a batch (from 1 to 1000000; default 8)
+---@field per_device_eval_batch_size? integer examples in a batch of the evaluation (from 1 to 1000000; default 32)
+---@field gradient_accumulation_steps? integer batches for one update; the loss is the mean over all their labels (from 1 to 100000; default 1)
+---@field label_smoothing_factor? number share of the label spread over all classes (at least 0 and below 1; default 0)
+---@field eval_strategy? Strategy when to evaluate; the end of training always does (default "epoch")
+---@field eval_steps? integer updates between evaluations, with eval_strategy = "steps" (at least 1; default 500)
+---@field logging_steps? integer updates between rows of metrics.jsonl (at least 1; default 10)
+---@field load_best_model_at_end? boolean end with the weights of the best evaluation (default false)
+---@field metric_for_best_model? string which metric is best; default: the task's first one
+---@field greater_is_better? boolean whether more of it is better; default: as the metric says
+---@field early_stopping_patience? integer stop after so many evaluations without improvement (at least 1)
+---@field early_stopping_threshold? number what counts as an improvement (at least 0; default 0)
+---@field train_sampling_strategy? Sampling order of the examples (default "random")
+---@field max_length? integer tokens of an example; longer ones are truncated, longest text first (from 2 to 1000000; default 128)
+---@field mlm_probability? number share of tokens that masked language modelling asks for (above 0 and at most 1; default 0.15)
+---@field seed? integer seeds order, dropout and masking; default: --seed, else 42 (at least 0)
+---@field save_seconds? number seconds between saved states, from which a killed run goes on (at least 0; default 20)
+
+---A training under way, as callbacks see it; or the steps of one, made by trainer.loop.
+---@class Trainer
+---@field step integer updates done
+---@field total_steps integer updates of the whole run
+---@field steps_per_epoch integer updates of one epoch
+---@field epoch number epochs done, with a fraction
+---@field loss number loss of the last update
+---@field grad_norm number norm of the last update's gradient, before clipping
+---@field tokens integer tokens trained on so far
+---@field learning_rate number the schedule's highest step size; assigning changes it for all later updates
+---@field seed integer seeds order, dropout and masking: what Model:train takes
+---@field current_learning_rate number the step size of the next update
+local Trainer = {}
+
+---Ends the training after this update.
+function Trainer:stop() end
+
+---Freezes parameters.
+---@param name string a part of their paths: "encoder.layer.0"
+function Trainer:freeze(name) end
+
+---Lets parameters train.
+---@param name string a part of their paths: "LayerNorm"
+function Trainer:unfreeze(name) end
+
+---The batches of the next update (several with gradient_accumulation_steps).
+---@return Batch[] # list of batches
+function Trainer:batches() end
+
+---Clips the gradients, updates the parameters, clears the gradients, and goes to the next step.
+---@return number # norm of the gradient before clipping
+function Trainer:update() end
+
+---Evaluates the model.
+---@return table # table of metrics
+function Trainer:evaluate() end
+
+---What a training gave.
+---@class Result
+---@field stage string the stage's name
+---@field model Model the trained model
+---@field metrics table metrics of the final weights: eval_accuracy, eval_loss, ...
+---@field trainable integer number of trained parameters
+---@field total integer number of parameters
+---@field steps integer updates
+---@field tokens integer tokens trained on
+---@field seconds number seconds of training and evaluation
+---@field reused boolean whether a stored result was taken
+---@field key string digest of everything that the result depends on
+local Result = {}
+
+---Packed sequences with their labels.
+---@class Batch
+---@field size integer number of sequences
+---@field tokens integer number of tokens
+---@field examples integer[] positions of the sequences in the data set, from 0
+local Batch = {}
+
+---AdamW over a list of parameters.
+---@class AdamW
+---@field learning_rate number the step size of the next update
+---@field steps integer updates done
+local AdamW = {}
+
+---Updates every parameter that has a gradient.
+function AdamW:step() end
+
+---Forgets all gradients.
+function AdamW:zero_grad() end
+
+---Scales all gradients so that their norm together is at most a limit.
+---@param max_norm number the limit (above 0)
+---@return number # norm before
+function AdamW:clip_grad_norm(max_norm) end
+
+---Training: the whole loop at once, or its steps one by one.
+---@class trainerlib
+trainer = {}
+
+---AdamW as torch's, for a loop of the script's own.
+---@param options? AdamWOptions see the fields
+---@return AdamW # optimizer
+function trainer.adamw(options) end
+
+---Trains a model on a task. An equal training that was finished before is taken from the store; one that was cut off goes on.
+---@param options? FitOptions see the fields
+---@return Result # result
+function trainer.fit(options) end
+
+---Evaluates a model on a task's evaluation sets.
+---@param options? FitOptions model, task, and the sizes of batches
+---@return table # table of metrics: eval_loss, eval_accuracy, ...
+function trainer.evaluate(options) end
+
+---The steps of trainer.fit for a loop of the script's own: batches, learning rates, updates.
+---@param options? FitOptions as for fit
+---@return Trainer # trainer, not started
+function trainer.loop(options) end
+
+return trainer
