@@ -20,7 +20,7 @@ enum BuiltInModel {
     }
     let texts = BuiltIn.corpus(count: tokenizerPairs).flatMap { [$0.text] + ($0.textPair.map { [$0] } ?? []) }
     let tokenizer = try BPETrainer.train(
-      corpus: texts, vocabularySize: BuiltIn.recipe.vocabularySize, specialTokens: ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+      corpus: texts, vocabularySize: BuiltIn.vocabularySize, specialTokens: ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     let config = HuggingFaceConfig(
       JSONObject(BuiltIn.modelConfig(vocabSize: tokenizer.vocabularySize).sorted { $0.key < $1.key }.map { ($0.key, json($0.value)) }),
       path: name)
