@@ -152,7 +152,7 @@ extension Runner {
     var settings = LuaState.Options()
     settings.allowIO = options.allowIO
     settings.seed = session.seed
-    settings.libraryFolders = libraryFolders(script: script)
+    settings.moduleFolders = moduleFolders(script: script)
     settings.nativeBytes = { Memory.liveBytes }
     settings.print = session.print
     settings.warn = { session.progress.note($0) }
@@ -164,7 +164,7 @@ extension Runner {
   }
 
   /// Where `require` looks beside the script's folder: `$PERIGEE_LUA`, else the `lua` folder above the program or the script.
-  private static func libraryFolders(script: String) -> [String] {
+  private static func moduleFolders(script: String) -> [String] {
     let manager = FileManager.default
     var candidates: [String] = []
     if let folder = ProcessInfo.processInfo.environment["PERIGEE_LUA"], !folder.isEmpty { candidates.append(folder) }

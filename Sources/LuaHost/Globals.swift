@@ -101,7 +101,7 @@ extension LuaState {
         hint: "names are letters, digits, '_' and '-', with '.' between folders")
     }
     let relative = parts.joined(separator: "/")
-    let folders = options.libraryFolders + (scriptFolder.map { [$0] } ?? [])
+    let folders = options.moduleFolders + (scriptFolder.map { [$0] } ?? [])
     var tried: [String] = []
     for folder in folders {
       let start = folder.isEmpty ? "" : folder + "/"

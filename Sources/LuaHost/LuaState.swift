@@ -16,7 +16,7 @@ public final class LuaState {
     /// Seed of `math.random`.
     public var seed = 0
     /// Where `require` looks besides the script's own folder, first match wins.
-    public var libraryFolders: [String] = []
+    public var moduleFolders: [String] = []
     /// Bytes that the script's own values may take; more is an error in the script. 0: no limit.
     public var memoryLimit = 4 << 30
     /// Counts the live bytes of native objects, so that the collector frees dropped ones in time.

@@ -83,7 +83,7 @@ import Testing
           why(name)
         end
         """)
-      let host = try Host { $0.libraryFolders = [library] }
+      let host = try Host { $0.moduleFolders = [library] }
       var printed: [String] = []
       try host.state.run(file: scripts + "/main.lua")
       printed = host.lines
