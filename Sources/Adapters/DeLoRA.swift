@@ -10,7 +10,7 @@ import TensorCore
 /// the identity, so that the model starts where the LoRA left it; it takes the LoRA's place. Trainable: `r^2`, or `r`, for
 /// each layer. Merge: `W + s B Sigma A`. As a plain LoRA: `A' = Sigma A`, `B' = B`.
 ///
-/// Another method than the one that PEFT calls DeLoRA. Paper: seed paper 000; see `docs/methods.md`.
+/// Another method than the one that PEFT calls DeLoRA. See `docs/methods.md`.
 public struct DeLoRA: AdapterMethod {
   public static let name = "delora"
   public static let summary = "Decomposition-based LoRA: trains only Sigma between frozen A and B."
