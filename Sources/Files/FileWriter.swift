@@ -9,9 +9,31 @@ public final class FileWriter {
   public private(set) var bytesWritten = 0
   private var descriptor: Int32
 
-  /// The system call that writes. Tests put a full disk or short writes in its place.
-  @TaskLocal package static var systemWrite: @Sendable (Int32, UnsafeRawPointer, Int) -> Int =
-    writeToDescriptor
+  package typealias SystemWrite = @Sendable (Int32, UnsafeRawPointer, Int) -> Int
+
+  /// The system call that writes.
+  package static var systemWrite: SystemWrite {
+    (Thread.current.threadDictionary[replacementKey] as? Replacement)?.call ?? writeToDescriptor
+  }
+
+  /// Puts a full disk or short writes in the system call's place, for tests: while `body` runs, and on this thread alone.
+  /// (A task-local value would say the same; optimised builds of Swift 6.3 crash in its synchronous form.)
+  package static func withSystemWrite<Result>(
+    _ call: @escaping SystemWrite, _ body: () throws -> Result
+  ) rethrows -> Result {
+    let dictionary = Thread.current.threadDictionary
+    let before = dictionary[replacementKey]
+    dictionary[replacementKey] = Replacement(call)
+    defer { dictionary[replacementKey] = before }
+    return try body()
+  }
+
+  private static let replacementKey = "perigee.systemWrite"
+
+  private final class Replacement {
+    let call: SystemWrite
+    init(_ call: @escaping SystemWrite) { self.call = call }
+  }
 
   init(descriptor: Int32, path: String) {
     self.descriptor = descriptor

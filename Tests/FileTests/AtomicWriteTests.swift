@@ -38,7 +38,7 @@ import Testing
         return -1
       }
       #expect {
-        try FileWriter.$systemWrite.withValue(failing) { try AtomicFile.write("new", to: path) }
+        try FileWriter.withSystemWrite(failing) { try AtomicFile.write("new", to: path) }
       } throws: { "\($0)" == "\(path): cannot be written: \(reason)" }
       #expect(try readText(path) == "old")
       #expect(try names(folder) == ["a.txt"])
@@ -56,7 +56,7 @@ import Testing
         return write(descriptor, bytes, min(count, 3))
       }
       let text = (0..<200).map(String.init).joined()
-      try FileWriter.$systemWrite.withValue(halting) { try AtomicFile.write(text, to: path) }
+      try FileWriter.withSystemWrite(halting) { try AtomicFile.write(text, to: path) }
       #expect(try readText(path) == text)
     }
   }

@@ -239,7 +239,7 @@ private let reference = packageRoot + "/Tests/FileTests/Fixtures/reference.safet
         return write(descriptor, copy, count)
       }
       #expect {
-        try FileWriter.$systemWrite.withValue(corrupting) {
+        try FileWriter.withSystemWrite(corrupting) {
           try SafetensorsFile.write(
             [.init("a", dtype: .float32, shape: [6], data: ones.bytes)], to: path)
         }

@@ -139,7 +139,7 @@ import Testing
         errno = ENOSPC
         return -1
       }
-      #expect { try FileWriter.$systemWrite.withValue(full) { try log.flush() } } throws: {
+      #expect { try FileWriter.withSystemWrite(full) { try log.flush() } } throws: {
         "\($0)".hasSuffix("No space left on device; free some space, then resume the run")
       }
       #expect(try readText(log.path) == "{\"step\":1}\n")

@@ -138,7 +138,7 @@ import Testing
       let count = WriteCount()
       func failing(at limit: Int, _ body: () throws -> Void) -> Bool {
         count.reset(limit)
-        return FileWriter.$systemWrite.withValue({ count.write($0, $1, $2) }) {
+        return FileWriter.withSystemWrite({ count.write($0, $1, $2) }) {
           (try? body()) != nil
         }
       }
