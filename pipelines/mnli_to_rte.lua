@@ -19,6 +19,7 @@ local p = params {
   batch           = { 32, min = 1, doc = "examples in a batch" },
   max_length      = { 128, min = 8, doc = "tokens of an example" },
   weight_decay    = { 0.01, min = 0, doc = "of matrices" },
+  save_seconds    = { 5, min = 0, doc = "seconds between saved states, from which a killed run goes on" },
   mnli_limit      = { 0, min = 0, doc = "training rows of MNLI to use; 0: all" },
   rte_limit       = { 0, min = 0, doc = "training rows of RTE to use; 0: all" },
   mnli_dev_limit  = { 0, min = 0, doc = "evaluation rows of MNLI to use; 0: all" },
@@ -30,7 +31,7 @@ local function fit(model, task, learning_rate, epochs)
   return trainer.fit {
     model = model, task = task, learning_rate = learning_rate, num_train_epochs = epochs, warmup_ratio = 0.06,
     weight_decay = p.weight_decay, per_device_train_batch_size = p.batch, max_length = p.max_length,
-    train_sampling_strategy = "group_by_length", load_best_model_at_end = true,
+    train_sampling_strategy = "group_by_length", load_best_model_at_end = true, save_seconds = p.save_seconds,
   }
 end
 
@@ -43,7 +44,7 @@ if p.model == "builtin:tiny" then
     return trainer.fit {
       model = base:masked_lm(), task = tasks.masked_lm { train_file = "builtin:corpus" },
       learning_rate = 3e-3, max_steps = p.pretrain_steps, warmup_ratio = 0.06, per_device_train_batch_size = 64,
-      mlm_probability = 0.25, eval_strategy = "no",
+      mlm_probability = 0.25, eval_strategy = "no", save_seconds = p.save_seconds,
     }
   end)
   base = pretrained.model

@@ -16,7 +16,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What the pipeline trains in --quick.
-quick=(--set epochs=1 --set rte_epochs=1 --set mnli_limit=512 --set rte_limit=512 --set pretrain_steps=60)
+quick=(--set epochs=1 --set rte_epochs=1 --set mnli_limit=512 --set rte_limit=512 --set pretrain_steps=60 --set save_seconds=0)
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 mistake() { echo "kill-and-resume.sh: $1 (see --help)" >&2; exit 1; }

@@ -46,7 +46,7 @@ public struct TrainingArguments: Record {
   public var maxLength = 128
   public var mlmProbability = 0.15
   public var seed: Int?
-  public var saveSeconds = 20.0
+  public var saveSeconds = 5.0
 
   public init() {}
 

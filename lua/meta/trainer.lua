@@ -60,7 +60,7 @@
 ---@field max_length? integer tokens of an example; longer ones are truncated, longest text first (from 2 to 1000000; default 128)
 ---@field mlm_probability? number share of tokens that masked language modelling asks for (above 0 and at most 1; default 0.15)
 ---@field seed? integer seeds order, dropout and masking; default: --seed, else 42 (at least 0)
----@field save_seconds? number seconds between saved states, from which a killed run goes on (at least 0; default 20)
+---@field save_seconds? number seconds between saved states, from which a killed run goes on (at least 0; default 5)
 
 ---A training under way, as callbacks see it; or the steps of one, made by trainer.loop.
 ---@class Trainer
