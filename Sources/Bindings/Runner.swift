@@ -217,13 +217,7 @@ extension Runner {
 // MARK: - Counting
 
 extension Runner {
-  private static func countTable(
-    _ config: HuggingFaceConfig, _ method: any AdapterMethod.Type, _ settings: [String]
-  ) throws -> String {
-    try table(config, method, settings)
-  }
-
-  private static func table<Method: AdapterMethod>(
+  private static func countTable<Method: AdapterMethod>(
     _ config: HuggingFaceConfig, _ type: Method.Type, _ settings: [String]
   ) throws -> String {
     var options = AdapterOptions<Method>()
@@ -246,12 +240,9 @@ extension Runner {
     let task = ModelTask.sequenceClassification(labels: names, labels == 1 ? .regression : .singleLabelClassification)
     let model = try PretrainedModel.shapes(config, task)
     let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
-    var method = options.method
-    if method.over != nil {
-      // Counting needs the LoRA that the method is built on: one of the same rank.
-      if let delora = method as? DeLoRA { try attachBase(LoRA.self, delora.r, to: model, options.targets) }
-    }
-    method = options.method
+    let method = options.method
+    // Counting needs the LoRA that the method is built on: one of the same rank.
+    if let delora = method as? DeLoRA, delora.over != nil { try attachBase(delora.r, to: model, options.targets) }
     let attached = try AttachedAdapter.attach(
       method, to: model, targets: options.targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
       seed: 0, isShapeOnly: true)
@@ -271,7 +262,7 @@ extension Runner {
     }.joined(separator: "\n")
   }
 
-  private static func attachBase(_ type: LoRA.Type, _ r: Int, to model: TransformerModel, _ targets: AdapterTargets) throws {
+  private static func attachBase(_ r: Int, to model: TransformerModel, _ targets: AdapterTargets) throws {
     var lora = LoRA()
     lora.r = r
     _ = try AttachedAdapter.attach(

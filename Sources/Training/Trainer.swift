@@ -152,17 +152,18 @@ public final class Trainer {
     }
     let norm = optimizer.gradientNorm()
     guard norm.isFinite else { throw notFinite("the gradient's norm is \(norm)", batches[0]) }
-    try applyUpdate()
+    try applyUpdate(norm: norm)
     state.loss = total
     state.lossSum += total
     state.lossCount += 1
     state.seconds += Date().timeIntervalSince(started)
   }
 
-  /// Clips the gradients, updates the parameters and goes to the next step. Returns the norm before clipping.
+  /// Clips the gradients, updates the parameters and goes to the next step. Returns the norm before clipping, which is
+  /// computed unless it is given.
   @discardableResult
-  public func applyUpdate() throws -> Double {
-    let norm = optimizer.gradientNorm()
+  public func applyUpdate(norm known: Double? = nil) throws -> Double {
+    let norm = known ?? optimizer.gradientNorm()
     try optimizer.step(
       learningRate: learningRate, gradientScale: optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm))
     model.network.zeroGrad()
