@@ -277,9 +277,6 @@ extension Tensor {
     let nothing = Storage(borrowing: UnsafeRawBufferPointer(start: nil, count: 0), owner: NoOwner.shared)
     self.init(shape: shape, dtype: dtype, storage: nothing, count: count)
   }
-
-  /// Whether there is memory behind the shape.
-  public var hasElements: Bool { count == 0 || storage.byteCount > 0 }
 }
 
 private final class NoOwner: Sendable {

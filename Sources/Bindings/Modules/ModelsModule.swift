@@ -178,7 +178,10 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
 
 /// What changes a model.
 private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
-  [
+  func newHead(_ model: TrainableModel, _ options: HeadOptions) throws -> TrainableModel {
+    try model.newHead(options.modelTask(), seed: UInt64(options.seed ?? session.seed))
+  }
+  return [
     .method(
       "add_adapter", "Attaches a method; everything but its own parameters and modules_to_save is frozen.",
       Param<AdapterSpec>("adapter", "made by the module adapters"), returns: "the model"
@@ -189,11 +192,11 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
     .method(
       "new_head", "A model for another task: a new head on this body, with this model's adapters, frozen.",
       Param<HeadOptions>("options", "see the fields"), returns: "new model"
-    ) { model, options in try model.newHead(options.modelTask(), seed: UInt64(options.seed ?? session.seed)) },
+    ) { try newHead($0, $1) },
     .method(
       "classifier", "The same as new_head: a classifier on what this model's body has learnt.",
       Param<HeadOptions>("options", "see the fields"), returns: "new model"
-    ) { model, options in try model.newHead(options.modelTask(), seed: UInt64(options.seed ?? session.seed)) },
+    ) { try newHead($0, $1) },
     .method("freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\", \"lora_A\""), returns: "how many numbers it met") {
       try $0.setTrainable(false, matching: $1)
     },
