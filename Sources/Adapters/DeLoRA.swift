@@ -120,7 +120,7 @@ public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate {
 
   public override func add(to y: Tensor, input: Tensor, _ context: ForwardContext) throws -> Tensor {
     // A and B are frozen: the only activation that is kept is A x, r numbers for each token.
-    try y.addingLinear(input.linear(a).linear(sigmaMatrix()), b, scale: scaling)
+    try y.addingLinear(input.linear(a, output: a.dtype).linear(sigmaMatrix()), b, scale: scaling)
   }
 
   /// `A' = Sigma A` and `B' = B`, under the same scale.

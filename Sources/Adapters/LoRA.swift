@@ -118,7 +118,7 @@ public final class LoRAAdapter: LinearAdapter, LowRankUpdate {
 
   public override func add(to y: Tensor, input: Tensor, _ context: ForwardContext) throws -> Tensor {
     let x = try input.dropout(context.dropout(dropout))
-    return try y.addingLinear(x.linear(a), b, scale: scaling)
+    return try y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
   }
 
   public override func deltaWeight() throws -> Tensor {

@@ -4,36 +4,41 @@
 
 enum { TILE = 64 };  // queries per tile of scores
 
+// Queries, keys, values and their gradients are of type t; scores, sums and gradients that are still summed are in REAL.
+static pg_factor factor(pg_dtype t, const void *data, size_t at, size_t stride, bool transposed) {
+  return (pg_factor){(const char *)data + at * pg_size(t), t, transposed, stride};
+}
+
 #define REAL float
 #define FN(name) name##_f32
 #define MATH(name) name##f
-#define GEMM(...) pg_gemm(PG_F32, __VA_ARGS__)
 #include "attention.c"
 #undef REAL
 #undef FN
 #undef MATH
-#undef GEMM
 #define REAL double
 #define FN(name) name##_f64
 #define MATH(name) name
-#define GEMM(...) pg_gemm(PG_F64, __VA_ARGS__)
 #include "attention.c"
 
 void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
                           void *log_sum) {
-  PG_DISPATCH(t, attention_forward, a, q, k, v, o, log_sum);
+  PG_DISPATCH(t, attention_forward, t, a, q, k, v, o, log_sum);
 }
 void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
                            const void *o, const void *d_o, const void *log_sum, void *dq, void *dk, void *dv) {
-  PG_DISPATCH(t, attention_backward, a, q, k, v, o, d_o, log_sum, dq, dk, dv);
+  PG_DISPATCH(t, attention_backward, t, a, q, k, v, o, d_o, log_sum, dq, dk, dv);
 }
 
 #else
 
 struct FN(attention_args) {
+  pg_dtype t;
   const pg_attention *a;
-  const REAL *q, *k, *v, *o, *d_o, *log_sum_in;
-  REAL *out, *log_sum, *dq, *dk, *dv;
+  const void *q, *k, *v, *o, *d_o;
+  const REAL *log_sum_in;
+  void *out, *dq, *dk, *dv;
+  REAL *log_sum;
 };
 
 // The mask of one row of probabilities: its draws start at a multiple of PG_MASK_BLOCK that no other row uses.
@@ -104,29 +109,45 @@ static size_t FN(longest)(const pg_attention *a) {
 static void FN(forward_range)(void *context, size_t begin, size_t end) {
   const struct FN(attention_args) *x = context;
   const pg_attention *a = x->a;
+  pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
   size_t bytes = TILE * FN(longest)(a) * sizeof(REAL), d = a->head_size;
   REAL *scores = pg_allocate(bytes);
   for (size_t item = begin; item < end; item++) {
     size_t sequence = item / a->heads, head = item % a->heads;
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
     size_t k0 = (size_t)a->k_offsets[sequence], keys = (size_t)a->k_offsets[sequence + 1] - k0;
-    const REAL *k = x->k + k0 * a->k_stride + head * d, *v = x->v + k0 * a->v_stride + head * d;
+    pg_factor k = factor(t, x->k, k0 * a->k_stride + head * d, a->k_stride, true);
+    pg_factor v = factor(t, x->v, k0 * a->v_stride + head * d, a->v_stride, false);
     for (size_t first = 0; first < queries; first += TILE) {
       size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first;
-      const REAL *q = x->q + row0 * a->q_stride + head * d;
-      GEMM(false, true, rows, keys, d, 1, q, a->q_stride, k, a->k_stride, 0, scores, keys);
+      pg_factor q = factor(t, x->q, row0 * a->q_stride + head * d, a->q_stride, false);
+      pg_multiply(t, rows, keys, d, 1, q, k, 0, own, scores, keys);
       FN(forward_softmax)(a, head, row0, first, rows, queries, keys, scores, x->log_sum);
-      GEMM(false, false, rows, d, keys, 1, scores, keys, v, a->v_stride, 0, x->out + row0 * a->o_stride + head * d,
-           a->o_stride);
+      pg_multiply(t, rows, d, keys, 1, (pg_factor){scores, own, false, keys}, v, 0, t,
+                  (char *)x->out + (row0 * a->o_stride + head * d) * pg_size(t), a->o_stride);
     }
   }
   pg_free(scores, bytes);
 }
 
-static void FN(attention_forward)(const pg_attention *a, const REAL *q, const REAL *k, const REAL *v, REAL *o,
+static void FN(attention_forward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
                                   REAL *log_sum) {
-  struct FN(attention_args) x = {.a = a, .q = q, .k = k, .v = v, .out = o, .log_sum = log_sum};
+  struct FN(attention_args) x = {.t = t, .a = a, .q = q, .k = k, .v = v, .out = o, .log_sum = log_sum};
   pg_parallel_for(a->sequences * a->heads, 1, FN(forward_range), &x);
+}
+
+// The inner product of two rows of n elements of type t.
+static inline __attribute__((always_inline)) REAL FN(row_dot)(pg_dtype t, size_t n, size_t at, const void *x, const void *y) {
+  PG_REASSOCIATE
+  REAL dot = 0;
+  if (t == PG_BF16) {
+    const uint16_t *xs = (const uint16_t *)x + at, *ys = (const uint16_t *)y + at;
+    for (size_t j = 0; j < n; j++) dot += (REAL)pg_from_bf16(xs[j]) * (REAL)pg_from_bf16(ys[j]);
+  } else {
+    const REAL *xs = (const REAL *)x + at, *ys = (const REAL *)y + at;
+    for (size_t j = 0; j < n; j++) dot += xs[j] * ys[j];
+  }
+  return dot;
 }
 
 // p: scores -> probabilities, then masked probabilities; ds: d(masked p) -> d(scores).
@@ -138,9 +159,8 @@ PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const struct F
   for (size_t i = 0; i < rows; i++) {
     REAL *pr = p + i * keys, *dr = ds + i * keys;
     size_t n = FN(visible)(a, first + i, queries, keys);
-    const REAL *o = x->o + (row0 + i) * a->o_stride + head * d, *d_o = x->d_o + (row0 + i) * a->o_stride + head * d;
-    REAL dot = 0;
-    for (size_t j = 0; j < d; j++) dot += o[j] * d_o[j];  // = sum_j p_j dp_j, dropout included
+    // sum_j p_j dp_j, dropout included.
+    REAL dot = FN(row_dot)(x->t, d, (row0 + i) * a->o_stride + head * d, x->o, x->d_o);
     if (n) FN(exp_row)(n, (REAL)a->scale, x->log_sum_in[(row0 + i) * a->heads + head], pr);
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, dr, dr);
     for (size_t j = 0; j < n; j++) dr[j] = pr[j] * (dr[j] - dot) * (REAL)a->scale;
@@ -149,39 +169,51 @@ PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const struct F
   }
 }
 
+// Copies the sums of a head's gradient [n, d] to their places, `stride` apart.
+static void FN(write_head)(pg_dtype t, size_t n, size_t d, const REAL *from, void *to, size_t stride) {
+  for (size_t r = 0; r < n; r++) {
+    if (t == PG_BF16) pg_narrow(d, (const float *)(const void *)(from + r * d), (uint16_t *)to + r * stride);
+    else memcpy((REAL *)to + r * stride, from + r * d, d * sizeof(REAL));
+  }
+}
+
 static void FN(backward_range)(void *context, size_t begin, size_t end) {
   const struct FN(attention_args) *x = context;
   const pg_attention *a = x->a;
-  size_t tile = TILE * FN(longest)(a), d = a->head_size, bytes = 2 * tile * sizeof(REAL);
-  REAL *p = pg_allocate(bytes), *ds = p + tile;
+  pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
+  size_t longest = FN(longest)(a), tile = TILE * longest, d = a->head_size;
+  size_t bytes = 2 * (tile + longest * d) * sizeof(REAL);
+  REAL *p = pg_allocate(bytes), *ds = p + tile, *dk = ds + tile, *dv = dk + longest * d;
   for (size_t item = begin; item < end; item++) {
     size_t sequence = item / a->heads, head = item % a->heads;
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
     size_t k0 = (size_t)a->k_offsets[sequence], keys = (size_t)a->k_offsets[sequence + 1] - k0;
-    const REAL *k = x->k + k0 * a->k_stride + head * d, *v = x->v + k0 * a->v_stride + head * d;
-    REAL *dk = x->dk + k0 * a->k_stride + head * d, *dv = x->dv + k0 * a->v_stride + head * d;
-    for (size_t r = 0; r < keys && queries == 0; r++) {
-      memset(dk + r * a->k_stride, 0, d * sizeof(REAL));
-      memset(dv + r * a->v_stride, 0, d * sizeof(REAL));
-    }
+    size_t k_at = k0 * a->k_stride + head * d, v_at = k0 * a->v_stride + head * d;
+    pg_factor k = factor(t, x->k, k_at, a->k_stride, false), v = factor(t, x->v, v_at, a->v_stride, true);
+    pg_factor k_transposed = factor(t, x->k, k_at, a->k_stride, true);
+    if (queries == 0) memset(dk, 0, 2 * longest * d * sizeof(REAL));
     for (size_t first = 0; first < queries; first += TILE) {
-      size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first;
-      const REAL *q = x->q + row0 * a->q_stride + head * d, *d_o = x->d_o + row0 * a->o_stride + head * d;
+      size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first, q_at = row0 * a->q_stride + head * d;
+      pg_factor q = factor(t, x->q, q_at, a->q_stride, false);
+      pg_factor d_o = factor(t, x->d_o, row0 * a->o_stride + head * d, a->o_stride, false);
       double keep = first ? 1 : 0;
-      GEMM(false, true, rows, keys, d, 1, q, a->q_stride, k, a->k_stride, 0, p, keys);
-      GEMM(false, true, rows, keys, d, 1, d_o, a->o_stride, v, a->v_stride, 0, ds, keys);
+      pg_multiply(t, rows, keys, d, 1, q, k_transposed, 0, own, p, keys);
+      pg_multiply(t, rows, keys, d, 1, d_o, v, 0, own, ds, keys);
       FN(backward_softmax)(a, x, head, row0, first, rows, queries, keys, p, ds);
-      GEMM(true, false, keys, d, rows, 1, p, keys, d_o, a->o_stride, keep, dv, a->v_stride);
-      GEMM(true, false, keys, d, rows, 1, ds, keys, q, a->q_stride, keep, dk, a->k_stride);
-      GEMM(false, false, rows, d, keys, 1, ds, keys, k, a->k_stride, 0, x->dq + row0 * a->q_stride + head * d, a->q_stride);
+      pg_factor p_transposed = {p, own, true, keys}, ds_transposed = {ds, own, true, keys};
+      pg_multiply(t, keys, d, rows, 1, p_transposed, d_o, keep, own, dv, d);
+      pg_multiply(t, keys, d, rows, 1, ds_transposed, q, keep, own, dk, d);
+      pg_multiply(t, rows, d, keys, 1, (pg_factor){ds, own, false, keys}, k, 0, t, (char *)x->dq + q_at * pg_size(t), a->q_stride);
     }
+    FN(write_head)(t, keys, d, dk, (char *)x->dk + k_at * pg_size(t), a->k_stride);
+    FN(write_head)(t, keys, d, dv, (char *)x->dv + v_at * pg_size(t), a->v_stride);
   }
   pg_free(p, bytes);
 }
 
-static void FN(attention_backward)(const pg_attention *a, const REAL *q, const REAL *k, const REAL *v, const REAL *o,
-                                   const REAL *d_o, const REAL *log_sum, REAL *dq, REAL *dk, REAL *dv) {
-  struct FN(attention_args) x = {.a = a, .q = q, .k = k, .v = v, .o = o, .d_o = d_o, .log_sum_in = log_sum,
+static void FN(attention_backward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
+                                   const void *o, const void *d_o, const REAL *log_sum, void *dq, void *dk, void *dv) {
+  struct FN(attention_args) x = {.t = t, .a = a, .q = q, .k = k, .v = v, .o = o, .d_o = d_o, .log_sum_in = log_sum,
                                  .dq = dq, .dk = dk, .dv = dv};
   pg_parallel_for(a->sequences * a->heads, 1, FN(backward_range), &x);
 }

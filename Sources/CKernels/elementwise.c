@@ -16,12 +16,46 @@
 void pg_binary(pg_dtype t, pg_binary_op op, size_t n, const void *a, int sa, const void *b, int sb, void *out) {
   PG_DISPATCH(t, binary, op, n, a, sa, b, sb, out);
 }
-void pg_unary(pg_dtype t, pg_unary_op op, size_t n, const void *x, void *y) { PG_DISPATCH(t, unary, op, n, x, y); }
+
+// A float32 loop over bfloat16 elements: blocks are widened into the cache, mapped there, and rounded back.
+struct narrow_map {
+  struct map_args_f32 map;
+  pg_range_fn body;
+  const uint16_t *a, *b, *c;
+  uint16_t *out;
+};
+PG_CLONES static void narrow_map_range(void *context, size_t begin, size_t end) {
+  enum { BLOCK = 1024 };
+  const struct narrow_map *n = context;
+  float a[BLOCK], b[BLOCK], c[BLOCK], out[BLOCK];
+  struct map_args_f32 map = n->map;
+  map.a = a, map.b = b, map.c = c, map.out = out;
+  for (size_t i = begin; i < end; i += BLOCK) {
+    size_t count = PG_MIN(BLOCK, end - i);
+    if (n->a) pg_widen(count, n->a + i, a);
+    if (n->b) pg_widen(count, n->b + i, b);
+    if (n->c) pg_widen(count, n->c + i, c);
+    n->body(&map, 0, count);
+    pg_narrow(count, out, n->out + i);
+  }
+}
+static void map_narrow(struct map_args_f32 map, pg_range_fn body, size_t n, const void *a, const void *b, const void *c, void *out) {
+  struct narrow_map args = {map, body, a, b, c, out};
+  pg_parallel_for(n, PG_CHUNK, narrow_map_range, &args);
+}
+
+void pg_unary(pg_dtype t, pg_unary_op op, size_t n, const void *x, void *y) {
+  if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_range_f32, n, x, NULL, NULL, y);
+  else PG_DISPATCH(t, unary, op, n, x, y);
+}
 void pg_unary_backward(pg_dtype t, pg_unary_op op, size_t n, const void *x, const void *y, const void *dy, void *dx) {
-  PG_DISPATCH(t, unary_backward, op, n, x, y, dy, dx);
+  if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_backward_range_f32, n, x, y, dy, dx);
+  else PG_DISPATCH(t, unary_backward, op, n, x, y, dy, dx);
 }
 void pg_axpby(pg_dtype t, size_t n, double a, const void *x, double b, const void *y, void *out) {
-  PG_DISPATCH(t, axpby, n, a, x, b, y, out);
+  struct map_args_f32 scales = {.alpha = (float)a, .beta = (float)b};
+  if (t == PG_BF16) map_narrow(scales, axpby_range_f32, n, x, y, NULL, out);
+  else PG_DISPATCH(t, axpby, n, a, x, b, y, out);
 }
 void pg_scale(pg_dtype t, size_t n, double a, const void *x, double b, void *out) {
   PG_DISPATCH(t, scale, n, a, x, b, out);
@@ -56,12 +90,7 @@ PG_CLONES static void narrow(void *context, size_t begin, size_t end) {
   const struct narrow_args *a = context;
   const float *restrict x = a->x;
   uint16_t *restrict y = a->y;
-  for (size_t i = begin; i < end; i++) {
-    uint32_t bits;
-    memcpy(&bits, &x[i], 4);
-    uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1)) >> 16;
-    y[i] = (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? (bits >> 16) | 0x40 : rounded);
-  }
+  for (size_t i = begin; i < end; i++) y[i] = pg_to_bf16(x[i]);
 }
 void pg_f32_to_bf16(size_t n, const float *x, uint16_t *y) {
   struct narrow_args a = {x, y};

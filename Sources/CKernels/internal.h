@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+// Whether the calling thread runs a chunk of a parallel loop.
+bool pg_is_inside(void);
+
 // One copy of a function per instruction set, chosen when the program is loaded.
 #if defined(__x86_64__) && defined(__linux__)
 #define PG_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
@@ -14,11 +17,44 @@
 // Lets the compiler reorder sums inside one function, which is what makes reductions vectorise.
 #define PG_REASSOCIATE _Pragma("clang fp reassociate(on) contract(fast)")
 
+// Kernels that take bfloat16 handle it in their float32 form.
 #define PG_DISPATCH(t, f, ...) \
   do { \
-    if ((t) == PG_F32) f##_f32(__VA_ARGS__); \
-    else f##_f64(__VA_ARGS__); \
+    if ((t) == PG_F64) f##_f64(__VA_ARGS__); \
+    else f##_f32(__VA_ARGS__); \
   } while (0)
+
+static inline size_t pg_size(pg_dtype t) { return t == PG_BF16 ? 2 : t == PG_F32 ? 4 : 8; }
+
+// bfloat16 is the upper half of a float32; rounding is to nearest, ties to even, and NaN stays NaN.
+static inline float pg_from_bf16(uint16_t x) {
+  uint32_t bits = (uint32_t)x << 16;
+  float value;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+static inline uint16_t pg_to_bf16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1)) >> 16;
+  return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? (bits >> 16) | 0x40 : rounded);
+}
+static inline __attribute__((always_inline)) void pg_narrow(size_t n, const float *restrict x, uint16_t *restrict y) {
+  for (size_t i = 0; i < n; i++) y[i] = pg_to_bf16(x[i]);
+}
+static inline __attribute__((always_inline)) void pg_widen(size_t n, const uint16_t *restrict x, float *restrict y) {
+  for (size_t i = 0; i < n; i++) y[i] = pg_from_bf16(x[i]);
+}
+static inline __attribute__((always_inline)) void pg_round_to_bf16(size_t n, float *x) {
+  for (size_t i = 0; i < n; i++) x[i] = pg_from_bf16(pg_to_bf16(x[i]));
+}
+// Between float32 and bfloat16, on the calling thread.
+static inline __attribute__((always_inline)) void pg_convert(size_t n, pg_dtype from_type, const void *from, pg_dtype to_type,
+                                                             void *to) {
+  if (from_type == to_type) memcpy(to, from, n * pg_size(to_type));
+  else if (to_type == PG_BF16) pg_narrow(n, from, to);
+  else pg_widen(n, from, to);
+}
 
 #define PG_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PG_MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -16,28 +16,48 @@
 void pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
                                pg_random r, const void *gamma, const void *beta, double eps, void *y,
                                void *normalized, void *rstd) {
-  PG_DISPATCH(t, forward, rows, cols, x, residual, p, r, gamma, beta, eps, y, normalized, rstd);
+  PG_DISPATCH(t, forward, t, rows, cols, x, residual, p, r, gamma, beta, eps, y, normalized, rstd);
 }
 void pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *gamma,
                                         const void *normalized, const void *rstd, double p, pg_random r, void *dz,
                                         void *dx) {
-  PG_DISPATCH(t, backward, rows, cols, dy, gamma, normalized, rstd, p, r, dz, dx);
+  PG_DISPATCH(t, backward, t, rows, cols, dy, gamma, normalized, rstd, p, r, dz, dx);
 }
 void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized,
                                    void *d_gamma, void *d_beta) {
-  PG_DISPATCH(t, weight_backward, rows, cols, dy, normalized, d_gamma, d_beta);
+  PG_DISPATCH(t, weight_backward, t, rows, cols, dy, normalized, d_gamma, d_beta);
 }
 
 #else
 
 struct FN(norm_args) {
+  pg_dtype t;  // of x, residual, y, normalized and their gradients
   size_t rows, cols;
-  const REAL *x, *residual, *gamma, *beta, *dy, *normalized_in, *rstd_in;
-  REAL *y, *normalized, *rstd, *dz, *dx;
+  const void *x, *residual, *dy, *normalized_in;
+  const REAL *gamma, *beta, *rstd_in;
+  void *y, *normalized, *dz, *dx;
+  REAL *rstd;
   REAL eps, scale;
   uint32_t threshold;
   pg_random r;
 };
+
+// A row to read: itself, or in bfloat16 a copy in `buffer`.
+static inline __attribute__((always_inline)) const REAL *FN(row)(pg_dtype t, const void *x, size_t at, size_t n, REAL *buffer) {
+  if (t != PG_BF16) return (const REAL *)x + at;
+  const uint16_t *from = (const uint16_t *)x + at;
+  for (size_t i = 0; i < n; i++) buffer[i] = (REAL)pg_from_bf16(from[i]);
+  return buffer;
+}
+static inline __attribute__((always_inline)) void FN(write_row)(pg_dtype t, void *y, size_t at, size_t n, const REAL *row) {
+  if (t != PG_BF16) return;
+  uint16_t *to = (uint16_t *)y + at;
+  for (size_t i = 0; i < n; i++) to[i] = pg_to_bf16((float)row[i]);
+}
+// Where a result's row is computed: in place, or in bfloat16 in `buffer`, from where write_row takes it.
+static inline __attribute__((always_inline)) REAL *FN(place)(pg_dtype t, void *y, size_t at, REAL *buffer) {
+  return t == PG_BF16 ? buffer : (REAL *)y + at;
+}
 
 // Applies the mask of the elements [first, first + n) of a dropout site: y = keep ? x * scale : 0.
 static inline __attribute__((always_inline)) void FN(masked_row)(pg_random r, uint32_t threshold, REAL scale,
@@ -55,16 +75,19 @@ static inline __attribute__((always_inline)) void FN(masked_row)(pg_random r, ui
 PG_CLONES static void FN(forward_range)(void *context, size_t begin, size_t end) {
   PG_REASSOCIATE
   const struct FN(norm_args) *a = context;
-  size_t cols = a->cols;
+  size_t cols = a->cols, bytes = 4 * cols * sizeof(REAL);
+  pg_dtype t = a->t;
+  REAL *buffer = pg_allocate(bytes);
   for (size_t r = begin; r < end; r++) {
-    const REAL *x = a->x + r * cols;
-    REAL *y = a->y + r * cols, mean = 0, variance = 0;
+    size_t at = r * cols;
+    const REAL *x = FN(row)(t, a->x, at, cols, buffer);
+    REAL *y = FN(place)(t, a->y, at, buffer + cols), mean = 0, variance = 0;
     if (a->threshold) {
-      FN(masked_row)(a->r, a->threshold, a->scale, r * cols, cols, x, y);
+      FN(masked_row)(a->r, a->threshold, a->scale, at, cols, x, y);
       x = y;
     }
     if (a->residual) {
-      const REAL *residual = a->residual + r * cols;
+      const REAL *residual = FN(row)(t, a->residual, at, cols, buffer + 2 * cols);
       for (size_t i = 0; i < cols; i++) y[i] = x[i] + residual[i];
       x = y;
     }
@@ -74,21 +97,24 @@ PG_CLONES static void FN(forward_range)(void *context, size_t begin, size_t end)
     REAL rstd = 1 / MATH(sqrt)(variance / (REAL)cols + a->eps);
     const REAL *gamma = a->gamma, *beta = a->beta;
     if (a->normalized) {
-      REAL *normalized = a->normalized + r * cols;
+      REAL *normalized = FN(place)(t, a->normalized, at, buffer + 3 * cols);
       a->rstd[r] = rstd;
       for (size_t i = 0; i < cols; i++) {
         REAL n = (x[i] - mean) * rstd;
         normalized[i] = n;
         y[i] = n * gamma[i] + beta[i];
       }
+      FN(write_row)(t, a->normalized, at, cols, normalized);
     } else {
       for (size_t i = 0; i < cols; i++) y[i] = (x[i] - mean) * rstd * gamma[i] + beta[i];
     }
+    FN(write_row)(t, a->y, at, cols, y);
   }
+  pg_free(buffer, bytes);
 }
-static void FN(forward)(size_t rows, size_t cols, const REAL *x, const REAL *residual, double p, pg_random r,
-                        const REAL *gamma, const REAL *beta, double eps, REAL *y, REAL *normalized, REAL *rstd) {
-  struct FN(norm_args) a = {.rows = rows, .cols = cols, .x = x, .residual = residual, .gamma = gamma, .beta = beta,
+static void FN(forward)(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p, pg_random r,
+                        const REAL *gamma, const REAL *beta, double eps, void *y, void *normalized, REAL *rstd) {
+  struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .x = x, .residual = residual, .gamma = gamma, .beta = beta,
                             .eps = (REAL)eps, .y = y, .normalized = normalized, .rstd = rstd, .r = r,
                             .threshold = pg_dropout_threshold(p), .scale = (REAL)(p < 1 ? 1 / (1 - p) : 0)};
   pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(forward_range), &a);
@@ -97,11 +123,14 @@ static void FN(forward)(size_t rows, size_t cols, const REAL *x, const REAL *res
 PG_CLONES static void FN(backward_range)(void *context, size_t begin, size_t end) {
   PG_REASSOCIATE
   const struct FN(norm_args) *a = context;
-  size_t cols = a->cols;
+  size_t cols = a->cols, bytes = 4 * cols * sizeof(REAL);
+  pg_dtype t = a->t;
   const REAL *gamma = a->gamma;
+  REAL *buffer = pg_allocate(bytes);
   for (size_t r = begin; r < end; r++) {
-    const REAL *dy = a->dy + r * cols, *normalized = a->normalized_in + r * cols;
-    REAL *dz = a->dz + r * cols, sum = 0, dot = 0, rstd = a->rstd_in[r];
+    size_t at = r * cols;
+    const REAL *dy = FN(row)(t, a->dy, at, cols, buffer), *normalized = FN(row)(t, a->normalized_in, at, cols, buffer + cols);
+    REAL *dz = FN(place)(t, a->dz, at, buffer + 2 * cols), sum = 0, dot = 0, rstd = a->rstd_in[r];
     for (size_t i = 0; i < cols; i++) {
       REAL g = dy[i] * gamma[i];
       sum += g;
@@ -109,12 +138,18 @@ PG_CLONES static void FN(backward_range)(void *context, size_t begin, size_t end
     }
     sum /= (REAL)cols, dot /= (REAL)cols;
     for (size_t i = 0; i < cols; i++) dz[i] = rstd * (dy[i] * gamma[i] - sum - normalized[i] * dot);
-    if (a->threshold && a->dx) FN(masked_row)(a->r, a->threshold, a->scale, r * cols, cols, dz, a->dx + r * cols);
+    FN(write_row)(t, a->dz, at, cols, dz);
+    if (a->threshold && a->dx) {
+      REAL *dx = FN(place)(t, a->dx, at, buffer + 3 * cols);
+      FN(masked_row)(a->r, a->threshold, a->scale, at, cols, dz, dx);
+      FN(write_row)(t, a->dx, at, cols, dx);
+    }
   }
+  pg_free(buffer, bytes);
 }
-static void FN(backward)(size_t rows, size_t cols, const REAL *dy, const REAL *gamma, const REAL *normalized,
-                         const REAL *rstd, double p, pg_random r, REAL *dz, REAL *dx) {
-  struct FN(norm_args) a = {.rows = rows, .cols = cols, .dy = dy, .gamma = gamma, .normalized_in = normalized,
+static void FN(backward)(pg_dtype t, size_t rows, size_t cols, const void *dy, const REAL *gamma, const void *normalized,
+                         const REAL *rstd, double p, pg_random r, void *dz, void *dx) {
+  struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .dy = dy, .gamma = gamma, .normalized_in = normalized,
                             .rstd_in = rstd, .dz = dz, .dx = dx, .r = r, .threshold = pg_dropout_threshold(p),
                             .scale = (REAL)(p < 1 ? 1 / (1 - p) : 0)};
   pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(backward_range), &a);
@@ -122,17 +157,19 @@ static void FN(backward)(size_t rows, size_t cols, const REAL *dy, const REAL *g
 
 // Columns are divided, not rows: every sum runs over the rows in order, for any number of threads.
 PG_CLONES static void FN(weight_range)(void *context, size_t begin, size_t end) {
+  enum { WIDEST = 128 };
   const struct FN(norm_args) *a = context;
-  REAL *restrict d_gamma = a->dz, *restrict d_beta = a->dx;
+  REAL *restrict d_gamma = a->dz, *restrict d_beta = a->dx, buffer[2][WIDEST];
   for (size_t i = begin; i < end; i++) d_gamma[i] = 0, d_beta[i] = 0;
   for (size_t r = 0; r < a->rows; r++) {
-    const REAL *restrict dy = a->dy + r * a->cols, *restrict n = a->normalized_in + r * a->cols;
-    for (size_t i = begin; i < end; i++) d_gamma[i] += dy[i] * n[i], d_beta[i] += dy[i];
+    size_t at = r * a->cols + begin, count = end - begin;
+    const REAL *dy = FN(row)(a->t, a->dy, at, count, buffer[0]), *n = FN(row)(a->t, a->normalized_in, at, count, buffer[1]);
+    for (size_t i = 0; i < count; i++) d_gamma[begin + i] += dy[i] * n[i], d_beta[begin + i] += dy[i];
   }
 }
-static void FN(weight_backward)(size_t rows, size_t cols, const REAL *dy, const REAL *normalized, REAL *d_gamma,
+static void FN(weight_backward)(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized, REAL *d_gamma,
                                 REAL *d_beta) {
-  struct FN(norm_args) a = {.rows = rows, .cols = cols, .dy = dy, .normalized_in = normalized, .dz = d_gamma, .dx = d_beta};
+  struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .dy = dy, .normalized_in = normalized, .dz = d_gamma, .dx = d_beta};
   pg_parallel_for(cols, 128, FN(weight_range), &a);
 }
 

@@ -1,225 +1,428 @@
-#include "internal.h"
+// The one seam for matrix products: C = alpha op(A) op(B) + beta C + bias, whatever the element types.
+//
+// Who multiplies a block: our AVX-512 tiles where the CPU has them (twice oneDNN 2.6's speed in bfloat16 on Zen 5), oneDNN
+// where it has AMX, or where the weights are frozen and AVX-512 is missing, else OpenBLAS. See docs/performance.md.
+//
+// Rows of C are cut into chunks and its columns into groups, one item of the pool each. An item walks along k in
+// blocks, and every element of C is one sum in the order of k, so that the result is the same however the work is cut.
+#include "matmul.h"
 #include <cblas.h>
-#ifdef PERIGEE_ONEDNN
-#include <oneapi/dnnl/dnnl.h>
-#endif
+#include <stdlib.h>
 
-// One product of a chunk, on the calling thread alone.
-static void product(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const void *a, size_t lda,
-                    const void *b, size_t ldb, double beta, void *c, size_t ldc) {
-  CBLAS_TRANSPOSE op_a = ta ? CblasTrans : CblasNoTrans, op_b = tb ? CblasTrans : CblasNoTrans;
-  if (t == PG_F64) {
-    cblas_dgemm(CblasRowMajor, op_a, op_b, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
-    return;
-  }
-#ifdef PERIGEE_ONEDNN
-  if (dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, (float)alpha, a,
-                 (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, (float)beta, c, (dnnl_dim_t)ldc) == dnnl_success) {
-    return;
-  }
-#endif
-  cblas_sgemm(CblasRowMajor, op_a, op_b, (int)m, (int)n, (int)k, (float)alpha, a, (int)lda, b, (int)ldb, (float)beta, c,
-              (int)ldc);
+enum { CHUNK_ROWS = 96, GROUP_COLUMNS = 768, BLOCK_K = 768 };
+
+static enum pg_provider chosen[2];
+static bool is_chosen;
+
+// PERIGEE_PRODUCTS=avx512|onednn|openblas overrides the choice, for comparisons; what the CPU cannot do is ignored.
+static void choose_providers(void) {
+  if (is_chosen) return;
+  const char *wish = getenv("PERIGEE_PRODUCTS");
+  bool any = !wish || !*wish, onednn = pg_onednn_exists() && (any || strcmp(wish, "onednn") == 0);
+  bool tiles = pg_has_avx512() && (any || strcmp(wish, "avx512") == 0);
+  chosen[PG_F32] = tiles ? PG_TILES : onednn ? PG_ONEDNN : PG_OPENBLAS;
+  bool amx = any && pg_onednn_exists() && pg_has_amx();
+  chosen[1] = amx ? PG_ONEDNN : tiles ? PG_TILES : onednn && pg_onednn_has_bf16() ? PG_ONEDNN : PG_OPENBLAS;
+  is_chosen = true;
 }
 
-struct gemm_args {
-  pg_dtype t;
-  bool ta, tb, by_rows;
-  size_t n, m, k, lda, ldb, ldc;
-  double alpha, beta;
-  const char *a, *b;
-  char *c;
-};
-
-static void gemm_range(void *context, size_t begin, size_t end) {
-  const struct gemm_args *g = context;
-  size_t size = g->t == PG_F32 ? 4 : 8;
-  if (g->by_rows) {
-    product(g->t, g->ta, g->tb, end - begin, g->n, g->k, g->alpha, g->a + begin * (g->ta ? 1 : g->lda) * size, g->lda,
-            g->b, g->ldb, g->beta, g->c + begin * g->ldc * size, g->ldc);
-  } else {
-    product(g->t, g->ta, g->tb, g->m, end - begin, g->k, g->alpha, g->a, g->lda,
-            g->b + begin * (g->tb ? g->ldb : 1) * size, g->ldb, g->beta, g->c + begin * size, g->ldc);
-  }
+enum pg_provider pg_provider_of(pg_dtype precision) {
+  choose_providers();
+  return precision == PG_F64 ? PG_OPENBLAS : chosen[precision == PG_BF16];
 }
 
-void pg_gemm(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const void *a, size_t lda,
-             const void *b, size_t ldb, double beta, void *c, size_t ldc) {
-  if (m == 0 || n == 0) return;
-  struct gemm_args g = {t, ta, tb, m >= n, n, m, k, lda, ldb, ldc, alpha, beta, a, b, c};
-  if (k == 0) {
-    for (size_t i = 0; i < m; i++) {
-      char *row = (char *)c + i * ldc * (t == PG_F32 ? 4 : 8);
-      // beta 0 must not read C: it may be uninitialised.
-      if (beta == 0) pg_fill(t, n, 0, row);
-      else pg_scale(t, n, beta, row, 0, row);
+const char *pg_provider_name(pg_dtype precision) {
+  static const char *names[] = {"AVX-512", "oneDNN", "OpenBLAS"};
+  return names[pg_provider_of(precision)];
+}
+
+bool pg_has_onednn(void) { return pg_onednn_exists(); }
+bool pg_has_bf16(void) { return pg_has_avx512_bf16() || (pg_onednn_exists() && pg_onednn_has_bf16()); }
+
+// The type in which blocks are multiplied: where there are no bfloat16 units, rounded values in fp32.
+static pg_dtype block_type(pg_dtype precision, enum pg_provider provider) {
+  if (precision != PG_BF16) return precision;
+  return provider == PG_TILES && pg_has_avx512_bf16() ? PG_BF16 : PG_F32;
+}
+
+// ---- operands in the type and order that a block needs --------------------------------------------------
+
+static inline float element(const pg_factor *f, size_t row, size_t column) {
+  size_t at = f->transposed ? column * f->stride + row : row * f->stride + column;
+  return f->type == PG_BF16 ? pg_from_bf16(((const uint16_t *)f->data)[at]) : ((const float *)f->data)[at];
+}
+
+// op(f)[row.., column..] of rows x columns, row-major with `stride`, in `type`; columns beyond `columns` up to the stride
+// are 0 where k was odd. `rounds`: through bfloat16, whatever the type.
+PG_CLONES static void load_block(const pg_factor *f, size_t row, size_t column, size_t rows, size_t columns, pg_dtype type,
+                                 bool rounds, void *out, size_t stride) {
+  size_t size = pg_size(type);
+  if (!f->transposed) {
+    for (size_t i = 0; i < rows; i++) {
+      const char *from = (const char *)f->data + ((row + i) * f->stride + column) * pg_size(f->type);
+      char *to = (char *)out + i * stride * size;
+      pg_convert(columns, f->type, from, type, to);
+      if (rounds && type == PG_F32 && f->type == PG_F32) pg_round_to_bf16(columns, (float *)to);
+      if (stride > columns) memset(to + columns * size, 0, (stride - columns) * size);
     }
     return;
   }
+  // A transposed operand is read along its rows, sixteen at a time, so that reads and writes stay in the cache.
+  enum { STRIP = 16 };
+  float strip[STRIP][PG_PANEL];
+  for (size_t j0 = 0; j0 < columns; j0 += STRIP) {
+    size_t width = PG_MIN(STRIP, columns - j0);
+    for (size_t i0 = 0; i0 < rows; i0 += PG_PANEL) {
+      size_t height = PG_MIN(PG_PANEL, rows - i0);
+      for (size_t j = 0; j < width; j++) {
+        const char *from = (const char *)f->data + ((column + j0 + j) * f->stride + row + i0) * pg_size(f->type);
+        pg_convert(height, f->type, from, PG_F32, strip[j]);
+        if (rounds && type == PG_F32 && f->type == PG_F32) pg_round_to_bf16(height, strip[j]);
+      }
+      if (type == PG_BF16) {
+        uint16_t *to = (uint16_t *)out + i0 * stride + j0;
+        for (size_t i = 0; i < height; i++) {
+          for (size_t j = 0; j < width; j++) to[i * stride + j] = pg_to_bf16(strip[j][i]);
+        }
+      } else {
+        float *to = (float *)out + i0 * stride + j0;
+        for (size_t i = 0; i < height; i++) {
+          for (size_t j = 0; j < width; j++) to[i * stride + j] = strip[j][i];
+        }
+      }
+    }
+  }
+  for (size_t i = 0; i < rows && stride > columns; i++) {
+    memset((char *)out + (i * stride + columns) * size, 0, (stride - columns) * size);
+  }
+}
+
+// ---- panels of B ------------------------------------------------------------------------------------
+
+static size_t padded_k(size_t k) { return (k + 1) / 2 * 2; }
+static size_t panel_width(size_t n, size_t panel) { return PG_MIN((size_t)PG_PANEL, (n - panel * PG_PANEL + 15) / 16 * 16); }
+
+static size_t panels_bytes(pg_dtype type, size_t k, size_t n) { return padded_k(k) * ((n + 15) / 16 * 16) * pg_size(type); }
+
+// Rows k0 ..< k0 + kb of one panel: [kb][width] in fp32, [kb / 2][width][2] in bfloat16; rows and columns beyond the matrix
+// are 0.
+PG_CLONES static void fill_block(const pg_factor *b, size_t k0, size_t kb, size_t k_end, size_t first, size_t count,
+                                 size_t width, pg_dtype type, bool rounds, void *out) {
+  for (size_t k = 0; k < padded_k(kb); k += 2) {
+    float pair[2][PG_PANEL] = {{0}};
+    for (size_t r = 0; r < 2 && k0 + k + r < k_end; r++) {
+      if (b->transposed) {
+        for (size_t j = 0; j < count; j++) pair[r][j] = element(b, k0 + k + r, first + j);
+      } else {
+        pg_convert(count, b->type, (const char *)b->data + ((k0 + k + r) * b->stride + first) * pg_size(b->type), PG_F32, pair[r]);
+      }
+    }
+    if (type == PG_BF16) {
+      uint16_t *to = (uint16_t *)out + k * width;
+      for (size_t j = 0; j < width; j++) to[2 * j] = pg_to_bf16(pair[0][j]), to[2 * j + 1] = pg_to_bf16(pair[1][j]);
+    } else {
+      float *to = (float *)out + k * width;
+      if (rounds) pg_round_to_bf16(PG_PANEL, pair[0]), pg_round_to_bf16(PG_PANEL, pair[1]);
+      memcpy(to, pair[0], width * 4), memcpy(to + width, pair[1], width * 4);
+    }
+  }
+}
+
+struct panels_args {
+  const pg_factor *b;
+  size_t k, n;
+  pg_dtype type;
+  bool rounds;
+  char *out;
+};
+
+static void fill_panels(void *context, size_t begin, size_t end) {
+  const struct panels_args *a = context;
+  for (size_t panel = begin; panel < end; panel++) {
+    size_t first = panel * PG_PANEL, width = panel_width(a->n, panel);
+    fill_block(a->b, 0, a->k, a->k, first, PG_MIN(width, a->n - first), width, a->type, a->rounds,
+               a->out + first * padded_k(a->k) * pg_size(a->type));
+  }
+}
+
+static void lay_out_panels(pg_dtype type, bool rounds, size_t k, size_t n, const pg_factor *b, void *out) {
+  struct panels_args a = {b, k, n, type, rounds, out};
+  pg_parallel_for((n + PG_PANEL - 1) / PG_PANEL, 1, fill_panels, &a);
+}
+
+// ---- the product ------------------------------------------------------------------------------------
+
+struct product {
+  pg_dtype precision, type;  // what was asked for, and what blocks are multiplied in
+  size_t m, n, k, groups;
+  double alpha, beta;
+  pg_factor a, b;
+  const char *panels;  // of B; null: every block of it is used once, and laid out when it is
+  const float *bias;
+  pg_dtype c_type;
+  char *c;
+  size_t c_stride;
+  bool swapped;  // the block computes C's transpose
+};
+
+// sums: [rows, columns] with stride `width`; writes alpha sums + beta C + bias to rows row.. and columns column.. of C.
+PG_CLONES static void write_back(const struct product *p, size_t row, size_t column, size_t rows, size_t columns,
+                                 const float *sums, size_t width) {
+  float alpha = (float)p->alpha, beta = (float)p->beta;
+  for (size_t i = 0; i < rows; i++) {
+    const float *from = sums + i * width;
+    if (p->swapped) {
+      for (size_t j = 0; j < columns; j++) {
+        size_t at = (column + j) * p->c_stride + row + i;
+        float value = alpha * from[j];
+        if (p->c_type == PG_BF16) {
+          uint16_t *c = (uint16_t *)p->c + at;
+          *c = pg_to_bf16(beta == 0 ? value : value + beta * pg_from_bf16(*c));
+        } else {
+          float *c = (float *)p->c + at;
+          *c = beta == 0 ? value : value + beta * *c;
+        }
+      }
+      continue;
+    }
+    float values[PG_PANEL];
+    for (size_t j = 0; j < columns; j++) values[j] = alpha * from[j];
+    if (p->bias) {
+      for (size_t j = 0; j < columns; j++) values[j] += p->bias[column + j];
+    }
+    size_t at = (row + i) * p->c_stride + column;
+    if (p->c_type == PG_BF16) {
+      uint16_t *c = (uint16_t *)p->c + at;
+      if (beta != 0) {
+        for (size_t j = 0; j < columns; j++) values[j] += beta * pg_from_bf16(c[j]);
+      }
+      for (size_t j = 0; j < columns; j++) c[j] = pg_to_bf16(values[j]);
+    } else {
+      float *c = (float *)p->c + at;
+      if (beta != 0) {
+        for (size_t j = 0; j < columns; j++) values[j] += beta * c[j];
+      }
+      memcpy(c, values, columns * 4);
+    }
+  }
+}
+
+// Whether a block holds values in fp32 that were rounded to bfloat16.
+static bool rounds(const struct product *p) { return p->precision == PG_BF16 && p->type == PG_F32; }
+
+// Rows of A as the block needs them: in place where they are so already.
+static const void *left_block(const struct product *p, size_t row, size_t count, size_t k0, size_t kb, void *scratch,
+                              size_t *stride) {
+  const pg_factor *a = &p->a;
+  bool fits = !a->transposed && a->type == p->type && !rounds(p) && !(p->type == PG_BF16 && p->k % 2);
+  if (fits) {
+    *stride = a->stride;
+    return (const char *)a->data + (row * a->stride + k0) * pg_size(a->type);
+  }
+  *stride = padded_k(kb);
+  load_block(a, row, k0, count, kb, p->type, rounds(p), scratch, *stride);
+  return scratch;
+}
+
+static void multiply_item(void *context, size_t begin, size_t end) {
+  const struct product *p = context;
+  size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, each = (panels + p->groups - 1) / p->groups;
+  size_t width = each * PG_PANEL, size = pg_size(p->type);
+  size_t sums_bytes = CHUNK_ROWS * width * sizeof(float), left_bytes = CHUNK_ROWS * BLOCK_K * size;
+  size_t right_bytes = p->panels ? 0 : PG_PANEL * BLOCK_K * size, bytes = sums_bytes + left_bytes + right_bytes;
+  float *sums = pg_allocate(bytes);
+  void *scratch = (char *)sums + sums_bytes, *block = (char *)scratch + left_bytes;
+  for (size_t item = begin; item < end; item++) {
+    size_t row = item / p->groups * CHUNK_ROWS, rows = PG_MIN(CHUNK_ROWS, p->m - row);
+    size_t first = item % p->groups * each, last = PG_MIN(panels, first + each);
+    for (size_t k0 = 0; k0 < p->k; k0 += BLOCK_K) {
+      size_t kb = PG_MIN(BLOCK_K, p->k - k0), stride;
+      const void *left = left_block(p, row, rows, k0, kb, scratch, &stride);
+      for (size_t panel = first; panel < last; panel++) {
+        size_t column = panel * PG_PANEL, w = panel_width(p->n, panel), columns = PG_MIN(w, p->n - column);
+        float *c = sums + (panel - first) * PG_PANEL;
+        const void *right = block;
+        if (p->panels) right = p->panels + (column * padded_k(p->k) + k0 * w) * size;
+        else fill_block(&p->b, k0, kb, p->k, column, columns, w, p->type, rounds(p), block);
+        pg_panel_multiply(p->type, rows, w, kb, left, stride, right, c, width, k0 > 0);
+        if (k0 + kb == p->k) write_back(p, row, column, rows, columns, c, width);
+      }
+    }
+  }
+  pg_free(sums, bytes);
+}
+
+// Enough items for the threads: few rows are cut by columns too.
+static void run_tiles(struct product *p) {
+  size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, chunks = (p->m + CHUNK_ROWS - 1) / CHUNK_ROWS;
+  size_t widest = (panels * PG_PANEL + GROUP_COLUMNS - 1) / GROUP_COLUMNS;
+  size_t wanted = chunks < 8 && !pg_is_inside() ? PG_MIN(panels, (16 + chunks - 1) / chunks) : 1;
+  p->groups = PG_MAX(widest, wanted);
+  size_t each = (panels + p->groups - 1) / p->groups;
+  p->groups = (panels + each - 1) / each;
+  pg_parallel_for(chunks * p->groups, 1, multiply_item, p);
+}
+
+void pg_multiply_panels(const pg_packed_product *q, const void *panels) {
+  pg_dtype type = block_type(q->precision, PG_TILES);
+  struct product p = {.precision = q->precision, .type = type, .m = q->m, .n = q->n, .k = q->k,
+                      .alpha = 1, .beta = q->beta, .a = {q->x, q->x_type, false, q->k}, .panels = panels, .bias = q->bias,
+                      .c_type = q->y_type, .c = q->y, .c_stride = q->n};
+  run_tiles(&p);
+}
+
+// ---- OpenBLAS, or oneDNN's plain product ------------------------------------------------------------------
+
+static void blas(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const void *a, size_t lda,
+                 const void *b, size_t ldb, double beta, void *c, size_t ldc) {
+  CBLAS_TRANSPOSE op_a = ta ? CblasTrans : CblasNoTrans, op_b = tb ? CblasTrans : CblasNoTrans;
+  if (t == PG_F64) {
+    cblas_dgemm(CblasRowMajor, op_a, op_b, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+  } else if (pg_provider_of(PG_F32) != PG_ONEDNN
+             || !pg_onednn_sgemm(ta, tb, m, n, k, (float)alpha, a, lda, b, ldb, (float)beta, c, ldc)) {
+    cblas_sgemm(CblasRowMajor, op_a, op_b, (int)m, (int)n, (int)k, (float)alpha, a, (int)lda, b, (int)ldb, (float)beta, c,
+                (int)ldc);
+  }
+}
+
+struct blas_args {
+  pg_dtype t;
+  bool by_rows;
+  size_t m, n, k;
+  double alpha, beta;
+  pg_factor a, b;
+  char *c;
+  size_t ldc;
+};
+
+static void blas_range(void *context, size_t begin, size_t end) {
+  const struct blas_args *g = context;
+  size_t size = pg_size(g->t), count = end - begin;
+  const char *a = g->a.data, *b = g->b.data;
+  if (g->by_rows) {
+    blas(g->t, g->a.transposed, g->b.transposed, count, g->n, g->k, g->alpha,
+         a + begin * (g->a.transposed ? 1 : g->a.stride) * size, g->a.stride, b, g->b.stride, g->beta,
+         g->c + begin * g->ldc * size, g->ldc);
+  } else {
+    blas(g->t, g->a.transposed, g->b.transposed, g->m, count, g->k, g->alpha, a, g->a.stride,
+         b + begin * (g->b.transposed ? g->b.stride : 1) * size, g->b.stride, g->beta, g->c + begin * size, g->ldc);
+  }
+}
+
+// Operands of the type t alone.
+static void run_blas(pg_dtype t, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta, void *c,
+                     size_t ldc) {
+  struct blas_args g = {t, m >= n, m, n, k, alpha, beta, a, b, c, ldc};
   pg_threads();
   // Chunks of about four million multiplications along the longer side, in multiples of 32.
   size_t length = PG_MAX(m, n), other = PG_MIN(m, n) * k;
   size_t chunk = (4000000 / other + 31) / 32 * 32;
-  pg_parallel_for(length, PG_MAX(chunk, (size_t)32), gemm_range, &g);
+  pg_parallel_for(length, PG_MAX(chunk, (size_t)32), blas_range, &g);
 }
 
-#ifndef PERIGEE_ONEDNN
-
-bool pg_has_onednn(void) { return false; }
-bool pg_has_bf16(void) { return false; }
-pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16) {
-  (void)w, (void)out, (void)in, (void)transposed, (void)bf16;
-  return NULL;
+// A copy in fp32, rounded to bfloat16 where the product asks for it; the factor itself where nothing changes.
+static pg_factor as_f32(pg_factor f, size_t rows, size_t columns, bool rounds, void **owned, size_t *bytes) {
+  *owned = NULL;
+  if (f.type == PG_F32 && !rounds) return f;
+  size_t height = f.transposed ? columns : rows, width = f.transposed ? rows : columns;
+  *bytes = height * width * 4;
+  *owned = pg_allocate(*bytes);
+  pg_factor plain = {f.data, f.type, false, f.stride};
+  load_block(&plain, 0, 0, height, width, PG_F32, rounds, *owned, width);
+  return (pg_factor){*owned, PG_F32, f.transposed, width};
 }
-size_t pg_packed_bytes(const pg_packed *p) { return (void)p, (size_t)0; }
-void pg_packed_multiply(pg_packed *p, size_t m, const float *x, const float *bias, float *y) {
-  (void)p, (void)m, (void)x, (void)bias, (void)y;
-}
-void pg_packed_free(pg_packed *p) { (void)p; }
 
-#else
-
-#include <pthread.h>
-#include <stdlib.h>
-
-// oneDNN 2 passes memory descriptors by value and builds primitives from operation descriptors; oneDNN 3 hands
-// out opaque descriptors. These few functions are all that differs.
-#if DNNL_VERSION_MAJOR >= 3
-typedef dnnl_memory_desc_t md_t;
-typedef const_dnnl_memory_desc_t md_ref;
-static bool make_md(md_t *md, const dnnl_dims_t dims, int n, dnnl_data_type_t type, dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_create_with_tag(md, n, dims, type, tag) == dnnl_success;
+static void multiply_with_blas(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b,
+                               double beta, pg_dtype c_type, void *c, size_t c_stride) {
+  void *own_a, *own_b;
+  size_t a_bytes, b_bytes;
+  pg_factor fa = as_f32(a, m, k, precision == PG_BF16, &own_a, &a_bytes);
+  pg_factor fb = as_f32(b, k, n, precision == PG_BF16, &own_b, &b_bytes);
+  if (c_type == PG_F32) {
+    run_blas(PG_F32, m, n, k, alpha, fa, fb, beta, c, c_stride);
+  } else {
+    float *sums = pg_allocate(m * n * 4);
+    if (beta != 0) {
+      for (size_t i = 0; i < m; i++) pg_bf16_to_f32(n, (uint16_t *)c + i * c_stride, sums + i * n);
+    }
+    run_blas(PG_F32, m, n, k, alpha, fa, fb, beta, sums, n);
+    for (size_t i = 0; i < m; i++) pg_f32_to_bf16(n, sums + i * n, (uint16_t *)c + i * c_stride);
+    pg_free(sums, m * n * 4);
+  }
+  if (own_a) pg_free(own_a, a_bytes);
+  if (own_b) pg_free(own_b, b_bytes);
 }
-static md_ref ref(const md_t *md) { return *md; }
-static void free_md(md_t *md) { dnnl_memory_desc_destroy(*md); }
-static bool copy_md(md_t *to, md_ref from) { return dnnl_memory_desc_clone(to, from) == dnnl_success; }
-static bool make_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const md_t *src, const md_t *weights,
-                        const md_t *bias, const md_t *dst, dnnl_primitive_attr_t attr) {
-  return dnnl_matmul_primitive_desc_create(pd, engine, *src, *weights, bias ? *bias : NULL, *dst, attr) == dnnl_success;
-}
-#else
-typedef dnnl_memory_desc_t md_t;
-typedef const dnnl_memory_desc_t *md_ref;
-static bool make_md(md_t *md, const dnnl_dims_t dims, int n, dnnl_data_type_t type, dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_init_by_tag(md, n, dims, type, tag) == dnnl_success;
-}
-static md_ref ref(const md_t *md) { return md; }
-static void free_md(md_t *md) { (void)md; }
-static bool copy_md(md_t *to, md_ref from) { return *to = *from, true; }
-static bool make_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const md_t *src, const md_t *weights,
-                        const md_t *bias, const md_t *dst, dnnl_primitive_attr_t attr) {
-  dnnl_matmul_desc_t d;
-  return dnnl_matmul_desc_init(&d, src, weights, bias, dst) == dnnl_success
-         && dnnl_primitive_desc_create(pd, &d, attr, engine, NULL) == dnnl_success;
-}
-#endif
 
-// Rows of x per product. Fixed, so that every result is the same for any number of threads, and so that few
-// primitives exist: whole chunks, and one per multiple of STEP for the last one.
-enum { ROWS = 256, STEP = 32, SIZES = ROWS / STEP };
+// ---- the seam ---------------------------------------------------------------------------------------
 
-struct primitive {
-  dnnl_primitive_t matmul;
-  md_t src, dst;
-  size_t scratch_bytes;
-};
+static void scale_rows(pg_dtype t, size_t m, size_t n, double beta, void *c, size_t stride) {
+  for (size_t i = 0; i < m; i++) {
+    char *row = (char *)c + i * stride * pg_size(t);
+    // beta 0 must not read C: it may be uninitialised.
+    if (beta == 0) memset(row, 0, n * pg_size(t));
+    else pg_scale(t, n, beta, row, 0, row);
+  }
+}
+
+void pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
+                 pg_dtype c_type, void *c, size_t c_stride) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) return scale_rows(c_type, m, n, beta, c, c_stride);
+  if (precision == PG_F64) return run_blas(PG_F64, m, n, k, alpha, a, b, beta, c, c_stride);
+  enum pg_provider provider = pg_provider_of(precision);
+  if (provider == PG_ONEDNN && precision == PG_BF16 && pg_has_avx512()) provider = PG_TILES;
+  if (provider != PG_TILES) return multiply_with_blas(precision, m, n, k, alpha, a, b, beta, c_type, c, c_stride);
+  struct product p = {.precision = precision, .type = block_type(precision, provider), .m = m, .n = n,
+                      .k = k, .alpha = alpha, .beta = beta, .a = a, .b = b, .c_type = c_type, .c = c, .c_stride = c_stride};
+  // A long and narrow result whose large operand is transposed is computed as its transpose, which reads that operand as
+  // it lies.
+  if (PG_MIN(m, n) < 48 && (m < n ? b.transposed : a.transposed)) {
+    p.swapped = true, p.m = n, p.n = m;
+    p.a = (pg_factor){b.data, b.type, !b.transposed, b.stride}, p.b = (pg_factor){a.data, a.type, !a.transposed, a.stride};
+  }
+  if (p.m <= CHUNK_ROWS) return run_tiles(&p);
+  size_t bytes = panels_bytes(p.type, k, p.n);
+  void *panels = pg_allocate(bytes);
+  lay_out_panels(p.type, rounds(&p), k, p.n, &p.b, panels);
+  p.panels = panels;
+  run_tiles(&p);
+  pg_free(panels, bytes);
+}
+
+void pg_gemm(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const void *a, size_t lda,
+             const void *b, size_t ldb, double beta, void *c, size_t ldc) {
+  pg_multiply(t, m, n, k, alpha, (pg_factor){a, t, ta, lda}, (pg_factor){b, t, tb, ldb}, beta, t, c, ldc);
+}
+
+// ---- frozen matrices ----------------------------------------------------------------------------------
 
 struct pg_packed {
-  bool bf16;
-  size_t rows, columns;  // of the packed matrix
-  md_t weights;
-  void *data;
-  size_t bytes;
-  struct primitive primitives[2][SIZES];  // [has bias][m / STEP - 1]
-  md_t bias;
+  enum pg_provider provider;
+  pg_dtype precision;
+  size_t rows, columns, bytes;
+  void *panels;
+  struct pg_onednn *onednn;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static dnnl_engine_t engine;
-static dnnl_primitive_attr_t attributes;
-static _Thread_local dnnl_stream_t stream;
-
-bool pg_has_onednn(void) { return true; }
-
-bool pg_has_bf16(void) {
-#ifdef __x86_64__
-  return __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
-
-static bool prepare_engine(void) {
-  pg_threads();
-  if (engine) return true;
-  return dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success
-         && dnnl_primitive_attr_create(&attributes) == dnnl_success
-         && dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) == dnnl_success;
-}
-
-static dnnl_stream_t own_stream(void) {
-  if (!stream) dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
-  return stream;
-}
-
-// The primitive for a number of rows; weights may still have the format "any", for the first one.
-static bool make_primitive(const pg_packed *p, size_t m, bool bias, const md_t *weights, struct primitive *out,
-                           dnnl_primitive_desc_t *keep) {
-  dnnl_data_type_t type = p->bf16 ? dnnl_bf16 : dnnl_f32;
-  dnnl_dims_t src = {(dnnl_dim_t)m, (dnnl_dim_t)p->rows}, dst = {(dnnl_dim_t)m, (dnnl_dim_t)p->columns};
-  dnnl_primitive_desc_t pd;
-  if (!make_md(&out->src, src, 2, type, dnnl_ab) || !make_md(&out->dst, dst, 2, dnnl_f32, dnnl_ab)) return false;
-  if (!make_matmul(&pd, engine, &out->src, weights, bias ? &p->bias : NULL, &out->dst, attributes)) return false;
-  bool ok = dnnl_primitive_create(&out->matmul, pd) == dnnl_success;
-  md_ref scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-  out->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
-  if (keep) *keep = pd;
-  else dnnl_primitive_desc_destroy(pd);
-  return ok;
-}
-
-static bool reorder_weights(pg_packed *p, const float *w, bool transposed) {
-  dnnl_dims_t dims = {(dnnl_dim_t)p->rows, (dnnl_dim_t)p->columns};
-  md_t plain;
-  dnnl_primitive_desc_t pd;
-  dnnl_primitive_t reorder;
-  dnnl_memory_t from, to;
-  if (!make_md(&plain, dims, 2, dnnl_f32, transposed ? dnnl_ab : dnnl_ba)) return false;
-  if (dnnl_reorder_primitive_desc_create(&pd, ref(&plain), engine, ref(&p->weights), engine, NULL) != dnnl_success) return false;
-  if (dnnl_primitive_create(&reorder, pd) != dnnl_success) return false;
-  dnnl_memory_create(&from, ref(&plain), engine, (void *)w);
-  dnnl_memory_create(&to, ref(&p->weights), engine, p->data);
-  dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-  bool ok = dnnl_primitive_execute(reorder, own_stream(), 2, args) == dnnl_success && dnnl_stream_wait(own_stream()) == dnnl_success;
-  dnnl_memory_destroy(from), dnnl_memory_destroy(to);
-  dnnl_primitive_destroy(reorder), dnnl_primitive_desc_destroy(pd);
-  free_md(&plain);
-  return ok;
-}
-
 pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16) {
-  pthread_mutex_lock(&lock);
-  bool ready = prepare_engine();
-  pthread_mutex_unlock(&lock);
-  if (!ready || out == 0 || in == 0) return NULL;
+  pg_dtype precision = bf16 ? PG_BF16 : PG_F32;
+  enum pg_provider provider = pg_provider_of(precision);
+  if (out == 0 || in == 0 || provider == PG_OPENBLAS) return NULL;
   pg_packed *p = calloc(1, sizeof *p);
   if (!p) return NULL;
-  p->bf16 = bf16, p->rows = transposed ? out : in, p->columns = transposed ? in : out;
-  dnnl_dims_t dims = {(dnnl_dim_t)p->rows, (dnnl_dim_t)p->columns}, bias_dims = {1, (dnnl_dim_t)p->columns};
-  md_t any;
-  dnnl_primitive_desc_t pd = NULL;
-  bool ok = make_md(&any, dims, 2, bf16 ? dnnl_bf16 : dnnl_f32, dnnl_format_tag_any)
-            && make_md(&p->bias, bias_dims, 2, dnnl_f32, dnnl_ab)
-            && make_primitive(p, ROWS, false, &any, &p->primitives[0][SIZES - 1], &pd)
-            && copy_md(&p->weights, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
-  if (ok) {
-    p->bytes = dnnl_memory_desc_get_size(ref(&p->weights));
-    p->data = pg_allocate(p->bytes);
-    ok = p->data && reorder_weights(p, w, transposed);
+  p->provider = provider, p->precision = precision;
+  p->rows = transposed ? out : in, p->columns = transposed ? in : out;
+  if (provider == PG_ONEDNN) {
+    p->onednn = pg_onednn_pack(w, p->rows, p->columns, transposed, bf16, &p->bytes);
+  } else {
+    pg_dtype type = block_type(precision, PG_TILES);
+    pg_factor b = {w, PG_F32, !transposed, in};
+    p->bytes = panels_bytes(type, p->rows, p->columns);
+    p->panels = pg_allocate(p->bytes);
+    if (p->panels) lay_out_panels(type, bf16, p->rows, p->columns, &b, p->panels);
   }
-  if (pd) dnnl_primitive_desc_destroy(pd);
-  if (ok) return p;
-  pg_packed_free(p);
+  if (p->panels || p->onednn) return p;
+  free(p);
   return NULL;
 }
 
@@ -227,84 +430,16 @@ size_t pg_packed_bytes(const pg_packed *p) { return p->bytes; }
 
 void pg_packed_free(pg_packed *p) {
   if (!p) return;
-  for (int b = 0; b < 2; b++) {
-    for (int i = 0; i < SIZES; i++) {
-      if (!p->primitives[b][i].matmul) continue;
-      dnnl_primitive_destroy(p->primitives[b][i].matmul);
-      free_md(&p->primitives[b][i].src), free_md(&p->primitives[b][i].dst);
-    }
-  }
-  if (p->data) pg_free(p->data, p->bytes), free_md(&p->weights);
+  if (p->panels) pg_free(p->panels, p->bytes);
+  if (p->onednn) pg_onednn_free(p->onednn);
   free(p);
 }
 
-static struct primitive *primitive_for(pg_packed *p, size_t m, bool bias) {
-  struct primitive *primitive = &p->primitives[bias][(m + STEP - 1) / STEP - 1];
-  pthread_mutex_lock(&lock);
-  if (!primitive->matmul) make_primitive(p, (m + STEP - 1) / STEP * STEP, bias, &p->weights, primitive, NULL);
-  pthread_mutex_unlock(&lock);
-  return primitive;
-}
-
-struct packed_args {
-  pg_packed *p;
-  const float *x, *bias;
-  float *y;
-  struct primitive *whole, *last;
-  size_t m;
-};
-
-static void packed_range(void *context, size_t begin, size_t end) {
-  const struct packed_args *a = context;
-  pg_packed *p = a->p;
-  size_t m = end - begin, padded = (m + STEP - 1) / STEP * STEP;
-  struct primitive *primitive = m == ROWS ? a->whole : a->last;
-  const float *x = a->x + begin * p->rows;
-  float *y = a->y + begin * p->columns;
-  // The last chunk is padded to a multiple of STEP rows, in buffers of its own.
-  size_t x_bytes = p->bf16 ? padded * p->rows * 2 : padded != m ? padded * p->rows * 4 : 0;
-  size_t y_bytes = padded != m ? padded * p->columns * 4 : 0;
-  void *x_copy = x_bytes ? pg_allocate(x_bytes) : NULL, *y_copy = y_bytes ? pg_allocate(y_bytes) : NULL;
-  void *scratch = primitive->scratch_bytes ? pg_allocate(primitive->scratch_bytes) : NULL;
-  if (p->bf16) {
-    pg_f32_to_bf16(m * p->rows, x, x_copy);
-    memset((uint16_t *)x_copy + m * p->rows, 0, (padded - m) * p->rows * 2);
-  } else if (x_copy) {
-    memcpy(x_copy, x, m * p->rows * 4);
-    memset((float *)x_copy + m * p->rows, 0, (padded - m) * p->rows * 4);
-  }
-  dnnl_memory_t src, weights, dst, bias = NULL, scratchpad = NULL;
-  dnnl_memory_create(&src, ref(&primitive->src), engine, x_copy ? x_copy : (void *)x);
-  dnnl_memory_create(&weights, ref(&p->weights), engine, p->data);
-  dnnl_memory_create(&dst, ref(&primitive->dst), engine, y_copy ? y_copy : y);
-  dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}};
-  int count = 3;
-  if (a->bias) {
-    dnnl_memory_create(&bias, ref(&p->bias), engine, (void *)a->bias);
-    args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, bias};
-  }
-  md_t scratch_md;
-  if (scratch) {
-    dnnl_dims_t dims = {(dnnl_dim_t)primitive->scratch_bytes};
-    make_md(&scratch_md, dims, 1, dnnl_u8, dnnl_a);
-    dnnl_memory_create(&scratchpad, ref(&scratch_md), engine, scratch);
-    args[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, scratchpad};
-  }
-  dnnl_primitive_execute(primitive->matmul, own_stream(), count, args);
-  dnnl_stream_wait(own_stream());
-  if (y_copy) memcpy(y, y_copy, m * p->columns * 4);
-  for (int i = 0; i < count; i++) dnnl_memory_destroy(args[i].memory);
-  if (scratch) free_md(&scratch_md), pg_free(scratch, primitive->scratch_bytes);
-  if (x_copy) pg_free(x_copy, x_bytes);
-  if (y_copy) pg_free(y_copy, y_bytes);
-}
-
-void pg_packed_multiply(pg_packed *p, size_t m, const float *x, const float *bias, float *y) {
+void pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
+                        pg_dtype y_type, void *y) {
   if (m == 0) return;
-  struct packed_args a = {p, x, bias, y, NULL, NULL, m};
-  if (m >= ROWS) a.whole = primitive_for(p, ROWS, bias != NULL);
-  if (m % ROWS) a.last = primitive_for(p, m % ROWS, bias != NULL);
-  pg_parallel_for(m, ROWS, packed_range, &a);
+  pg_packed_product q = {.precision = p->precision, .m = m, .n = p->columns, .k = p->rows, .x = x, .x_type = x_type,
+                         .bias = bias, .beta = beta, .y = y, .y_type = y_type};
+  if (p->provider == PG_ONEDNN) pg_onednn_multiply(p->onednn, &q);
+  else pg_multiply_panels(&q, p->panels);
 }
-
-#endif

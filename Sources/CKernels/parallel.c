@@ -106,6 +106,8 @@ int pg_threads(void) {
   return thread_count;
 }
 
+bool pg_is_inside(void) { return is_inside; }
+
 void pg_parallel_for(size_t n, size_t chunk, pg_range_fn body, void *context) {
   if (n == 0) return;
   if (chunk == 0) chunk = 1;

@@ -31,7 +31,7 @@ void pg_random_normal(pg_dtype t, size_t n, pg_random r, double mean, double std
   PG_DISPATCH(t, normal, n, r, mean, std, out);
 }
 void pg_dropout(pg_dtype t, size_t n, double p, pg_random r, const void *x, void *y) {
-  PG_DISPATCH(t, dropout, n, p, r, x, y);
+  PG_DISPATCH(t, dropout, t, n, p, r, x, y);
 }
 
 #else
@@ -62,8 +62,9 @@ struct FN(dropout_args) {
   uint32_t threshold;
   REAL scale;
   pg_random r;
-  const REAL *x;
-  REAL *y;
+  pg_dtype t;
+  const void *x;
+  void *y;
 };
 
 PG_CLONES static void FN(dropout_blocks)(void *context, size_t begin, size_t end) {
@@ -72,14 +73,22 @@ PG_CLONES static void FN(dropout_blocks)(void *context, size_t begin, size_t end
     uint16_t draws[PG_MASK_BLOCK];
     pg_mask_block(a->r, block, a->threshold, draws);
     size_t first = block * PG_MASK_BLOCK, count = PG_MIN(PG_MASK_BLOCK, a->n - first);
-    const REAL *restrict x = a->x + first;
-    REAL *y = a->y + first;
+    if (a->t == PG_BF16) {
+      const uint16_t *restrict x = (const uint16_t *)a->x + first;
+      uint16_t *y = (uint16_t *)a->y + first;
+      for (size_t j = 0; j < count; j++) {
+        y[j] = draws[j] < a->threshold ? 0 : pg_to_bf16(pg_from_bf16(x[j]) * (float)a->scale);
+      }
+      continue;
+    }
+    const REAL *restrict x = (const REAL *)a->x + first;
+    REAL *y = (REAL *)a->y + first;
     for (size_t j = 0; j < count; j++) y[j] = draws[j] < a->threshold ? (REAL)0 : x[j] * a->scale;
   }
 }
 
-static void FN(dropout)(size_t n, double p, pg_random r, const REAL *x, REAL *y) {
-  struct FN(dropout_args) a = {n, pg_dropout_threshold(p), (REAL)(p < 1 ? 1 / (1 - p) : 0), r, x, y};
+static void FN(dropout)(pg_dtype t, size_t n, double p, pg_random r, const void *x, void *y) {
+  struct FN(dropout_args) a = {n, pg_dropout_threshold(p), (REAL)(p < 1 ? 1 / (1 - p) : 0), r, t, x, y};
   pg_parallel_for((n + PG_MASK_BLOCK - 1) / PG_MASK_BLOCK, PG_CHUNK / PG_MASK_BLOCK, FN(dropout_blocks), &a);
 }
 

@@ -10,11 +10,24 @@
 #define FN(name) name##_f64
 #include "rows.c"
 
+// bfloat16 rows come from hidden states: chosen, not summed.
+static void gather_narrow(size_t n, size_t cols, const int32_t *ids, const uint16_t *table, uint16_t *y) {
+  for (size_t r = 0; r < n; r++) memcpy(y + r * cols, table + (size_t)ids[r] * cols, cols * sizeof *y);
+}
+PG_CLONES static void scatter_narrow(size_t n, size_t cols, const int32_t *ids, const uint16_t *rows, uint16_t *table) {
+  for (size_t r = 0; r < n; r++) {
+    uint16_t *y = table + (size_t)ids[r] * cols;
+    for (size_t i = 0; i < cols; i++) y[i] = pg_to_bf16(pg_from_bf16(y[i]) + pg_from_bf16(rows[r * cols + i]));
+  }
+}
+
 void pg_gather_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *table, bool add, void *y) {
-  PG_DISPATCH(t, gather, n, cols, ids, table, add, y);
+  if (t == PG_BF16 && !add) gather_narrow(n, cols, ids, table, y);
+  else PG_DISPATCH(t, gather, n, cols, ids, table, add, y);
 }
 void pg_scatter_add_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *rows, void *table) {
-  PG_DISPATCH(t, scatter, n, cols, ids, rows, table);
+  if (t == PG_BF16) scatter_narrow(n, cols, ids, rows, table);
+  else PG_DISPATCH(t, scatter, n, cols, ids, rows, table);
 }
 
 #else

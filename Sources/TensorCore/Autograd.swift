@@ -136,7 +136,15 @@ public enum Autograd {
             gradients[inputID] = result
             continue
           }
-          if owned.contains(inputID) {
+          if earlier.dtype != result.dtype {
+            // A bfloat16 activation may get gradients of both types.
+            let sum = try earlier.converted(to: .float32)
+            let other = try result.converted(to: .float32)
+            let total = try Tensor(uninitialized: input.shape, .float32)
+            pg_axpby(PG_F32, total.count, 1, sum.pointer, 1, other.pointer, total.pointer)
+            gradients[inputID] = total
+            owned.insert(inputID)
+          } else if owned.contains(inputID) {
             pg_axpby(earlier.dtype.kernel, earlier.count, 1, earlier.pointer, 1, result.pointer, earlier.pointer)
           } else {
             let sum = try Tensor(uninitialized: input.shape, earlier.dtype)

@@ -5,7 +5,8 @@ import Diagnostics
 public enum DType: String, Sendable, CaseIterable {
   case float32
   case float64
-  /// Storage only: operations convert to float32 first.
+  /// Activations of layers in bf16 precision, and storage: the operations of layers (`linear`, `attention`, `layerNorm`,
+  /// `activation`, `dropout`, `gatherRows`) keep it and sum in float32, all others convert to float32 first.
   case bfloat16
   /// Token ids, labels and indices.
   case int32
@@ -25,7 +26,16 @@ public enum DType: String, Sendable, CaseIterable {
   /// Whether kernels compute in this type.
   var isComputed: Bool { self == .float32 || self == .float64 }
 
-  var kernel: pg_dtype { self == .float64 ? PG_F64 : PG_F32 }
+  package var kernel: pg_dtype {
+    switch self {
+    case .float64: PG_F64
+    case .bfloat16: PG_BF16
+    case .float32, .int32: PG_F32
+    }
+  }
+
+  /// The type of the weights and statistics beside activations of this type.
+  var besideActivations: DType { self == .bfloat16 ? .float32 : self }
 }
 
 /// The number of elements of a shape. Throws where a size is negative or the product overflows; sizes of 0 do not

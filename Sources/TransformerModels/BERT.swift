@@ -48,14 +48,14 @@ public final class BERT: TransformerModel {
 
   public override func logits(_ batch: Batch) throws -> Tensor {
     let hidden = try encoder(batch, context)
-    if let languageHead { return try languageHead(hidden, context) }
+    if let languageHead { return try languageHead(hidden.to(.float32), context) }
     guard let classifier, let pooler = encoder.pooler else { preconditionFailure("a model without a head") }
-    let pooled = try pooler(hidden.gatherRows(batch.offsets.starts), context).tanh()
+    let pooled = try pooler(hidden.gatherRows(batch.offsets.starts).to(.float32), context).tanh()
     return try classifier(pooled.dropout(context.dropout(encoder.config.classifierDropout)), context)
   }
 
   public override func scored(_ batch: Batch) throws -> Tensor {
     guard let languageHead else { return try logits(batch) }
-    return try languageHead(encoder(batch, context).gatherRows(batch.maskedPositions), context)
+    return try languageHead(encoder(batch, context).gatherRows(batch.maskedPositions).to(.float32), context)
   }
 }

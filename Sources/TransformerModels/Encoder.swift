@@ -42,7 +42,7 @@ public final class Encoder: Module {
     return parts + (pooler.map { [("pooler", Group([("dense", $0)]))] } ?? [])
   }
 
-  /// The last hidden states, [tokens, C]. Throws for ids, types or lengths beyond the tables.
+  /// The last hidden states, [tokens, C], bfloat16 in bf16 precision. Throws for ids, types or lengths beyond the tables.
   public func callAsFunction(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
     if let longest = batch.offsets.lengths.max(), longest > config.maxLength {
       throw EngineError(
@@ -54,7 +54,8 @@ public final class Encoder: Module {
       batch.ids, adding: [
         (positionEmbeddings.weight, batch.positions.map { $0 + first }), (tokenTypeEmbeddings.weight, batch.tokenTypes),
       ])
-    var x = try embeddingNorm(sum).dropout(context.dropout(config.hiddenDropoutProb))
+    let embedded = try embeddingNorm(sum)
+    var x = try (Precision.current == .bf16 ? embedded.to(.bfloat16) : embedded).dropout(context.dropout(config.hiddenDropoutProb))
     for layer in layers { x = try layer(x, batch.offsets, context) }
     return x
   }
@@ -103,7 +104,7 @@ final class EncoderLayer: Module {
       dropout: context.dropout(config.attentionProbsDropoutProb))
     let y = try attentionNorm(
       attentionOutput(attended, context), residual: x, dropout: context.dropout(config.hiddenDropoutProb))
-    let hidden = try intermediate(y, context).unary(config.hiddenAct)
+    let hidden = try intermediate(y, context).activation(config.hiddenAct)
     return try outputNorm(output(hidden, context), residual: y, dropout: context.dropout(config.hiddenDropoutProb))
   }
 }

@@ -51,16 +51,16 @@ public final class RoBERTa: TransformerModel {
 
   public override func logits(_ batch: Batch) throws -> Tensor {
     let hidden = try encoder(batch, context)
-    if let languageHead { return try languageHead(hidden, context) }
+    if let languageHead { return try languageHead(hidden.to(.float32), context) }
     guard let dense, let outProj else { preconditionFailure("a model without a head") }
     let p = encoder.config.classifierDropout
-    let first = try hidden.gatherRows(batch.offsets.starts).dropout(context.dropout(p))
+    let first = try hidden.gatherRows(batch.offsets.starts).to(.float32).dropout(context.dropout(p))
     let features = try dense(first, context).tanh().dropout(context.dropout(p))
     return try outProj(features, context)
   }
 
   public override func scored(_ batch: Batch) throws -> Tensor {
     guard let languageHead else { return try logits(batch) }
-    return try languageHead(encoder(batch, context).gatherRows(batch.maskedPositions), context)
+    return try languageHead(encoder(batch, context).gatherRows(batch.maskedPositions).to(.float32), context)
   }
 }

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum { PG_F32 = 0, PG_F64 = 1 } pg_dtype;
+// PG_BF16 is for activations and their gradients: kernels that take it compute in fp32, and take weights and statistics in
+// fp32 beside it.
+typedef enum { PG_F32 = 0, PG_F64 = 1, PG_BF16 = 2 } pg_dtype;
 
 // ---- threads (parallel.c) ---------------------------------------------------------------------------
 void pg_set_threads(int threads);
@@ -81,7 +83,7 @@ void pg_cross_entropy_backward(pg_dtype t, size_t rows, size_t cols, const void 
 
 // ---- normalisation (layer_norm.c) -------------------------------------------------------------------
 // z = residual + dropout(x) (residual may be null); y = (z - mean) * rstd * gamma + beta. normalized and rstd
-// are what the backward pass needs; both may be null.
+// are what the backward pass needs; both may be null. gamma, beta, rstd and their gradients stay fp32 in bfloat16.
 void pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
                                pg_random r, const void *gamma, const void *beta, double eps, void *y,
                                void *normalized, void *rstd);
@@ -141,20 +143,34 @@ typedef struct {
 void pg_adamw(size_t n, pg_adamw_options o, float *parameter, const float *gradient, float *m, float *v);
 
 // ---- matrix products (matmul.c) ---------------------------------------------------------------------
-// C[m,n] = alpha * op(A) op(B) + beta * C, row-major with leading dimensions.
+// An operand: op(data), row-major with `stride` elements from one row of `data` to the next.
+typedef struct {
+  const void *data;
+  pg_dtype type;
+  bool transposed;
+  size_t stride;
+} pg_factor;
+// C[m,n] = alpha * op(A)[m,k] op(B)[k,n] + beta * C. precision PG_F64: all operands are; PG_F32: sums and factors in fp32;
+// PG_BF16: factors in bfloat16, sums in fp32. Operands and C are fp32 or bfloat16, whatever the precision.
+void pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
+                 pg_dtype c_type, void *c, size_t c_stride);
+// The same with one type for everything.
 void pg_gemm(pg_dtype t, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const void *a,
              size_t lda, const void *b, size_t ldb, double beta, void *c, size_t ldc);
 bool pg_has_onednn(void);
-// Whether the CPU has bfloat16 products (AVX512-BF16 or AMX).
+// Whether products in bfloat16 have units of the CPU (AVX512-BF16 or AMX).
 bool pg_has_bf16(void);
+// What multiplies in a precision: "AVX-512", "oneDNN" or "OpenBLAS".
+const char *pg_provider_name(pg_dtype precision);
 
-// A frozen matrix laid out for products from the left: y[m, columns] = x[m, rows] * matrix (+ bias).
+// A frozen matrix laid out for products from the left: y[m, columns] = x[m, rows] * matrix (+ bias) (+ beta y).
 typedef struct pg_packed pg_packed;
 // w is [out, in]. transposed == false packs w^T (rows = in, columns = out: the forward product); true packs w itself
-// (rows = out, columns = in: the product for the input's gradient). Null where oneDNN is missing.
+// (rows = out, columns = in: the product for the input's gradient). Null where only OpenBLAS multiplies.
 pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16);
 size_t pg_packed_bytes(const pg_packed *p);
-void pg_packed_multiply(pg_packed *p, size_t m, const float *x, const float *bias, float *y);
+void pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
+                        pg_dtype y_type, void *y);
 void pg_packed_free(pg_packed *p);
 
 // ---- attention (attention.c) ------------------------------------------------------------------------

@@ -56,12 +56,12 @@ extension Tensor {
         .shape, "attention: offsets end at \(offsets.total) and \(keyOffsets.total), rows are \(rows) and \(keys.rows)")
     }
     try dropout?.check()
-    try requireSameDType("attention", [queries, keys, values])
+    try requireActivations("attention", [queries, keys, values])
     let headSize = columns / heads
     let scale = scale ?? 1 / Double(headSize).squareRoot()
     let output = try Tensor(uninitialized: shape, dtype)
     let inputs = [queries, keys, values]
-    let logSum = Autograd.records(inputs) ? try Tensor(uninitialized: [rows, heads], dtype) : nil
+    let logSum = Autograd.records(inputs) ? try Tensor(uninitialized: [rows, heads], dtype.besideActivations) : nil
     let width = columns
     @Sendable func withOptions(_ body: (UnsafePointer<pg_attention>) -> Void) {
       offsets.values.withUnsafeBufferPointer { q in
@@ -82,6 +82,7 @@ extension Tensor {
     let saved = output.detach()
     Autograd.attach("attention", to: output, inputs: inputs) { [dtype] gradient in
       guard let logSum else { preconditionFailure("attention recorded without its sums") }
+      let gradient = try gradient.converted(to: dtype)
       let results = try inputs.map { try Tensor(uninitialized: $0.shape, dtype) }
       withOptions {
         pg_attention_backward(

@@ -24,10 +24,11 @@ extension Tensor {
   public func dropout(_ site: Dropout?) throws -> Tensor {
     try site?.check()
     guard let site, site.p > 0 else { return self }
-    try requireSameDType("dropout", [self])
+    try requireActivations("dropout", [self])
     let y = try Tensor(uninitialized: shape, dtype)
     pg_dropout(dtype.kernel, count, site.p, site.source.kernel, pointer, y.pointer)
     Autograd.attach("dropout", to: y, inputs: [self]) { [dtype, shape, count] dy in
+      let dy = try dy.converted(to: dtype)
       let dx = try Tensor(uninitialized: shape, dtype)
       pg_dropout(dtype.kernel, count, site.p, site.source.kernel, dy.pointer, dx.pointer)
       return [dx]
@@ -50,13 +51,13 @@ extension Tensor {
           + "expected weight and bias of [\(columns)] and a residual like the input")
     }
     try dropout?.check()
-    try requireSameDType("layer_norm", [self, weight, bias] + (residual.map { [$0] } ?? []))
+    try requireActivations("layer_norm", [self] + (residual.map { [$0] } ?? []), weights: [weight, bias])
     let (rows, cols) = (self.rows, columns)
     let inputs = [self, weight, bias] + (residual.map { [$0] } ?? [])
     let isRecorded = Autograd.records(inputs)
     let y = try Tensor(uninitialized: shape, dtype)
     let normalized = isRecorded ? try Tensor(uninitialized: shape, dtype) : nil
-    let rstd = isRecorded ? try Tensor(uninitialized: [rows], dtype) : nil
+    let rstd = isRecorded ? try Tensor(uninitialized: [rows], dtype.besideActivations) : nil
     let p = dropout?.p ?? 0
     let random = (dropout?.source ?? RandomSource(seed: 0)).kernel
     pg_dropout_add_layer_norm(
@@ -66,6 +67,7 @@ extension Tensor {
     let trainsWeight = weight.requiresGrad || bias.requiresGrad
     Autograd.attach("layer_norm", to: y, inputs: inputs) { [dtype, shape] dy in
       guard let normalized, let rstd else { preconditionFailure("layer_norm recorded without its statistics") }
+      let dy = try dy.converted(to: dtype)
       var result: [Tensor?] = [nil, nil, nil] + (inputs.count > 3 ? [nil] : [])
       if needsX || needsResidual {
         let dz = try Tensor(uninitialized: shape, dtype)
@@ -77,7 +79,7 @@ extension Tensor {
         if needsResidual { result[3] = dz }
       }
       if trainsWeight {
-        let (dWeight, dBias) = (try Tensor(uninitialized: [cols], dtype), try Tensor(uninitialized: [cols], dtype))
+        let (dWeight, dBias) = (try Tensor(uninitialized: [cols], rstd.dtype), try Tensor(uninitialized: [cols], rstd.dtype))
         pg_layer_norm_weight_backward(
           dtype.kernel, rows, cols, dy.pointer, normalized.pointer, dWeight.pointer, dBias.pointer)
         (result[1], result[2]) = (dWeight, dBias)

@@ -59,9 +59,12 @@ extension Tensor {
 
   /// `x W^T + b`.
   ///
-  /// - `self`: [..., in]; `weight`: [out, in]; `bias`: [out] or nil. Result: [..., out].
+  /// - `self`: [..., in]; `weight`: [out, in]; `bias`: [out] or nil. Result: [..., out], in `output`, which is the type of x
+  ///   unless it is given.
+  /// - bfloat16 activations with a bfloat16 result are multiplied in bfloat16, and everything else in the weight's type; frozen
+  ///   parameters are multiplied as `Precision.current` says. Sums are in the weight's type.
   /// - A frozen weight saves no input for the backward pass.
-  public func linear(_ weight: Tensor, _ bias: Tensor? = nil) throws -> Tensor {
+  public func linear(_ weight: Tensor, _ bias: Tensor? = nil, output: DType? = nil) throws -> Tensor {
     guard weight.rank == 2, columns == weight.shape[1], rank >= 1 else {
       throw EngineError(
         .shape, "linear: input \(summary) and weight \(weight.summary): expected [..., in] and [out, in]")
@@ -69,28 +72,37 @@ extension Tensor {
     guard bias.map({ $0.shape == [weight.shape[0]] }) ?? true else {
       throw EngineError(.shape, "linear: bias \(bias?.shape ?? []) for weight \(weight.shape), expected [\(weight.shape[0])]")
     }
-    try requireSameDType("linear", [self, weight] + (bias.map { [$0] } ?? []))
+    try requireActivations("linear", [self], weights: [weight] + (bias.map { [$0] } ?? []))
     let x = self
-    let (k, n) = (columns, weight.shape[0])
-    let y = try Tensor(uninitialized: shape.dropLast() + [n], dtype)
-    let m = y.rows
+    let y = try Tensor(uninitialized: shape.dropLast() + [weight.shape[0]], output ?? dtype)
+    let precision = x.dtype == .bfloat16 && y.dtype == .bfloat16 ? PG_BF16 : weight.dtype.kernel
     if let matrix = weight.packedMatrix(transposed: false) {
-      pg_packed_multiply(matrix.handle, m, x.floats.baseAddress, bias?.floats.baseAddress, y.floats.baseAddress)
+      pg_packed_multiply(
+        matrix.handle, y.rows, x.dtype.kernel, x.pointer, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer)
     } else {
-      pg_gemm(dtype.kernel, false, true, m, n, k, 1, x.pointer, k, weight.pointer, k, 0, y.pointer, n)
-      if let bias { pg_add_rows(dtype.kernel, m, n, y.pointer, bias.pointer, y.pointer) }
+      y.assignProduct(x.factor, weight.factor.flipped, inner: columns, precision)
+      if let bias { try y.addRowInPlace(bias) }
     }
     let needsX = x.requiresGrad
     let inputs = [x, weight] + (bias.map { [$0] } ?? [])
     let (trainsWeight, trainsBias) = (weight.requiresGrad, bias?.requiresGrad ?? false)
     let saved = trainsWeight && Autograd.isEnabled ? x.detach() : nil
-    let inputShape = shape
-    Autograd.attach("linear", to: y, inputs: inputs) { [weight, dtype] dy in
+    let (inputShape, inputType, outputType) = (shape, dtype, y.dtype)
+    Autograd.attach("linear", to: y, inputs: inputs) { [weight] dy in
+      let dy = try dy.converted(to: outputType)
       var result: [Tensor?] = [nil, nil] + (inputs.count > 2 ? [nil] : [])
-      if needsX { result[0] = try weight.inputGradient(of: dy, shape: inputShape) }
+      if needsX {
+        let dx = try Tensor(uninitialized: inputShape, inputType)
+        if let matrix = weight.packedMatrix(transposed: true) {
+          pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, nil, 0, dx.dtype.kernel, dx.pointer)
+        } else {
+          dx.assignProduct(dy.factor, weight.factor, inner: dy.columns, precision)
+        }
+        result[0] = dx
+      }
       if trainsWeight, let saved {
-        let dw = try Tensor(uninitialized: weight.shape, dtype)
-        pg_gemm(dtype.kernel, true, false, n, k, m, 1, dy.pointer, n, saved.pointer, k, 0, dw.pointer, k)
+        let dw = try Tensor(uninitialized: weight.shape, weight.dtype)
+        dw.assignProduct(dy.factor.flipped, saved.factor, inner: dy.rows, precision)
         result[1] = dw
       }
       if trainsBias { result[2] = try dy.sumOfRows() }
@@ -99,21 +111,29 @@ extension Tensor {
     return y
   }
 
-  /// `dy W` for a linear layer with the weight `self`: the gradient of its input.
-  private func inputGradient(of dy: Tensor, shape inputShape: [Int]) throws -> Tensor {
-    let (n, k) = (shape[0], shape[1])
-    let dx = try Tensor(uninitialized: inputShape, dtype)
-    let m = dx.rows
-    if let matrix = packedMatrix(transposed: true) {
-      pg_packed_multiply(matrix.handle, m, dy.floats.baseAddress, nil, dx.floats.baseAddress)
+  /// The matrix of this tensor's rows as an operand.
+  var factor: pg_factor { pg_factor(data: UnsafeRawPointer(pointer), type: dtype.kernel, transposed: false, stride: columns) }
+
+  /// `self = scale * a b (+ self)`, for float tensors whose rows are the product's.
+  func assignProduct(
+    _ a: pg_factor, _ b: pg_factor, inner: Int, scale: Double = 1, adding: Bool = false, _ precision: pg_dtype
+  ) {
+    pg_multiply(precision, rows, columns, inner, scale, a, b, adding ? 1 : 0, dtype.kernel, pointer, columns)
+  }
+
+  private func addRowInPlace(_ row: Tensor) throws {
+    if dtype == .bfloat16 {
+      let sum = try converted(to: .float32)
+      pg_add_rows(PG_F32, rows, columns, sum.pointer, row.pointer, sum.pointer)
+      pg_f32_to_bf16(count, sum.floats.baseAddress, pointer.assumingMemoryBound(to: UInt16.self))
     } else {
-      pg_gemm(dtype.kernel, false, false, m, k, n, 1, dy.pointer, n, pointer, k, 0, dx.pointer, k)
+      pg_add_rows(dtype.kernel, rows, columns, pointer, row.pointer, pointer)
     }
-    return dx
   }
 
   /// The sums of the columns, `[columns]`, outside the graph.
   package func sumOfRows() throws -> Tensor {
+    if dtype == .bfloat16 { return try converted(to: .float32).sumOfRows() }
     let result = try Tensor(uninitialized: [columns], dtype)
     pg_sum_rows(dtype.kernel, rows, columns, pointer, result.pointer)
     return result
@@ -122,34 +142,52 @@ extension Tensor {
   /// `self + scale * x W^T`, written over `self`'s elements, which nothing else may need: an adapter's last product,
   /// added to the output of the layer that it adapts.
   ///
-  /// - `self`: [..., out], the result of an operation that did not save it; `x`: [..., in]; `weight`: [out, in].
+  /// - `self`: [..., out], the result of an operation that did not save it; `x`: [..., in], in the type of the weight;
+  ///   `weight`: [out, in].
   package func addingLinear(_ x: Tensor, _ weight: Tensor, scale: Double) throws -> Tensor {
     guard weight.rank == 2, x.columns == weight.shape[1], columns == weight.shape[0], x.rows == rows else {
       throw EngineError(
         .shape, "linear: input \(x.summary) and weight \(weight.summary) onto \(summary): expected [..., in], [out, in] and [..., out]")
     }
-    try requireSameDType("linear", [self, x, weight])
-    let (m, k, n) = (x.rows, x.columns, columns)
-    pg_gemm(dtype.kernel, false, true, m, n, k, scale, x.pointer, k, weight.pointer, k, 1, pointer, n)
+    try requireActivations("linear", [self], weights: [x, weight])
+    let precision = weight.dtype.kernel
+    assignProduct(x.factor, weight.factor.flipped, inner: x.columns, scale: scale, adding: true, precision)
     let y = detach()
     let (needsX, trainsWeight, inputShape) = (x.requiresGrad, weight.requiresGrad, x.shape)
     let saved = trainsWeight && Autograd.isEnabled ? x.detach() : nil
-    Autograd.attach("adapter", to: y, inputs: [self, x, weight]) { [weight, dtype] dy in
+    Autograd.attach("adapter", to: y, inputs: [self, x, weight]) { [weight] dy in
       var dx: Tensor?
       var dw: Tensor?
       if needsX {
-        let result = try Tensor(uninitialized: inputShape, dtype)
-        pg_gemm(dtype.kernel, false, false, m, k, n, scale, dy.pointer, n, weight.pointer, k, 0, result.pointer, k)
+        let result = try Tensor(uninitialized: inputShape, weight.dtype)
+        result.assignProduct(dy.factor, weight.factor, inner: dy.columns, scale: scale, precision)
         dx = result
       }
       if trainsWeight, let saved {
-        let result = try Tensor(uninitialized: weight.shape, dtype)
-        pg_gemm(dtype.kernel, true, false, n, k, m, scale, dy.pointer, n, saved.pointer, k, 0, result.pointer, k)
+        let result = try Tensor(uninitialized: weight.shape, weight.dtype)
+        result.assignProduct(dy.factor.flipped, saved.factor, inner: dy.rows, scale: scale, precision)
         dw = result
       }
       return [dy, dx, dw]
     }
     return y
+  }
+}
+
+extension pg_factor {
+  /// The transposed operand.
+  var flipped: pg_factor { pg_factor(data: data, type: type, transposed: !transposed, stride: stride) }
+}
+
+/// Throws unless the activations have one float type, and the weights the type that goes with it.
+package func requireActivations(_ operation: String, _ activations: [Tensor], weights: [Tensor] = []) throws {
+  guard let first = activations.first else { return }
+  let isSame = activations.allSatisfy { $0.dtype == first.dtype }
+  let fits = weights.allSatisfy { $0.dtype == first.dtype.besideActivations }
+  guard first.dtype.isFloatingPoint, isSame, fits else {
+    let types = (activations + weights).map(\.dtype.rawValue).joined(separator: ", ")
+    throw EngineError(
+      .shape, "\(operation): types \(types): expected all float32 or all float64", hint: "convert with to()")
   }
 }
 

@@ -16,7 +16,7 @@ extension Tensor {
         throw EngineError(.data, "embedding: id \(bad) is outside the table of \(table.shape[0]) rows")
       }
     }
-    try requireSameDType("embedding", tables.map(\.table))
+    if others.isEmpty { try requireActivations("embedding", [self]) } else { try requireSameDType("embedding", tables.map(\.table)) }
     let (n, cols) = (ids.count, columns)
     let y = try Tensor(uninitialized: [n, cols], dtype)
     for (i, (table, ids)) in tables.enumerated() {
@@ -24,7 +24,8 @@ extension Tensor {
     }
     let trains = tables.map(\.table.requiresGrad)
     Autograd.attach("embedding", to: y, inputs: tables.map(\.table)) { [dtype] dy in
-      try zip(tables, trains).map { entry, trains in
+      let dy = try dy.converted(to: dtype)
+      return try zip(tables, trains).map { entry, trains in
         guard trains else { return nil }
         let gradient = try Tensor.zeros(entry.table.shape, dtype)
         pg_scatter_add_rows(dtype.kernel, n, cols, entry.ids, dy.pointer, gradient.pointer)

@@ -63,12 +63,18 @@ extension Tensor {
     if dtype == .int32, operation.keepsIntegers {
       return try converted(to: .float64).unary(operation).converted(to: .int32)
     }
-    guard dtype.isComputed else { return try computed().unary(operation) }
+    return try (dtype.isComputed ? self : computed()).activation(operation)
+  }
+
+  /// The function of every element of a float tensor. Result: same shape and dtype, bfloat16 included.
+  public func activation(_ operation: UnaryOperation) throws -> Tensor {
+    try requireActivations(operation.rawValue, [self])
     let y = try Tensor(uninitialized: shape, dtype)
     pg_unary(dtype.kernel, operation.kernel, count, pointer, y.pointer)
     guard Autograd.records([self]) else { return y }
     let saved = operation.saved(x: self, y: y)
     Autograd.attach(operation.rawValue, to: y, inputs: [self]) { [dtype, shape, count] dy in
+      let dy = try dy.converted(to: dtype)
       let dx = try Tensor(uninitialized: shape, dtype)
       pg_unary_backward(
         dtype.kernel, operation.kernel, count, saved.x.pointer, saved.y.pointer, dy.pointer, dx.pointer)

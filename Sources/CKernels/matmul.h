@@ -1,0 +1,33 @@
+// What the files of matrix products share: matmul.c (the seam), avx512.c, onednn.c.
+#pragma once
+#include "internal.h"
+
+enum pg_provider { PG_TILES, PG_ONEDNN, PG_OPENBLAS };
+
+// ---- avx512.c: blocks of products with AVX-512 tiles
+enum { PG_PANEL = 64 };  // columns of B side by side
+bool pg_has_avx512(void);
+bool pg_has_avx512_bf16(void);
+// c[rows, width] (+)= a[rows, k] * panel. width: 16, 32, 48 or 64; k: even in bfloat16; a: fp32 or bfloat16 as t says.
+void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
+                       float *c, size_t ldc, bool accumulate);
+
+// ---- onednn.c: packed products with oneDNN, on one thread for each chunk of rows
+typedef struct {
+  pg_dtype precision;
+  size_t m, n, k;
+  const void *x;
+  pg_dtype x_type;
+  const float *bias;
+  double beta;
+  void *y;
+  pg_dtype y_type;
+} pg_packed_product;
+bool pg_onednn_exists(void);
+bool pg_onednn_has_bf16(void);
+bool pg_has_amx(void);
+bool pg_onednn_sgemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
+                     size_t ldb, float beta, float *c, size_t ldc);
+struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bool transposed, bool bf16, size_t *bytes);
+void pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q);
+void pg_onednn_free(struct pg_onednn *p);

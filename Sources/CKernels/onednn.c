@@ -1,0 +1,273 @@
+// oneDNN: packed products of frozen weights on CPUs with AMX, or without AVX-512; and its plain fp32 product.
+#include "matmul.h"
+#ifdef PERIGEE_ONEDNN
+#include <oneapi/dnnl/dnnl.h>
+#endif
+
+bool pg_has_amx(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-tile");
+#else
+  return false;
+#endif
+}
+
+#ifndef PERIGEE_ONEDNN
+
+bool pg_onednn_exists(void) { return false; }
+bool pg_onednn_has_bf16(void) { return false; }
+bool pg_onednn_sgemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
+                     size_t ldb, float beta, float *c, size_t ldc) {
+  (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)a, (void)lda, (void)b, (void)ldb, (void)beta, (void)c,
+      (void)ldc;
+  return false;
+}
+struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bool transposed, bool bf16, size_t *bytes) {
+  (void)w, (void)rows, (void)columns, (void)transposed, (void)bf16, (void)bytes;
+  return NULL;
+}
+void pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) { (void)p, (void)q; }
+void pg_onednn_free(struct pg_onednn *p) { (void)p; }
+
+#else
+
+#include <pthread.h>
+#include <stdlib.h>
+
+// oneDNN 2 passes memory descriptors by value and builds primitives from operation descriptors; oneDNN 3 hands
+// out opaque descriptors. These few functions are all that differs.
+#if DNNL_VERSION_MAJOR >= 3
+typedef dnnl_memory_desc_t md_t;
+typedef const_dnnl_memory_desc_t md_ref;
+static bool make_md(md_t *md, const dnnl_dims_t dims, int n, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+  return dnnl_memory_desc_create_with_tag(md, n, dims, type, tag) == dnnl_success;
+}
+static md_ref ref(const md_t *md) { return *md; }
+static void free_md(md_t *md) { dnnl_memory_desc_destroy(*md); }
+static bool copy_md(md_t *to, md_ref from) { return dnnl_memory_desc_clone(to, from) == dnnl_success; }
+static bool make_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const md_t *src, const md_t *weights,
+                        const md_t *bias, const md_t *dst, dnnl_primitive_attr_t attr) {
+  return dnnl_matmul_primitive_desc_create(pd, engine, *src, *weights, bias ? *bias : NULL, *dst, attr) == dnnl_success;
+}
+#else
+typedef dnnl_memory_desc_t md_t;
+typedef const dnnl_memory_desc_t *md_ref;
+static bool make_md(md_t *md, const dnnl_dims_t dims, int n, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+  return dnnl_memory_desc_init_by_tag(md, n, dims, type, tag) == dnnl_success;
+}
+static md_ref ref(const md_t *md) { return md; }
+static void free_md(md_t *md) { (void)md; }
+static bool copy_md(md_t *to, md_ref from) { return *to = *from, true; }
+static bool make_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const md_t *src, const md_t *weights,
+                        const md_t *bias, const md_t *dst, dnnl_primitive_attr_t attr) {
+  dnnl_matmul_desc_t d;
+  return dnnl_matmul_desc_init(&d, src, weights, bias, dst) == dnnl_success
+         && dnnl_primitive_desc_create(pd, &d, attr, engine, NULL) == dnnl_success;
+}
+#endif
+
+// Rows of x per product. Fixed, so that every result is the same for any number of threads, and so that few
+// primitives exist: whole chunks, and one per multiple of STEP for the last one.
+enum { ROWS = 256, STEP = 32, SIZES = ROWS / STEP };
+
+struct primitive {
+  dnnl_primitive_t matmul;
+  md_t src, dst;
+  size_t scratch_bytes;
+};
+
+struct pg_onednn {
+  bool bf16;
+  size_t rows, columns;  // of the packed matrix
+  md_t weights;
+  void *data;
+  size_t bytes;
+  struct primitive primitives[2][2][SIZES];  // [bfloat16 result][has bias][m / STEP - 1]
+  md_t bias;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static dnnl_engine_t engine;
+static dnnl_primitive_attr_t attributes;
+static _Thread_local dnnl_stream_t stream;
+
+bool pg_onednn_exists(void) { return true; }
+
+bool pg_onednn_has_bf16(void) {
+#if defined(__x86_64__)
+  return pg_has_amx() || __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+bool pg_onednn_sgemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
+                     size_t ldb, float beta, float *c, size_t ldc) {
+  return dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda,
+                    b, (dnnl_dim_t)ldb, beta, c, (dnnl_dim_t)ldc) == dnnl_success;
+}
+
+static bool prepare_engine(void) {
+  pg_threads();
+  if (engine) return true;
+  return dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success
+         && dnnl_primitive_attr_create(&attributes) == dnnl_success
+         && dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) == dnnl_success;
+}
+
+static dnnl_stream_t own_stream(void) {
+  if (!stream) dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
+  return stream;
+}
+
+// The primitive for a number of rows; weights may still have the format "any", for the first one.
+static bool make_primitive(const struct pg_onednn *p, size_t m, bool bf16_result, bool bias, const md_t *weights, struct primitive *out,
+                           dnnl_primitive_desc_t *keep) {
+  dnnl_data_type_t type = p->bf16 ? dnnl_bf16 : dnnl_f32;
+  dnnl_dims_t src = {(dnnl_dim_t)m, (dnnl_dim_t)p->rows}, dst = {(dnnl_dim_t)m, (dnnl_dim_t)p->columns};
+  dnnl_primitive_desc_t pd;
+  if (!make_md(&out->src, src, 2, type, dnnl_ab) || !make_md(&out->dst, dst, 2, bf16_result ? dnnl_bf16 : dnnl_f32, dnnl_ab)) return false;
+  if (!make_matmul(&pd, engine, &out->src, weights, bias ? &p->bias : NULL, &out->dst, attributes)) return false;
+  bool ok = dnnl_primitive_create(&out->matmul, pd) == dnnl_success;
+  md_ref scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+  out->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
+  if (keep) *keep = pd;
+  else dnnl_primitive_desc_destroy(pd);
+  return ok;
+}
+
+static bool reorder_weights(struct pg_onednn *p, const float *w, bool transposed) {
+  dnnl_dims_t dims = {(dnnl_dim_t)p->rows, (dnnl_dim_t)p->columns};
+  md_t plain;
+  dnnl_primitive_desc_t pd;
+  dnnl_primitive_t reorder;
+  dnnl_memory_t from, to;
+  if (!make_md(&plain, dims, 2, dnnl_f32, transposed ? dnnl_ab : dnnl_ba)) return false;
+  if (dnnl_reorder_primitive_desc_create(&pd, ref(&plain), engine, ref(&p->weights), engine, NULL) != dnnl_success) return false;
+  if (dnnl_primitive_create(&reorder, pd) != dnnl_success) return false;
+  dnnl_memory_create(&from, ref(&plain), engine, (void *)w);
+  dnnl_memory_create(&to, ref(&p->weights), engine, p->data);
+  dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+  bool ok = dnnl_primitive_execute(reorder, own_stream(), 2, args) == dnnl_success && dnnl_stream_wait(own_stream()) == dnnl_success;
+  dnnl_memory_destroy(from), dnnl_memory_destroy(to);
+  dnnl_primitive_destroy(reorder), dnnl_primitive_desc_destroy(pd);
+  free_md(&plain);
+  return ok;
+}
+
+struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bool transposed, bool bf16, size_t *bytes) {
+  pthread_mutex_lock(&lock);
+  bool ready = prepare_engine();
+  pthread_mutex_unlock(&lock);
+  struct pg_onednn *p = ready ? calloc(1, sizeof *p) : NULL;
+  if (!p) return NULL;
+  p->bf16 = bf16, p->rows = rows, p->columns = columns;
+  dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)columns}, bias_dims = {1, (dnnl_dim_t)columns};
+  md_t any;
+  dnnl_primitive_desc_t pd = NULL;
+  bool ok = make_md(&any, dims, 2, bf16 ? dnnl_bf16 : dnnl_f32, dnnl_format_tag_any)
+            && make_md(&p->bias, bias_dims, 2, dnnl_f32, dnnl_ab)
+            && make_primitive(p, ROWS, bf16, false, &any, &p->primitives[bf16][0][SIZES - 1], &pd)
+            && copy_md(&p->weights, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
+  if (ok) {
+    *bytes = p->bytes = dnnl_memory_desc_get_size(ref(&p->weights));
+    p->data = pg_allocate(p->bytes);
+    ok = p->data && reorder_weights(p, w, transposed);
+  }
+  if (pd) dnnl_primitive_desc_destroy(pd);
+  if (ok) return p;
+  pg_onednn_free(p);
+  return NULL;
+}
+
+void pg_onednn_free(struct pg_onednn *p) {
+  for (int i = 0; i < 4 * SIZES; i++) {
+    struct primitive *primitive = &p->primitives[0][0][0] + i;
+    if (!primitive->matmul) continue;
+    dnnl_primitive_destroy(primitive->matmul);
+    free_md(&primitive->src), free_md(&primitive->dst);
+  }
+  if (p->data) pg_free(p->data, p->bytes), free_md(&p->weights);
+  free(p);
+}
+
+static struct primitive *primitive_for(struct pg_onednn *p, size_t m, bool bf16_result, bool bias) {
+  struct primitive *primitive = &p->primitives[bf16_result][bias][(m + STEP - 1) / STEP - 1];
+  pthread_mutex_lock(&lock);
+  if (!primitive->matmul) make_primitive(p, (m + STEP - 1) / STEP * STEP, bf16_result, bias, &p->weights, primitive, NULL);
+  pthread_mutex_unlock(&lock);
+  return primitive;
+}
+
+struct packed_args {
+  struct pg_onednn *p;
+  const pg_packed_product *q;
+  struct primitive *whole, *last;
+};
+
+// Where a chunk's result goes first: the result itself, unless it is padded or added to what is there.
+static void finish_chunk(const pg_packed_product *q, size_t row, size_t rows, const void *from) {
+  size_t count = rows * q->n;
+  char *y = (char *)q->y + row * q->n * pg_size(q->y_type);
+  if (q->beta == 0) memcpy(y, from, count * pg_size(q->y_type));
+  else pg_axpby(q->y_type, count, 1, from, q->beta, y, y);
+}
+
+static void execute(struct pg_onednn *p, struct primitive *primitive, const void *x, const float *bias, void *y) {
+  void *scratch = primitive->scratch_bytes ? pg_allocate(primitive->scratch_bytes) : NULL;
+  dnnl_memory_t src, weights, dst, bias_memory = NULL, scratchpad = NULL;
+  dnnl_memory_create(&src, ref(&primitive->src), engine, (void *)x);
+  dnnl_memory_create(&weights, ref(&p->weights), engine, p->data);
+  dnnl_memory_create(&dst, ref(&primitive->dst), engine, y);
+  dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}};
+  int count = 3;
+  if (bias) {
+    dnnl_memory_create(&bias_memory, ref(&p->bias), engine, (void *)bias);
+    args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, bias_memory};
+  }
+  md_t scratch_md;
+  if (scratch) {
+    dnnl_dims_t dims = {(dnnl_dim_t)primitive->scratch_bytes};
+    make_md(&scratch_md, dims, 1, dnnl_u8, dnnl_a);
+    dnnl_memory_create(&scratchpad, ref(&scratch_md), engine, scratch);
+    args[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, scratchpad};
+  }
+  dnnl_primitive_execute(primitive->matmul, own_stream(), count, args);
+  dnnl_stream_wait(own_stream());
+  for (int i = 0; i < count; i++) dnnl_memory_destroy(args[i].memory);
+  if (scratch) free_md(&scratch_md), pg_free(scratch, primitive->scratch_bytes);
+}
+
+static void packed_range(void *context, size_t begin, size_t end) {
+  const struct packed_args *a = context;
+  const pg_packed_product *q = a->q;
+  struct pg_onednn *p = a->p;
+  pg_dtype type = p->bf16 ? PG_BF16 : PG_F32;
+  size_t m = end - begin, padded = (m + STEP - 1) / STEP * STEP;
+  struct primitive *primitive = m == ROWS ? a->whole : a->last;
+  const char *x = (const char *)q->x + begin * p->rows * pg_size(q->x_type);
+  char *y = (char *)q->y + begin * p->columns * pg_size(q->y_type);
+  // The last chunk is padded to a multiple of STEP rows, in buffers of its own.
+  size_t x_bytes = q->x_type != type || padded != m ? padded * p->rows * pg_size(type) : 0;
+  size_t y_bytes = padded != m || q->beta != 0 ? padded * p->columns * pg_size(q->y_type) : 0;
+  char *x_copy = x_bytes ? pg_allocate(x_bytes) : NULL, *y_copy = y_bytes ? pg_allocate(y_bytes) : NULL;
+  if (x_copy) {
+    size_t used = m * p->rows;
+    pg_convert(used, q->x_type, x, type, x_copy);
+    memset(x_copy + used * pg_size(type), 0, x_bytes - used * pg_size(type));
+  }
+  execute(p, primitive, x_copy ? x_copy : x, q->bias, y_copy ? y_copy : y);
+  if (y_copy) finish_chunk(q, begin, m, y_copy);
+  if (x_copy) pg_free(x_copy, x_bytes);
+  if (y_copy) pg_free(y_copy, y_bytes);
+}
+
+void pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) {
+  struct packed_args a = {p, q, NULL, NULL};
+  bool bf16_result = q->y_type == PG_BF16, bias = q->bias != NULL;
+  if (q->m >= ROWS) a.whole = primitive_for(p, ROWS, bf16_result, bias);
+  if (q->m % ROWS) a.last = primitive_for(p, q->m % ROWS, bf16_result, bias);
+  pg_parallel_for(q->m, ROWS, packed_range, &a);
+}
+
+#endif
