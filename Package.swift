@@ -73,6 +73,7 @@ let package = Package(
     tests("LuaHostTests", ["LuaHost"]),
     tests("TensorCoreTests", ["TensorCore", "NN", "Optimizers"]),
     tests("ModelTests", ["TransformerModels", "Adapters", "Optimizers"]),
+    tests("TrainingTests", ["Training"]),
     tests("PipelineTests", ["Pipelines", "Bindings"]),
   ],
   swiftLanguageModes: [.v6]

@@ -37,7 +37,8 @@ public struct RandomSource: Sendable, Equatable {
     guard count > 1 else { return result }
     let draws = bits(count)
     for i in stride(from: count - 1, to: 0, by: -1) {
-      result.swapAt(i, Int(UInt64(draws[i]) * UInt64(i + 1) >> 32))
+      // In Swift, shifts bind tighter than products.
+      result.swapAt(i, Int((UInt64(draws[i]) * UInt64(i + 1)) >> 32))
     }
     return result
   }

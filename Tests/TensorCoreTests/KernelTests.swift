@@ -168,6 +168,22 @@ import Testing
     }
   }
 
+  /// Every number comes to every place about equally often, and each seed, stream and step has its own order.
+  @Test func permutationsAreUniform() {
+    let (size, repeats) = (6, 6_000)
+    var counts = [[Int]](repeating: [Int](repeating: 0, count: size), count: size)
+    for step in 0..<repeats {
+      let order = RandomSource(seed: 5, stream: 2, step: UInt64(step)).permutation(size)
+      #expect(order.sorted() == Array(0..<size))
+      for (place, number) in order.enumerated() { counts[place][number] += 1 }
+    }
+    // Binomial with mean 1000 and deviation 29.
+    #expect(counts.joined().allSatisfy { (870...1130).contains($0) }, "\(counts)")
+    let long = RandomSource(seed: 1).permutation(1_000)
+    #expect(long != RandomSource(seed: 2).permutation(1_000))
+    #expect(zip(long, long.dropFirst()).count { $0 < $1 } < 600)
+  }
+
   @Test func crossEntropyIgnoresWhatIgnoredRowsHold() throws {
     for dtype in [DType.float32, .float64] {
       let x = try Tensor([1.0, 2, .infinity, 1000, 0, 0], [3, 2]).to(dtype).requiresGrad(true)
