@@ -27,6 +27,7 @@ void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, cons
 }
 void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
                            const void *o, const void *d_o, const void *log_sum, void *dq, void *dk, void *dv) {
+  PG_TIMED(PG_KIND_ATTENTION);
   PG_DISPATCH(t, attention_backward, t, a, q, k, v, o, d_o, log_sum, dq, dk, dv);
 }
 

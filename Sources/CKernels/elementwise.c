@@ -14,6 +14,7 @@
 #include "elementwise.c"
 
 void pg_binary(pg_dtype t, pg_binary_op op, size_t n, const void *a, int sa, const void *b, int sb, void *out) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
   PG_DISPATCH(t, binary, op, n, a, sa, b, sb, out);
 }
 
@@ -45,40 +46,56 @@ static void map_narrow(struct map_args_f32 map, pg_range_fn body, size_t n, cons
 }
 
 void pg_unary(pg_dtype t, pg_unary_op op, size_t n, const void *x, void *y) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
   if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_range_f32, n, x, NULL, NULL, y);
   else PG_DISPATCH(t, unary, op, n, x, y);
 }
 void pg_unary_backward(pg_dtype t, pg_unary_op op, size_t n, const void *x, const void *y, const void *dy, void *dx) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
   if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_backward_range_f32, n, x, y, dy, dx);
   else PG_DISPATCH(t, unary_backward, op, n, x, y, dy, dx);
 }
 void pg_axpby(pg_dtype t, size_t n, double a, const void *x, double b, const void *y, void *out) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
   struct map_args_f32 scales = {.alpha = (float)a, .beta = (float)b};
   if (t == PG_BF16) map_narrow(scales, axpby_range_f32, n, x, y, NULL, out);
   else PG_DISPATCH(t, axpby, n, a, x, b, y, out);
 }
 void pg_scale(pg_dtype t, size_t n, double a, const void *x, double b, void *out) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
   PG_DISPATCH(t, scale, n, a, x, b, out);
 }
-void pg_fill(pg_dtype t, size_t n, double value, void *out) { PG_DISPATCH(t, fill, n, value, out); }
+void pg_fill(pg_dtype t, size_t n, double value, void *out) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
+  PG_DISPATCH(t, fill, n, value, out);
+}
 void pg_add_rows(pg_dtype t, size_t rows, size_t cols, const void *x, const void *row, void *y) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
   PG_DISPATCH(t, add_rows, rows, cols, x, row, y);
 }
 void pg_sum_rows(pg_dtype t, size_t rows, size_t cols, const void *x, void *row) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
   PG_DISPATCH(t, sum_rows, rows, cols, x, row);
 }
-double pg_sum(pg_dtype t, size_t n, const void *x) { return t == PG_F32 ? total_f32(n, x, 0) : total_f64(n, x, 0); }
+double pg_sum(pg_dtype t, size_t n, const void *x) {
+  PG_TIMED(PG_KIND_OTHER);
+  return t == PG_F32 ? total_f32(n, x, 0) : total_f64(n, x, 0);
+}
 double pg_sum_squares(pg_dtype t, size_t n, const void *x) {
+  PG_TIMED(PG_KIND_OPTIMIZER);
   return t == PG_F32 ? total_f32(n, x, 1) : total_f64(n, x, 1);
 }
 size_t pg_first_nonfinite(pg_dtype t, size_t n, const void *x) {
+  PG_TIMED(PG_KIND_OTHER);
   return t == PG_F32 ? first_nonfinite_f32(n, x) : first_nonfinite_f64(n, x);
 }
 
 PG_CLONES void pg_f32_to_f64(size_t n, const float *x, double *y) {
+  PG_TIMED(PG_KIND_COPIES);
   for (size_t i = 0; i < n; i++) y[i] = x[i];
 }
 PG_CLONES void pg_f64_to_f32(size_t n, const double *x, float *y) {
+  PG_TIMED(PG_KIND_COPIES);
   for (size_t i = 0; i < n; i++) y[i] = (float)x[i];
 }
 
@@ -93,16 +110,19 @@ PG_CLONES static void narrow(void *context, size_t begin, size_t end) {
   for (size_t i = begin; i < end; i++) y[i] = pg_to_bf16(x[i]);
 }
 void pg_f32_to_bf16(size_t n, const float *x, uint16_t *y) {
+  PG_TIMED(PG_KIND_COPIES);
   struct narrow_args a = {x, y};
   pg_parallel_for(n, 4 * PG_CHUNK, narrow, &a);
 }
 PG_CLONES void pg_bf16_to_f32(size_t n, const uint16_t *x, float *y) {
+  PG_TIMED(PG_KIND_COPIES);
   for (size_t i = 0; i < n; i++) {
     uint32_t bits = (uint32_t)x[i] << 16;
     memcpy(&y[i], &bits, 4);
   }
 }
 void pg_f16_to_f32(size_t n, const uint16_t *x, float *y) {
+  PG_TIMED(PG_KIND_COPIES);
   for (size_t i = 0; i < n; i++) {
     uint32_t sign = (uint32_t)(x[i] & 0x8000) << 16, exponent = (x[i] >> 10) & 31, fraction = x[i] & 1023;
     uint32_t bits;

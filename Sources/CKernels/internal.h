@@ -2,7 +2,27 @@
 #pragma once
 #include "kernels.h"
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
+
+// The first line of every public kernel: its wall time, to its return, counts as that kind of work (profile.c).
+#define PG_TIMED(kind) \
+  __attribute__((cleanup(pg_timer_end))) struct pg_timer pg_timer = {kind, 0, 0}; \
+  pg_timer_begin(&pg_timer)
+struct pg_timer {
+  pg_kind kind;
+  unsigned measurement;  // 0: not counted
+  uint64_t start;        // 0: inside another counted call
+};
+extern atomic_bool pg_profiling;
+void pg_timer_enter(struct pg_timer *timer);
+void pg_timer_leave(struct pg_timer *timer);
+static inline void pg_timer_begin(struct pg_timer *timer) {
+  if (__builtin_expect(atomic_load_explicit(&pg_profiling, memory_order_relaxed), 0)) pg_timer_enter(timer);
+}
+static inline void pg_timer_end(struct pg_timer *timer) {
+  if (__builtin_expect(timer->measurement != 0, 0)) pg_timer_leave(timer);
+}
 
 // Whether the calling thread runs a chunk of a parallel loop.
 bool pg_is_inside(void);

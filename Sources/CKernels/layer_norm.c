@@ -16,15 +16,18 @@
 void pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
                                pg_random r, const void *gamma, const void *beta, double eps, void *y,
                                void *normalized, void *rstd) {
+  PG_TIMED(PG_KIND_NORMALISATION);
   PG_DISPATCH(t, forward, t, rows, cols, x, residual, p, r, gamma, beta, eps, y, normalized, rstd);
 }
 void pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *gamma,
                                         const void *normalized, const void *rstd, double p, pg_random r, void *dz,
                                         void *dx) {
+  PG_TIMED(PG_KIND_NORMALISATION);
   PG_DISPATCH(t, backward, t, rows, cols, dy, gamma, normalized, rstd, p, r, dz, dx);
 }
 void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized,
                                    void *d_gamma, void *d_beta) {
+  PG_TIMED(PG_KIND_NORMALISATION);
   PG_DISPATCH(t, weight_backward, t, rows, cols, dy, normalized, d_gamma, d_beta);
 }
 

@@ -22,6 +22,7 @@ PG_CLONES static void adamw_range(void *context, size_t begin, size_t end) {
 }
 
 void pg_adamw(size_t n, pg_adamw_options o, float *parameter, const float *gradient, float *m, float *v) {
+  PG_TIMED(PG_KIND_OPTIMIZER);
   double correction1 = 1 - pow(o.beta1, (double)o.step), correction2 = 1 - pow(o.beta2, (double)o.step);
   struct adamw_args a = {.o = o, .p = parameter, .g = gradient, .m = m, .v = v,
                          .step_size = (float)(o.learning_rate / correction1), .root = (float)(1 / sqrt(correction2))};

@@ -109,6 +109,7 @@ int pg_threads(void) {
 bool pg_is_inside(void) { return is_inside; }
 
 void pg_parallel_for(size_t n, size_t chunk, pg_range_fn body, void *context) {
+  PG_TIMED(PG_KIND_OTHER);
   if (n == 0) return;
   if (chunk == 0) chunk = 1;
   size_t chunks = (n + chunk - 1) / chunk;

@@ -8,6 +8,7 @@ static inline void counter_block(pg_random r, uint64_t i, uint32_t c[4]) {
 }
 
 void pg_random_bits(size_t n, pg_random r, uint32_t *out) {
+  PG_TIMED(PG_KIND_RANDOM);
   for (size_t i = 0; i < n; i += 4) {
     uint32_t c[4];
     counter_block(r, i / 4, c);
@@ -25,12 +26,15 @@ void pg_random_bits(size_t n, pg_random r, uint32_t *out) {
 #include "random.c"
 
 void pg_random_uniform(pg_dtype t, size_t n, pg_random r, double low, double high, void *out) {
+  PG_TIMED(PG_KIND_RANDOM);
   PG_DISPATCH(t, uniform, n, r, low, high, out);
 }
 void pg_random_normal(pg_dtype t, size_t n, pg_random r, double mean, double std, void *out) {
+  PG_TIMED(PG_KIND_RANDOM);
   PG_DISPATCH(t, normal, n, r, mean, std, out);
 }
 void pg_dropout(pg_dtype t, size_t n, double p, pg_random r, const void *x, void *y) {
+  PG_TIMED(PG_KIND_RANDOM);
   PG_DISPATCH(t, dropout, t, n, p, r, x, y);
 }
 

@@ -14,23 +14,29 @@
 #include "reduce.c"
 
 void pg_reduce(pg_dtype t, pg_reduction op, size_t rows, size_t cols, const void *x, void *y) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, reduce, op, rows, cols, x, y);
 }
 void pg_extremum(pg_dtype t, bool largest, size_t rows, size_t cols, const void *x, void *y, int32_t *index) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, extremum, largest, rows, cols, x, y, index);
 }
 void pg_variance(pg_dtype t, size_t rows, size_t cols, double divisor, const void *x, void *mean, void *variance) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, variance, rows, cols, divisor, x, mean, variance);
 }
 void pg_cumsum(pg_dtype t, size_t rows, size_t cols, bool reverse, const void *x, void *y) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, cumsum, rows, cols, reverse, x, y);
 }
 void pg_index_add(pg_dtype t, size_t outer, size_t n, size_t inner, size_t count, const int32_t *ids, const void *rows,
                   void *table) {
+  PG_TIMED(PG_KIND_ROWS);
   PG_DISPATCH(t, index_add, outer, n, inner, count, ids, rows, table);
 }
 void pg_scatter_add_axis(pg_dtype t, size_t outer, size_t n, size_t inner, size_t count, const int32_t *ids,
                          const void *values, void *table) {
+  PG_TIMED(PG_KIND_ROWS);
   PG_DISPATCH(t, scatter_add_axis, outer, n, inner, count, ids, values, table);
 }
 

@@ -22,10 +22,12 @@ PG_CLONES static void scatter_narrow(size_t n, size_t cols, const int32_t *ids, 
 }
 
 void pg_gather_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *table, bool add, void *y) {
+  PG_TIMED(PG_KIND_ROWS);
   if (t == PG_BF16 && !add) gather_narrow(n, cols, ids, table, y);
   else PG_DISPATCH(t, gather, n, cols, ids, table, add, y);
 }
 void pg_scatter_add_rows(pg_dtype t, size_t n, size_t cols, const int32_t *ids, const void *rows, void *table) {
+  PG_TIMED(PG_KIND_ROWS);
   if (t == PG_BF16) scatter_narrow(n, cols, ids, rows, table);
   else PG_DISPATCH(t, scatter, n, cols, ids, rows, table);
 }

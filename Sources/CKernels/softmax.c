@@ -13,22 +13,30 @@
 #define MATH(name) name
 #include "softmax.c"
 
-void pg_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y) { PG_DISPATCH(t, softmax, rows, cols, x, y); }
+void pg_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y) {
+  PG_TIMED(PG_KIND_OTHER);
+  PG_DISPATCH(t, softmax, rows, cols, x, y);
+}
 void pg_log_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, log_softmax, rows, cols, x, y);
 }
 void pg_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, softmax_backward, rows, cols, y, dy, dx);
 }
 void pg_log_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, log_softmax_backward, rows, cols, y, dy, dx);
 }
 void pg_cross_entropy(pg_dtype t, size_t rows, size_t cols, const void *logits, const int32_t *labels, int32_t ignore,
                       double smoothing, void *losses, void *log_sum) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, cross_entropy, rows, cols, logits, labels, ignore, smoothing, losses, log_sum);
 }
 void pg_cross_entropy_backward(pg_dtype t, size_t rows, size_t cols, const void *logits, const int32_t *labels,
                                int32_t ignore, double smoothing, const void *log_sum, double scale, void *d_logits) {
+  PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, cross_entropy_backward, rows, cols, logits, labels, ignore, smoothing, log_sum, scale, d_logits);
 }
 

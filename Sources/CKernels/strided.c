@@ -66,14 +66,17 @@ static void strided_copy(size_t size, int rank, const size_t *shape, const ptrdi
 }
 
 void pg_strided_read(size_t size, int rank, const size_t *shape, const ptrdiff_t *strides, const void *x, void *y) {
+  PG_TIMED(PG_KIND_COPIES);
   strided_copy(size, rank, shape, strides, y, (char *)x, false);
 }
 void pg_strided_write(size_t size, int rank, const size_t *shape, const ptrdiff_t *strides, const void *x, void *y) {
+  PG_TIMED(PG_KIND_COPIES);
   strided_copy(size, rank, shape, strides, (char *)x, y, true);
 }
 
 void pg_index_select(size_t size, size_t outer, size_t n, size_t inner, size_t count, const int32_t *ids, const void *x,
                      void *y) {
+  PG_TIMED(PG_KIND_ROWS);
   const char *from = x;
   char *to = y;
   size_t bytes = inner * size;
@@ -93,6 +96,7 @@ void pg_index_select(size_t size, size_t outer, size_t n, size_t inner, size_t c
 
 void pg_gather_axis(size_t size, size_t outer, size_t n, size_t inner, size_t count, const int32_t *ids, const void *x,
                     void *y) {
+  PG_TIMED(PG_KIND_ROWS);
   if (size == 2) {
     GATHER(uint16_t)
   } else if (size == 4) {
@@ -111,6 +115,7 @@ void pg_gather_axis(size_t size, size_t outer, size_t n, size_t inner, size_t co
 
 void pg_where(size_t size, size_t n, const float *mask, int stride_mask, const void *a, int stride_a, const void *b,
               int stride_b, void *out) {
+  PG_TIMED(PG_KIND_COPIES);
   size_t sm = (size_t)stride_mask, sa = (size_t)stride_a, sb = (size_t)stride_b;
   if (size == 2) WHERE(uint16_t);
   else if (size == 4) WHERE(uint32_t);
@@ -119,6 +124,7 @@ void pg_where(size_t size, size_t n, const float *mask, int stride_mask, const v
 
 void pg_triangle(size_t size, size_t matrices, size_t rows, size_t cols, int64_t diagonal, bool upper, const void *x,
                  void *y) {
+  PG_TIMED(PG_KIND_COPIES);
   for (size_t r = 0; r < matrices * rows; r++) {
     const char *from = (const char *)x + r * cols * size;
     char *to = (char *)y + r * cols * size;

@@ -19,6 +19,20 @@ typedef void (*pg_range_fn)(void *context, size_t begin, size_t end);
 // Calls body on [i*chunk, (i+1)*chunk) for every chunk of [0, n), in any order, on all threads.
 void pg_parallel_for(size_t n, size_t chunk, pg_range_fn body, void *context);
 
+// ---- time by kind of work (profile.c) ---------------------------------------------------------------
+typedef enum {
+  PG_KIND_PRODUCTS, PG_KIND_ATTENTION, PG_KIND_NORMALISATION, PG_KIND_ELEMENTWISE, PG_KIND_RANDOM, PG_KIND_ROWS,
+  PG_KIND_OPTIMIZER, PG_KIND_COPIES, PG_KIND_OTHER, PG_KINDS
+} pg_kind;
+typedef struct {
+  uint64_t nanoseconds, calls;
+} pg_profile_entry;
+// From here on, kernels that this thread calls (not those inside other kernels) add to their kind; sums start at 0.
+void pg_profile_start(void);
+void pg_profile_stop(void);
+// The sums of the last measurement, also after its end; to be called by the thread that began it.
+void pg_profile_read(pg_profile_entry entries[PG_KINDS]);
+
 // ---- memory (memory.c) ------------------------------------------------------------------------------
 // 64-byte aligned, not cleared. Freed blocks are kept and handed out again for requests of the same size class.
 void *pg_allocate(size_t bytes);
