@@ -40,6 +40,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("m")]
         + (hasOneDNN ? [.linkedLibrary("dnnl"), .linkedLibrary("gomp")] : [])),
     .target(name: "CLuaBridge", dependencies: ["CLua"]),
+    .target(name: "CBenchmarks", dependencies: ["CKernels"]),
 
     // Each target has one reason to change; arrows point down only.
     library("Diagnostics"),
@@ -59,10 +60,11 @@ let package = Package(
     library("LuaHost", ["CLuaBridge", "Files"]),
     library("Pipelines", ["Files"]),
     library("Bindings", ["LuaHost", "Training", "Pipelines"]),
+    library("Benchmarks", ["CBenchmarks", "Bindings"]),
     .executableTarget(
       name: "perigee",
       dependencies: [
-        "Bindings", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Bindings", "Benchmarks", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
@@ -75,6 +77,7 @@ let package = Package(
     tests("ModelTests", ["TransformerModels", "Adapters", "Optimizers"]),
     tests("TrainingTests", ["Training"]),
     tests("PipelineTests", ["Pipelines", "Bindings"]),
+    tests("BenchmarkTests", ["Benchmarks"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -91,8 +91,7 @@ public enum Runner {
   public static func parameterCounts(model: String, adapter: String, settings: [String]) throws -> String {
     let isFile = model.hasSuffix(".json")
     let config = try isFile ? HuggingFaceConfig(path: model) : HuggingFaceConfig(folder: ModelLocation.folder(of: model))
-    let method = try AdapterCatalogue.method(named: adapter)
-    return try countTable(config, method, settings)
+    return try countTable(config, AdapterSettings(adapter: adapter, settings: settings))
   }
 
   /// Files for the Lua language server, by name.
@@ -131,8 +130,13 @@ extension Runner {
         options.precision = PrecisionChoice(rawValue: name) ?? .auto
       }
     }
-    if let threads = options.threads { Threads.count = threads } else { Threads.count = Threads.count }
-    switch options.precision {
+    configure(threads: options.threads, precision: options.precision)
+  }
+
+  /// Sets threads (nil: all cores of the process) and precision, before the first product.
+  package static func configure(threads: Int?, precision: PrecisionChoice) {
+    Threads.count = threads ?? Threads.count
+    switch precision {
     case .fp32: Precision.current = .fp32
     case .bf16: Precision.current = .bf16
     case .auto: Precision.current = Precision.hasBFloat16Units && Precision.hasOneDNN ? .bf16 : .fp32
@@ -217,34 +221,16 @@ extension Runner {
 // MARK: - Counting
 
 extension Runner {
-  private static func countTable<Method: AdapterMethod>(
-    _ config: HuggingFaceConfig, _ type: Method.Type, _ settings: [String]
-  ) throws -> String {
-    var options = AdapterOptions<Method>()
-    var labels = 2
-    for setting in settings {
-      guard let equals = setting.firstIndex(of: "="), equals > setting.startIndex else {
-        throw EngineError(.argument, "--set \(setting): expected name=value")
-      }
-      let (name, text) = (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
-      if name == "num_labels" {
-        guard let count = Int(text), (1...1_000_000).contains(count) else {
-          throw EngineError(.argument, "--set \(setting): expected a number of labels of at least 1")
-        }
-        labels = count
-      } else {
-        do { try options.set(name, text: text) } catch { throw error.at("--set \(setting)") }
-      }
-    }
+  private static func countTable(_ config: HuggingFaceConfig, _ settings: AdapterSettings) throws -> String {
+    let (method, targets, labels) = (settings.method, settings.targets, settings.numLabels)
     let names = (0..<labels).map { "LABEL_\($0)" }
     let task = ModelTask.sequenceClassification(labels: names, labels == 1 ? .regression : .singleLabelClassification)
     let model = try PretrainedModel.shapes(config, task)
     let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
-    let method = options.method
     // Counting needs the LoRA that the method is built on: one of the same rank.
-    if let delora = method as? DeLoRA, delora.over != nil { try attachBase(delora.r, to: model, options.targets) }
+    if let delora = method as? DeLoRA, delora.over != nil { try attachBase(delora.r, to: model, targets) }
     let attached = try AttachedAdapter.attach(
-      method, to: model, targets: options.targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
+      method, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
       seed: 0, isShapeOnly: true)
     let trainable = model.parameterCounts().trainable
     let own = attached.adapters.reduce(0) { sum, site in
@@ -253,7 +239,7 @@ extension Runner {
     let total = model.parameterCounts().total
     let rows: [[JSONValue]] = [
       ["model", .string("\(model.architecture.modelType), \(labels) label\(labels == 1 ? "" : "s")")],
-      ["adapter", .string(Method.name)], ["layers adapted", .int(attached.sites.count)], ["adapter parameters", .int(own)],
+      ["adapter", .string(type(of: method).name)], ["layers adapted", .int(attached.sites.count)], ["adapter parameters", .int(own)],
       ["head parameters", .int(head)], ["trainable parameters", .int(trainable)], ["total parameters", .int(total)],
     ]
     return rows.map { row in

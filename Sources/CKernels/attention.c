@@ -23,6 +23,7 @@ static pg_factor factor(pg_dtype t, const void *data, size_t at, size_t stride, 
 
 void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
                           void *log_sum) {
+  PG_TIMED(PG_KIND_ATTENTION);
   PG_DISPATCH(t, attention_forward, t, a, q, k, v, o, log_sum);
 }
 void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,

@@ -6,13 +6,16 @@
 #include <string.h>
 
 // The first line of every public kernel: its wall time, to its return, counts as that kind of work (profile.c).
-#define PG_TIMED(kind) \
-  __attribute__((cleanup(pg_timer_end))) struct pg_timer pg_timer = {kind, 0, 0}; \
+#define PG_TIMED(kind) PG_TIMED_WORK(kind, 0)
+// The same with the floating-point operations of the call.
+#define PG_TIMED_WORK(kind, operations) \
+  __attribute__((cleanup(pg_timer_end))) struct pg_timer pg_timer = {kind, 0, 0, operations}; \
   pg_timer_begin(&pg_timer)
 struct pg_timer {
   pg_kind kind;
   unsigned measurement;  // 0: not counted
   uint64_t start;        // 0: inside another counted call
+  double operations;
 };
 extern atomic_bool pg_profiling;
 void pg_timer_enter(struct pg_timer *timer);

@@ -366,7 +366,7 @@ static void scale_rows(pg_dtype t, size_t m, size_t n, double beta, void *c, siz
 
 void pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
                  pg_dtype c_type, void *c, size_t c_stride) {
-  PG_TIMED(PG_KIND_PRODUCTS);
+  PG_TIMED_WORK(PG_KIND_PRODUCTS, 2.0 * (double)m * (double)n * (double)k);
   if (m == 0 || n == 0) return;
   if (k == 0) return scale_rows(c_type, m, n, beta, c, c_stride);
   if (precision == PG_F64) return run_blas(PG_F64, m, n, k, alpha, a, b, beta, c, c_stride);
@@ -392,7 +392,6 @@ void pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha,
 
 void pg_gemm(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const void *a, size_t lda,
              const void *b, size_t ldb, double beta, void *c, size_t ldc) {
-  PG_TIMED(PG_KIND_PRODUCTS);
   pg_multiply(t, m, n, k, alpha, (pg_factor){a, t, ta, lda}, (pg_factor){b, t, tb, ldb}, beta, t, c, ldc);
 }
 
@@ -440,7 +439,7 @@ void pg_packed_free(pg_packed *p) {
 
 void pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
                         pg_dtype y_type, void *y) {
-  PG_TIMED(PG_KIND_PRODUCTS);
+  PG_TIMED_WORK(PG_KIND_PRODUCTS, 2.0 * (double)m * (double)p->rows * (double)p->columns);
   if (m == 0) return;
   pg_packed_product q = {.precision = p->precision, .m = m, .n = p->columns, .k = p->rows, .x = x, .x_type = x_type,
                          .bias = bias, .beta = beta, .y = y, .y_type = y_type};

@@ -30,6 +30,7 @@ void pg_timer_leave(struct pg_timer *timer) {
   if (timer->start == 0 || !atomic_load_explicit(&pg_profiling, memory_order_relaxed)) return;
   entries[timer->kind].nanoseconds += now() - timer->start;
   entries[timer->kind].calls += 1;
+  entries[timer->kind].operations += timer->operations;
 }
 
 void pg_profile_start(void) {

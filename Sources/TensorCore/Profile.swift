@@ -30,6 +30,8 @@ public struct Profile: Sendable {
   public struct Entry: Sendable, Equatable {
     public var seconds = 0.0
     public var calls = 0
+    /// Floating-point operations; counted for products alone.
+    public var operations = 0.0
   }
 
   private var entries = [Entry](repeating: Entry(), count: Kind.allCases.count)
@@ -60,7 +62,7 @@ public struct Profile: Sendable {
       profile.seconds = started.duration(to: .now).seconds
       var sums = [pg_profile_entry](repeating: pg_profile_entry(), count: profile.entries.count)
       sums.withUnsafeMutableBufferPointer { pg_profile_read($0.baseAddress) }
-      profile.entries = sums.map { Entry(seconds: Double($0.nanoseconds) * 1e-9, calls: Int(clamping: $0.calls)) }
+      profile.entries = sums.map { Entry(seconds: Double($0.nanoseconds) * 1e-9, calls: Int(clamping: $0.calls), operations: $0.operations) }
       return profile
     }
   }

@@ -58,6 +58,18 @@ public struct EncodedDataset: Sendable {
     }
   }
 
+  /// Sequences that are token ids already, of segment 0 and without special tokens.
+  init(sequences: [[Int32]], labels: [Double], source: String) {
+    precondition(sequences.count == labels.count)
+    self.source = source
+    self.labels = labels
+    ids = sequences.flatMap { $0 }
+    tokenTypes = [Int32](repeating: 0, count: ids.count)
+    special = [UInt8](repeating: 0, count: ids.count)
+    starts = sequences.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count) }
+    lines = sequences.indices.map { $0 + 1 }
+  }
+
   /// The packed tokens of some examples; labels are filled in by the task.
   public func batch(_ indices: [Int]) throws -> Batch {
     var (batchIDs, batchTypes): ([Int32], [Int32]) = ([], [])

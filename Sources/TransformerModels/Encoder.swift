@@ -62,7 +62,7 @@ public final class Encoder: Module {
 }
 
 /// Self-attention and feed-forward, each followed by `LayerNorm(residual + dropout(output))`.
-final class EncoderLayer: Module {
+package final class EncoderLayer: Module {
   private let config: EncoderConfig
   private let query, key, value: Linear
   private let attentionOutput: Linear
@@ -71,7 +71,7 @@ final class EncoderLayer: Module {
   private let output: Linear
   private let outputNorm: LayerNorm
 
-  init(_ builder: ParameterBuilder, _ config: EncoderConfig) throws {
+  package init(_ builder: ParameterBuilder, _ config: EncoderConfig) throws {
     self.config = config
     let (size, std, eps) = (config.hiddenSize, config.initializerRange, config.layerNormEps)
     let attention = builder.scope("attention")
@@ -86,7 +86,7 @@ final class EncoderLayer: Module {
     outputNorm = try LayerNorm(builder.scope("output").scope("LayerNorm"), size, eps: eps)
   }
 
-  override var children: [(name: String, module: Module)] {
+  package override var children: [(name: String, module: Module)] {
     [
       ("attention", Group([
         ("self", Group([("query", query), ("key", key), ("value", value)])),
@@ -98,7 +98,7 @@ final class EncoderLayer: Module {
   }
 
   /// x: [tokens, C]. Result: the same shape.
-  func callAsFunction(_ x: Tensor, _ offsets: Offsets, _ context: ForwardContext) throws -> Tensor {
+  package func callAsFunction(_ x: Tensor, _ offsets: Offsets, _ context: ForwardContext) throws -> Tensor {
     let attended = try query(x, context).attention(
       keys: key(x, context), values: value(x, context), heads: config.numAttentionHeads, offsets: offsets,
       dropout: context.dropout(config.attentionProbsDropoutProb))

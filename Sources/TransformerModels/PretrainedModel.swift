@@ -28,12 +28,13 @@ public final class PretrainedModel {
     public var missing: [String] = []
   }
 
-  /// Opens a model folder or a hub name in the local cache. Weights are mapped, not read.
-  public init(name: String) throws {
+  /// Opens a model folder or a hub name in the local cache. Weights are mapped, not read. `changes` take the place of
+  /// values in its `config.json`.
+  public init(name: String, changes: JSONObject = [:]) throws {
     self.name = name
     let folder = try ModelLocation.folder(of: name)
     self.folder = folder
-    config = try HuggingFaceConfig(folder: folder)
+    config = try HuggingFaceConfig(folder: folder).changed(changes)
     architecture = try ModelCatalogue.architecture(of: config)
     weights = try WeightsFolder(folder)
     seed = 0
@@ -132,6 +133,13 @@ public final class ModelSource: ParameterSource {
 }
 
 extension HuggingFaceConfig {
+  /// The configuration with other values for some keys.
+  public func changed(_ changes: JSONObject) -> HuggingFaceConfig {
+    var values = self.values
+    for (key, value) in changes.members { values[key] = value }
+    return HuggingFaceConfig(values, path: path)
+  }
+
   /// The configuration with the labels of a task, as Transformers writes them.
   public func settingLabels(_ task: ModelTask) -> HuggingFaceConfig {
     guard case .sequenceClassification(let labels, let problem) = task else { return self }

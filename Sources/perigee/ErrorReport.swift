@@ -53,6 +53,11 @@ enum ErrorReport {
   private static func helpCommand() -> String {
     guard let name = CommandLine.arguments.dropFirst().first, Perigee.commandNames.contains(name)
     else { return "perigee" }
+    if name == Bench.configuration.commandName, let benchmark = CommandLine.arguments.dropFirst(2).first,
+      Bench.commandNames.contains(benchmark)
+    {
+      return "perigee \(name) \(benchmark)"
+    }
     return "perigee \(name)"
   }
 

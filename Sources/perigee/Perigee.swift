@@ -22,7 +22,7 @@ struct Perigee: ParsableCommand {
       PERIGEE_TRACEBACK=1 (as --traceback), HF_HOME (models by hub name), NO_COLOR, COLUMNS, CI.
       """,
     version: "perigee \(Runner.version)",
-    subcommands: [Run.self, Check.self, Params.self, Stubs.self])
+    subcommands: [Run.self, Check.self, Params.self, Bench.self, Stubs.self])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
 
@@ -30,10 +30,16 @@ struct Perigee: ParsableCommand {
   static func checkCommandName(_ arguments: [String]) throws {
     guard let name = arguments.first, !name.hasPrefix("-") else { return }
     let names = commandNames + ["help"]
+    if name == Bench.configuration.commandName { return try checkBenchmarkName(arguments.dropFirst().first) }
     guard !names.contains(name) else { return }
     if name.hasSuffix(".lua") {
       throw EngineError(.argument, "no command '\(name)'", hint: "did you mean 'perigee run \(name)'?")
     }
     throw EngineError(.argument, "no command '\(name)'", hint: suggestion(for: name, among: names))
+  }
+
+  private static func checkBenchmarkName(_ name: String?) throws {
+    guard let name, !name.hasPrefix("-"), !Bench.commandNames.contains(name) else { return }
+    throw EngineError(.argument, "no benchmark '\(name)'", hint: suggestion(for: name, among: Bench.commandNames))
   }
 }

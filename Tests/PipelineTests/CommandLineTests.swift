@@ -11,6 +11,9 @@ struct CommandLineTests {
     (["check", "--help"], "Writes nothing."),
     (["params", "--help"], "--adapter lora"),
     (["stubs", "--help"], "default: lua/meta"),
+    (["bench"], "See 'perigee help bench <subcommand>'"),
+    (["bench", "kernels", "--help"], "--filter <text>"),
+    (["bench", "step", "--help"], "default: random:roberta-base"),
     (["help", "run"], "--resume <dir>"),
     (["--version"], "perigee "),
   ])
@@ -60,6 +63,22 @@ struct CommandLineTests {
       "--out and --resume exclude each other: --resume names the directory "
         + "(see 'perigee run --help')"
     ),
+    (["bench", "stpe"], "no benchmark 'stpe'; did you mean 'step'?"),
+    (["bench", "step", "--step", "3"], "Unknown option '--step'. Did you mean '--steps'? (see 'perigee bench step --help')"),
+    (
+      ["bench", "step", "--batch", "0"],
+      "--batch 0: expected a number from 1 to 1000000 (see 'perigee bench step --help')"
+    ),
+    (
+      ["bench", "step", "--dropout", "1"],
+      "--dropout 1.0: expected a number from 0 to below 1 (see 'perigee bench step --help')"
+    ),
+    (
+      ["bench", "machine", "--repeat", "0"],
+      "--repeat 0: expected a number from 1 to 1000 (see 'perigee bench machine --help')"
+    ),
+    (["bench", "step", "--task", "rte"], "real data needs both: --task NAME and --data DIR"),
+    (["bench", "layer", "--adapter", "loraa"], "--adapter loraa: no such method; did you mean 'lora'?"),
     (["check"], "Missing expected argument '<script.lua>' (see 'perigee check --help')"),
     (
       ["params", "model"],
@@ -74,6 +93,31 @@ struct CommandLineTests {
       #expect(outcome.code == 1)
       #expect(outcome.output == "")
       #expect(outcome.error == "perigee: error: \(message)\n")
+    }
+  }
+
+  /// The text and the data of a short benchmark.
+  @Test func benchmark() throws {
+    try withTemporaryFolder { folder in
+      let config = """
+        {"model_type": "roberta", "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
+         "intermediate_size": 128, "max_position_embeddings": 66, "pad_token_id": 1, "type_vocab_size": 1}
+        """
+      try config.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+      let command = ["bench", "step", "--model", "config.json", "--batch", "2", "--length", "8", "--set", "r=2", "--steps", "2"]
+      let data = try perigee(command + ["--json", "--threads", "1"], in: folder)
+      #expect((data.code, data.error) == (0, ""))
+      let object = try JSONSerialization.jsonObject(with: Data(data.output.utf8)) as? [String: Any]
+      #expect(object?["threads"] as? Int == 1)
+      #expect(object?["steps"] as? Int == 2)
+      #expect(object?["tokens"] as? Int == 32)
+      // The process is younger than the test.
+      let startup = try #require(object?["startup_s"] as? Double)
+      #expect(startup > 0 && startup < 600)
+      let text = try perigee(command, in: folder)
+      #expect(text.code == 0)
+      #expect(text.output.contains("kind of work"))
+      #expect(text.output.contains("tokens_per_s"))
     }
   }
 

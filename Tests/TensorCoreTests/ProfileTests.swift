@@ -25,6 +25,7 @@ import Testing
     let profile = measurement.stop()
     #expect(profile[kind].calls >= 5)
     #expect(profile[kind].seconds > 0)
+    #expect(profile[kind].operations == (kind == .products ? 5 * 2 * 64 * 64 * 64 : 0))
     // Products inside attention, and loops inside every kernel, are not counted a second time. Operations may fill
     // what they return.
     for rest in Profile.Kind.allCases where rest != kind && rest != .elementwise { #expect(profile[rest].calls == 0) }

@@ -26,6 +26,7 @@ typedef enum {
 } pg_kind;
 typedef struct {
   uint64_t nanoseconds, calls;
+  double operations;  // floating-point operations of products; 0 for other kinds
 } pg_profile_entry;
 // From here on, kernels that this thread calls (not those inside other kernels) add to their kind; sums start at 0.
 void pg_profile_start(void);

@@ -1,0 +1,70 @@
+import Bindings
+import Files
+import Pipelines
+import TensorCore
+
+/// What a benchmark found, as data and as tables.
+public struct BenchmarkReport {
+  /// Everything, for `--json`. Numbers are not rounded.
+  public private(set) var json: JSONObject
+  private var tables: [(title: String?, table: Table)] = []
+
+  /// `name`: the benchmark's.
+  init(_ name: String) {
+    json = [
+      "benchmark": .string(name), "engine": .string("perigee \(Runner.version)"), "threads": .int(Threads.count),
+      "onednn": .bool(Precision.hasOneDNN), "host": .object(HostFacts.current()),
+    ]
+  }
+
+  /// Adds members to the data alone.
+  mutating func add(_ members: JSONObject) {
+    for (key, value) in members.members { json[key] = value }
+  }
+
+  /// Adds a table to the text alone.
+  mutating func add(_ table: Table, title: String? = nil) { tables.append((title, table)) }
+
+  /// The tables, with an empty line between them.
+  public var text: String {
+    tables.map { entry in (entry.title.map { $0 + "\n" } ?? "") + entry.table.text() }.joined(separator: "\n")
+  }
+}
+
+extension BenchmarkReport {
+  /// Adds where the time went: a table, and `time`, an object of seconds by kind of work.
+  ///
+  /// - Parameters:
+  ///   - count: how many of `what` (steps, layers) the profile covers; the table is for one.
+  mutating func add(_ profile: Profile, per what: String, count: Int) {
+    let each = 1 / Double(max(1, count))
+    var rows: [[JSONValue]] = []
+    var seconds = JSONObject()
+    var shares = JSONObject()
+    func add(_ name: String, _ spent: Double, calls: JSONValue = .null, operations: Double = 0) {
+      let share = profile.seconds > 0 ? spent / profile.seconds : 0
+      seconds[name] = .double(spent)
+      shares[name] = .double(share)
+      let speed: JSONValue = operations > 0 ? .double(operations / spent / 1e9) : .null
+      rows.append([.string(name), .double(spent * each * 1e3), .double(share * 100), calls, speed])
+    }
+    let kinds = Profile.Kind.allCases.filter { profile[$0].calls > 0 }.sorted { profile[$0].seconds > profile[$1].seconds }
+    for kind in kinds {
+      let entry = profile[kind]
+      add(
+        kind.name, entry.seconds, calls: .int(Int((Double(entry.calls) * each).rounded())), operations: entry.operations)
+    }
+    add("outside kernels", max(0, profile.secondsOutside))
+    self.add(
+      Table(
+        columns: [
+          "kind of work", .init("ms per \(what)", decimals: 2), .init("% of time", decimals: 1), "calls",
+          .init("GFLOP/s", decimals: 0),
+        ], rows: rows))
+    json["seconds_by_kind"] = .object(seconds)
+    json["share_by_kind"] = .object(shares)
+    json["profiled_seconds"] = .double(profile.seconds)
+    let products = profile[.products]
+    json["product_gflop_per_s"] = products.seconds > 0 ? .double(products.operations / products.seconds / 1e9) : .null
+  }
+}
