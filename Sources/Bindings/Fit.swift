@@ -54,7 +54,7 @@ extension Session {
     let arguments = options.arguments(in: self)
     let (name, inputs) = try nextFit()
     var callbacks = scriptCallbacks(options)
-    if mode == .check { return try planFit(name, model, task, arguments) }
+    if mode == .check { return try planFit(name, model, task, arguments, callbacks) }
     let key = StageKey(name: name, inputs: try fitInputs(model, task, arguments, inputs, options))
     let opened = try store.open(
       key,
@@ -150,6 +150,7 @@ extension Session {
 
   private func scriptCallbacks(_ options: FitOptions) -> TrainerCallbacks {
     var callbacks = TrainerCallbacks()
+    callbacks.mayUnfreeze = options.hasCallbacks
     if let function = options.onStep { callbacks.onStep = { trainer in _ = try function.call([.object(trainer)]) } }
     if let function = options.onEvaluate {
       callbacks.onEvaluate = { trainer, metrics in
@@ -185,9 +186,9 @@ extension Session {
 
   /// Notes what would be trained; the result has the metrics' names, without values.
   private func planFit(
-    _ name: String, _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments
+    _ name: String, _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ callbacks: TrainerCallbacks
   ) throws -> FitResult {
-    let trainer = try Trainer(model: model, task: task, arguments: arguments)
+    let trainer = try Trainer(model: model, task: task, arguments: arguments, callbacks: callbacks)
     let counts = model.network.parameterCounts()
     plan.append(
       PlannedFit(

@@ -21,16 +21,17 @@ public final class AdamW: Optimizer {
     self.eps = eps
   }
 
-  public func step(learningRate: Double, gradientScale: Double = 1) throws {
+  public func step(learningRate: Double, multiplier: Double = 1, gradientScale: Double = 1) throws {
     for group in groups {
+      let stepSize = (group.learningRate ?? learningRate) * multiplier
       for (name, parameter) in group.parameters {
         guard parameter.requiresGrad, let gradient = parameter.grad else { continue }
         var moment = try moments[name] ?? (.zeros(parameter.shape), .zeros(parameter.shape), 0)
         moment.step += 1
         moments[name] = moment
         try parameter.adamWInPlace(
-          gradient: gradient, m: moment.m, v: moment.v, learningRate: learningRate * group.learningRateScale, beta1: beta1,
-          beta2: beta2, eps: eps, weightDecay: group.weightDecay, gradientScale: gradientScale, step: moment.step)
+          gradient: gradient, m: moment.m, v: moment.v, learningRate: stepSize, beta1: beta1, beta2: beta2,
+          eps: eps, weightDecay: group.weightDecay, gradientScale: gradientScale, step: moment.step)
       }
     }
   }

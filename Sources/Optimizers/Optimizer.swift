@@ -5,25 +5,27 @@ import TensorCore
 /// Parameters that share hyper-parameters.
 public struct ParameterGroup {
   public var parameters: [(name: String, tensor: Tensor)]
-  /// Multiplies the schedule's learning rate.
-  public var learningRateScale: Double
+  /// The step size in place of the one that `step` gets; nil: that one.
+  public var learningRate: Double?
   public var weightDecay: Double
 
-  public init(_ parameters: [(name: String, tensor: Tensor)], learningRateScale: Double = 1, weightDecay: Double) {
+  public init(_ parameters: [(name: String, tensor: Tensor)], learningRate: Double? = nil, weightDecay: Double) {
     self.parameters = parameters
-    self.learningRateScale = learningRateScale
+    self.learningRate = learningRate
     self.weightDecay = weightDecay
   }
 
   /// Transformers' two groups: decay on everything but biases and the weights of norms.
-  public static func decaying(_ parameters: [(name: String, tensor: Tensor)], weightDecay: Double) -> [ParameterGroup] {
+  public static func decaying(
+    _ parameters: [(name: String, tensor: Tensor)], learningRate: Double? = nil, weightDecay: Double
+  ) -> [ParameterGroup] {
     func isExempt(_ name: String) -> Bool {
       let lower = name.lowercased()
       return lower.hasSuffix("bias") || lower.contains("layernorm") || lower.contains("layer_norm")
     }
     return [
-      ParameterGroup(parameters.filter { !isExempt($0.name) }, weightDecay: weightDecay),
-      ParameterGroup(parameters.filter { isExempt($0.name) }, weightDecay: 0),
+      ParameterGroup(parameters.filter { !isExempt($0.name) }, learningRate: learningRate, weightDecay: weightDecay),
+      ParameterGroup(parameters.filter { isExempt($0.name) }, learningRate: learningRate, weightDecay: 0),
     ]
   }
 }
@@ -34,9 +36,10 @@ public protocol Optimizer: AnyObject {
   /// Updates every parameter that has a gradient.
   ///
   /// - Parameters:
-  ///   - learningRate: the step size, before a group's own scale.
+  ///   - learningRate: the step size of the groups that have none of their own.
+  ///   - multiplier: multiplies every group's step size; a schedule's.
   ///   - gradientScale: multiplies every gradient first, which is how clipping is applied.
-  func step(learningRate: Double, gradientScale: Double) throws
+  func step(learningRate: Double, multiplier: Double, gradientScale: Double) throws
   /// Everything but the parameters that the next step depends on, by name.
   func state() throws -> [(name: String, tensor: Tensor)]
   /// Restores what `state()` returned.

@@ -100,12 +100,11 @@ public final class TrainableModel {
   @discardableResult
   public func setTrainable(_ trainable: Bool, matching name: String) throws -> Int {
     let parameters = network.namedParameters()
-    let matching = parameters.filter { ("." + $0.name + ".").contains("." + name + ".") }
+    let matching = parameters.filter { pathContains($0.name, name) }
     guard !matching.isEmpty else {
-      let parts = Set(parameters.flatMap { $0.name.split(separator: ".").map(String.init) }).sorted()
       throw EngineError(
         .argument, "\(trainable ? "unfreeze" : "freeze"): no parameter's path contains '\(name)'",
-        hint: nearestName(to: name, among: parts).map { "did you mean '\($0)'?" })
+        hint: nearestPart(to: name, among: parameters))
     }
     for (_, tensor) in matching { try tensor.setTrainable(trainable) }
     return matching.reduce(0) { $0 + $1.tensor.count }

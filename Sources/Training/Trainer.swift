@@ -25,6 +25,8 @@ public struct TrainerCallbacks {
   public var onEpoch: ((Trainer, Int) throws -> Void)?
   /// A row for `metrics.jsonl`.
   public var onLog: ((JSONObject) throws -> Void)?
+  /// Whether the closures may unfreeze parameters, so that a parameter group of frozen ones is no mistake.
+  public var mayUnfreeze = false
   /// Called once before the first update, with the updates in all and those done already.
   public var onBegin: ((Trainer, _ total: Int, _ done: Int) throws -> Void)?
 
@@ -63,6 +65,7 @@ public final class Trainer {
     self.callbacks = callbacks
     self.store = store
     try Self.check(model, task, arguments)
+    try arguments.parameterGroups?.check(model.network.namedParameters(), allowsFrozen: callbacks.mayUnfreeze)
     data = try task.encoded(task.train, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
     guard data.count > 0 else { throw EngineError(.data, "\(task.train.path): no examples to train on") }
     sampler = BatchSampler(
@@ -76,9 +79,15 @@ public final class Trainer {
     regroup()
   }
 
-  /// Trainable parameters in decay groups; again after parameters were frozen or unfrozen.
+  /// Trainable parameters in groups; again after parameters were frozen or unfrozen, or the learning rate changed.
   func regroup() {
-    optimizer.groups = ParameterGroup.decaying(model.network.trainableParameters(), weightDecay: arguments.weightDecay)
+    optimizer.groups = (arguments.parameterGroups ?? []).groups(
+      of: model.network.trainableParameters(), factor: learningRateFactor, weightDecay: arguments.weightDecay)
+  }
+
+  /// What callbacks made of the learning rate, as a factor: the parameter groups' own rates follow it.
+  private var learningRateFactor: Double {
+    arguments.learningRate > 0 ? state.learningRate / arguments.learningRate : 1
   }
 
   /// The learning rate of the next update.
@@ -165,15 +174,19 @@ public final class Trainer {
   public func applyUpdate(norm known: Double? = nil) throws -> Double {
     let norm = known ?? optimizer.gradientNorm()
     try optimizer.step(
-      learningRate: learningRate, gradientScale: optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm))
+      learningRate: state.learningRate, multiplier: arguments.schedule(totalSteps: totalSteps).multiplier(state.step),
+      gradientScale: optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm))
     model.network.zeroGrad()
     state.step += 1
     state.gradientNorm = norm
     return norm
   }
 
-  /// Changes the schedule's highest step size for all later updates.
-  public func setLearningRate(_ value: Double) { state.learningRate = value }
+  /// Changes the schedule's highest step size for all later updates; those of parameter groups change by the same factor.
+  public func setLearningRate(_ value: Double) {
+    state.learningRate = value
+    regroup()
+  }
 
   /// Ends the run after the current update.
   public func stop() { state.shouldStop = true }
@@ -201,7 +214,12 @@ public final class Trainer {
   private func log() throws {
     var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
     row["loss"] = .double(state.lossSum / Double(max(1, state.lossCount)))
-    row["learning_rate"] = .double(state.learningRate * arguments.schedule(totalSteps: totalSteps).multiplier(state.step - 1))
+    let multiplier = arguments.schedule(totalSteps: totalSteps).multiplier(state.step - 1)
+    row["learning_rate"] = .double(state.learningRate * multiplier)
+    if let groups = arguments.parameterGroups {
+      let rates = groups.map { ($0.learningRate.map { $0 * learningRateFactor } ?? state.learningRate) * multiplier }
+      row["group_learning_rates"] = .array(rates.map { .double($0) })
+    }
     row["grad_norm"] = .double(state.gradientNorm)
     row["tokens"] = .int(state.tokens)
     (state.lossSum, state.lossCount) = (0, 0)

@@ -98,6 +98,7 @@ extension Trainer {
     for (name, tensor) in network.namedParameters() where tensor.requiresGrad != trainable.contains(name) {
       try tensor.setTrainable(trainable.contains(name))
     }
+    state.learningRate = try number("learning_rate")
     regroup()
     func tensors(_ file: String) throws -> [(name: String, tensor: Tensor)] {
       let file = try SafetensorsFile(folder + "/" + file)
@@ -106,7 +107,6 @@ extension Trainer {
     try network.load(tensors(Self.parameters))
     try optimizer.load(Dictionary(uniqueKeysWithValues: tensors(Self.moments)))
     state.step = Int(try number("global_step"))
-    state.learningRate = try number("learning_rate")
     state.tokens = Int(try number("num_input_tokens_seen"))
     state.seconds = try number("train_runtime")
     (state.loss, state.gradientNorm) = (try number("loss"), try number("grad_norm"))

@@ -26,6 +26,8 @@ public struct TrainingArguments: Record {
   public var warmupSteps = 0
   public var warmupRatio = 0.0
   public var weightDecay = 0.0
+  /// nil: none.
+  public var parameterGroups: [ParameterGroupOptions]?
   public var adamBeta1 = 0.9
   public var adamBeta2 = 0.999
   public var adamEpsilon = 1e-8
@@ -60,6 +62,7 @@ public struct TrainingArguments: Record {
     .int("warmup_steps", \.warmupSteps, "updates over which the learning rate rises from 0", in: 0...),
     .float("warmup_ratio", \.warmupRatio, "the same as a share of all updates, rounded up; warmup_steps wins", in: 0...1),
     .float("weight_decay", \.weightDecay, "decay of all parameters but biases and norms", in: 0...),
+    .value("parameter_groups", \.parameterGroups, "parameters with a learning rate or weight decay of their own; the schedule is that of all; default: none"),
     .float("adam_beta1", \.adamBeta1, "decay of AdamW's first moment", in: 0..<1),
     .float("adam_beta2", \.adamBeta2, "decay of AdamW's second moment", in: 0..<1),
     .float("adam_epsilon", \.adamEpsilon, "added to the root of the second moment", in: Above(0)),

@@ -16,6 +16,12 @@
 ---| "constant"
 ---| "constant_with_warmup"
 
+---parameter group
+---@class ParameterGroup
+---@field params string|string[] parts of the parameters' paths: "classifier", { "lora_B", "layer.0" }; the first group that matches a parameter has it
+---@field learning_rate? number the schedule's highest step size for them; default: the training's (at least 0)
+---@field weight_decay? number decay of those that are no biases and no norms; default: the training's (at least 0)
+
 ---@alias Strategy
 ---| "no"
 ---| "steps"
@@ -40,6 +46,7 @@
 ---@field warmup_steps? integer updates over which the learning rate rises from 0 (at least 0; default 0)
 ---@field warmup_ratio? number the same as a share of all updates, rounded up; warmup_steps wins (from 0 to 1; default 0)
 ---@field weight_decay? number decay of all parameters but biases and norms (at least 0; default 0)
+---@field parameter_groups? ParameterGroup[] parameters with a learning rate or weight decay of their own; the schedule is that of all; default: none
 ---@field adam_beta1? number decay of AdamW's first moment (at least 0 and below 1; default 0.9)
 ---@field adam_beta2? number decay of AdamW's second moment (at least 0 and below 1; default 0.999)
 ---@field adam_epsilon? number added to the root of the second moment (above 0; default 1e-08)
@@ -71,9 +78,9 @@
 ---@field loss number loss of the last update
 ---@field grad_norm number norm of the last update's gradient, before clipping
 ---@field tokens integer tokens trained on so far
----@field learning_rate number the schedule's highest step size; assigning changes it for all later updates
+---@field learning_rate number the schedule's highest step size; assigning changes it for all later updates, and those of parameter groups by the same factor
 ---@field seed integer seeds order, dropout and masking: what Model:train takes
----@field current_learning_rate number the step size of the next update
+---@field current_learning_rate number the step size of the next update, parameter groups with their own apart
 local Trainer = {}
 
 ---Ends the training after this update.

@@ -49,7 +49,10 @@ func trainerModule(_ session: Session) -> Module {
         Param<FitOptions>("options", "as for fit"), returns: "trainer, not started"
       ) { options in
         let (model, task) = try options.subject()
-        return try Trainer(model: model, task: task, arguments: options.arguments(in: session))
+        // The script may unfreeze parameters between the steps.
+        var callbacks = TrainerCallbacks()
+        callbacks.mayUnfreeze = true
+        return try Trainer(model: model, task: task, arguments: options.arguments(in: session), callbacks: callbacks)
       },
     ])
 }
@@ -65,7 +68,7 @@ private func trainerClass() -> Class<Trainer> {
     .property("grad_norm", "norm of the last update's gradient, before clipping") { $0.state.gradientNorm },
     .property("tokens", "tokens trained on so far") { $0.state.tokens },
     .property(
-      "learning_rate", "the schedule's highest step size; assigning changes it for all later updates", get: { $0.state.learningRate },
+      "learning_rate", "the schedule's highest step size; assigning changes it for all later updates, and those of parameter groups by the same factor", get: { $0.state.learningRate },
       set: { trainer, value in
         guard value.isFinite, value >= 0 else {
           throw EngineError(.argument, "learning_rate = \(value): expected a finite number of at least 0")
@@ -73,7 +76,7 @@ private func trainerClass() -> Class<Trainer> {
         trainer.setLearningRate(value)
       }),
     .property("seed", "seeds order, dropout and masking: what Model:train takes") { Int(clamping: $0.arguments.usedSeed) },
-    .property("current_learning_rate", "the step size of the next update") { $0.learningRate },
+    .property("current_learning_rate", "the step size of the next update, parameter groups with their own apart") { $0.learningRate },
     .method("stop", "Ends the training after this update.") { $0.stop() },
     .method("freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\"")) {
       try $0.setTrainable(false, matching: $1)
