@@ -2,7 +2,7 @@
 #include "internal.h"
 #include <stdlib.h>
 
-enum { TILE = 64 };  // queries per tile of scores
+enum { TILE = 128 };  // queries per tile of scores
 
 // Queries, keys, values and their gradients are of type t; scores, sums and gradients that are still summed are in REAL.
 static pg_factor factor(pg_dtype t, const void *data, size_t at, size_t stride, bool transposed) {
@@ -53,7 +53,7 @@ static inline __attribute__((always_inline)) void FN(mask_row)(const pg_attentio
   for (size_t i = 0; i < n; i += PG_MASK_BLOCK, block++) {
     pg_mask_block(a->random, block, threshold, draws);
     size_t count = PG_MIN(PG_MASK_BLOCK, n - i);
-    for (size_t j = 0; j < count; j++) y[i + j] = draws[j] < threshold ? (REAL)0 : x[i + j] * scale;
+    PG_ALIGNED_LOOP for (size_t j = 0; j < count; j++) y[i + j] = draws[j] < threshold ? (REAL)0 : x[i + j] * scale;
   }
 }
 
@@ -69,9 +69,15 @@ static inline __attribute__((always_inline)) REAL FN(exp_row)(size_t n, REAL sca
   return sum;
 }
 static inline __attribute__((always_inline)) REAL FN(max_row)(size_t n, const REAL *s) {
-  PG_REASSOCIATE
-  REAL m = s[0];
-  for (size_t i = 1; i < n; i++) m = s[i] > m ? s[i] : m;
+  enum { LANES = 16 };
+  REAL lanes[LANES], m = s[0];
+  for (size_t l = 0; l < LANES; l++) lanes[l] = m;
+  size_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (size_t l = 0; l < LANES; l++) lanes[l] = s[i + l] > lanes[l] ? s[i + l] : lanes[l];
+  }
+  for (; i < n; i++) m = s[i] > m ? s[i] : m;
+  for (size_t l = 0; l < LANES; l++) m = lanes[l] > m ? lanes[l] : m;
   return m;
 }
 
@@ -165,7 +171,7 @@ PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const struct F
     REAL dot = FN(row_dot)(x->t, d, (row0 + i) * a->o_stride + head * d, x->o, x->d_o);
     if (n) FN(exp_row)(n, (REAL)a->scale, x->log_sum_in[(row0 + i) * a->heads + head], pr);
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, dr, dr);
-    for (size_t j = 0; j < n; j++) dr[j] = pr[j] * (dr[j] - dot) * (REAL)a->scale;
+    PG_ALIGNED_LOOP for (size_t j = 0; j < n; j++) dr[j] = pr[j] * (dr[j] - dot) * (REAL)a->scale;
     for (size_t j = n; j < keys; j++) pr[j] = 0, dr[j] = 0;
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, pr, pr);
   }

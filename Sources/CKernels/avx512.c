@@ -1,7 +1,7 @@
 // Products of small blocks with AVX-512, and with its bfloat16 extension: what the product seam (matmul.c) runs where
 // the CPU has them. A tile of C, 6 rows by 64 columns, stays in 24 registers while k runs; B lies in panels of 64
 // columns, so that every load of it is contiguous.
-#include "internal.h"
+#include "matmul.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -95,6 +95,121 @@ void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const vo
   else block_f32(rows, width, k, a, lda, panel, c, ldc, accumulate);
 }
 
+// Sixteen rows of sixteen 32-bit elements -> their transpose.
+TARGET_F32 INLINE void transpose16(__m512i r[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 8; i++) {
+    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; i++) {
+    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
+    t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xDD);
+    t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
+    t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xDD);
+  }
+  for (int i = 0; i < 8; i++) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
+    r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xDD);
+  }
+}
+
+// Thirty-two elements of a row as sixteen pairs of bfloat16.
+TARGET_BF16 INLINE __m512i load_pairs(pg_dtype type, const void *row, size_t at) {
+  if (type == PG_BF16) return _mm512_loadu_si512((const uint16_t *)row + at);
+  const float *x = (const float *)row + at;
+  return (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x));
+}
+
+// Columns of B that are rows of its data: [width][k] -> [k / 2][width][2], 16 columns by 32 of k at a time.
+TARGET_BF16 static size_t fill_transposed_bf16(const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, uint16_t *out) {
+  size_t size = pg_size(b->type), whole = kb / 32 * 32;
+  for (size_t j = 0; j < width; j += 16) {
+    const char *from = (const char *)b->data + (first + j) * b->stride * size;
+    for (size_t k = 0; k < whole; k += 32) {
+      __m512i r[16];
+      for (int i = 0; i < 16; i++) r[i] = load_pairs(b->type, from + (size_t)i * b->stride * size, k0 + k);
+      transpose16(r);
+      for (size_t i = 0; i < 16; i++) _mm512_storeu_si512(out + (k + 2 * i) * width + 2 * j, r[i]);
+    }
+  }
+  return whole;
+}
+
+// Rows of B as they lie: [k][width] -> [k / 2][width][2].
+TARGET_BF16 static size_t fill_plain_bf16(const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, uint16_t *out) {
+  size_t size = pg_size(b->type), whole = kb / 2 * 2;
+  uint16_t order[32];
+  for (uint16_t i = 0; i < 16; i++) order[2 * i] = i, order[2 * i + 1] = i + 16;
+  __m512i interleave = _mm512_loadu_si512(order);
+  for (size_t k = 0; k < whole; k += 2) {
+    const char *x = (const char *)b->data + ((k0 + k) * b->stride + first) * size, *y = x + b->stride * size;
+    for (size_t j = 0; j < width; j += 16) {
+      __m512i both;
+      if (b->type == PG_BF16) {
+        __m256i upper = _mm256_loadu_si256((const void *)((const uint16_t *)y + j));
+        both = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const void *)((const uint16_t *)x + j))), upper, 1);
+      } else {
+        both = (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps((const float *)y + j), _mm512_loadu_ps((const float *)x + j));
+      }
+      _mm512_storeu_si512(out + k * width + 2 * j, _mm512_permutexvar_epi16(interleave, both));
+    }
+  }
+  return whole;
+}
+
+// Columns of B that are rows of its data, in fp32: [width][k] -> [k][width].
+TARGET_F32 static size_t fill_transposed_f32(const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, float *out) {
+  size_t whole = kb / 16 * 16;
+  for (size_t j = 0; j < width; j += 16) {
+    const float *from = (const float *)b->data + (first + j) * b->stride + k0;
+    for (size_t k = 0; k < whole; k += 16) {
+      __m512i r[16];
+      for (size_t i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(from + i * b->stride + k);
+      transpose16(r);
+      for (size_t i = 0; i < 16; i++) _mm512_storeu_si512(out + (k + i) * width + j, r[i]);
+    }
+  }
+  return whole;
+}
+
+size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
+  if (t == PG_BF16) {
+    return b->transposed ? fill_transposed_bf16(b, k0, kb, first, width, out) : fill_plain_bf16(b, k0, kb, first, width, out);
+  }
+  return b->transposed && b->type == PG_F32 ? fill_transposed_f32(b, k0, kb, first, width, out) : 0;
+}
+
+// Sixteen rows of 64 floats -> 64 rows of 16 elements in the type t, `stride` apart.
+TARGET_BF16 static void flip_bf16(const float *strip, uint16_t *out, size_t stride) {
+  for (size_t i = 0; i < PG_PANEL; i += 16) {
+    __m512i r[16];
+    for (size_t j = 0; j < 16; j++) r[j] = _mm512_loadu_si512(strip + j * PG_PANEL + i);
+    transpose16(r);
+    for (size_t j = 0; j < 16; j++) {
+      _mm256_storeu_si256((void *)(out + (i + j) * stride), (__m256i)_mm512_cvtneps_pbh((__m512)r[j]));
+    }
+  }
+}
+TARGET_F32 static void flip_f32(const float *strip, float *out, size_t stride) {
+  for (size_t i = 0; i < PG_PANEL; i += 16) {
+    __m512i r[16];
+    for (size_t j = 0; j < 16; j++) r[j] = _mm512_loadu_si512(strip + j * PG_PANEL + i);
+    transpose16(r);
+    for (size_t j = 0; j < 16; j++) _mm512_storeu_si512(out + (i + j) * stride, r[j]);
+  }
+}
+void pg_flip_strip(pg_dtype t, const float *strip, void *out, size_t stride) {
+  if (t == PG_BF16) flip_bf16(strip, out, stride);
+  else flip_f32(strip, out, stride);
+}
+
 #else
 
 bool pg_has_avx512(void) { return false; }
@@ -103,5 +218,9 @@ void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const vo
                        float *c, size_t ldc, bool accumulate) {
   (void)t, (void)rows, (void)width, (void)k, (void)a, (void)lda, (void)panel, (void)c, (void)ldc, (void)accumulate;
 }
+size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
+  return (void)t, (void)b, (void)k0, (void)kb, (void)first, (void)width, (void)out, (size_t)0;
+}
+void pg_flip_strip(pg_dtype t, const float *strip, void *out, size_t stride) { (void)t, (void)strip, (void)out, (void)stride; }
 
 #endif

@@ -40,6 +40,9 @@ bool pg_is_inside(void);
 // Lets the compiler reorder sums inside one function, which is what makes reductions vectorise.
 #define PG_REASSOCIATE _Pragma("clang fp reassociate(on) contract(fast)")
 
+// For loops whose arrays are the same or apart, so that no element waits for another.
+#define PG_ALIGNED_LOOP _Pragma("clang loop vectorize(assume_safety)")
+
 // Kernels that take bfloat16 handle it in their float32 form.
 #define PG_DISPATCH(t, f, ...) \
   do { \

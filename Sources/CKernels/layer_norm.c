@@ -70,7 +70,7 @@ static inline __attribute__((always_inline)) void FN(masked_row)(pg_random r, ui
   while (done < n) {
     size_t at = first + done, lane = at % PG_MASK_BLOCK, count = PG_MIN(PG_MASK_BLOCK - lane, n - done);
     pg_mask_block(r, at / PG_MASK_BLOCK, threshold, draws);
-    for (size_t j = 0; j < count; j++) y[done + j] = draws[lane + j] < threshold ? (REAL)0 : x[done + j] * scale;
+    PG_ALIGNED_LOOP for (size_t j = 0; j < count; j++) y[done + j] = draws[lane + j] < threshold ? (REAL)0 : x[done + j] * scale;
     done += count;
   }
 }
@@ -91,7 +91,7 @@ PG_CLONES static void FN(forward_range)(void *context, size_t begin, size_t end)
     }
     if (a->residual) {
       const REAL *residual = FN(row)(t, a->residual, at, cols, buffer + 2 * cols);
-      for (size_t i = 0; i < cols; i++) y[i] = x[i] + residual[i];
+      PG_ALIGNED_LOOP for (size_t i = 0; i < cols; i++) y[i] = x[i] + residual[i];
       x = y;
     }
     for (size_t i = 0; i < cols; i++) mean += x[i];
@@ -102,14 +102,14 @@ PG_CLONES static void FN(forward_range)(void *context, size_t begin, size_t end)
     if (a->normalized) {
       REAL *normalized = FN(place)(t, a->normalized, at, buffer + 3 * cols);
       a->rstd[r] = rstd;
-      for (size_t i = 0; i < cols; i++) {
+      PG_ALIGNED_LOOP for (size_t i = 0; i < cols; i++) {
         REAL n = (x[i] - mean) * rstd;
         normalized[i] = n;
         y[i] = n * gamma[i] + beta[i];
       }
       FN(write_row)(t, a->normalized, at, cols, normalized);
     } else {
-      for (size_t i = 0; i < cols; i++) y[i] = (x[i] - mean) * rstd * gamma[i] + beta[i];
+      PG_ALIGNED_LOOP for (size_t i = 0; i < cols; i++) y[i] = (x[i] - mean) * rstd * gamma[i] + beta[i];
     }
     FN(write_row)(t, a->y, at, cols, y);
   }
@@ -140,7 +140,7 @@ PG_CLONES static void FN(backward_range)(void *context, size_t begin, size_t end
       dot += g * normalized[i];
     }
     sum /= (REAL)cols, dot /= (REAL)cols;
-    for (size_t i = 0; i < cols; i++) dz[i] = rstd * (dy[i] * gamma[i] - sum - normalized[i] * dot);
+    PG_ALIGNED_LOOP for (size_t i = 0; i < cols; i++) dz[i] = rstd * (dy[i] * gamma[i] - sum - normalized[i] * dot);
     FN(write_row)(t, a->dz, at, cols, dz);
     if (a->threshold && a->dx) {
       REAL *dx = FN(place)(t, a->dx, at, buffer + 3 * cols);
@@ -167,7 +167,7 @@ PG_CLONES static void FN(weight_range)(void *context, size_t begin, size_t end) 
   for (size_t r = 0; r < a->rows; r++) {
     size_t at = r * a->cols + begin, count = end - begin;
     const REAL *dy = FN(row)(a->t, a->dy, at, count, buffer[0]), *n = FN(row)(a->t, a->normalized_in, at, count, buffer[1]);
-    for (size_t i = 0; i < count; i++) d_gamma[begin + i] += dy[i] * n[i], d_beta[begin + i] += dy[i];
+    PG_ALIGNED_LOOP for (size_t i = 0; i < count; i++) d_gamma[begin + i] += dy[i] * n[i], d_beta[begin + i] += dy[i];
   }
 }
 static void FN(weight_backward)(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized, REAL *d_gamma,

@@ -79,7 +79,9 @@ PG_CLONES static void load_block(const pg_factor *f, size_t row, size_t column, 
         pg_convert(height, f->type, from, PG_F32, strip[j]);
         if (rounds && type == PG_F32 && f->type == PG_F32) pg_round_to_bf16(height, strip[j]);
       }
-      if (type == PG_BF16) {
+      if (width == STRIP && height == PG_PANEL && pg_has_avx512_bf16()) {
+        pg_flip_strip(type, strip[0], (char *)out + (i0 * stride + j0) * size, stride);
+      } else if (type == PG_BF16) {
         uint16_t *to = (uint16_t *)out + i0 * stride + j0;
         for (size_t i = 0; i < height; i++) {
           for (size_t j = 0; j < width; j++) to[i * stride + j] = pg_to_bf16(strip[j][i]);
@@ -108,7 +110,8 @@ static size_t panels_bytes(pg_dtype type, size_t k, size_t n) { return padded_k(
 // are 0.
 PG_CLONES static void fill_block(const pg_factor *b, size_t k0, size_t kb, size_t k_end, size_t first, size_t count,
                                  size_t width, pg_dtype type, bool rounds, void *out) {
-  for (size_t k = 0; k < padded_k(kb); k += 2) {
+  size_t done = count == width && !rounds ? pg_fill_panel_fast(type, b, k0, kb, first, width, out) : 0;
+  for (size_t k = done; k < padded_k(kb); k += 2) {
     float pair[2][PG_PANEL] = {{0}};
     for (size_t r = 0; r < 2 && k0 + k + r < k_end; r++) {
       if (b->transposed) {

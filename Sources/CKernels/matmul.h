@@ -12,6 +12,11 @@ bool pg_has_avx512_bf16(void);
 void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
                        float *c, size_t ldc, bool accumulate);
 
+// Lays out rows k0 ..< k0 + kb of a panel whose `width` columns all exist; returns how many rows it did, from the first.
+size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out);
+// Sixteen rows of PG_PANEL floats -> PG_PANEL rows of 16 elements in the type t, `stride` apart.
+void pg_flip_strip(pg_dtype t, const float *strip, void *out, size_t stride);
+
 // ---- onednn.c: packed products with oneDNN, on one thread for each chunk of rows
 typedef struct {
   pg_dtype precision;

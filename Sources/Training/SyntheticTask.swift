@@ -31,7 +31,7 @@ public final class SyntheticTask: TrainingTask {
   override func encoded(_ split: Split, tokenizer: Tokenizer, maxLength: Int) throws -> EncodedDataset {
     let length = min(length, maxLength)
     func draws(_ count: Int, _ stream: UInt32, below limit: UInt64) -> [UInt64] {
-      RandomSource(seed: seed, stream: stream).bits(count).map { UInt64($0) * limit >> 32 }
+      RandomSource(seed: seed, stream: stream).bits(count).map { (UInt64($0) * limit) >> 32 }
     }
     let ids = draws(count * length, 1, below: UInt64(vocabulary.count)).map { vocabulary.lowerBound + Int32($0) }
     let labels = draws(count, 2, below: UInt64(labelCount)).map(Double.init)

@@ -36,7 +36,7 @@ extension Tensor {
   ///
   /// - `self` (queries): [queries, C]; `keys`, `values`: [keys, C]; C = heads * head size, heads side by side.
   /// - `causal`: query i sees the keys up to its own position, counted from the end of both.
-  /// - Scores exist one tile of 64 queries at a time; the backward pass computes them again.
+  /// - Scores exist one tile of 128 queries at a time; the backward pass computes them again.
   ///
   /// Paper: Vaswani et al. 2017, arXiv 1706.03762, equation 1; tiling as in Dao et al. 2022, arXiv 2205.14135.
   public func attention(
