@@ -37,11 +37,11 @@ public enum Runner {
   /// Runs a pipeline: results to standard output, progress to standard error.
   public static func run(_ options: RunOptions) throws {
     var options = options
-    try prepare(&options)
+    let arithmetic = try prepare(&options)
     let opened = try openRun(options)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     progress.note("run directory: \(opened.directory.path)")
-    progress.note("\(Threads.count) threads, \(Precision.current.rawValue)" + (Precision.hasOneDNN ? "" : ", without oneDNN"))
+    progress.note("\(Threads.count) threads, \(arithmetic)")
     let store = StageStore { progress.note("warning: \($0)") }
     let session = Session(
       mode: .run, settings: options.settings, runDirectory: opened.directory, store: store,
@@ -121,7 +121,8 @@ public enum Runner {
 extension Runner {
   /// Sets threads and precision. A resumed run takes what its command line did not say from the run that it continues: its
   /// result must not depend on where it was interrupted.
-  private static func prepare(_ options: inout RunOptions) throws {
+  @discardableResult
+  private static func prepare(_ options: inout RunOptions) throws -> String {
     if let resume = options.resume {
       let command = try RunDirectory.command(in: resume)
       options.settings = (command["settings"]?.arrayValue ?? []).compactMap(\.stringValue) + options.settings
@@ -130,17 +131,25 @@ extension Runner {
         options.precision = PrecisionChoice(rawValue: name) ?? .auto
       }
     }
-    configure(threads: options.threads, precision: options.precision)
+    return configure(threads: options.threads, precision: options.precision)
   }
 
-  /// Sets threads (nil: all cores of the process) and precision, before the first product.
-  package static func configure(threads: Int?, precision: PrecisionChoice) {
+  /// Sets threads (nil: all cores of the process) and precision, before the first product. Returns what was chosen, and why.
+  @discardableResult
+  package static func configure(threads: Int?, precision: PrecisionChoice) -> String {
     Threads.count = threads ?? Threads.count
     switch precision {
     case .fp32: Precision.current = .fp32
     case .bf16: Precision.current = .bf16
-    case .auto: Precision.current = Precision.hasBFloat16Units && Precision.hasOneDNN ? .bf16 : .fp32
+    case .auto:
+      let (choice, ratio) = Precision.measured()
+      Precision.current = choice
+      let measurement = ratio.map { String(format: ", bf16 measured at %.1f x fp32", $0) } ?? ", no bfloat16 units"
+      return "\(choice.rawValue) on \(choice.provider)\(measurement)"
     }
+    let chosen = "\(Precision.current.rawValue) on \(Precision.current.provider)"
+    let isEmulated = Precision.current == .bf16 && !Precision.hasBFloat16Units
+    return chosen + (isEmulated ? ": this CPU has no bfloat16 units, and fp32 would be faster" : "")
   }
 
   /// The modules that a script sees; one line each.

@@ -11,7 +11,7 @@ extension SafetensorsFile {
     let isAligned = UInt(bitPattern: bytes.baseAddress) % 4 == 0
     switch entry.dtype {
     case .float32 where isAligned || bytes.isEmpty:
-      return try Tensor(borrowing: bytes, owner: file, shape: entry.shape, .float32)
+      return try Tensor(borrowing: bytes, owner: file, shape: entry.shape, .float32) { [file] in file.advise(.dontNeed, entry.range) }
     case .float32, .float64, .bfloat16, .float16:
       let aligned = try Storage(byteCount: max(bytes.count, 1))
       if let base = bytes.baseAddress { aligned.pointer.copyMemory(from: base, byteCount: bytes.count) }

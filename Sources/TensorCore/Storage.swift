@@ -8,6 +8,7 @@ public final class Storage {
   public let byteCount: Int
   private let owner: AnyObject?
   private let isBorrowed: Bool
+  private let whenUnneeded: (() -> Void)?
   /// Counts writes to the bytes, through whichever tensor.
   package var version = 0
 
@@ -20,15 +21,23 @@ public final class Storage {
     self.byteCount = byteCount
     owner = nil
     isBorrowed = false
+    whenUnneeded = nil
   }
 
   /// Bytes that belong to `owner`. They must never be written through this storage.
-  public init(borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject) {
+  ///
+  /// - Parameter whenUnneeded: called when the bytes have been read and will not be read again soon; a mapped file gives
+  ///   its pages back.
+  public init(borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, whenUnneeded: (() -> Void)? = nil) {
     pointer = UnsafeMutableRawPointer(mutating: bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!)
     byteCount = bytes.count
     self.owner = owner
     isBorrowed = true
+    self.whenUnneeded = whenUnneeded
   }
+
+  /// Tells the owner that the bytes will not be read again soon. Reading them stays possible.
+  package func giveBack() { whenUnneeded?() }
 
   /// Whether the bytes may be written.
   public var isWritable: Bool { !isBorrowed }

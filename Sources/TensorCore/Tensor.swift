@@ -47,13 +47,15 @@ public final class Tensor {
     self.init(shape: shape, dtype: dtype, storage: try Storage(byteCount: bytes), count: count)
   }
 
-  /// Bytes of a mapped file or another owner, not copied. The tensor must not be written to.
-  public convenience init(borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, shape: [Int], _ dtype: DType) throws {
+  /// Bytes of a mapped file or another owner, not copied. The tensor must not be written to. `whenUnneeded`: see `Storage`.
+  public convenience init(
+    borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, shape: [Int], _ dtype: DType, whenUnneeded: (() -> Void)? = nil
+  ) throws {
     let count = try elementCount(shape)
     guard count.multipliedReportingOverflow(by: dtype.size) == (bytes.count, false) else {
       throw EngineError(.shape, "\(bytes.count) bytes for shape \(shape) of \(dtype.rawValue)")
     }
-    self.init(shape: shape, dtype: dtype, storage: Storage(borrowing: bytes, owner: owner), count: count)
+    self.init(shape: shape, dtype: dtype, storage: Storage(borrowing: bytes, owner: owner, whenUnneeded: whenUnneeded), count: count)
   }
 
   deinit {

@@ -34,7 +34,7 @@ public final class SyntheticTask: TrainingTask {
       RandomSource(seed: seed, stream: stream).bits(count).map { (UInt64($0) * limit) >> 32 }
     }
     let ids = draws(count * length, 1, below: UInt64(vocabulary.count)).map { vocabulary.lowerBound + Int32($0) }
-    let labels = draws(count, 2, below: UInt64(labelCount)).map(Double.init)
+    let labels = draws(count, 2, below: UInt64(labelCount)).map { Double($0) }
     let sequences = (0..<count).map { Array(ids[$0 * length..<($0 + 1) * length]) }
     return EncodedDataset(sequences: sequences, labels: labels, source: split.path)
   }

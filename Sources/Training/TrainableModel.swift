@@ -117,6 +117,7 @@ public final class TrainableModel {
     for (name, tensor) in network.namedParameters() {
       stream.update(Array("\(name) \(tensor.shape) \(tensor.dtype.rawValue)\n".utf8))
       stream.update(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
+      tensor.storage.giveBack()
       if tensor.requiresGrad { trainable.append(.string(name)) }
     }
     let attached = adapters.map { adapter -> JSONValue in

@@ -1,22 +1,6 @@
 import CKernels
 import Diagnostics
 
-/// The arithmetic of products with frozen weights.
-public enum Precision: String, Sendable, CaseIterable {
-  /// bfloat16 factors, float32 sums.
-  case bf16
-  /// float32 throughout: the mode in which parity with reference implementations is checked.
-  case fp32
-
-  /// What products with frozen weights use from now on. Set once, before the first product.
-  nonisolated(unsafe) public static var current = Precision.fp32
-
-  /// Whether this CPU has bfloat16 products and the build has oneDNN.
-  public static var hasBFloat16Units: Bool { pg_has_bf16() }
-  /// Whether the build has oneDNN; without it, products run on OpenBLAS.
-  public static var hasOneDNN: Bool { pg_has_onednn() }
-}
-
 /// Which product a packed layout serves, and in which precision.
 package struct PackedLayout: Hashable {
   let isTransposed: Bool
@@ -36,6 +20,7 @@ package final class PackedMatrix {
     else { return nil }
     self.handle = handle
     version = weight.version
+    weight.storage.giveBack()
   }
 
   deinit { pg_packed_free(handle) }
