@@ -1,17 +1,44 @@
 import CKernels
 import Diagnostics
 
+/// A tensor's place in the graph: what the graph needs of it, without its elements. An operation that does not save an
+/// operand keeps only this, so that the operand's memory is free once nothing else reads it.
+package final class GradientSlot {
+  let shape: [Int]
+  let dtype: DType
+  /// Whether gradients go to this place, or through it.
+  var requiresGrad = false
+  /// The sum of the gradients; leaves only.
+  var grad: Tensor?
+  /// What computed the tensor; nil for leaves.
+  var node: GradNode?
+
+  init(shape: [Int], dtype: DType) {
+    self.shape = shape
+    self.dtype = dtype
+  }
+
+  var count: Int { shape.reduce(1, *) }
+  /// The type of a leaf's gradient: gradients of storage types are kept in float32.
+  var gradientDType: DType { dtype.isComputed ? dtype : .float32 }
+
+  deinit {
+    // A long chain of results would otherwise be released by a recursion as deep as the chain.
+    if let node { GradNode.release(node) }
+  }
+}
+
 /// One operation of the graph: where its result came from, and how a gradient goes back.
 package final class GradNode {
   /// The operation's name, for messages.
   let name: String
   /// The operands; emptied when the backward pass has gone through.
-  var inputs: [Tensor]
+  var inputs: [GradientSlot]
   /// Gradient of the result -> gradient of each operand (nil: none). Emptied with `inputs`, which frees what
   /// the operation saved.
   var backward: ((Tensor) throws -> [Tensor?])?
 
-  init(name: String, inputs: [Tensor], backward: @escaping (Tensor) throws -> [Tensor?]) {
+  init(name: String, inputs: [GradientSlot], backward: @escaping (Tensor) throws -> [Tensor?]) {
     self.name = name
     self.inputs = inputs
     self.backward = backward
@@ -22,11 +49,12 @@ package final class GradNode {
     backward = nil
   }
 
-  /// Frees a chain of nodes without recursion, however long it is. A node belongs to one tensor alone.
+  /// Frees a chain of nodes without recursion, however long it is. A node belongs to one slot alone.
   static func release(_ node: GradNode) {
     var pending = [node]
     while let last = pending.popLast() {
       var operands = last.inputs
+      // What the operation saved may hold the last tensor of an operand, whose slot is released by this loop, too.
       last.clear()
       while var operand = operands.popLast() {
         if isKnownUniquelyReferenced(&operand), let next = operand.node {
@@ -68,18 +96,18 @@ public enum Autograd {
     _ name: String, to result: Tensor, inputs: [Tensor], backward: @escaping (Tensor) throws -> [Tensor?]
   ) {
     guard records(inputs) else { return }
-    result.requiresGrad = true
-    result.node = GradNode(name: name, inputs: inputs, backward: backward)
+    result.slot.requiresGrad = true
+    result.slot.node = GradNode(name: name, inputs: inputs.map(\.slot), backward: backward)
   }
 
-  /// Results that lead from `root` to leaves, each after everything that it was computed into.
-  private static func order(_ root: Tensor) -> [Tensor] {
-    var finished: [Tensor] = []
+  /// Slots that lead from `root` to leaves, each after everything that it was computed into.
+  private static func order(_ root: GradientSlot) -> [GradientSlot] {
+    var finished: [GradientSlot] = []
     var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
-    var stack: [(tensor: Tensor, next: Int)] = [(root, 0)]
-    while let (tensor, next) = stack.last {
-      guard let inputs = tensor.node?.inputs, next < inputs.count else {
-        finished.append(tensor)
+    var stack: [(slot: GradientSlot, next: Int)] = [(root, 0)]
+    while let (slot, next) = stack.last {
+      guard let inputs = slot.node?.inputs, next < inputs.count else {
+        finished.append(slot)
         stack.removeLast()
         continue
       }
@@ -98,7 +126,7 @@ public enum Autograd {
     }
     let seed: Tensor
     if let gradient {
-      guard gradient.shape == root.shape, gradient.dtype == root.gradientDType else {
+      guard gradient.shape == root.shape, gradient.dtype == root.slot.gradientDType else {
         throw EngineError(.shape, "backward(): gradient \(gradient.summary) for \(root.summary)")
       }
       seed = gradient
@@ -106,19 +134,19 @@ public enum Autograd {
       guard root.count == 1 else {
         throw EngineError(.shape, "backward() of \(root.summary)", hint: "reduce it to a scalar first, or pass a gradient")
       }
-      seed = try Tensor.ones(root.shape, root.gradientDType)
+      seed = try Tensor.ones(root.shape, root.slot.gradientDType)
     }
-    var gradients = [ObjectIdentifier(root): seed]
+    var gradients = [ObjectIdentifier(root.slot): seed]
     // Sums made here may be added to in place; what an operation returned may be shared with others.
     var owned: Set<ObjectIdentifier> = []
     try noGrad {
-      var pending = Array(order(root).reversed())
-      while let tensor = pending.popLast() {
-        let id = ObjectIdentifier(tensor)
+      var pending = Array(order(root.slot).reversed())
+      while let slot = pending.popLast() {
+        let id = ObjectIdentifier(slot)
         guard let gradient = gradients.removeValue(forKey: id) else { continue }
         let isOwned = owned.remove(id) != nil
-        guard let node = tensor.node else {
-          try accumulate(gradient, isOwned: isOwned, into: tensor)
+        guard let node = slot.node else {
+          try accumulate(gradient, isOwned: isOwned, into: slot)
           continue
         }
         guard let backward = node.backward else {
@@ -158,7 +186,7 @@ public enum Autograd {
     }
   }
 
-  private static func accumulate(_ gradient: Tensor, isOwned: Bool, into leaf: Tensor) throws {
+  private static func accumulate(_ gradient: Tensor, isOwned: Bool, into leaf: GradientSlot) throws {
     if let grad = leaf.grad {
       pg_axpby(grad.dtype.kernel, grad.count, 1, grad.pointer, 1, gradient.pointer, grad.pointer)
       grad.version += 1
@@ -170,9 +198,17 @@ public enum Autograd {
 
 extension Tensor {
   /// Whether this is a tensor that the user marked, not a result.
-  public var isLeaf: Bool { node == nil }
-  /// The type of this tensor's gradient: gradients of storage types are kept in float32.
-  var gradientDType: DType { dtype.isComputed ? dtype : .float32 }
+  public var isLeaf: Bool { slot.node == nil }
+  /// Whether `backward()` accumulates into `grad` (leaves), or passes through (results).
+  public var requiresGrad: Bool {
+    get { slot.requiresGrad }
+    set { slot.requiresGrad = newValue }
+  }
+  /// The sum of the gradients of all backward passes since it was cleared; leaves only.
+  public var grad: Tensor? {
+    get { slot.grad }
+    set { slot.grad = newValue }
+  }
 
   /// See `Autograd.backward`.
   public func backward(gradient: Tensor? = nil, retainGraph: Bool = false) throws {

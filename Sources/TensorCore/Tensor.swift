@@ -14,12 +14,8 @@ public final class Tensor {
   public private(set) var byteOffset: Int
   /// Number of elements.
   public let count: Int
-  /// Whether `backward()` accumulates into `grad` (leaves), or passes through (results).
-  public var requiresGrad: Bool
-  /// The sum of the gradients of all backward passes since it was cleared; leaves only.
-  public var grad: Tensor?
-  /// What computed this tensor; nil for leaves.
-  package var node: GradNode?
+  /// Its place in the graph.
+  package let slot: GradientSlot
   /// Layouts for matrix products, made on first use while the tensor is frozen; parameters of models have them,
   /// and models that share a frozen weight share its layouts.
   package var packed: PackedLayouts?
@@ -36,7 +32,7 @@ public final class Tensor {
     self.storage = storage
     self.byteOffset = byteOffset
     self.count = count
-    requiresGrad = false
+    slot = GradientSlot(shape: shape, dtype: dtype)
   }
 
   /// Uninitialised elements.
@@ -56,11 +52,6 @@ public final class Tensor {
       throw EngineError(.shape, "\(bytes.count) bytes for shape \(shape) of \(dtype.rawValue)")
     }
     self.init(shape: shape, dtype: dtype, storage: Storage(borrowing: bytes, owner: owner, whenUnneeded: whenUnneeded), count: count)
-  }
-
-  deinit {
-    // A long chain of results would otherwise be released by a recursion as deep as the chain.
-    if let node { GradNode.release(node) }
   }
 
   public var rank: Int { shape.count }

@@ -9,8 +9,8 @@ extension Tensor {
     if target == dtype { return self }
     let result = try converted(to: target)
     guard target.isFloatingPoint else { return result }
-    Autograd.attach("to", to: result, inputs: [self]) { [gradientDType] dy in
-      [try dy.converted(to: gradientDType)]
+    Autograd.attach("to", to: result, inputs: [self]) { [type = slot.gradientDType] dy in
+      [try dy.converted(to: type)]
     }
     return result
   }

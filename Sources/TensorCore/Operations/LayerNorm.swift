@@ -64,11 +64,12 @@ extension Tensor {
       dtype.kernel, rows, cols, pointer, residual?.pointer, p, random, weight.pointer, bias.pointer, eps, y.pointer,
       normalized?.pointer, rstd?.pointer)
     let (needsX, needsResidual) = (requiresGrad, residual?.requiresGrad ?? false)
+    let hasResidual = residual != nil
     let trainsWeight = weight.requiresGrad || bias.requiresGrad
     Autograd.attach("layer_norm", to: y, inputs: inputs) { [dtype, shape] dy in
       guard let normalized, let rstd else { preconditionFailure("layer_norm recorded without its statistics") }
       let dy = try dy.converted(to: dtype)
-      var result: [Tensor?] = [nil, nil, nil] + (inputs.count > 3 ? [nil] : [])
+      var result: [Tensor?] = [nil, nil, nil] + (hasResidual ? [nil] : [])
       if needsX || needsResidual {
         let dz = try Tensor(uninitialized: shape, dtype)
         let dx = needsX && p > 0 ? try Tensor(uninitialized: shape, dtype) : nil

@@ -72,10 +72,10 @@ extension Tensor {
     let inputs = [x, weight] + (bias.map { [$0] } ?? [])
     let (trainsWeight, trainsBias) = (weight.requiresGrad, bias?.requiresGrad ?? false)
     let saved = trainsWeight && Autograd.isEnabled ? x.detach() : nil
-    let (inputShape, inputType, outputType) = (shape, dtype, y.dtype)
+    let (inputShape, inputType, outputType, hasBias) = (shape, dtype, y.dtype, bias != nil)
     Autograd.attach("linear", to: y, inputs: inputs) { [weight] dy in
       let dy = try dy.converted(to: outputType)
-      var result: [Tensor?] = [nil, nil] + (inputs.count > 2 ? [nil] : [])
+      var result: [Tensor?] = [nil, nil] + (hasBias ? [nil] : [])
       if needsX {
         let dx = try Tensor(uninitialized: inputShape, inputType)
         if let matrix = weight.packedMatrix(transposed: true) {
