@@ -40,25 +40,44 @@ void pg_dropout(pg_dtype t, size_t n, double p, pg_random r, const void *x, void
 
 #else
 
+struct FN(draw_args) {
+  size_t n;
+  pg_random r;
+  double a, b;  // low and high, or mean and standard deviation
+  REAL *out;
+};
+
 // Both element types see the same draws, 32 bits each: a Float64 check follows the Float32 run.
-static void FN(uniform)(size_t n, pg_random r, double low, double high, REAL *out) {
-  for (size_t i = 0; i < n; i += 4) {
+static void FN(uniform_blocks)(void *context, size_t begin, size_t end) {
+  const struct FN(draw_args) *a = context;
+  for (size_t block = begin; block < end; block++) {
     uint32_t c[4];
-    counter_block(r, i / 4, c);
-    for (size_t j = 0; j < 4 && i + j < n; j++) out[i + j] = (REAL)(low + (high - low) * (((double)c[j] + 0.5) * 0x1p-32));
+    counter_block(a->r, block, c);
+    for (size_t j = 0; j < 4 && block * 4 + j < a->n; j++) {
+      a->out[block * 4 + j] = (REAL)(a->a + (a->b - a->a) * (((double)c[j] + 0.5) * 0x1p-32));
+    }
   }
+}
+static void FN(uniform)(size_t n, pg_random r, double low, double high, REAL *out) {
+  struct FN(draw_args) a = {n, r, low, high, out};
+  pg_parallel_for((n + 3) / 4, PG_CHUNK / 4, FN(uniform_blocks), &a);
 }
 
 // Box and Muller's transform: two uniforms give two normals.
-static void FN(normal)(size_t n, pg_random r, double mean, double std, REAL *out) {
-  for (size_t i = 0; i < n; i += 4) {
+static void FN(normal_blocks)(void *context, size_t begin, size_t end) {
+  const struct FN(draw_args) *a = context;
+  for (size_t block = begin; block < end; block++) {
     uint32_t c[4];
-    counter_block(r, i / 4, c);
-    for (size_t j = 0; j < 4 && i + j < n; j++) {
+    counter_block(a->r, block, c);
+    for (size_t j = 0; j < 4 && block * 4 + j < a->n; j++) {
       double u = ((double)c[j & 2] + 0.5) * 0x1p-32, angle = 6.283185307179586 * (((double)c[(j & 2) + 1] + 0.5) * 0x1p-32);
-      out[i + j] = (REAL)(mean + std * sqrt(-2 * log(u)) * (j & 1 ? sin(angle) : cos(angle)));
+      a->out[block * 4 + j] = (REAL)(a->a + a->b * sqrt(-2 * log(u)) * (j & 1 ? sin(angle) : cos(angle)));
     }
   }
+}
+static void FN(normal)(size_t n, pg_random r, double mean, double std, REAL *out) {
+  struct FN(draw_args) a = {n, r, mean, std, out};
+  pg_parallel_for((n + 3) / 4, PG_CHUNK / 4, FN(normal_blocks), &a);
 }
 
 struct FN(dropout_args) {
