@@ -78,7 +78,10 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
     }
     let step = try #require(report["s_per_step"]?.doubleValue)
     #expect(abs((report["s_per_epoch"]?.doubleValue ?? 0) - 3 * step) < 1e-9)
-    #expect((report["tokens_per_s_min"]?.doubleValue ?? 0) <= (report["tokens_per_s_max"]?.doubleValue ?? 0))
+    let speeds = (report["tokens_per_s_by_repeat"]?.arrayValue ?? []).compactMap(\.doubleValue)
+    #expect(speeds.count == 2)
+    #expect(report["tokens_per_s_min"]?.doubleValue == speeds.min())
+    #expect(report["tokens_per_s_max"]?.doubleValue == speeds.max())
     let shares = try #require(report["share_by_kind"]?.objectValue)
     let sum = shares.values.reduce(0) { $0 + ($1.doubleValue ?? .nan) }
     #expect(abs(sum - 1) < 1e-6)

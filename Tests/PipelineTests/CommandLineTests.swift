@@ -13,7 +13,7 @@ struct CommandLineTests {
     (["stubs", "--help"], "default: lua/meta"),
     (["bench"], "See 'perigee help bench <subcommand>'"),
     (["bench", "kernels", "--help"], "--filter <text>"),
-    (["bench", "step", "--help"], "default: random:roberta-base"),
+    (["bench", "step", "--help"], "--group-by-length"),
     (["help", "run"], "--resume <dir>"),
     (["--version"], "perigee "),
   ])
