@@ -6,12 +6,14 @@ public enum ProcessFacts {
   /// Seconds since the process was started, to a hundredth; where the system does not tell, since the first call.
   public static func secondsSinceStart() -> Double {
     let firstCall = Self.firstCall
-    var now = timespec()
-    guard let ticks = startTicks(), clock_gettime(CLOCK_BOOTTIME, &now) == 0 else {
-      return firstCall.duration(to: .now).seconds
-    }
-    let start = Double(ticks) / Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
-    return max(0, Double(now.tv_sec) + Double(now.tv_nsec) * 1e-9 - start)
+    #if os(Linux)
+      var now = timespec()
+      if let ticks = startTicks(), clock_gettime(CLOCK_BOOTTIME, &now) == 0 {
+        let start = Double(ticks) / Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
+        return max(0, Double(now.tv_sec) + Double(now.tv_nsec) * 1e-9 - start)
+      }
+    #endif
+    return firstCall.duration(to: .now).seconds
   }
 
   private static let firstCall = ContinuousClock.now

@@ -30,7 +30,8 @@ public enum StepBenchmark {
     public var data: String?
     /// Training rows that are used, from the first; nil: all.
     public var limit: Int?
-    public var maxLength = 128
+    /// Tokens of an example; nil: 128.
+    public var maxLength: Int?
     public var isGroupedByLength = false
     /// nil: the configuration's.
     public var dropout: Double?
@@ -53,7 +54,7 @@ public enum StepBenchmark {
     let base = try BenchmarkModel.base(options.model, dropout: options.dropout, seed: UInt64(options.seed))
     let (task, tokenizer) = try data(options, base, labels: settings?.numLabels ?? 2)
     let network = try base.make(task.modelTask, headSeed: UInt64(options.seed))
-    let longest = options.task == nil ? options.length : options.maxLength
+    let longest = longestExample(options)
     guard longest <= network.maxLength else {
       throw EngineError(
         .argument, "\(options.task == nil ? "--length" : "--max-length") \(longest): the model's positions end at \(network.maxLength)")
@@ -67,6 +68,11 @@ public enum StepBenchmark {
     return report(options, run, count)
   }
 
+  /// Tokens of an example at most.
+  private static func longestExample(_ options: Options) -> Int {
+    options.task == nil ? options.length : options.maxLength ?? 128
+  }
+
   private static func check(_ options: Options, _ settings: AdapterSettings?) throws {
     guard (options.task == nil) == (options.data == nil) else {
       throw EngineError(.argument, "real data needs both: --task NAME and --data DIR")
@@ -75,7 +81,10 @@ public enum StepBenchmark {
       if settings?.numLabels == 1 {
         throw EngineError(.argument, "--set num_labels=1: synthetic data has classes: expected at least 2")
       }
-      if options.tokenizer != nil { throw EngineError(.argument, "--tokenizer: synthetic data has no text", hint: "give --task and --data") }
+      let given = [("--tokenizer", options.tokenizer != nil), ("--max-length", options.maxLength != nil), ("--limit", options.limit != nil)]
+      if let (name, _) = given.first(where: { $0.1 }) {
+        throw EngineError(.argument, "\(name): only for real data", hint: "give --task and --data, or shape random data with --length and --sequences")
+      }
       return
     }
     if options.sequences != nil {
@@ -135,7 +144,7 @@ public enum StepBenchmark {
     arguments.maxGradNorm = 0
     arguments.evalStrategy = .no
     arguments.loggingSteps = 1_000_000_000
-    arguments.maxLength = options.task == nil ? options.length : options.maxLength
+    arguments.maxLength = longestExample(options)
     arguments.trainSamplingStrategy = options.isGroupedByLength ? .groupByLength : .sequential
     arguments.seed = options.seed
     return arguments

@@ -147,7 +147,8 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
       ("--set num_labels=1: synthetic data has classes", { $0.settings = ["num_labels=1"] }),
       ("--model random:bert: no such model; expected random:roberta-base", { $0.model = "random:bert" }),
       ("nowhere/config.json: ", { $0.model = "nowhere/config.json" }),
-      ("--tokenizer: synthetic data has no text; give --task and --data", { $0.tokenizer = "x" }),
+      ("--tokenizer: only for real data; give --task and --data", { $0.tokenizer = "x" }),
+      ("--max-length: only for real data", { $0.maxLength = 32 }), ("--limit: only for real data", { $0.limit = 1 }),
     ]
     for (message, change) in table {
       do {

@@ -34,8 +34,8 @@ struct BenchStep: ParsableCommand {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Tokens of an example; longer ones are truncated.", valueName: "count"))
-  var maxLength = 128
+    help: ArgumentHelp("Tokens of the task's examples; longer ones are truncated. (default: 128)", valueName: "count"))
+  var maxLength: Int?
 
   @Option(
     help: ArgumentHelp("Folder of the tokenizer. (default: the model's)", valueName: "dir"), completion: .directory)
