@@ -6,6 +6,8 @@ import Foundation
 import TensorCore
 import TestSupport
 import Testing
+import Tokenizers
+import Training
 
 /// A RoBERTa that takes milliseconds.
 private let tinyConfig = """
@@ -90,6 +92,27 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
     // Kinds are counted within the measured steps.
     let seconds = try #require(report["profiled_seconds"]?.doubleValue)
     #expect(seconds < 24 * 3600 && seconds >= step)
+  }
+
+  /// Work without data must not be easier than work with it: one token for all would stay in a cache.
+  @Test func syntheticTokensAndLabelsVary() throws {
+    let task = SyntheticTask(count: 64, length: 32, vocabulary: 5..<300, labels: 2, seed: 1)
+    let tokenizer = try BPETrainer.train(corpus: [], vocabularySize: 258, specialTokens: ["<s>", "</s>"])
+    var arguments = TrainingArguments()
+    arguments.trainBatchSize = 48
+    let batches = try task.batches(arguments, tokenizer: tokenizer)
+    #expect(Set(batches.map(\.offsets.count)) == [48, 16])
+    #expect(batches.allSatisfy { Set($0.offsets.lengths) == [32] })
+    let ids = batches.flatMap(\.ids)
+    // 2,048 draws leave about one id in a thousand out.
+    #expect(Set(ids).count > 280)
+    #expect((ids.min() ?? 0) >= 5 && (ids.max() ?? 0) < 300)
+    let labels = batches.flatMap { batch -> [Int32] in
+      if case .classes(let labels) = batch.labels { return labels }
+      return []
+    }
+    let ones = labels.count { $0 == 1 }
+    #expect(labels.count == 64 && ones > 16 && ones < 48)
   }
 
   @Test func stepsAndEpochs() throws {
