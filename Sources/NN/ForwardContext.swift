@@ -10,6 +10,8 @@ public final class ForwardContext {
   public var seed: UInt64
   /// Forward passes in training mode so far.
   public private(set) var step: UInt64 = 0
+  /// Whether layers are computed again in the backward pass instead of keeping their activations.
+  public var gradientCheckpointing = false
   private var site: UInt32 = 0
 
   public init(seed: UInt64 = 42) { self.seed = seed }
@@ -18,6 +20,19 @@ public final class ForwardContext {
   public func begin() {
     if isTraining { step += 1 }
     site = 0
+  }
+
+  /// A layer that is computed again in the backward pass where that is asked for, with the draws of the first time.
+  public func checkpointed(_ layer: Module, _ x: Tensor, _ body: @escaping (Tensor) throws -> Tensor) throws -> Tensor {
+    guard gradientCheckpointing, isTraining else { return try body(x) }
+    let first = site
+    return try Autograd.checkpoint(x, parameters: layer.namedParameters().map(\.tensor)) { [self] x in
+      let now = site
+      // The first time goes on from here, a later one comes back to where the model has got meanwhile.
+      site = first
+      defer { site = max(now, site) }
+      return try body(x)
+    }
   }
 
   /// Continues the numbering of an interrupted run: the next training pass is number `steps` + 1.

@@ -16,7 +16,7 @@ struct ByteHash {
 
   /// FNV leaves the low bits weak; a table index takes the mixed value.
   @inline(__always)
-  var mixed: Int { Int(truncatingIfNeeded: (value ^ value >> 32) &* 0x9E37_79B9_7F4A_7C15 >> 24) }
+  var mixed: Int { Int(truncatingIfNeeded: ((value ^ (value >> 32)) &* 0x9E37_79B9_7F4A_7C15) >> 24) }
 }
 
 /// Tokens and their ids, both ways. Tokens are compared byte by byte.

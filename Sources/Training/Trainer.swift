@@ -109,6 +109,7 @@ public final class Trainer {
     let network = model.network
     network.context.seed = arguments.usedSeed
     network.context.isTraining = true
+    network.context.gradientCheckpointing = arguments.gradientCheckpointing
     defer { network.context.isTraining = false }
     if let folder = try store?.stateFolder() { try restore(from: folder) }
     try callbacks.onBegin?(self, totalSteps, state.step)

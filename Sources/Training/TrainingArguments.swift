@@ -45,6 +45,7 @@ public struct TrainingArguments: Record {
   public var earlyStoppingPatience: Int?
   public var earlyStoppingThreshold = 0.0
   public var trainSamplingStrategy = Sampling.random
+  public var gradientCheckpointing = false
   public var maxLength = 128
   public var mlmProbability = 0.15
   public var seed: Int?
@@ -80,6 +81,7 @@ public struct TrainingArguments: Record {
     .int("early_stopping_patience", \.earlyStoppingPatience, "stop after so many evaluations without improvement", in: 1...),
     .float("early_stopping_threshold", \.earlyStoppingThreshold, "what counts as an improvement", in: 0...),
     .choice("train_sampling_strategy", \.trainSamplingStrategy, "order of the examples"),
+    .bool("gradient_checkpointing", \.gradientCheckpointing, "compute layers again in the backward pass: less memory, about a third more time, the same results"),
     .int("max_length", \.maxLength, "tokens of an example; longer ones are truncated, longest text first", in: 2...1_000_000),
     .float("mlm_probability", \.mlmProbability, "share of tokens that masked language modelling asks for", in: Above(0, through: 1)),
     .int("seed", \.seed, "seeds order, dropout and masking; default: --seed, else 42", in: 0...),

@@ -56,7 +56,8 @@ public final class Encoder: Module {
       ])
     let embedded = try embeddingNorm(sum)
     var x = try (Precision.current == .bf16 ? embedded.to(.bfloat16) : embedded).dropout(context.dropout(config.hiddenDropoutProb))
-    for layer in layers { x = try layer(x, batch.offsets, context) }
+    let offsets = batch.offsets
+    for layer in layers { x = try context.checkpointed(layer, x) { try layer($0, offsets, context) } }
     return x
   }
 }
