@@ -14,7 +14,8 @@ local p = params {
   modules_to_save = { { "classifier" }, doc = "what trains beside the adapters: the head" },
   learning_rate   = { 2e-3, min = 0, doc = "of LoRA on MNLI" },
   epochs          = { 4, min = 0, doc = "on MNLI" },
-  rte_learning_rate = { 1e-2, min = 0, doc = "of both RTE stages" },
+  rte_learning_rate = { 2e-2, min = 0, doc = "of both RTE stages" },
+  rte_head_learning_rate = { 0.0, min = 0, doc = "of the head beside DeLoRA; 0: rte_learning_rate, a tenth of it for the built-in model" },
   rte_epochs      = { 10, min = 0, doc = "of both RTE stages" },
   batch           = { 32, min = 1, doc = "examples in a batch" },
   max_length      = { 128, min = 8, doc = "tokens of an example" },
@@ -27,9 +28,10 @@ local p = params {
 
 local function limit(n) return n > 0 and n or nil end
 
-local function fit(model, task, learning_rate, epochs)
+local function fit(model, task, learning_rate, epochs, parameter_groups)
   return trainer.fit {
     model = model, task = task, learning_rate = learning_rate, num_train_epochs = epochs, warmup_ratio = 0.06,
+    parameter_groups = parameter_groups,
     weight_decay = p.weight_decay, per_device_train_batch_size = p.batch, max_length = p.max_length,
     train_sampling_strategy = "group_by_length", load_best_model_at_end = true, save_seconds = p.save_seconds,
   }
@@ -70,10 +72,15 @@ local classifier = stage("rte-classifier", function()
   return fit(model, rte, p.rte_learning_rate, p.rte_epochs)
 end)
 
+-- A head that learns as fast as Sigma settles on what the frozen LoRA shows it before Sigma has found anything new.
+local head_rate = p.rte_head_learning_rate
+if head_rate == 0 and p.model == "builtin:tiny" then head_rate = p.rte_learning_rate / 10 end
+
 local delora = stage("rte-delora", function()
   local model = mnli.model:new_head { task = rte }
   model:add_adapter(adapters.delora { over = "lora", modules_to_save = p.modules_to_save })
-  return fit(model, rte, p.rte_learning_rate, p.rte_epochs)
+  return fit(model, rte, p.rte_learning_rate, p.rte_epochs,
+    head_rate > 0 and { { params = p.modules_to_save, learning_rate = head_rate } } or nil)
 end)
 
 rows[#rows + 1] = mnli
