@@ -42,7 +42,7 @@ import TransformerModels
       #expect(plain.loss == again.loss)
       #expect(!plain.gradients.isEmpty)
       #expect(plain.gradients == again.gradients)
-      #expect(again.savedBytes < plain.savedBytes / 2, "\(again.savedBytes) of \(plain.savedBytes)")
+      #expect(again.savedBytes < plain.savedBytes * 3 / 4, "\(again.savedBytes) of \(plain.savedBytes)")
     }
   }
 }
