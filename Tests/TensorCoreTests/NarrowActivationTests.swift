@@ -1,0 +1,72 @@
+import TensorCore
+import TestSupport
+import Testing
+
+/// Operations of layers on bfloat16 activations: values and gradients are those of float32, to bfloat16's eight digits.
+@Suite(.engine) struct NarrowActivationTests {
+  struct Case: CustomTestStringConvertible, Sendable {
+    let name: String
+    /// Shapes of the activations, and of the float32 weights beside them.
+    let activations: [[Int]], weights: [[Int]]
+    let body: @Sendable (_ x: [Tensor], _ w: [Tensor]) throws -> Tensor
+    var testDescription: String { name }
+  }
+
+  private static let site = Dropout(p: 0.3, source: RandomSource(seed: 5, stream: 3, step: 11))
+  private static let offsets = Offsets(lengths: [130, 1, 40])
+
+  static let cases = [
+    Case(name: "linear", activations: [[70, 40]], weights: [[65, 40], [65]]) { try $0[0].linear($1[0], $1[1]) },
+    Case(name: "adapter", activations: [[70, 40]], weights: [[65, 40], [8, 40], [65, 8]]) { x, w in
+      try x[0].linear(w[0]).addingLinear(x[0].linear(w[1], output: .float32), w[2], scale: 1.5)
+    },
+    Case(name: "attention", activations: [[171, 32], [171, 32], [171, 32]], weights: []) { x, _ in
+      try x[0].attention(keys: x[1], values: x[2], heads: 2, offsets: offsets)
+    },
+    Case(name: "causal attention, dropout", activations: [[171, 32], [171, 32], [171, 32]], weights: []) { x, _ in
+      try x[0].attention(keys: x[1], values: x[2], heads: 2, offsets: offsets, causal: true, dropout: site)
+    },
+    Case(name: "layer_norm, residual, dropout", activations: [[9, 130], [9, 130]], weights: [[130], [130]]) { x, w in
+      try x[0].layerNorm(residual: x[1], w[0], w[1], dropout: site)
+    },
+    Case(name: "gelu", activations: [[3, 1100]], weights: []) { x, _ in try x[0].activation(.gelu) },
+    Case(name: "dropout", activations: [[3, 130]], weights: []) { x, _ in try x[0].dropout(site) },
+    Case(name: "rows", activations: [[9, 7]], weights: []) { x, _ in try x[0].gatherRows([0, 4, 8]) },
+    Case(name: "one activation used twice", activations: [[70, 40]], weights: [[40, 40]]) { x, w in
+      try x[0].linear(w[0]).layerNorm(residual: x[0], Tensor.ones([40]), Tensor.zeros([40]))
+    },
+  ]
+
+  @Test(arguments: cases) func followsFloat32(_ row: Case) throws {
+    let weights = try row.weights.enumerated().map { try normal($1, stream: 10 + $0, .float32) }
+    var results: [(output: Tensor, gradients: [Tensor])] = []
+    for isNarrow in [false, true] {
+      let leaves = try row.activations.enumerated().map { i, shape in
+        try normal(shape, stream: i, .float32).to(.bfloat16).to(.float32).detach().requiresGrad(true)
+      }
+      let own = try weights.map { try $0.copy().requiresGrad(true) }
+      let output = try row.body(isNarrow ? leaves.map { try $0.to(.bfloat16) } : leaves, own)
+      #expect(output.dtype == (isNarrow ? .bfloat16 : .float32))
+      let wide = try output.to(.float32)
+      let seed = try normal(wide.shape, stream: 30, .float32)
+      try wide.backward(gradient: seed)
+      results.append((wide, try (leaves + own).map { try #require($0.grad) }))
+    }
+    let (wide, narrow) = (results[0], results[1])
+    func expectNear(_ name: String, _ actual: Tensor, _ expected: Tensor) {
+      let scale = expected.values.map(abs).max() ?? 0
+      #expect(actual.dtype == .float32)
+      expectClose(name, actual.values, expected.values, relative: 0.02, absolute: 0.012 * scale)
+    }
+    expectNear("output", narrow.output, wide.output)
+    for (i, (actual, expected)) in zip(narrow.gradients, wide.gradients).enumerated() {
+      expectNear("gradient \(i)", actual.dtype == .bfloat16 ? try actual.to(.float32) : actual, expected)
+    }
+  }
+
+  @Test func otherTypesBesideActivationsAreRefused() throws {
+    let x = try Tensor.ones([2, 4]).to(.bfloat16)
+    #expect(throws: (any Error).self) { try x.linear(Tensor.ones([3, 4]).to(.float64)) }
+    #expect(throws: (any Error).self) { try x.attention(keys: Tensor.ones([2, 4]), values: x, heads: 1, offsets: Offsets(lengths: [2])) }
+  }
+}
