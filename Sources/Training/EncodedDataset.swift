@@ -7,55 +7,61 @@ import TransformerModels
 
 /// Examples as token ids, end to end in a few arrays.
 public struct EncodedDataset: Sendable {
-  private var ids: [Int32] = []
-  private var tokenTypes: [Int32] = []
-  private var special: [UInt8] = []
-  private var starts: [Int] = [0]
+  let tokens: TokenColumns
   /// Class index or score of each example; NaN where there is none.
-  public private(set) var labels: [Double] = []
+  public let labels: [Double]
   /// Line of each example in its file, 1-based.
-  public private(set) var lines: [Int] = []
+  public let lines: [Int]
   /// Where the examples come from, for messages.
   public let source: String
 
   public var count: Int { labels.count }
   /// Tokens of all examples.
-  public var tokenCount: Int { ids.count }
-  public func length(_ index: Int) -> Int { starts[index + 1] - starts[index] }
+  public var tokenCount: Int { tokens.ids.count }
+  public func length(_ index: Int) -> Int { tokens.starts[index + 1] - tokens.starts[index] }
   public var lengths: [Int] { (0..<count).map(length) }
 
-  /// Encodes examples on all threads. Throws the first error, naming file and line.
-  public init(_ examples: [Example], source: String, tokenizer: Tokenizer, maxLength: Int) throws {
+  /// Encodes examples on all threads; the result is the same for any number of them. Throws the first error, naming file
+  /// and line.
+  ///
+  /// - Parameter folder: where tokens are kept from run to run; nil: nowhere.
+  public init(_ examples: [Example], source: String, tokenizer: Tokenizer, maxLength: Int, folder: String? = nil) throws {
     self.source = source
-    let slots = Mutex<(encodings: [Int: [Encoding]], failure: EngineError?)>(([:], nil))
+    labels = examples.map { $0.label ?? .nan }
+    lines = examples.map(\.line)
+    let file = try folder.map { try TokenFile(folder: $0, examples: examples, tokenizer: tokenizer, maxLength: maxLength) }
+    if let known = file?.read(count: examples.count) {
+      tokens = known
+    } else {
+      tokens = try Self.encode(examples, source, tokenizer, maxLength)
+      file?.write(tokens)
+    }
+  }
+
+  private static func encode(_ examples: [Example], _ source: String, _ tokenizer: Tokenizer, _ maxLength: Int) throws -> TokenColumns {
+    let slots = Mutex<(columns: [Int: TokenColumns], failure: (chunk: Int, error: EngineError)?)>(([:], nil))
     let chunk = 256
     Threads.parallelFor(examples.count, chunk: chunk) { range in
-      var encodings: [Encoding] = []
-      encodings.reserveCapacity(range.count)
+      var columns = TokenColumns()
       for example in examples[range] {
         do {
-          encodings.append(try tokenizer.encode(example.text, pair: example.textPair, maxLength: maxLength))
+          columns.append(try tokenizer.encode(example.text, pair: example.textPair, maxLength: maxLength))
         } catch {
-          let known = (error as? EngineError) ?? EngineError(.data, "\(error)")
-          slots.withLock { $0.failure = $0.failure ?? known.at("\(source):\(example.line)") }
+          let known = ((error as? EngineError) ?? EngineError(.data, "\(error)")).at("\(source):\(example.line)")
+          slots.withLock { if range.lowerBound < $0.failure?.chunk ?? .max { $0.failure = (range.lowerBound, known) } }
           return
         }
       }
-      let done = encodings
-      slots.withLock { $0.encodings[range.lowerBound] = done }
+      let done = columns
+      slots.withLock { $0.columns[range.lowerBound] = done }
     }
     let results = slots.withLock { $0 }
-    if let failure = results.failure { throw failure }
-    for start in stride(from: 0, to: examples.count, by: chunk) {
-      for (i, encoding) in (results.encodings[start] ?? []).enumerated() {
-        ids += encoding.ids
-        tokenTypes += encoding.tokenTypeIds
-        special += encoding.specialTokensMask
-        starts.append(ids.count)
-        labels.append(examples[start + i].label ?? .nan)
-        lines.append(examples[start + i].line)
-      }
-    }
+    if let failure = results.failure { throw failure.error }
+    var tokens = TokenColumns()
+    let total = results.columns.values.reduce(0) { $0 + $1.ids.count }
+    tokens.reserve(tokens: total, examples: examples.count)
+    for start in stride(from: 0, to: examples.count, by: chunk) { tokens.append(results.columns[start] ?? TokenColumns()) }
+    return tokens
   }
 
   /// Sequences that are token ids already, of segment 0 and without special tokens.
@@ -63,10 +69,10 @@ public struct EncodedDataset: Sendable {
     precondition(sequences.count == labels.count)
     self.source = source
     self.labels = labels
-    ids = sequences.flatMap { $0 }
-    tokenTypes = [Int32](repeating: 0, count: ids.count)
-    special = [UInt8](repeating: 0, count: ids.count)
-    starts = sequences.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count) }
+    let ids = sequences.flatMap { $0 }
+    tokens = TokenColumns(
+      ids: ids, tokenTypes: [Int32](repeating: 0, count: ids.count), special: [UInt8](repeating: 0, count: ids.count),
+      starts: sequences.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count) })
     lines = sequences.indices.map { $0 + 1 }
   }
 
@@ -74,15 +80,16 @@ public struct EncodedDataset: Sendable {
   public func batch(_ indices: [Int]) throws -> Batch {
     var (batchIDs, batchTypes): ([Int32], [Int32]) = ([], [])
     for i in indices {
-      batchIDs += ids[starts[i]..<starts[i + 1]]
-      batchTypes += tokenTypes[starts[i]..<starts[i + 1]]
+      let range = tokens.starts[i]..<tokens.starts[i + 1]
+      batchIDs += tokens.ids[range]
+      batchTypes += tokens.tokenTypes[range]
     }
     return try Batch(ids: batchIDs, tokenTypes: batchTypes, offsets: Offsets(lengths: indices.map(length)), examples: indices)
   }
 
   /// Whether each token of some examples is one that the tokenizer added.
   func specialTokens(_ indices: [Int]) -> [Bool] {
-    indices.flatMap { special[starts[$0]..<starts[$0 + 1]].map { $0 != 0 } }
+    indices.flatMap { tokens.special[tokens.starts[$0]..<tokens.starts[$0 + 1]].map { $0 != 0 } }
   }
 
   /// "train.tsv lines 3, 8, 12": where some examples are.

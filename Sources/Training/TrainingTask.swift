@@ -22,6 +22,8 @@ public class TrainingTask {
   public let evaluation: [Split]
   /// Rows that were left out, for reports.
   public let skippedRows: [SkippedRows]
+  /// Where tokens are kept from run to run; nil: nowhere.
+  public var tokenFolder: String?
   private var cache: [String: EncodedDataset] = [:]
 
   init(
@@ -52,7 +54,7 @@ public class TrainingTask {
   func encoded(_ split: Split, tokenizer: Tokenizer, maxLength: Int) throws -> EncodedDataset {
     let key = "\(split.name) \(maxLength) \(ObjectIdentifier(tokenizer).hashValue)"
     if let found = cache[key] { return found }
-    let data = try EncodedDataset(split.examples, source: split.path, tokenizer: tokenizer, maxLength: maxLength)
+    let data = try EncodedDataset(split.examples, source: split.path, tokenizer: tokenizer, maxLength: maxLength, folder: tokenFolder)
     cache[key] = data
     return data
   }

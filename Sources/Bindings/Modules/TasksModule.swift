@@ -13,6 +13,14 @@ public final class Task: LuaObject {
   init(_ task: TrainingTask) { self.task = task }
 }
 
+extension Session {
+  /// A task for the script. Its tokens are kept beside the stages' results; a check writes nothing.
+  func task(_ task: TrainingTask) -> Task {
+    if mode == .run { task.tokenFolder = store.root + "/tokens" }
+    return Task(task)
+  }
+}
+
 /// Options of `tasks.glue`.
 struct GLUEOptions: LuaRecord {
   var trainFile = "train.tsv"
@@ -91,18 +99,18 @@ func tasksModule(_ session: Session) -> Module {
         Param<String>("folder", "folder with train.tsv and dev.tsv in GLUE's layout; or \"builtin:mnli\", \"builtin:rte\""),
         Param<GLUEOptions>("options", "see the fields"), returns: "task"
       ) { name, folder, options in
-        if folder.hasPrefix("builtin:") { return Task(try BuiltInTasks.classification(folder, options)) }
-        return Task(try ClassificationTask(try GLUE.read(name, folder: folder, trainFile: options.trainFile, limit: options.limit)))
+        if folder.hasPrefix("builtin:") { return session.task(try BuiltInTasks.classification(folder, options)) }
+        return session.task(try ClassificationTask(try GLUE.read(name, folder: folder, trainFile: options.trainFile, limit: options.limit)))
       },
       Function(
         "table", "Classification or regression of one's own TSV, CSV or JSONL files.",
         Param<TableOptions>("options", "see the fields"), returns: "task"
-      ) { options in Task(try ClassificationTask(try tableTask(options).read())) },
+      ) { options in session.task(try ClassificationTask(try tableTask(options).read())) },
       Function(
         "masked_lm", "Masked language modelling of a text file.", Param<TextOptions>("options", "see the fields"), returns: "task"
       ) { options in
-        if options.trainFile.hasPrefix("builtin:") { return Task(try BuiltInTasks.language(options.trainFile)) }
-        return Task(try textTask(options))
+        if options.trainFile.hasPrefix("builtin:") { return session.task(try BuiltInTasks.language(options.trainFile)) }
+        return session.task(try textTask(options))
       },
     ])
 }

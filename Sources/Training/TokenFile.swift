@@ -1,0 +1,133 @@
+import Checkpoints
+import Datasets
+import Files
+import Foundation
+import Tokenizers
+
+/// The tokens of some examples, end to end in a few arrays.
+struct TokenColumns: Sendable, Equatable {
+  var ids: [Int32] = []
+  var tokenTypes: [Int32] = []
+  /// 1 for the tokens that the tokenizer added.
+  var special: [UInt8] = []
+  /// Where each example begins, and where the last one ends.
+  var starts: [Int] = [0]
+
+  mutating func reserve(tokens: Int, examples: Int) {
+    ids.reserveCapacity(tokens)
+    tokenTypes.reserveCapacity(tokens)
+    special.reserveCapacity(tokens)
+    starts.reserveCapacity(examples + 1)
+  }
+
+  mutating func append(_ encoding: Encoding) {
+    ids += encoding.ids
+    tokenTypes += encoding.tokenTypeIds
+    special += encoding.specialTokensMask
+    starts.append(ids.count)
+  }
+
+  mutating func append(_ other: TokenColumns) {
+    starts += other.starts.dropFirst().map { $0 + ids.count }
+    ids += other.ids
+    tokenTypes += other.tokenTypes
+    special += other.special
+  }
+}
+
+/// The tokens of a data set in a file, named by the digest of all that they depend on, so that equal data is tokenised once.
+///
+/// It is never an obstacle: a file that is missing, damaged or of another version counts as absent, and where the folder
+/// cannot be written, the tokens are made anew in every run.
+struct TokenFile {
+  private let folder: String
+  private let key: Digest
+
+  /// Part of the key: to be raised whenever the same tokenizer gives other ids, or the file's layout changes.
+  private static let version = 1
+  /// Smaller sets are tokenised in a few milliseconds.
+  private static let fewestTokens = 20_000
+  /// Bytes of all files of the folder; the least recently used ones go first.
+  private static let folderLimit = 1 << 30
+
+  init(folder: String, examples: [Example], tokenizer: Tokenizer, maxLength: Int) throws {
+    self.folder = folder
+    let stream = DigestStream()
+    stream.update(Array("\(Self.version) \(maxLength) \(examples.count)\n".utf8))
+    try stream.update(Array(tokenizer.identity().utf8))
+    func update(_ text: String) {
+      var text = text
+      text.withUTF8 { bytes in
+        // Lengths keep "ab", "c" apart from "a", "bc".
+        withUnsafeBytes(of: bytes.count) { stream.update($0) }
+        stream.update(UnsafeRawBufferPointer(bytes))
+      }
+    }
+    for example in examples {
+      update(example.text)
+      if let pair = example.textPair { update(pair) } else { withUnsafeBytes(of: -1) { stream.update($0) } }
+    }
+    key = stream.finish()
+  }
+
+  private var path: String { "\(folder)/\(key.hex).safetensors" }
+
+  /// The stored tokens of `count` examples; nil where there are none, or damaged ones.
+  func read(count: Int) -> TokenColumns? {
+    guard let file = try? SafetensorsFile(path) else { return nil }
+    func column<Element>(_ name: String, _ type: ScalarType, _: Element.Type) throws -> [Element]? {
+      try file.withBytes(of: name) { entry, bytes in
+        guard entry.dtype == type, file.metadata[name] == Digest(of: bytes).hex else { return nil }
+        return [Element](unsafeUninitializedCapacity: bytes.count / MemoryLayout<Element>.stride) { buffer, initialized in
+          UnsafeMutableRawBufferPointer(buffer).copyMemory(from: bytes)
+          initialized = buffer.count
+        }
+      }
+    }
+    guard let ids = try? column("ids", .int32, Int32.self), let types = try? column("token_types", .int32, Int32.self),
+      let special = try? column("special", .uint8, UInt8.self), let starts = try? column("starts", .int64, Int.self),
+      types.count == ids.count, special.count == ids.count, starts.count == count + 1, starts.first == 0,
+      starts.last == ids.count, zip(starts, starts.dropFirst()).allSatisfy({ $0 <= $1 })
+    else { return nil }
+    // Its time says when it was last of use.
+    try? FileManager.default.setAttributes([.modificationDate: Date()], ofItemAtPath: path)
+    return TokenColumns(ids: ids, tokenTypes: types, special: special, starts: starts)
+  }
+
+  /// Stores tokens, unless they are few; failures are of no consequence.
+  func write(_ tokens: TokenColumns) {
+    guard tokens.ids.count >= Self.fewestTokens else { return }
+    var metadata: [String: String] = [:]
+    func column<Element>(_ name: String, _ type: ScalarType, _ elements: [Element]) -> TensorToSave {
+      metadata[name] = elements.withUnsafeBytes { Digest(of: $0) }.hex
+      return TensorToSave(name, dtype: type, shape: [elements.count]) { body in try elements.withUnsafeBytes { try body($0) } }
+    }
+    let columns = [
+      column("ids", .int32, tokens.ids), column("token_types", .int32, tokens.tokenTypes),
+      column("special", .uint8, tokens.special), column("starts", .int64, tokens.starts),
+    ]
+    do {
+      try createFolder(folder)
+      try SafetensorsFile.write(columns, metadata: metadata, to: path)
+      try removeOldest()
+    } catch {
+      return
+    }
+  }
+
+  private func removeOldest() throws {
+    let url = URL(fileURLWithPath: folder)
+    let keys: Set<URLResourceKey> = [.contentModificationDateKey, .fileSizeKey]
+    let files = try FileManager.default.contentsOfDirectory(at: url, includingPropertiesForKeys: Array(keys), options: .skipsHiddenFiles)
+      .filter { $0.pathExtension == "safetensors" }
+      .map { file in
+        let values = try file.resourceValues(forKeys: keys)
+        return (url: file, date: values.contentModificationDate ?? .distantPast, size: values.fileSize ?? 0)
+      }
+    var total = 0
+    for file in files.sorted(by: { $0.date > $1.date }) {
+      total += file.size
+      if total > Self.folderLimit { try FileManager.default.removeItem(at: file.url) }
+    }
+  }
+}
