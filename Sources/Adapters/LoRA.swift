@@ -103,13 +103,14 @@ public final class LoRAAdapter: LinearAdapter, LowRankUpdate {
   /// Up factor, [out, r].
   public let b: Tensor
   public let scaling: Double
-  private let dropout: Double
+  public override var dropout: Double { loraDropout }
+  private let loraDropout: Double
 
   init(a: Tensor, b: Tensor, scaling: Double, dropout: Double) {
     self.a = a
     self.b = b
     self.scaling = scaling
-    self.dropout = dropout
+    loraDropout = dropout
   }
 
   public override var ownParameters: [(name: String, tensor: Tensor)] { [("lora_A.weight", a), ("lora_B.weight", b)] }

@@ -93,9 +93,10 @@ extension Session {
       "arguments": arguments.configValue.json, "precision": .string(Precision.current.rawValue),
       "tokenizer": .string(try model.tokenizer.identity()),
     ]
-    // When states are saved does not change the result.
+    // When states are saved, and where hidden states are kept, does not change the result.
     if var fields = values["arguments"]?.objectValue {
       fields["save_seconds"] = nil
+      fields["frozen_cache_mib"] = nil
       values["arguments"] = .object(fields)
     }
     if inputs != .null { values["inputs"] = inputs }
@@ -211,6 +212,7 @@ private final class WorkStore: TrainerStore {
 
   func saveState(_ write: (String) throws -> Void) throws { try work.saveState { try write($0) } }
   func stateFolder() throws -> String? { try work.loadState()?.folder }
+  var scratchFolder: String? { work.scratchFolder }
 }
 
 extension ConfigValue {

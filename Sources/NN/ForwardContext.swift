@@ -38,6 +38,14 @@ public final class ForwardContext {
   /// Continues the numbering of an interrupted run: the next training pass is number `steps` + 1.
   public func resume(after steps: UInt64) { step = steps }
 
+  /// Runs a part of the pass with dropout off. It takes no sites, so that those behind it draw the same whether it ran or not.
+  package func withoutDropout<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let before = (isTraining, site)
+    isTraining = false
+    defer { (isTraining, site) = before }
+    return try body()
+  }
+
   /// The next dropout site; nil where nothing is dropped.
   public func dropout(_ p: Double) -> Dropout? {
     site += 1

@@ -117,6 +117,9 @@ open class LinearAdapter: Module {
     preconditionFailure("\(Self.self) must override add(to:input:_:)")
   }
 
+  /// Share of elements that `add` drops in training. Its result depends on the parameters, the input and such draws alone.
+  open var dropout: Double { 0 }
+
   /// Own parameters that never train.
   open var frozenParameters: [String] { [] }
 

@@ -89,6 +89,9 @@ public final class StageWork {
     return StoredStage(key: key, folder: finishedFolder, facts: facts)
   }
 
+  /// A folder for files that the work needs only while it is under way.
+  public var scratchFolder: String { folder }
+
   /// Gives up the lock; the saved states stay.
   public func close() { lock = nil }
 

@@ -10,6 +10,8 @@ struct Evaluator {
   let tokenizer: Tokenizer
   let task: TrainingTask
   let arguments: TrainingArguments
+  /// Keeps hidden states of an evaluation set, by its number, from one evaluation to the next.
+  var hiddenStates: ((_ set: Int, EncodedDataset, _ batches: [[Int]]) -> HiddenStateCache?)?
 
   /// `eval_loss` and the task's metrics of every set; all sets but the first have a suffix ("_mm" for MNLI's mismatched).
   func callAsFunction() throws -> [String: Double] {
@@ -20,19 +22,22 @@ struct Evaluator {
     for (i, split) in task.evaluation.enumerated() {
       let suffix = i == 0 ? "" : split.name.contains("mismatched") ? "_mm" : "_" + split.name
       let data = try task.encoded(split, tokenizer: tokenizer, maxLength: arguments.maxLength)
-      for (name, value) in try evaluate(data) { result["eval_" + name + suffix] = value }
+      for (name, value) in try evaluate(data, set: i) { result["eval_" + name + suffix] = value }
     }
     return result
   }
 
-  private func evaluate(_ data: EncodedDataset) throws -> [String: Double] {
+  private func evaluate(_ data: EncodedDataset, set: Int) throws -> [String: Double] {
     var (lossSum, labelCount, correct) = (0.0, 0, 0)
     var predictions = [Double](repeating: 0, count: data.count)
     let draw = RandomSource(seed: arguments.usedSeed, stream: RandomSource.stream(named: "evaluation masks"))
-    for (i, indices) in BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize).enumerated() {
+    let batches = BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize)
+    let cache = hiddenStates?(set, data, batches)
+    for (i, indices) in batches.enumerated() {
       try Interrupt.check()
       var batch = try data.batch(indices)
       try task.label(&batch, data, RandomSource(seed: draw.seed, stream: draw.stream, step: UInt64(i)), arguments, tokenizer)
+      batch.hiddenStates = cache
       let (loss, logits) = try Autograd.noGrad { try model.loss(batch) }
       let counted = batch.labelCount
       lossSum += try loss.item() * Double(counted)

@@ -13,6 +13,8 @@ public protocol TrainerStore: AnyObject {
   func saveState(_ write: (String) throws -> Void) throws
   /// The folder of the last complete state; nil where there is none.
   func stateFolder() throws -> String?
+  /// A folder for files that the run needs only while it works.
+  var scratchFolder: String? { get }
 }
 
 /// What a trainer tells while it works. Every closure may throw to stop the run.
@@ -53,6 +55,10 @@ public final class Trainer {
   let sampler: BatchSampler
   private var epochBatches: (epoch: Int, batches: [[Int]])?
   private var lastSave = Date()
+  /// What frozen layers compute, for the training set and for each evaluation set.
+  private let budget: HiddenStateCache.Budget
+  private let trainingStates: HiddenStateCache?
+  private var evaluationStates: [Int: HiddenStateCache] = [:]
 
   /// Throws for a model that does not fit the task, nothing to train, or an unknown metric: before the first step.
   public init(
@@ -73,6 +79,10 @@ public final class Trainer {
       seed: arguments.usedSeed)
     totalSteps = try arguments.totalSteps(examples: data.count)
     stepsPerEpoch = arguments.stepsPerEpoch(examples: data.count)
+    budget = HiddenStateCache.Budget(bytes: arguments.frozenCacheMebibytes << 20, folder: store?.scratchFolder)
+    trainingStates = task.altersTokens ? nil : HiddenStateCache(
+      groups: sampler.batches(epoch: 0), budget: budget, keepsDropout: arguments.frozenLayerDropout,
+      isKeeping: totalSteps > stepsPerEpoch, batch: data.batch)
     state.learningRate = arguments.learningRate
     optimizer = AdamW(
       [], beta1: arguments.adamBeta1, beta2: arguments.adamBeta2, eps: arguments.adamEpsilon)
@@ -115,13 +125,17 @@ public final class Trainer {
     try callbacks.onBegin?(self, totalSteps, state.step)
     lastSave = Date()
     while state.step < totalSteps, !state.shouldStop {
+      let (passes, tokens) = (network.context.step, state.tokens)
       do {
         try Interrupt.check()
-      } catch {
+        try update()
+      } catch let error as EngineError where error.kind == .interrupted {
+        // An update that was cut off has only counted.
+        network.context.resume(after: passes)
+        state.tokens = tokens
         try save()
         throw error
       }
-      try update()
       try afterUpdate()
     }
     network.zeroGrad()
@@ -138,6 +152,7 @@ public final class Trainer {
     let group = (epochBatches?.batches ?? []).dropFirst(first).prefix(arguments.gradientAccumulationSteps)
     return try group.enumerated().map { i, indices in
       var batch = try data.batch(indices)
+      batch.hiddenStates = trainingStates
       let draw = RandomSource(
         seed: arguments.usedSeed, stream: RandomSource.stream(named: "masks") &+ UInt32(i), step: UInt64(state.step))
       try task.label(&batch, data, draw, arguments, model.tokenizer)
@@ -231,7 +246,8 @@ public final class Trainer {
   private func evaluate() throws {
     guard !task.evaluation.isEmpty else { return }
     let started = Date()
-    let metrics = try Evaluator(model: model.network, tokenizer: model.tokenizer, task: task, arguments: arguments)()
+    let metrics = try Evaluator(
+      model: model.network, tokenizer: model.tokenizer, task: task, arguments: arguments, hiddenStates: hiddenStates)()
     state.seconds += Date().timeIntervalSince(started)
     state.lastEvaluation = (state.step, metrics)
     var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
@@ -250,6 +266,15 @@ public final class Trainer {
       if let patience = arguments.earlyStoppingPatience, state.evaluationsWithoutImprovement >= patience { state.shouldStop = true }
     }
     try callbacks.onEvaluate?(self, metrics)
+  }
+
+  private func hiddenStates(ofEvaluationSet set: Int, _ data: EncodedDataset, _ batches: [[Int]]) -> HiddenStateCache? {
+    guard !task.altersTokens else { return nil }
+    let cache = evaluationStates[set] ?? HiddenStateCache(groups: batches, budget: budget, batch: data.batch)
+    evaluationStates[set] = cache
+    // At the latest, the end of training evaluates again.
+    cache.isKeeping = arguments.evalStrategy != .no && state.step < totalSteps && !state.shouldStop
+    return cache
   }
 
   private func keepBest(_ value: Double) throws {

@@ -48,6 +48,8 @@ public struct TrainingArguments: Record {
   public var gradientCheckpointing = false
   public var maxLength = 128
   public var mlmProbability = 0.15
+  public var frozenLayerDropout = true
+  public var frozenCacheMebibytes = 1024
   public var seed: Int?
   public var saveSeconds = 5.0
 
@@ -84,6 +86,12 @@ public struct TrainingArguments: Record {
     .bool("gradient_checkpointing", \.gradientCheckpointing, "compute layers again in the backward pass: less memory, about a third more time, the same results"),
     .int("max_length", \.maxLength, "tokens of an example; longer ones are truncated, longest text first", in: 2...1_000_000),
     .float("mlm_probability", \.mlmProbability, "share of tokens that masked language modelling asks for", in: Above(0, through: 1)),
+    .bool(
+      "frozen_layer_dropout", \.frozenLayerDropout,
+      "whether layers below all that trains drop, as in Transformers; false: their outputs are computed once, not in every epoch"),
+    .int(
+      "frozen_cache_mib", \.frozenCacheMebibytes,
+      "memory for outputs of frozen layers that are used again, in MiB; the rest goes to a file", in: 0...1_000_000_000),
     .int("seed", \.seed, "seeds order, dropout and masking; default: --seed, else 42", in: 0...),
     .float("save_seconds", \.saveSeconds, "seconds between saved states, from which a killed run goes on", in: 0...),
   ]

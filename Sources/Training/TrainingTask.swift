@@ -40,6 +40,9 @@ public class TrainingTask {
     self.skippedRows = skippedRows
   }
 
+  /// Whether `label` changes the tokens of a batch.
+  var altersTokens: Bool { false }
+
   /// Labels for a batch of examples. `draw` names the random draws of masked language modelling.
   func label(_ batch: inout Batch, _ data: EncodedDataset, _ draw: RandomSource, _ arguments: TrainingArguments, _ tokenizer: Tokenizer) throws {
     preconditionFailure("\(Self.self) must override label")
@@ -112,6 +115,8 @@ public final class MaskedLanguageTask: TrainingTask {
       name: name, modelTask: .maskedLM, metricNames: [], metricForBestModel: "accuracy", identity: identity, train: train,
       evaluation: evaluation)
   }
+
+  override var altersTokens: Bool { true }
 
   override func label(_ batch: inout Batch, _ data: EncodedDataset, _ draw: RandomSource, _ arguments: TrainingArguments, _ tokenizer: Tokenizer) throws {
     guard let mask = tokenizer.maskTokenId else {

@@ -47,10 +47,9 @@ public final class BERT: TransformerModel {
   public override var maxLength: Int { encoder.config.maxLength }
 
   public override func logits(_ batch: Batch) throws -> Tensor {
-    let hidden = try encoder(batch, context)
-    if let languageHead { return try languageHead(hidden.to(.float32), context) }
+    if let languageHead { return try languageHead(encoder(batch, context).to(.float32), context) }
     guard let classifier, let pooler = encoder.pooler else { preconditionFailure("a model without a head") }
-    let pooled = try pooler(hidden.gatherRows(batch.offsets.starts).to(.float32), context).tanh()
+    let pooled = try pooler(encoder.firstTokens(batch, context).to(.float32), context).tanh()
     return try classifier(pooled.dropout(context.dropout(encoder.config.classifierDropout)), context)
   }
 

@@ -2,7 +2,7 @@ import Diagnostics
 import TensorCore
 
 /// A packed batch: the tokens of its sequences one after another, without padding.
-public struct Batch: Sendable {
+public struct Batch {
   /// What the model should have said.
   public enum Labels: Sendable, Equatable {
     case none
@@ -23,6 +23,8 @@ public struct Batch: Sendable {
   public var labels: Labels
   /// Which examples these are: positions in the data set, for messages.
   public var examples: [Int]
+  /// Hidden states of the data set that `examples` are positions in; nil: nothing is kept.
+  public var hiddenStates: HiddenStateCache?
 
   public init(
     ids: [Int32], tokenTypes: [Int32]? = nil, offsets: Offsets, labels: Labels = .none, examples: [Int] = []

@@ -32,11 +32,14 @@ public final class Encoder: Module {
       ? try Linear(builder.scope("pooler").scope("dense"), in: size, out: size, std: std) : nil
   }
 
-  public override var children: [(name: String, module: Module)] {
-    let embeddings = Group([
+  private var embeddings: Group {
+    Group([
       ("word_embeddings", wordEmbeddings), ("position_embeddings", positionEmbeddings),
       ("token_type_embeddings", tokenTypeEmbeddings), ("LayerNorm", embeddingNorm),
     ])
+  }
+
+  public override var children: [(name: String, module: Module)] {
     let stack = Group(layers.enumerated().map { (String($0), $1) })
     let parts: [(name: String, module: Module)] = [("embeddings", embeddings), ("encoder", Group([("layer", stack)]))]
     return parts + (pooler.map { [("pooler", Group([("dense", $0)]))] } ?? [])
@@ -44,21 +47,64 @@ public final class Encoder: Module {
 
   /// The last hidden states, [tokens, C], bfloat16 in bf16 precision. Throws for ids, types or lengths beyond the tables.
   public func callAsFunction(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
+    try hiddenStates(batch, context, firstTokensOnly: false)
+  }
+
+  /// The last hidden states of each sequence's first token, [sequences, C]: what classification heads read.
+  public func firstTokens(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
+    try hiddenStates(batch, context, firstTokensOnly: true)
+  }
+
+  private func hiddenStates(_ batch: Batch, _ context: ForwardContext, firstTokensOnly: Bool) throws -> Tensor {
     if let longest = batch.offsets.lengths.max(), longest > config.maxLength {
       throw EngineError(
         .data, "a sequence of \(longest) tokens: the model's positions end at \(config.maxLength)",
         hint: "set max_length to \(config.maxLength) or less")
     }
+    guard let cache = batch.hiddenStates, var prefix = frozenPrefix(isDropping: context.isTraining && cache.keepsDropout) else {
+      batch.hiddenStates?.removeAll()
+      return try run(batch, context, from: nil, layers[...], firstTokensOnly: firstTokensOnly)
+    }
+    let depth = prefix.count - 1
+    prefix.firstTokensOnly = firstTokensOnly && depth == layers.count
+    let states = try cache.states(batch, of: prefix) { part in
+      try context.withoutDropout {
+        try run(part, context, from: nil, layers[..<depth], firstTokensOnly: prefix.firstTokensOnly)
+      }
+    }
+    if prefix.firstTokensOnly { return states }
+    return try run(batch, context, from: states, layers[depth...], firstTokensOnly: firstTokensOnly)
+  }
+
+  /// The embeddings and the layers above them below which nothing trains, nor drops if `isDropping`; nil: not one layer.
+  private func frozenPrefix(isDropping: Bool) -> FrozenPrefix? {
+    guard !isDropping || config.hiddenDropoutProb == 0 && config.attentionProbsDropoutProb == 0 else { return nil }
+    var prefix = FrozenPrefix()
+    guard prefix.append(embeddings, isDropping: isDropping) else { return nil }
+    for layer in layers {
+      guard prefix.append(layer, isDropping: isDropping) else { break }
+    }
+    return prefix.count > 1 ? prefix : nil
+  }
+
+  /// Some layers, on the embeddings or on the output of those below.
+  private func run(
+    _ batch: Batch, _ context: ForwardContext, from states: Tensor?, _ layers: ArraySlice<EncoderLayer>, firstTokensOnly: Bool
+  ) throws -> Tensor {
+    var x = try states ?? embed(batch, context)
+    let offsets = batch.offsets
+    for layer in layers { x = try context.checkpointed(layer, x) { try layer($0, offsets, context) } }
+    return firstTokensOnly ? try x.gatherRows(batch.offsets.starts) : x
+  }
+
+  private func embed(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
     let first = Int32(config.firstPosition)
     let sum = try wordEmbeddings.weight.gatherRows(
       batch.ids, adding: [
         (positionEmbeddings.weight, batch.positions.map { $0 + first }), (tokenTypeEmbeddings.weight, batch.tokenTypes),
       ])
     let embedded = try embeddingNorm(sum)
-    var x = try (Precision.current == .bf16 ? embedded.to(.bfloat16) : embedded).dropout(context.dropout(config.hiddenDropoutProb))
-    let offsets = batch.offsets
-    for layer in layers { x = try context.checkpointed(layer, x) { try layer($0, offsets, context) } }
-    return x
+    return try (Precision.current == .bf16 ? embedded.to(.bfloat16) : embedded).dropout(context.dropout(config.hiddenDropoutProb))
   }
 }
 

@@ -50,11 +50,10 @@ public final class RoBERTa: TransformerModel {
   public override var maxLength: Int { encoder.config.maxLength }
 
   public override func logits(_ batch: Batch) throws -> Tensor {
-    let hidden = try encoder(batch, context)
-    if let languageHead { return try languageHead(hidden.to(.float32), context) }
+    if let languageHead { return try languageHead(encoder(batch, context).to(.float32), context) }
     guard let dense, let outProj else { preconditionFailure("a model without a head") }
     let p = encoder.config.classifierDropout
-    let first = try hidden.gatherRows(batch.offsets.starts).to(.float32).dropout(context.dropout(p))
+    let first = try encoder.firstTokens(batch, context).to(.float32).dropout(context.dropout(p))
     let features = try dense(first, context).tanh().dropout(context.dropout(p))
     return try outProj(features, context)
   }

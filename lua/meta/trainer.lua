@@ -66,6 +66,8 @@
 ---@field train_sampling_strategy? Sampling order of the examples (default "random")
 ---@field max_length? integer tokens of an example; longer ones are truncated, longest text first (from 2 to 1000000; default 128)
 ---@field mlm_probability? number share of tokens that masked language modelling asks for (above 0 and at most 1; default 0.15)
+---@field frozen_layer_dropout? boolean whether layers below all that trains drop, as in Transformers; false: their outputs are computed once, not in every epoch (default true)
+---@field frozen_cache_mib? integer memory for outputs of frozen layers that are used again, in MiB; the rest goes to a file (from 0 to 1000000000; default 1024)
 ---@field seed? integer seeds order, dropout and masking; default: --seed, else 42 (at least 0)
 ---@field save_seconds? number seconds between saved states, from which a killed run goes on (at least 0; default 5)
 
