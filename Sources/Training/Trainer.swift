@@ -80,8 +80,10 @@ public final class Trainer {
     totalSteps = try arguments.totalSteps(examples: data.count)
     stepsPerEpoch = arguments.stepsPerEpoch(examples: data.count)
     budget = HiddenStateCache.Budget(bytes: arguments.frozenCacheMebibytes << 20, folder: store?.scratchFolder)
+    let firstEpoch = sampler.batches(epoch: 0)
+    epochBatches = (0, firstEpoch)
     trainingStates = task.altersTokens ? nil : HiddenStateCache(
-      groups: sampler.batches(epoch: 0), budget: budget, keepsDropout: arguments.frozenLayerDropout,
+      groups: firstEpoch, budget: budget, keepsDropout: arguments.frozenLayerDropout,
       isKeeping: totalSteps > stepsPerEpoch, batch: data.batch)
     state.learningRate = arguments.learningRate
     optimizer = AdamW(
