@@ -76,6 +76,19 @@ import Testing
     #expect(isSameInFile)
   }
 
+  @Test(arguments: [FrozenCase.all[1], FrozenCase.all[5], FrozenCase.all[9]]) func bfloat16StatesAreKeptAsTheyAre(frozen: FrozenCase) throws {
+    let before = Precision.current
+    defer { Precision.current = before }
+    let wide = try train(frozen)
+    Precision.current = .bf16
+    let plain = try train(frozen, .nowhere)
+    let kept = try train(frozen, .memory)
+    expectEqual(kept, plain, frozen)
+    let isSameInFile = try train(frozen, .file) == kept
+    #expect(isSameInFile)
+    #expect(kept != wide)
+  }
+
   /// The cache alone: three groups, of which memory has room for one and the file, if there is one, takes the others.
   @Test(arguments: [true, false], [DType.float32, .bfloat16]) func groupsAreComputedOnce(hasFile: Bool, dtype: DType) throws {
     try withTemporaryFolder { folder in
