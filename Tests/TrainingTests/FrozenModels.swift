@@ -24,6 +24,7 @@ struct FrozenCase: Sendable, CustomTestStringConvertible {
   var keepsDropout = true
   var sampling = TrainingArguments.Sampling.random
   var accumulation = 1
+  var checkpoints = false
 
   static let all = [
     FrozenCase(testDescription: "classifier, BERT", family: "tiny-bert"),
@@ -33,6 +34,9 @@ struct FrozenCase: Sendable, CustomTestStringConvertible {
     FrozenCase(testDescription: "classifier, dropout everywhere", dropout: 0.2),
     FrozenCase(testDescription: "LoRA in the last layer", topLayers: [2]),
     FrozenCase(testDescription: "LoRA in two layers, dropout above", family: "tiny-bert", topLayers: [1, 2], dropout: 0.1, keepsDropout: false),
+    FrozenCase(
+      testDescription: "LoRA in the last layer, checkpoints, dropout above", topLayers: [2], dropout: 0.1, keepsDropout: false,
+      checkpoints: true),
     FrozenCase(testDescription: "LoRA in all layers", topLayers: [0, 1, 2]),
     FrozenCase(testDescription: "classifier over a frozen LoRA", hasFrozenLoRA: true),
     FrozenCase(testDescription: "classifier over a frozen LoRA, dropout above", hasFrozenLoRA: true, dropout: 0.1, keepsDropout: false),
@@ -72,6 +76,7 @@ struct FrozenCase: Sendable, CustomTestStringConvertible {
     (arguments.learningRate, arguments.maxLength, arguments.saveSeconds) = (1e-2, 32, 1e9)
     (arguments.trainSamplingStrategy, arguments.gradientAccumulationSteps) = (sampling, accumulation)
     (arguments.frozenLayerDropout, arguments.loggingSteps) = (keepsDropout, 1)
+    arguments.gradientCheckpointing = checkpoints
     return arguments
   }
 }

@@ -64,6 +64,7 @@
 ---@field early_stopping_patience? integer stop after so many evaluations without improvement (at least 1)
 ---@field early_stopping_threshold? number what counts as an improvement (at least 0; default 0)
 ---@field train_sampling_strategy? Sampling order of the examples (default "random")
+---@field gradient_checkpointing? boolean compute layers again in the backward pass: less memory, about a third more time, the same results (default false)
 ---@field max_length? integer tokens of an example; longer ones are truncated, longest text first (from 2 to 1000000; default 128)
 ---@field mlm_probability? number share of tokens that masked language modelling asks for (above 0 and at most 1; default 0.15)
 ---@field frozen_layer_dropout? boolean whether layers below all that trains drop, as in Transformers; false: their outputs are computed once, not in every epoch (default true)
