@@ -179,11 +179,31 @@ TARGET_F32 static size_t fill_transposed_f32(const pg_factor *b, size_t k0, size
   return whole;
 }
 
+// Rows of B as they lie, in fp32: [k][width] -> [k][width].
+TARGET_F32 static size_t fill_plain_f32(const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, float *out) {
+  for (size_t k = 0; k < kb; k++) {
+    size_t at = (k0 + k) * b->stride + first;
+    for (size_t j = 0; j < width; j += 16) {
+      __m512i x;
+      if (b->type == PG_BF16) {
+        __m256i narrow = _mm256_loadu_si256((const void *)((const uint16_t *)b->data + at + j));
+        x = _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16);
+      } else {
+        x = _mm512_loadu_si512((const float *)b->data + at + j);
+      }
+      _mm512_storeu_si512(out + k * width + j, x);
+    }
+  }
+  // The generic loop goes by pairs of rows.
+  return kb / 2 * 2;
+}
+
 size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
   if (t == PG_BF16) {
     return b->transposed ? fill_transposed_bf16(b, k0, kb, first, width, out) : fill_plain_bf16(b, k0, kb, first, width, out);
   }
-  return b->transposed && b->type == PG_F32 ? fill_transposed_f32(b, k0, kb, first, width, out) : 0;
+  if (!b->transposed) return fill_plain_f32(b, k0, kb, first, width, out);
+  return b->type == PG_F32 ? fill_transposed_f32(b, k0, kb, first, width, out) : 0;
 }
 
 // Sixteen rows of 64 floats -> 64 rows of 16 elements in the type t, `stride` apart.

@@ -171,41 +171,30 @@ struct product {
 // sums: [rows, columns] with stride `width`; writes alpha sums + beta C + bias to rows row.. and columns column.. of C.
 PG_CLONES static void write_back(const struct product *p, size_t row, size_t column, size_t rows, size_t columns,
                                  const float *sums, size_t width) {
-  float alpha = (float)p->alpha, beta = (float)p->beta;
+  static const float no_bias[PG_PANEL];
+  const float alpha = (float)p->alpha, beta = (float)p->beta, *restrict bias = p->bias ? p->bias + column : no_bias;
+  size_t step = p->swapped ? p->c_stride : 1;
   for (size_t i = 0; i < rows; i++) {
-    const float *from = sums + i * width;
-    if (p->swapped) {
-      for (size_t j = 0; j < columns; j++) {
-        size_t at = (column + j) * p->c_stride + row + i;
-        float value = alpha * from[j];
-        if (p->c_type == PG_BF16) {
-          uint16_t *c = (uint16_t *)p->c + at;
-          *c = pg_to_bf16(beta == 0 ? value : value + beta * pg_from_bf16(*c));
-        } else {
-          float *c = (float *)p->c + at;
-          *c = beta == 0 ? value : value + beta * *c;
-        }
-      }
-      continue;
-    }
-    float values[PG_PANEL];
-    for (size_t j = 0; j < columns; j++) values[j] = alpha * from[j];
-    if (p->bias) {
-      for (size_t j = 0; j < columns; j++) values[j] += p->bias[column + j];
-    }
-    size_t at = (row + i) * p->c_stride + column;
+    const float *restrict from = sums + i * width;
+    size_t at = p->swapped ? column * p->c_stride + row + i : (row + i) * p->c_stride + column;
     if (p->c_type == PG_BF16) {
-      uint16_t *c = (uint16_t *)p->c + at;
+      uint16_t *restrict c = (uint16_t *)p->c + at;
       if (beta != 0) {
-        for (size_t j = 0; j < columns; j++) values[j] += beta * pg_from_bf16(c[j]);
+        for (size_t j = 0; j < columns; j++) c[j * step] = pg_to_bf16(alpha * from[j] + bias[j] + beta * pg_from_bf16(c[j * step]));
+      } else if (step == 1) {
+        for (size_t j = 0; j < columns; j++) c[j] = pg_to_bf16(alpha * from[j] + bias[j]);
+      } else {
+        for (size_t j = 0; j < columns; j++) c[j * step] = pg_to_bf16(alpha * from[j] + bias[j]);
       }
-      for (size_t j = 0; j < columns; j++) c[j] = pg_to_bf16(values[j]);
     } else {
-      float *c = (float *)p->c + at;
+      float *restrict c = (float *)p->c + at;
       if (beta != 0) {
-        for (size_t j = 0; j < columns; j++) values[j] += beta * c[j];
+        for (size_t j = 0; j < columns; j++) c[j * step] = alpha * from[j] + bias[j] + beta * c[j * step];
+      } else if (step == 1) {
+        for (size_t j = 0; j < columns; j++) c[j] = alpha * from[j] + bias[j];
+      } else {
+        for (size_t j = 0; j < columns; j++) c[j * step] = alpha * from[j] + bias[j];
       }
-      memcpy(c, values, columns * 4);
     }
   }
 }

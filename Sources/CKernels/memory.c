@@ -4,12 +4,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-// Buffers of a training step come back in the same sizes step after step. Sizes are rounded up to one of eight
-// classes per power of two, and freed blocks wait in their class. The classes above KEPT_BYTES go straight back.
-enum { CLASSES = 8 * 48, SMALLEST = 6 };
+// Buffers of a training step come back in about the same sizes step after step. Sizes are rounded up to one of eight
+// classes per power of two, freed blocks wait in their class, and a request takes one from its class or the next few: real
+// batches differ in length, and fresh memory costs a page fault for every 4 KB.
+enum { CLASSES = 8 * 48, SMALLEST = 6, HEADER = 64, NEXT_CLASSES = 4 };
 
+// In front of every block's bytes.
 static struct block {
   struct block *next;
+  size_t size;
+  int class;
 } *kept[CLASSES];
 static size_t kept_bytes;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -38,59 +42,66 @@ static bool exceeds_memory(size_t bytes) {
   return bytes / page > pages;
 }
 
+static struct block *take_kept(int c) {
+  struct block *block = NULL;
+  pthread_mutex_lock(&lock);
+  for (int i = c; c >= 0 && i <= c + NEXT_CLASSES && i < CLASSES && !block; i++) {
+    block = kept[i];
+    if (!block) continue;
+    kept[i] = block->next;
+    kept_bytes -= block->size;
+  }
+  pthread_mutex_unlock(&lock);
+  return block;
+}
+
 void *pg_allocate(size_t bytes) {
   if (exceeds_memory(bytes)) return NULL;
   size_t rounded;
   int c = size_class(bytes, &rounded);
-  void *pointer = NULL;
-  if (c >= 0) {
-    pthread_mutex_lock(&lock);
-    if (kept[c]) {
-      pointer = kept[c];
-      kept[c] = kept[c]->next;
-      kept_bytes -= rounded;
-    }
-    pthread_mutex_unlock(&lock);
-  }
-  if (!pointer) {
-    if (posix_memalign(&pointer, 64, rounded) != 0) {
+  struct block *block = take_kept(c);
+  if (!block) {
+    void *memory;
+    if (posix_memalign(&memory, 64, rounded + HEADER) != 0) {
       pg_trim();
-      if (posix_memalign(&pointer, 64, rounded) != 0) return NULL;
+      if (posix_memalign(&memory, 64, rounded + HEADER) != 0) return NULL;
     }
+    block = memory;
+    block->size = rounded, block->class = c;
   }
-  size_t now = atomic_fetch_add(&live, rounded) + rounded;
+  size_t now = atomic_fetch_add(&live, block->size) + block->size;
   size_t high = atomic_load(&peak);
   while (now > high && !atomic_compare_exchange_weak(&peak, &high, now)) {}
-  return pointer;
+  return (char *)block + HEADER;
 }
 
 void pg_free(void *pointer, size_t bytes) {
   if (!pointer) return;
-  size_t rounded;
-  int c = size_class(bytes, &rounded);
-  size_t now = atomic_fetch_sub(&live, rounded) - rounded;
+  (void)bytes;
+  struct block *block = (struct block *)((char *)pointer - HEADER);
+  int c = block->class;
+  size_t now = atomic_fetch_sub(&live, block->size) - block->size;
   // What is kept never exceeds what the program had in use at its peak.
   if (c >= 0) {
     pthread_mutex_lock(&lock);
-    if (kept_bytes + rounded + now <= atomic_load(&peak)) {
-      struct block *b = pointer;
-      b->next = kept[c];
-      kept[c] = b;
-      kept_bytes += rounded;
-      pointer = NULL;
+    if (kept_bytes + block->size + now <= atomic_load(&peak)) {
+      block->next = kept[c];
+      kept[c] = block;
+      kept_bytes += block->size;
+      block = NULL;
     }
     pthread_mutex_unlock(&lock);
   }
-  free(pointer);
+  free(block);
 }
 
 void pg_trim(void) {
   pthread_mutex_lock(&lock);
   for (int c = 0; c < CLASSES; c++) {
     while (kept[c]) {
-      struct block *b = kept[c];
-      kept[c] = b->next;
-      free(b);
+      struct block *block = kept[c];
+      kept[c] = block->next;
+      free(block);
     }
   }
   kept_bytes = 0;
