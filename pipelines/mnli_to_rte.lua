@@ -9,7 +9,7 @@ local p = params {
   mnli            = { "builtin:mnli", doc = "MNLI folder (GLUE layout)" },
   rte             = { "builtin:rte", doc = "RTE folder (GLUE layout)" },
   pretrain_steps  = { 1600, min = 1, doc = "updates of masked language modelling; the built-in model only" },
-  r               = { 8, min = 1, doc = "rank of the LoRA; lora_alpha is twice that" },
+  r               = { 16, min = 1, doc = "rank of the LoRA; lora_alpha is twice that" },
   target_modules  = { { "query", "key", "value", "dense" }, doc = "linear layers that the LoRA adapts" },
   modules_to_save = { { "classifier" }, doc = "what trains beside the adapters: the head" },
   learning_rate   = { 2e-3, min = 0, doc = "of LoRA on MNLI" },

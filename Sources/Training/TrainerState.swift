@@ -146,8 +146,16 @@ extension Trainer {
     let layers = try config.int("num_hidden_layers", default: 0)
     let intermediate = try config.int("intermediate_size", default: 4 * hidden)
     let longest = sampler.lengths.sorted(by: >).prefix(arguments.trainBatchSize).reduce(0, +)
-    // For each token and layer: three projections, attention, two normalised sums and outputs, the feed-forward twice.
-    let activations = longest * layers * (8 * hidden + 2 * intermediate) * 4
-    return counts.total * 4 + (counts.total - counts.trainable) * 4 * 2 + counts.trainable * 4 * 4 + activations
+    let vocabulary = try config.int("vocab_size", default: 0)
+    let size = Precision.current == .bf16 ? 2 : 4
+    // For each token and layer: queries, keys, values, attention, two normalised sums, the input, the feed-forward's inner
+    // tensor; and once what is computed with.
+    let layer = 7 * hidden + intermediate
+    let kept = arguments.gradientCheckpointing ? layer + layers * hidden : layers * layer
+    let activations = longest * size * (kept + 2 * intermediate + 6 * hidden)
+    // Frozen layers are laid out for both products, and the file's pages given back; embeddings are read from the file.
+    let embeddings = min(vocabulary * hidden, counts.total)
+    let frozen = max(0, counts.total - counts.trainable - embeddings)
+    return embeddings * 4 + frozen * 2 * size + counts.trainable * 4 * 4 + activations
   }
 }
