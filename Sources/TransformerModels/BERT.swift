@@ -55,6 +55,6 @@ public final class BERT: TransformerModel {
 
   public override func scored(_ batch: Batch) throws -> Tensor {
     guard let languageHead else { return try logits(batch) }
-    return try languageHead(encoder(batch, context).gatherRows(batch.maskedPositions).to(.float32), context)
+    return try languageHead(encoder.rows(batch.maskedPositions, batch, context).to(.float32), context)
   }
 }

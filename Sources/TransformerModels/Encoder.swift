@@ -47,15 +47,23 @@ public final class Encoder: Module {
 
   /// The last hidden states, [tokens, C], bfloat16 in bf16 precision. Throws for ids, types or lengths beyond the tables.
   public func callAsFunction(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
-    try hiddenStates(batch, context, firstTokensOnly: false)
+    try hiddenStates(batch, context, rows: nil, firstTokensOnly: false)
   }
 
   /// The last hidden states of each sequence's first token, [sequences, C]: what classification heads read.
   public func firstTokens(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
-    try hiddenStates(batch, context, firstTokensOnly: true)
+    try hiddenStates(batch, context, rows: batch.offsets.starts, firstTokensOnly: true)
   }
 
-  private func hiddenStates(_ batch: Batch, _ context: ForwardContext, firstTokensOnly: Bool) throws -> Tensor {
+  /// The last hidden states of some tokens, [rows, C], at least one and in ascending order. The last layer computes keys and
+  /// values for all tokens, and everything else for these alone.
+  public func rows(_ rows: [Int32], _ batch: Batch, _ context: ForwardContext) throws -> Tensor {
+    try hiddenStates(batch, context, rows: rows, firstTokensOnly: false)
+  }
+
+  private func hiddenStates(
+    _ batch: Batch, _ context: ForwardContext, rows: [Int32]?, firstTokensOnly: Bool
+  ) throws -> Tensor {
     if let longest = batch.offsets.lengths.max(), longest > config.maxLength {
       throw EngineError(
         .data, "a sequence of \(longest) tokens: the model's positions end at \(config.maxLength)",
@@ -63,17 +71,17 @@ public final class Encoder: Module {
     }
     guard let cache = batch.hiddenStates, var prefix = frozenPrefix(isDropping: context.isTraining && cache.keepsDropout) else {
       batch.hiddenStates?.removeAll()
-      return try run(batch, context, from: nil, layers[...], firstTokensOnly: firstTokensOnly)
+      return try run(batch, context, from: nil, layers[...], rows: rows)
     }
     let depth = prefix.count - 1
     prefix.firstTokensOnly = firstTokensOnly && depth == layers.count
     let states = try cache.states(batch, of: prefix) { part in
       try context.withoutDropout {
-        try run(part, context, from: nil, layers[..<depth], firstTokensOnly: prefix.firstTokensOnly)
+        try run(part, context, from: nil, layers[..<depth], rows: prefix.firstTokensOnly ? part.offsets.starts : nil)
       }
     }
     if prefix.firstTokensOnly { return states }
-    return try run(batch, context, from: states, layers[depth...], firstTokensOnly: firstTokensOnly)
+    return try run(batch, context, from: states, layers[depth...], rows: rows)
   }
 
   /// The embeddings and the layers above them below which nothing trains, nor drops if `isDropping`; nil: not one layer.
@@ -87,14 +95,18 @@ public final class Encoder: Module {
     return prefix.count > 1 ? prefix : nil
   }
 
-  /// Some layers, on the embeddings or on the output of those below.
+  /// Some layers, on the embeddings or on the output of those below; `rows`: those of the result, nil for all.
   private func run(
-    _ batch: Batch, _ context: ForwardContext, from states: Tensor?, _ layers: ArraySlice<EncoderLayer>, firstTokensOnly: Bool
+    _ batch: Batch, _ context: ForwardContext, from states: Tensor?, _ layers: ArraySlice<EncoderLayer>, rows: [Int32]?
   ) throws -> Tensor {
     var x = try states ?? embed(batch, context)
     let offsets = batch.offsets
-    for layer in layers { x = try context.checkpointed(layer, x) { try layer($0, offsets, context) } }
-    return firstTokensOnly ? try x.gatherRows(batch.offsets.starts) : x
+    for (i, layer) in zip(layers.indices, layers) {
+      let chosen = i == layers.indices.last ? rows : nil
+      x = try context.checkpointed(layer, x) { try layer($0, offsets, context, rows: chosen) }
+    }
+    if let rows, layers.isEmpty { return try x.gatherRows(rows) }
+    return x
   }
 
   private func embed(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
@@ -144,13 +156,18 @@ package final class EncoderLayer: Module {
     ]
   }
 
-  /// x: [tokens, C]. Result: the same shape.
-  package func callAsFunction(_ x: Tensor, _ offsets: Offsets, _ context: ForwardContext) throws -> Tensor {
-    let attended = try query(x, context).attention(
-      keys: key(x, context), values: value(x, context), heads: config.numAttentionHeads, offsets: offsets,
+  /// x: [tokens, C]. Result: the same shape, or [rows, C] where only some rows are wanted, in ascending order: then keys and
+  /// values are all that the other tokens are needed for.
+  package func callAsFunction(
+    _ x: Tensor, _ offsets: Offsets, _ context: ForwardContext, rows: [Int32]? = nil
+  ) throws -> Tensor {
+    let wanted = try rows.map { try x.gatherRows($0) } ?? x
+    let attended = try query(wanted, context).attention(
+      keys: key(x, context), values: value(x, context), heads: config.numAttentionHeads,
+      offsets: rows.map(offsets.counting) ?? offsets, keyOffsets: offsets,
       dropout: context.dropout(config.attentionProbsDropoutProb))
     let y = try attentionNorm(
-      attentionOutput(attended, context), residual: x, dropout: context.dropout(config.hiddenDropoutProb))
+      attentionOutput(attended, context), residual: wanted, dropout: context.dropout(config.hiddenDropoutProb))
     let hidden = try intermediate(y, context).activation(config.hiddenAct)
     return try outputNorm(output(hidden, context), residual: y, dropout: context.dropout(config.hiddenDropoutProb))
   }

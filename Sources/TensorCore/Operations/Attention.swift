@@ -27,6 +27,16 @@ public struct Offsets: Sendable, Equatable {
   /// Number of rows of all sequences together.
   public var total: Int { Int(values.last ?? 0) }
   public var lengths: [Int] { zip(values, values.dropFirst()).map { Int($1 - $0) } }
+  /// How some rows, in ascending order, divide among the sequences.
+  public func counting(_ rows: [Int32]) -> Offsets {
+    var counts = [Int](repeating: 0, count: count)
+    var sequence = 0
+    for row in rows {
+      while sequence < count - 1, row >= values[sequence + 1] { sequence += 1 }
+      counts[sequence] += 1
+    }
+    return Offsets(lengths: counts)
+  }
   /// The first row of each sequence.
   public var starts: [Int32] { Array(values.dropLast()) }
 }
