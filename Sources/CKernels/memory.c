@@ -1,7 +1,9 @@
+#define _GNU_SOURCE  // MAP_ANONYMOUS, madvise
 #include "internal.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 // Buffers of a training step come back in about the same sizes step after step. Sizes are rounded up to one of eight
@@ -42,6 +44,27 @@ static bool exceeds_memory(size_t bytes) {
   return bytes / page > pages;
 }
 
+// Large blocks come from the system and go back to it as they are: in malloc's heap they would leave holes.
+enum { LARGE = 1 << 20 };
+
+static struct block *new_block(size_t size) {
+  void *memory = NULL;
+  if (size >= LARGE) {
+    memory = mmap(NULL, size + HEADER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(memory, size + HEADER, MADV_HUGEPAGE);
+#endif
+    return memory;
+  }
+  return posix_memalign(&memory, 64, size + HEADER) == 0 ? memory : NULL;
+}
+
+static void delete_block(struct block *block) {
+  if (block && block->size >= LARGE) munmap(block, block->size + HEADER);
+  else free(block);
+}
+
 static struct block *take_kept(int c) {
   struct block *block = NULL;
   pthread_mutex_lock(&lock);
@@ -61,12 +84,12 @@ void *pg_allocate(size_t bytes) {
   int c = size_class(bytes, &rounded);
   struct block *block = take_kept(c);
   if (!block) {
-    void *memory;
-    if (posix_memalign(&memory, 64, rounded + HEADER) != 0) {
+    block = new_block(rounded);
+    if (!block) {
       pg_trim();
-      if (posix_memalign(&memory, 64, rounded + HEADER) != 0) return NULL;
+      block = new_block(rounded);
     }
-    block = memory;
+    if (!block) return NULL;
     block->size = rounded, block->class = c;
   }
   size_t now = atomic_fetch_add(&live, block->size) + block->size;
@@ -92,7 +115,7 @@ void pg_free(void *pointer, size_t bytes) {
     }
     pthread_mutex_unlock(&lock);
   }
-  free(block);
+  delete_block(block);
 }
 
 void pg_trim(void) {
@@ -101,7 +124,7 @@ void pg_trim(void) {
     while (kept[c]) {
       struct block *block = kept[c];
       kept[c] = block->next;
-      free(block);
+      delete_block(block);
     }
   }
   kept_bytes = 0;
