@@ -80,7 +80,7 @@ local delora = stage("rte-delora", function()
   local model = mnli.model:new_head { task = rte }
   model:add_adapter(adapters.delora { over = "lora", modules_to_save = p.modules_to_save })
   return fit(model, rte, p.rte_learning_rate, p.rte_epochs,
-    head_rate > 0 and { { params = p.modules_to_save, learning_rate = head_rate } } or nil)
+    head_rate > 0 and #p.modules_to_save > 0 and { { params = p.modules_to_save, learning_rate = head_rate } } or nil)
 end)
 
 rows[#rows + 1] = mnli
