@@ -90,7 +90,7 @@ extension AttachedAdapter {
     to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:]
   ) throws {
     let name = type(of: method).name
-    guard !adapters.isEmpty else {
+    guard !linearAdapters.isEmpty else {
       throw EngineError(
         .argument,
         "\(folder): method '\(name)' adapts no layer, there is nothing to export as LoRA",
@@ -100,7 +100,7 @@ extension AttachedAdapter {
     for (key, value) in (method as? LoRA ?? LoRA()).configuration { config[key] = value.json }
     try addRanks(to: &config)
     var factors: [(name: String, tensor: Tensor)] = []
-    for (path, _, adapter) in adapters {
+    for (path, _, adapter) in linearAdapters {
       guard let update = adapter as? any LowRankUpdate else {
         throw EngineError(
           .argument,

@@ -34,21 +34,18 @@ extension AttachedAdapter {
   ) throws -> AttachedAdapter {
     let reader = try AdapterFolderReader(folder, modules: root.namedModules())
     return try undoingOnError(root) {
-      let isBuiltOnLoRA = reader.method.over != nil
-      if isBuiltOnLoRA {
-        // The adapter contains the LoRA that it was built on: give it one, whose values the
-        // folder's replace.
+      let underlying = try reader.underlying()
+      if let underlying {
+        // The adapter contains the one that it was built on: give it one, whose values the folder's replace.
         var base = reader.targets
         (base.bias, base.modulesToSave) = (.none, [])
         _ = try attach(
-          LoRA.saved(in: reader.config), to: root, name: name, targets: base, defaultTargets: [],
-          head: headModules,
-          adaptsHead: true, seed: 0, isShapeOnly: false)
+          underlying, to: root, name: name, targets: base, defaultTargets: [], head: headModules, adaptsHead: true, seed: 0,
+          isShapeOnly: false)
       }
       let attached = try attach(
-        reader.method, to: root, name: name, targets: reader.targets, defaultTargets: [],
-        head: headModules,
-        adaptsHead: true, over: isBuiltOnLoRA ? name : nil, seed: 0, isShapeOnly: false)
+        reader.method, to: root, name: name, targets: reader.targets, defaultTargets: [], head: headModules, adaptsHead: true,
+        over: underlying == nil ? nil : name, seed: 0, isShapeOnly: false)
       try reader.load(into: attached, head: head)
       if !isTrainable { try root.setTrainable(false) }
       return attached
@@ -63,14 +60,14 @@ extension AttachedAdapter {
     let flags = root.namedParameters().map {
       (tensor: $0.tensor, requiresGrad: $0.tensor.requiresGrad)
     }
-    let linears = root.namedModules().compactMap { $0.module as? Linear }.map {
+    let hosts = root.namedModules().compactMap { $0.module as? AdapterHost }.map {
       ($0, Set($0.adapters.map(\.name)))
     }
     do {
       return try body()
     } catch {
-      for (linear, names) in linears {
-        for (name, _) in linear.adapters where !names.contains(name) { try linear.detach(name) }
+      for (host, names) in hosts {
+        for (name, _) in host.adapters where !names.contains(name) { try host.detach(name) }
       }
       for (tensor, requiresGrad) in flags { try tensor.setTrainable(requiresGrad) }
       throw error
@@ -130,8 +127,17 @@ private struct AdapterFolderReader {
         hint: Self.refused.contains(key)
           ? nil : nearestName(to: key, among: accepted).map { "did you mean '\($0)'?" })
     }
-    (targets, absent) = try Self.targets(config, modules: modules)
+    var (targets, absent) = try Self.targets(config, modules: modules)
+    // The lists that PEFT writes for linear layers say nothing where none is adapted.
+    if case .linear = method.placement {} else { (targets.targetModules, targets.excludeModules) = (nil, []) }
+    (self.targets, self.absent) = (targets, absent)
     file = try Self.weights(folder)
+  }
+
+  /// The method that the folder's is built on, with the folder's options.
+  func underlying() throws -> (any AdapterMethod)? {
+    guard method.over != nil, let base = method.underlying else { return nil }
+    return try type(of: base).saved(in: config)
   }
 
   private static func config(_ folder: String) throws -> HuggingFaceConfig {

@@ -14,12 +14,25 @@ public protocol AdapterMethod: Record, Sendable {
   /// Largest difference between logits with a merged and an unmerged adapter that rounding explains, with the reason.
   static var mergeTolerance: Double { get }
 
-  /// The adapter of one layer; nil for methods that attach nothing (classifier-only, full fine-tuning).
-  func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter?
-  /// Whether the base model's own parameters train too.
+  /// Which modules the method attaches something to.
+  var placement: AdapterPlacement { get }
+  /// The adapter of one module of the placement; nil: it stays as it is.
+  func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter?
+  /// What the method does in training beside its share of the output; nil: nothing.
+  func makeTraining(for attached: AttachedAdapter) -> MethodTraining?
+
+  /// Whether the base model's own parameters train too: all of them, and there is no adapter to save.
   var trainsBase: Bool { get }
+  /// Whether the method trains a parameter of the base model, by its state-dict name (BitFit's biases). Those are saved with
+  /// the adapter.
+  func trains(_ parameter: String) -> Bool
+  /// Frozen parameters that the method changes nevertheless, by their names in the model (Delta-LoRA's weights).
+  func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)]
+
   /// Name of the adapter that this one is built on and takes the place of; nil: it stands beside the others.
   var over: String? { get }
+  /// A method whose adapter can stand in for the one that `over` names, where only shapes matter or values follow.
+  var underlying: (any AdapterMethod)? { get }
   /// The options in the words of the saved configuration.
   var configuration: [(key: String, value: ConfigurationValue)] { get }
 
@@ -30,17 +43,46 @@ public protocol AdapterMethod: Record, Sendable {
   static func saved(in config: HuggingFaceConfig) throws -> Self
 }
 
+/// Where a method attaches its adapters.
+public enum AdapterPlacement {
+  /// Linear layers, chosen by `target_modules`.
+  case linear
+  /// All modules of another kind outside the head; `target_modules` chooses nothing there.
+  case hosts(AdapterHost.Type)
+  /// Nowhere: the method only chooses what trains.
+  case nowhere
+}
+
+/// A method that attaches adapters to linear layers.
+public protocol LinearAdapterMethod: AdapterMethod {
+  /// The adapter of one layer; nil: it stays as it is.
+  func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter?
+}
+
+extension LinearAdapterMethod {
+  public var placement: AdapterPlacement { .linear }
+  public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
+    try (host as? Linear).flatMap { try makeAdapter(for: $0, at: site) }
+  }
+}
+
 extension AdapterMethod {
   public static var mergeTolerance: Double { 1e-4 }
   public static var recordName: String { name + " options" }
+  public var placement: AdapterPlacement { .nowhere }
+  public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? { nil }
+  public func makeTraining(for attached: AttachedAdapter) -> MethodTraining? { nil }
   public var trainsBase: Bool { false }
+  public func trains(_ parameter: String) -> Bool { trainsBase }
+  public func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] { [] }
   public var over: String? { nil }
+  public var underlying: (any AdapterMethod)? { nil }
   public static var peftType: String? { "PERIGEE_" + name.uppercased() }
   public static func saved(in config: HuggingFaceConfig) throws -> Self {
     throw EngineError(.data, "\(config.path): adapters of method '\(name)' cannot be read from a folder")
   }
-  /// Whether the method attaches adapters to linear layers.
-  public var hasSites: Bool { !trainsBase && Self.name != ClassifierOnly.name }
+  /// Whether the method attaches something.
+  public var hasSites: Bool { if case .nowhere = placement { false } else { true } }
 }
 
 /// A value of a saved adapter configuration.
@@ -61,21 +103,41 @@ public enum ConfigurationValue: Sendable, Equatable {
   }
 }
 
-/// A linear layer that a method is attached to.
+/// A module that a method is attached to.
 public struct AdapterSite {
-  /// Dotted path of the layer.
+  /// Dotted path of the module.
   public let path: String
+  /// Its place among the modules that the method is attached to, from 0, and their number.
+  public let index: Int
+  public let count: Int
   /// Seeds the adapter's starting values, together with its parameters' names.
   public let seed: UInt64
   /// Shapes without memory, for counting.
   public let isShapeOnly: Bool
   /// The adapter that this one is built on, where the method names one.
-  public let base: LinearAdapter?
+  public let base: Adapter?
+  /// What the layers of the adapter share.
+  let shared: SharedParameters
+
+  /// A parameter that all layers share: made by the first that asks for it. `trains`: whether it is trained. Throws where
+  /// layers disagree about its shape.
+  public func sharedParameter(_ name: String, _ shape: [Int], _ initialization: Initialization, trains: Bool) throws -> Tensor {
+    if let found = shared[name] {
+      guard found.shape == shape else {
+        throw EngineError(.argument, "'\(name)', which all layers share, has shape \(found.shape); layer '\(path)' needs \(shape)")
+      }
+      return found
+    }
+    let tensor = try AdapterSite(path: "", index: 0, count: count, seed: seed, isShapeOnly: isShapeOnly, base: nil, shared: shared)
+      .parameter(name, shape, initialization)
+    shared.append(name, tensor, trains: trains)
+    return tensor
+  }
 
   /// A new parameter of the adapter.
   public func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Tensor {
     if isShapeOnly { return try Tensor(withoutElements: shape) }
-    let stream = RandomSource.stream(named: path + "." + name)
+    let stream = RandomSource.stream(named: path.isEmpty ? name : path + "." + name)
     return try initialization.make(shape, RandomSource(seed: seed, stream: stream))
   }
 }

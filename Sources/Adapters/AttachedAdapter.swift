@@ -7,7 +7,7 @@ public final class AttachedAdapter {
   public let name: String
   public let method: any AdapterMethod
   public let targets: AdapterTargets
-  /// Full paths of the linear layers, in model order.
+  /// Full paths of the modules that it is attached to, in model order.
   public let sites: [String]
   /// Full paths of the modules that train as they are.
   public let savedModules: [String]
@@ -16,6 +16,10 @@ public final class AttachedAdapter {
   /// The suffixes that choose `sites`, where a list of suffixes alone chose them.
   let targetSuffixes: [String]?
   let root: Module
+  /// What the method does in training beside its share of the output.
+  public private(set) var training: MethodTraining?
+  /// The saved modules' values while another adapter's are in the model.
+  private var stashed: [Tensor] = []
 
   private init(
     name: String, method: any AdapterMethod, targets: AdapterTargets, sites: [String], savedModules: [String],
@@ -66,30 +70,39 @@ public final class AttachedAdapter {
       if !adapted.isEmpty { targets.targetModules = .suffixes(adapted) }
     }
     let saved = outermost(try matches(targets.modulesToSave ?? head, among: paths, option: "modules_to_save"))
-    var sites: [(path: String, linear: Linear)] = []
-    if method.hasSites {
-      let outside = saved + (adaptsHead ? [] : head)
-      sites = try select(targets, defaultTargets: defaultTargets, modules: modules, outside: outside)
-    }
-    var made: [(linear: Linear, adapter: LinearAdapter, base: String?)] = []
-    for (path, linear) in sites {
-      let base = try (over ?? method.over).map { over in try baseAdapter(over, of: linear, at: path) }
-      if base?.name != name, linear.adapter(named: name) != nil {
+    let outside = saved + (adaptsHead ? [] : head)
+    let sites = try hosts(of: method, targets, defaultTargets: defaultTargets, modules: modules, outside: outside)
+    let shared = SharedParameters()
+    var made: [(host: AdapterHost, adapter: Adapter, base: String?)] = []
+    for (i, (path, host)) in sites.enumerated() {
+      let base = try (over ?? method.over).map { over in try baseAdapter(over, of: host, at: path) }
+      if base?.name != name, host.adapter(named: name) != nil {
         throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
       }
-      let site = AdapterSite(path: path, seed: seed, isShapeOnly: isShapeOnly, base: base?.adapter)
-      if let adapter = try method.makeAdapter(for: linear, at: site) { made.append((linear, adapter, base?.name)) }
+      let site = AdapterSite(
+        path: path, index: i, count: sites.count, seed: seed, isShapeOnly: isShapeOnly, base: base?.adapter, shared: shared)
+      if let adapter = try method.makeAdapter(for: host, at: site) { made.append((host, adapter, base?.name)) }
     }
     try freeze(root, trainsBase: method.trainsBase, isShapeOnly: isShapeOnly)
-    for (linear, adapter, base) in made {
-      if let base { try linear.replace(base, by: adapter, name: name) } else { try linear.attach(adapter, name: name) }
+    for (host, adapter, base) in made {
+      if let base { try host.replace(base, by: adapter, name: name) } else { try host.attach(adapter, name: name) }
+    }
+    if !shared.ownParameters.isEmpty {
+      guard let host = root as? AdapterHost else { preconditionFailure("shared parameters need a model to be attached to") }
+      try host.attach(shared, name: name)
     }
     let attached = AttachedAdapter(
       name: name, method: method, targets: targets, sites: sites.map(\.path), savedModules: saved,
       head: outermost(paths.filter { path in head.contains { isSuffix($0, of: path) } }),
       targetSuffixes: targets.plainSuffixes(default: defaultTargets), root: root)
     try attached.markTrainable(isShapeOnly: isShapeOnly)
+    attached.training = method.makeTraining(for: attached)
     return attached
+  }
+
+  /// Takes the adapter off the model. What trained stays as it is.
+  public func detach() throws {
+    for (_, module) in root.namedModules() { try (module as? AdapterHost)?.detach(name) }
   }
 
   private static func freeze(_ root: Module, trainsBase: Bool, isShapeOnly: Bool) throws {
@@ -103,13 +116,13 @@ public final class AttachedAdapter {
     func train(_ tensor: Tensor) throws {
       if isShapeOnly { tensor.requiresGrad = true } else { try tensor.setTrainable(true) }
     }
+    let sites = Set(sites)
     for (path, module) in root.namedModules() {
-      if let linear = module as? Linear, sites.contains(path) {
-        if let adapter = linear.adapter(named: name) {
-          for (parameter, tensor) in adapter.ownParameters where !adapter.frozenParameters.contains(parameter) { try train(tensor) }
-        }
-        if targets.bias == .loraOnly, let bias = linear.bias { try train(bias) }
+      let adapter = (module as? AdapterHost)?.adapter(named: name)
+      for (parameter, tensor) in adapter?.ownParameters ?? [] where !(adapter?.frozenParameters.contains(parameter) ?? true) {
+        try train(tensor)
       }
+      if targets.bias == .loraOnly, sites.contains(path), let bias = (module as? Linear)?.bias { try train(bias) }
       if savedModules.contains(path) {
         for (_, tensor) in module.namedParameters() { try train(tensor) }
       }
@@ -117,13 +130,55 @@ public final class AttachedAdapter {
         for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") { try train(tensor) }
       }
     }
+    for (_, tensor) in chosenParameters { try train(tensor) }
   }
 
-  /// The adapters of the layers, with the layers' paths.
-  public var adapters: [(path: String, linear: Linear, adapter: LinearAdapter)] {
-    root.namedModules().compactMap { path, module in
-      guard sites.contains(path), let linear = module as? Linear, let adapter = linear.adapter(named: name) else { return nil }
+  /// The modules that it is attached to, with their paths and what is attached, in model order.
+  public var adapters: [(path: String, host: AdapterHost, adapter: Adapter)] {
+    let sites = Set(sites)
+    return root.namedModules().compactMap { path, module in
+      guard sites.contains(path), let host = module as? AdapterHost, let adapter = host.adapter(named: name) else { return nil }
+      return (path, host, adapter)
+    }
+  }
+
+  /// The linear layers among them.
+  public var linearAdapters: [(path: String, linear: Linear, adapter: LinearAdapter)] {
+    adapters.compactMap { path, host, adapter in
+      guard let linear = host as? Linear, let adapter = adapter as? LinearAdapter else { return nil }
       return (path, linear, adapter)
+    }
+  }
+
+  /// What the layers share; nil: nothing.
+  public var shared: SharedParameters? { (root as? AdapterHost)?.adapter(named: name) as? SharedParameters }
+
+  /// The base model's parameters that the method chose to train.
+  private var chosenParameters: [(name: String, tensor: Tensor)] {
+    method.trainsBase ? [] : root.namedParameters().filter { method.trains($0.name) }
+  }
+
+  /// Whether the adapter takes part. Modules that are saved with it (the head) have its values while it does, and those of
+  /// the adapter that was active before come back with that one.
+  public var isActive: Bool {
+    get { adapters.allSatisfy { !$0.host.inactive.contains(name) } && stashed.isEmpty }
+    set {
+      for (_, host, _) in adapters { host.setActive(newValue, name) }
+      let own = savedParameters.map(\.tensor)
+      if newValue, !stashed.isEmpty {
+        for (tensor, value) in zip(own, stashed) { tensor.share(value) }
+        stashed = []
+      } else if !newValue, stashed.isEmpty {
+        stashed = own.map { $0.sharedParameter() }
+      }
+    }
+  }
+
+  /// Parameters of the modules that are saved as they are.
+  private var savedParameters: [(name: String, tensor: Tensor)] {
+    let saved = Set(savedModules)
+    return root.namedModules().flatMap { path, module in
+      saved.contains(path) ? module.namedParameters().map { (path + "." + $0.name, $0.tensor) } : []
     }
   }
 
@@ -134,10 +189,10 @@ public final class AttachedAdapter {
       adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) }
     }
     if method.trainsBase { return root.namedParameters() }
-    for (path, module) in root.namedModules() where savedModules.contains(path) {
-      result += module.namedParameters().map { (path + "." + $0.name, $0.tensor) }
-    }
+    result += shared?.ownParameters ?? []
+    result += savedParameters
     var names = Set(result.map(\.name))
+    for (name, tensor) in chosenParameters where names.insert(name).inserted { result.append((name, tensor)) }
     for (path, module) in root.namedModules() {
       let isSite = sites.contains(path)
       for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") {
@@ -154,6 +209,12 @@ public final class AttachedAdapter {
 // MARK: - Selection
 
 extension AdapterTargets {
+  /// Whether `layersToTransform` leaves a path in.
+  func includesLayer(_ path: String) -> Bool {
+    guard let layers = layersToTransform else { return true }
+    return path.split(separator: ".").contains { Int($0).map(layers.contains) ?? false }
+  }
+
   /// The suffixes, where nothing else narrows the choice.
   func plainSuffixes(default names: [String]) -> [String]? {
     guard excludeModules.isEmpty, layersToTransform == nil else { return nil }
@@ -175,13 +236,40 @@ extension AttachedAdapter {
     linear.adapter(named: over) != nil || over == LoRA.name && linear.adapters.contains { $0.adapter is LoRAAdapter }
   }
 
-  private static func baseAdapter(_ over: String, of linear: Linear, at path: String) throws -> (name: String, adapter: LinearAdapter) {
+  private static func baseAdapter(_ over: String, of host: AdapterHost, at path: String) throws -> (name: String, adapter: Adapter) {
     // `over` may be the adapter's name, or the name of its method where one adapter of that method exists.
-    if let adapter = linear.adapter(named: over) { return (over, adapter) }
-    if over == LoRA.name, let found = linear.adapters.last(where: { $0.adapter is LoRAAdapter }) { return found }
+    if let adapter = host.adapter(named: over) { return (over, adapter) }
+    if over == LoRA.name, let found = host.adapters.last(where: { $0.adapter is LoRAAdapter }) { return found }
     throw EngineError(
       .argument, "over = '\(over)': layer '\(path)' has no such adapter",
-      hint: suggestion(for: over, among: linear.adapters.map(\.name)) ?? "add a LoRA first")
+      hint: suggestion(for: over, among: host.adapters.map(\.name)) ?? "add a LoRA first")
+  }
+
+  /// The modules that a method is attached to.
+  private static func hosts(
+    of method: any AdapterMethod, _ targets: AdapterTargets, defaultTargets: [String], modules: [(path: String, module: Module)],
+    outside: [String]
+  ) throws -> [(path: String, host: AdapterHost)] {
+    switch method.placement {
+    case .linear:
+      return try select(targets, defaultTargets: defaultTargets, modules: modules, outside: outside).map { ($0.path, $0.linear) }
+    case .nowhere, .hosts:
+      guard targets.targetModules == nil, targets.excludeModules.isEmpty else {
+        throw EngineError(
+          .argument, "target_modules, exclude_modules: method '\(type(of: method).name)' is not attached to linear layers",
+          hint: "leave them out")
+      }
+    }
+    guard case .hosts(let kind) = method.placement else { return [] }
+    let found = modules.compactMap { path, module -> (path: String, host: AdapterHost)? in
+      guard let host = module as? AdapterHost, type(of: host) == kind else { return nil }
+      guard !outside.contains(where: { isSuffix($0, of: path) || isInside(path, $0) }), targets.includesLayer(path) else { return nil }
+      return (path, host)
+    }
+    guard !found.isEmpty else {
+      throw EngineError(.argument, "method '\(type(of: method).name)': the model has no place for it, or layers_to_transform leaves none")
+    }
+    return found
   }
 
   /// The linear layers that the targets choose. Every entry of a list must match something.
@@ -212,8 +300,7 @@ extension AttachedAdapter {
     }
     let sites = linears.filter { site in
       guard chosen.contains(site.path), !excluded.contains(site.path) else { return false }
-      guard let layers = targets.layersToTransform else { return true }
-      return site.path.split(separator: ".").contains { Int($0).map(layers.contains) ?? false }
+      return targets.includesLayer(site.path)
     }
     guard !sites.isEmpty else {
       throw EngineError(.argument, "target_modules: no layer is left after exclude_modules and layers_to_transform")

@@ -11,7 +11,7 @@ import TensorCore
 /// each layer. Merge: `W + s B Sigma A`. As a plain LoRA: `A' = Sigma A`, `B' = B`.
 ///
 /// Another method than the one that PEFT calls DeLoRA. See `docs/methods.md`.
-public struct DeLoRA: AdapterMethod {
+public struct DeLoRA: LinearAdapterMethod {
   public static let name = "delora"
   public static let summary = "Decomposition-based LoRA: trains only Sigma between frozen A and B."
 
@@ -38,6 +38,13 @@ public struct DeLoRA: AdapterMethod {
   public var over: String?
 
   public init() {}
+
+  public var underlying: (any AdapterMethod)? {
+    guard over != nil else { return nil }
+    var lora = LoRA()
+    (lora.r, lora.loraAlpha) = (r, loraAlpha ?? 2 * Double(r))
+    return lora
+  }
 
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank; that of the LoRA, with over", in: 1...65_536),
@@ -118,9 +125,9 @@ public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate {
 
   private func sigmaMatrix() throws -> Tensor { sigma.rank == 1 ? try sigma.diagonalMatrix() : sigma }
 
-  public override func add(to y: Tensor, input: Tensor, _ context: ForwardContext) throws -> Tensor {
+  public override func output(_ call: LinearCall) throws -> Tensor {
     // A and B are frozen: the only activation that is kept is A x, r numbers for each token.
-    try y.addingLinear(input.linear(a, output: a.dtype).linear(sigmaMatrix()), b, scale: scaling)
+    try call.y.addingLinear(call.input.linear(a, output: a.dtype).linear(sigmaMatrix()), b, scale: scaling)
   }
 
   /// `A' = Sigma A` and `B' = B`, under the same scale.

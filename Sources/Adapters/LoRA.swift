@@ -9,7 +9,7 @@ import TensorCore
 /// for each layer. Merge: `W + s B A`.
 ///
 /// Paper: Hu et al. 2021, arXiv 2106.09685; rank-stabilised scaling: Kalajdzievski 2023, arXiv 2312.03732.
-public struct LoRA: AdapterMethod {
+public struct LoRA: LinearAdapterMethod {
   public static let name = "lora"
   public static let summary = "Low-rank adaptation: trains B A, added to the frozen weight."
 
@@ -117,9 +117,9 @@ public final class LoRAAdapter: LinearAdapter, LowRankUpdate {
 
   public func loraFactors() throws -> (a: Tensor, b: Tensor) { (a, b) }
 
-  public override func add(to y: Tensor, input: Tensor, _ context: ForwardContext) throws -> Tensor {
-    let x = try input.dropout(context.dropout(dropout))
-    return try y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
+  public override func output(_ call: LinearCall) throws -> Tensor {
+    let x = try call.input.dropout(call.context.dropout(dropout))
+    return try call.y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
   }
 
   public override func deltaWeight() throws -> Tensor {

@@ -9,7 +9,6 @@ public struct ClassifierOnly: AdapterMethod {
   public static let fields: [Field<Self>] = []
   public init() {}
   public var configuration: [(key: String, value: ConfigurationValue)] { [] }
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? { nil }
   public static func saved(in config: HuggingFaceConfig) throws -> ClassifierOnly { ClassifierOnly() }
 }
 
@@ -22,5 +21,4 @@ public struct FullFineTuning: AdapterMethod {
   public var trainsBase: Bool { true }
   public static var peftType: String? { nil }
   public var configuration: [(key: String, value: ConfigurationValue)] { [] }
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? { nil }
 }

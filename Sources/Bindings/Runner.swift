@@ -236,14 +236,13 @@ extension Runner {
     let task = ModelTask.sequenceClassification(labels: names, labels == 1 ? .regression : .singleLabelClassification)
     let model = try PretrainedModel.shapes(config, task)
     let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
-    // Counting needs the LoRA that the method is built on: one of the same rank.
-    if let delora = method as? DeLoRA, delora.over != nil { try attachBase(delora.r, to: model, targets) }
-    let attached = try AttachedAdapter.attach(
-      method, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
-      seed: 0, isShapeOnly: true)
+    // Counting needs an adapter of the same shapes below.
+    if let underlying = method.underlying { try attach(underlying, to: model, targets) }
+    let attached = try attach(method, to: model, targets)
     let trainable = model.parameterCounts().trainable
-    let own = attached.adapters.reduce(0) { sum, site in
-      sum + site.adapter.ownParameters.reduce(0) { $0 + ($1.tensor.requiresGrad ? $1.tensor.count : 0) }
+    let heads = Set(model.headParameters.map { ObjectIdentifier($0.tensor) })
+    let own = attached.state().reduce(0) { sum, entry in
+      sum + (entry.tensor.requiresGrad && !heads.contains(ObjectIdentifier(entry.tensor)) ? entry.tensor.count : 0)
     }
     let total = model.parameterCounts().total
     let rows: [[JSONValue]] = [
@@ -257,12 +256,13 @@ extension Runner {
     }.joined(separator: "\n")
   }
 
-  private static func attachBase(_ r: Int, to model: TransformerModel, _ targets: AdapterTargets) throws {
-    var lora = LoRA()
-    lora.r = r
-    _ = try AttachedAdapter.attach(
-      lora, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules, seed: 0,
-      isShapeOnly: true)
+  @discardableResult
+  private static func attach(
+    _ method: any AdapterMethod, to model: TransformerModel, _ targets: AdapterTargets
+  ) throws -> AttachedAdapter {
+    try AttachedAdapter.attach(
+      method, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
+      seed: 0, isShapeOnly: true)
   }
 
   /// "124,647,170".

@@ -4,15 +4,13 @@ import TensorCore
 /// `y = x W^T + b`, and the adapters attached to it: the one seam that all linear adapters share.
 ///
 /// x: [..., in_features]; `weight`: [out_features, in_features]; `bias`: [out_features] or none.
-public final class Linear: Module {
+public final class Linear: AdapterHost {
   public let weight: Tensor
   public let bias: Tensor?
-  /// Attached adapters by name, in the order in which they were attached.
-  public private(set) var adapters: [(name: String, adapter: LinearAdapter)] = []
-  /// Whether the adapters take part; `false` gives the plain layer.
-  public var adaptersEnabled = true
-  /// Names of the adapters that were merged into `weight`.
+  /// Names of the adapters that were merged into `weight` and `bias`.
   public private(set) var merged: [String] = []
+  /// The parameters from before the merge, and what the merge wrote.
+  private var beforeMerge: (weight: Tensor, bias: Tensor?, versions: [Int])?
 
   public init(weight: Tensor, bias: Tensor?) {
     self.weight = weight
@@ -29,102 +27,136 @@ public final class Linear: Module {
   public var inFeatures: Int { weight.shape[1] }
   public var outFeatures: Int { weight.shape[0] }
 
+  /// Weight and bias without what was merged into them.
+  public var base: (weight: Tensor, bias: Tensor?) { beforeMerge.map { ($0.weight, $0.bias) } ?? (weight, bias) }
+
   public override var ownParameters: [(name: String, tensor: Tensor)] {
     [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
   }
 
-  /// The adapters; the one named "default" adds nothing to its parameters' paths, as in PEFT's files.
-  public override var children: [(name: String, module: Module)] {
-    adapters.map { ($0.name == "default" ? "" : $0.name, $0.adapter) }
-  }
-
-  /// The layer's output with all adapters that are attached, enabled and not merged.
+  /// The layer's output with all adapters that are attached, active and not merged, in their order.
   public func callAsFunction(_ x: Tensor, _ context: ForwardContext) throws -> Tensor {
+    let active = activeAdapters.compactMap { merged.contains($0.name) ? nil : $0.adapter as? LinearAdapter }
+    guard !active.isEmpty else { return try x.linear(weight, bias) }
+    let x = try active.reduce(x) { try $1.input($0, context) }
     var y = try x.linear(weight, bias)
-    guard adaptersEnabled else { return y }
-    for (name, adapter) in adapters where !merged.contains(name) {
-      y = try adapter.add(to: y, input: x, context)
+    for (i, adapter) in active.enumerated() {
+      let isPlain = i == 0 && merged.isEmpty
+      y = try adapter.output(LinearCall(layer: self, input: x, y: y, isPlain: isPlain, context: context))
     }
     return y
   }
 
-  /// Attaches an adapter. Throws where the name is taken.
-  public func attach(_ adapter: LinearAdapter, name: String) throws {
-    guard !adapters.contains(where: { $0.name == name }) else {
-      throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give it another adapter_name")
-    }
-    adapters.append((name, adapter))
-  }
+  public override func willChangeAdapters() throws { try unmerge() }
 
-  /// Puts an adapter in the place of another, which it contains (DeLoRA over a frozen LoRA).
-  public func replace(_ name: String, by adapter: LinearAdapter, name newName: String) throws {
-    guard let index = adapters.firstIndex(where: { $0.name == name }) else {
-      throw EngineError(.argument, "no adapter '\(name)' to build on", hint: suggestion(for: name, among: adapters.map(\.name)))
-    }
-    try unmerge()
-    adapters[index] = (newName, adapter)
-  }
-
-  public func adapter(named name: String) -> LinearAdapter? {
-    adapters.first { $0.name == name }?.adapter
-  }
-
-  /// Removes an adapter, merged or not.
-  public func detach(_ name: String) throws {
-    try unmerge()
-    adapters.removeAll { $0.name == name }
-  }
-
-  /// Adds the adapters' updates to the weight, in fp32. Throws, and changes nothing, where a value is not finite.
+  /// Puts the active adapters into weight and bias, in fp32. Throws, and changes nothing, where a value is not finite or an
+  /// adapter cannot be merged.
   public func merge() throws {
-    let pending = adapters.filter { !merged.contains($0.name) }
-    guard !pending.isEmpty else { return }
-    let sum = try weight.copy()
-    for (name, adapter) in pending {
-      let delta = try Autograd.noGrad { try adapter.deltaWeight() }
-      guard delta.firstNonFinite == nil else {
-        throw EngineError(.notFinite, "merging adapter '\(name)': its update has values that are not finite")
-      }
-      try sum.addInPlace(delta)
+    let pending = activeAdapters.compactMap { name, adapter in
+      merged.contains(name) ? nil : (adapter as? LinearAdapter).map { (name: name, adapter: $0) }
     }
+    guard !pending.isEmpty else { return }
+    var sum: (weight: Tensor, bias: Tensor?) = (try weight.copy(), try bias?.copy())
+    try Autograd.noGrad {
+      for (name, adapter) in pending {
+        sum = try adapter.merged(sum.weight, sum.bias, of: self)
+        guard sum.weight.firstNonFinite == nil, sum.bias?.firstNonFinite == nil else {
+          throw EngineError(.notFinite, "merging adapter '\(name)': its update has values that are not finite")
+        }
+      }
+      for (_, adapter) in pending.reversed() { sum.weight = try adapter.mergedInput(sum.weight) }
+    }
+    let before = beforeMerge.map { ($0.weight, $0.bias) } ?? (weight.sharedParameter(), bias?.sharedParameter())
     try weight.makeExclusive()
-    try weight.assign(sum)
+    try weight.assign(sum.weight)
+    if let bias, let value = sum.bias {
+      try bias.makeExclusive()
+      try bias.assign(value)
+    }
+    beforeMerge = (before.0, before.1, versions)
     merged += pending.map(\.name)
   }
 
-  /// Undoes a merge exactly, with a copy of the weight from before it.
-  package func restore(_ weight: Tensor, merged names: [String]) throws {
-    // A weight that no merge changed may be the model file's memory, which nobody writes.
-    guard merged != names else { return }
-    try self.weight.assign(weight)
-    merged = names
+  /// Weight, bias and what is merged into them, to go back to.
+  package struct MergeState {
+    fileprivate let weight: Tensor
+    fileprivate let bias: Tensor?
+    fileprivate let merged: [String]
+    fileprivate let beforeMerge: (weight: Tensor, bias: Tensor?, versions: [Int])?
   }
 
-  /// Takes merged updates out of the weight again.
+  package var mergeState: MergeState {
+    MergeState(
+      weight: weight.sharedParameter(), bias: bias?.sharedParameter(), merged: merged, beforeMerge: beforeMerge)
+  }
+
+  /// Undoes merges since `state` exactly.
+  package func restore(_ state: MergeState) {
+    weight.share(state.weight)
+    if let bias, let value = state.bias { bias.share(value) }
+    (merged, beforeMerge) = (state.merged, state.beforeMerge)
+  }
+
+  private var versions: [Int] { [weight.version] + (bias.map { [$0.version] } ?? []) }
+
+  /// Takes what was merged out of weight and bias again: bit for bit, unless they were trained meanwhile; then the updates
+  /// are subtracted. Throws for adapters whose merge is no sum, where the weight was trained meanwhile.
   public func unmerge() throws {
-    for (name, adapter) in adapters where merged.contains(name) {
-      try Autograd.noGrad { try weight.addInPlace(adapter.deltaWeight(), alpha: -1) }
+    guard let before = beforeMerge else { return }
+    if before.versions == versions {
+      weight.share(before.weight)
+      if let bias, let value = before.bias { bias.share(value) }
+    } else {
+      for (name, adapter) in adapters where merged.contains(name) {
+        guard let adapter = adapter as? LinearAdapter, adapter.isSum else {
+          throw EngineError(
+            .argument, "unmerge: the weight was trained after adapter '\(name)' was merged, and its merge is no sum that can be subtracted")
+        }
+        try Autograd.noGrad { try weight.addInPlace(adapter.deltaWeight(), alpha: -1) }
+      }
     }
+    beforeMerge = nil
     merged = []
   }
 }
 
+/// One use of a linear layer, as its adapters see it.
+public struct LinearCall {
+  public let layer: Linear
+  /// [..., in].
+  public let input: Tensor
+  /// The output so far, [..., out]: the layer's, with what the adapters before this one made of it. May be overwritten.
+  public let y: Tensor
+  /// Whether `y` is the output of the layer's own weight and bias alone.
+  public let isPlain: Bool
+  public let context: ForwardContext
+}
+
 /// Something attached to a linear layer that changes its output.
-open class LinearAdapter: Module {
-  /// The output with the adapter's share added. `y`: the layer's output, [..., out], which may be overwritten;
-  /// `input`: [..., in].
-  open func add(to y: Tensor, input: Tensor, _ context: ForwardContext) throws -> Tensor {
-    preconditionFailure("\(Self.self) must override add(to:input:_:)")
+open class LinearAdapter: Adapter {
+  /// What the layer, and every adapter of it, gets as its input: [..., in].
+  open func input(_ x: Tensor, _ context: ForwardContext) throws -> Tensor { x }
+
+  /// The output with the adapter's share.
+  open func output(_ call: LinearCall) throws -> Tensor {
+    preconditionFailure("\(Self.self) must override output(_:)")
   }
 
-  /// Share of elements that `add` drops in training. Its result depends on the parameters, the input and such draws alone.
-  open var dropout: Double { 0 }
-
-  /// Own parameters that never train.
-  open var frozenParameters: [String] { [] }
-
-  /// What a merge adds to the weight, [out, in].
+  /// What a merge adds to the weight, [out, in], where that is all that a merge does.
   open func deltaWeight() throws -> Tensor {
-    preconditionFailure("\(Self.self) must override deltaWeight()")
+    preconditionFailure("\(Self.self) must override deltaWeight() or merged(_:_:of:)")
   }
+
+  /// Whether a merge adds `deltaWeight()` and does nothing else.
+  open var isSum: Bool { true }
+
+  /// Weight and bias with the adapter's share. `weight` and `bias` are the caller's, and may be overwritten; the layer's own
+  /// are `layer.base`. A new bias where there was none is not possible.
+  open func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
+    try weight.addInPlace(deltaWeight())
+    return (weight, bias)
+  }
+
+  /// The weight that does to the plain input what `weight` does to `input(_:_:)`'s result. May overwrite it.
+  open func mergedInput(_ weight: Tensor) throws -> Tensor { weight }
 }

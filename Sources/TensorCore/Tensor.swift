@@ -219,6 +219,12 @@ extension Tensor {
     (storage, byteOffset) = (own.storage, own.byteOffset)
   }
 
+  /// Takes the elements of another tensor of the same shape and type in place of its own; memory is shared.
+  package func share(_ other: Tensor) {
+    precondition(other.shape == shape && other.dtype == dtype)
+    (storage, byteOffset, packed) = (other.storage, other.byteOffset, other.packed)
+  }
+
   /// The same elements with another shape, outside the graph; memory is shared.
   package func view(_ shape: [Int]) -> Tensor {
     Tensor(shape: shape, dtype: dtype, storage: storage, byteOffset: byteOffset, count: count)

@@ -70,21 +70,37 @@ public final class TrainableModel {
   }
 
   private func copy(_ attached: AttachedAdapter, seed: UInt64) throws {
-    if let delora = attached.method as? DeLoRA, delora.over != nil {
-      var lora = LoRA()
-      (lora.r, lora.loraAlpha) = (delora.r, delora.loraAlpha ?? 2 * Double(delora.r))
-      try addAdapter(lora, name: attached.name, targets: attached.targets(withHead: network.headModules), seed: seed)
+    if let underlying = attached.method.underlying {
+      try addAdapter(underlying, name: attached.name, targets: attached.targets(withHead: network.headModules), seed: seed)
     }
     let copy = try addAdapter(
       attached.method, name: attached.name, targets: attached.targets(withHead: network.headModules), seed: seed)
-    let values = Dictionary(attached.adapters.map { ($0.path, $0.adapter) }, uniquingKeysWith: { a, _ in a })
-    for (path, _, adapter) in copy.adapters {
-      guard let source = values[path] else { continue }
-      for (own, other) in zip(adapter.ownParameters, source.ownParameters) {
-        try own.tensor.makeExclusive()
-        try own.tensor.assign(other.tensor)
-      }
+    let values = Dictionary(attached.carriedParameters.map { ($0.name, $0.tensor) }, uniquingKeysWith: { a, _ in a })
+    for (name, tensor) in copy.carriedParameters {
+      guard let value = values[name] else { continue }
+      try tensor.makeExclusive()
+      try tensor.assign(value)
     }
+  }
+
+  /// The mean loss of a batch with the methods' own terms, and the logits. Parameters are those of `TransformerModel.loss`; a
+  /// term counts by the batch's share of the divisor, so that it counts once in an update.
+  public func loss(_ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> (loss: Tensor, logits: Tensor) {
+    var (loss, logits) = try network.loss(batch, labelSmoothing: labelSmoothing, divisor: divisor)
+    let share = divisor.map { Double(batch.labelCount) / $0 } ?? 1
+    for training in activeTrainings {
+      guard let term = try training.regularization() else { continue }
+      loss = try loss.add(term.mul(share))
+    }
+    return (loss, logits)
+  }
+
+  /// What the active adapters' methods do in training.
+  var activeTrainings: [MethodTraining] { adapters.filter(\.isActive).compactMap(\.training) }
+
+  /// What a run changes, by name: everything that trains, and frozen parameters that methods change nevertheless.
+  public var changedParameters: [(name: String, tensor: Tensor)] {
+    network.trainableParameters() + adapters.flatMap { $0.method.changedParameters(of: $0) }
   }
 
   /// Whether parameters of the body itself train, so that only the whole model holds what was learnt.
@@ -143,10 +159,17 @@ extension TransformerModel {
 }
 
 extension AttachedAdapter {
+  /// What belongs to the adapter's mathematics and goes with it to another model: its parameters, what the layers share, and
+  /// what its method changed in the base.
+  var carriedParameters: [(name: String, tensor: Tensor)] {
+    adapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) } }
+      + (shared?.ownParameters ?? []) + method.changedParameters(of: self)
+  }
+
   /// The same targets for a model whose other modules do not train: only its head does.
   func targets(withHead head: [String]) -> AdapterTargets {
     var copy = targets
-    copy.targetModules = .suffixes(sites)
+    if case .linear = method.placement { copy.targetModules = .suffixes(sites) }
     (copy.excludeModules, copy.layersToTransform, copy.modulesToSave) = ([], nil, head)
     return copy
   }

@@ -1,3 +1,4 @@
+import Adapters
 import Diagnostics
 import Files
 import Foundation
@@ -89,6 +90,7 @@ public final class Trainer {
     optimizer = AdamW(
       [], beta1: arguments.adamBeta1, beta2: arguments.adamBeta2, eps: arguments.adamEpsilon)
     regroup()
+    for training in model.activeTrainings { try training.begin(place()) }
   }
 
   /// Trainable parameters in groups; again after parameters were frozen or unfrozen, or the learning rate changed.
@@ -105,6 +107,11 @@ public final class Trainer {
   /// The learning rate of the next update.
   public var learningRate: Double {
     state.learningRate * arguments.schedule(totalSteps: totalSteps).multiplier(state.step)
+  }
+
+  /// Where the run stands, for what methods do in training.
+  private func place(gradientScale: Double = 1) -> TrainingPlace {
+    TrainingPlace(step: state.step, totalSteps: totalSteps, seed: arguments.usedSeed, gradientScale: gradientScale)
   }
 
   /// Freezes or unfreezes parameters from a callback; see `TrainableModel.setTrainable`.
@@ -148,6 +155,7 @@ public final class Trainer {
 
   /// The batches of the next update, with their labels.
   public func nextBatches() throws -> [Batch] {
+    for training in model.activeTrainings { try training.beforeStep(place()) }
     let epoch = state.step / stepsPerEpoch
     if epochBatches?.epoch != epoch { epochBatches = (epoch, sampler.batches(epoch: epoch)) }
     let first = state.step % stepsPerEpoch * arguments.gradientAccumulationSteps
@@ -170,7 +178,7 @@ public final class Trainer {
     model.network.zeroGrad()
     var total = 0.0
     for batch in batches {
-      let (loss, _) = try model.network.loss(batch, labelSmoothing: arguments.labelSmoothingFactor, divisor: divisor)
+      let (loss, _) = try model.loss(batch, labelSmoothing: arguments.labelSmoothingFactor, divisor: divisor)
       let value = try loss.item()
       guard value.isFinite else { throw notFinite("the loss is \(value)", batch) }
       try loss.backward()
@@ -191,9 +199,13 @@ public final class Trainer {
   @discardableResult
   public func applyUpdate(norm known: Double? = nil) throws -> Double {
     let norm = known ?? optimizer.gradientNorm()
+    let scale = optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm)
+    let place = place(gradientScale: scale)
+    for training in model.activeTrainings { try training.beforeUpdate(place) }
     try optimizer.step(
       learningRate: state.learningRate, multiplier: arguments.schedule(totalSteps: totalSteps).multiplier(state.step),
-      gradientScale: optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm))
+      gradientScale: scale)
+    for training in model.activeTrainings { try training.afterUpdate(place) }
     model.network.zeroGrad()
     state.step += 1
     state.gradientNorm = norm
@@ -281,7 +293,7 @@ public final class Trainer {
 
   private func keepBest(_ value: Double) throws {
     let values = arguments.loadBestModelAtEnd
-      ? try model.network.trainableParameters().map { ($0.name, try $0.tensor.copy()) } : []
+      ? try model.changedParameters.map { ($0.name, try $0.tensor.copy()) } : []
     state.best = TrainerState.Best(step: state.step, value: value, metrics: state.lastEvaluation?.metrics ?? [:], values: values)
   }
 

@@ -39,6 +39,7 @@ public struct TrainerState {
 extension Trainer {
   private static let parameters = "parameters.safetensors"
   private static let moments = "optimizer.safetensors"
+  private static let methods = "methods.safetensors"
   private static let bestParameters = "best.safetensors"
   private static let file = "trainer_state.json"
 
@@ -46,6 +47,8 @@ extension Trainer {
   func write(to folder: String) throws {
     try SafetensorsFile.write(tensors: trainedParameters(), to: folder + "/" + Self.parameters)
     try SafetensorsFile.write(tensors: optimizer.state(), to: folder + "/" + Self.moments)
+    let methods = try methodStates()
+    if !methods.isEmpty { try SafetensorsFile.write(tensors: methods, to: folder + "/" + Self.methods) }
     if let best = state.best, !best.values.isEmpty {
       try SafetensorsFile.write(tensors: best.values, to: folder + "/" + Self.bestParameters)
     }
@@ -56,8 +59,26 @@ extension Trainer {
   /// had trained.
   public func trainedParameters() throws -> [(name: String, tensor: Tensor)] {
     let moved = try optimizer.state().compactMap { $0.name.hasPrefix("m.") ? String($0.name.dropFirst(2)) : nil }
-    let names = Set(model.network.trainableParameters().map(\.name)).union(moved)
+    let names = Set(model.changedParameters.map(\.name)).union(moved)
     return model.network.namedParameters().filter { names.contains($0.name) }
+  }
+
+  /// What the adapters' methods keep beside parameters, by adapter and name.
+  private func methodStates() throws -> [(name: String, tensor: Tensor)] {
+    try model.adapters.flatMap { adapter in
+      try (adapter.training?.state() ?? []).map { (adapter.name + "/" + $0.name, $0.tensor) }
+    }
+  }
+
+  private func restoreMethods(from folder: String) throws {
+    let path = folder + "/" + Self.methods
+    let file = FileManager.default.fileExists(atPath: path) ? try SafetensorsFile(path) : nil
+    for adapter in model.adapters {
+      guard let training = adapter.training else { continue }
+      let own = (file?.names ?? []).filter { $0.hasPrefix(adapter.name + "/") }
+      let values = try own.map { (String($0.dropFirst(adapter.name.count + 1)), try file?.tensor($0).copy()) }
+      try training.load(Dictionary(uniqueKeysWithValues: values.compactMap { name, value in value.map { (name, $0) } }))
+    }
   }
 
   private func stateJSON() -> JSONValue {
@@ -106,6 +127,7 @@ extension Trainer {
     }
     try network.load(tensors(Self.parameters))
     try optimizer.load(Dictionary(uniqueKeysWithValues: tensors(Self.moments)))
+    try restoreMethods(from: folder)
     state.step = Int(try number("global_step"))
     state.tokens = Int(try number("num_input_tokens_seen"))
     state.seconds = try number("train_runtime")

@@ -33,7 +33,7 @@ public final class BERT: TransformerModel {
     super.init(architecture: Self.architecture, config: config, task: task)
   }
 
-  public override var children: [(name: String, module: Module)] {
+  public override var parts: [(name: String, module: Module)] {
     var parts: [(name: String, module: Module)] = [("bert", encoder)]
     if let classifier { parts.append(("classifier", classifier)) }
     if let languageHead {

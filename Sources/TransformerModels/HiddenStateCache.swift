@@ -176,9 +176,9 @@ struct FrozenPrefix: Equatable {
     }
   }
 
-  /// What decides which adapters of a linear layer take part.
+  /// What decides which adapters of a module take part.
   private struct Switch: Equatable {
-    let isEnabled: Bool
+    let active: [String]
     let merged: [String]
   }
 
@@ -191,9 +191,9 @@ struct FrozenPrefix: Equatable {
         if tensor.requiresGrad { return false }
         values.append(Value(storage: tensor.storage, offset: tensor.byteOffset, version: tensor.version))
       }
-      if let linear = module as? Linear {
-        switches.append(Switch(isEnabled: linear.adaptersEnabled, merged: linear.merged))
-      } else if isDropping, let adapter = module as? LinearAdapter, adapter.dropout > 0 {
+      if let host = module as? AdapterHost {
+        switches.append(Switch(active: host.activeAdapters.map(\.name), merged: (host as? Linear)?.merged ?? []))
+      } else if isDropping, let adapter = module as? Adapter, adapter.dropout > 0 {
         return false
       }
       for (_, child) in module.children { pending.append(child) }

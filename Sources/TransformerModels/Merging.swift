@@ -3,7 +3,7 @@ import NN
 import TensorCore
 
 extension TransformerModel {
-  /// Adds all adapters to the weights. If that fails, the weights are bit for bit what they were.
+  /// Puts all active adapters into the weights. If that fails, the weights are bit for bit what they were.
   ///
   /// - Parameters:
   ///   - probe: a batch whose logits must stay the same; nil: no check.
@@ -15,24 +15,37 @@ extension TransformerModel {
     let linears = namedModules().compactMap { path, module in
       (module as? Linear).map { (path: path, linear: $0) }
     }
-    .filter { !$0.linear.adapters.isEmpty && $0.linear.merged.count < $0.linear.adapters.count }
+    .filter { !$0.linear.activeAdapters.isEmpty }
+    try requireMergeable()
     let before = try probe.map { try predict($0) }
-    var changed: [(linear: Linear, weight: Tensor, merged: [String])] = []
+    var changed: [(linear: Linear, before: Linear.MergeState)] = []
     do {
       for (path, linear) in linears {
-        changed.append((linear, try linear.weight.copy(), linear.merged))
+        changed.append((linear, linear.mergeState))
         do { try linear.merge() } catch let error as EngineError { throw error.at(path) }
       }
       if let probe, let before { try compare(before, predict(probe), tolerance) }
     } catch {
-      for (linear, weight, merged) in changed { try linear.restore(weight, merged: merged) }
+      for (linear, before) in changed { linear.restore(before) }
       throw error
     }
   }
 
-  /// Takes merged adapters out of the weights again, up to rounding.
+  /// Takes merged adapters out of the weights again; see `Linear.unmerge`.
   public func unmerge() throws {
     for (_, module) in namedModules() { try (module as? Linear)?.unmerge() }
+  }
+
+  /// Throws where an active adapter sits on something else than a linear layer: no weight can hold it.
+  private func requireMergeable() throws {
+    for (path, module) in namedModules() {
+      guard !(module is Linear), let host = module as? AdapterHost else { continue }
+      for (name, adapter) in host.activeAdapters where !(adapter is SharedParameters) {
+        throw EngineError(
+          .argument, "merge: adapter '\(name)' acts at '\(path)', not on the weight of a linear layer: it cannot be merged",
+          hint: "keep it attached, and save it with save_adapter")
+      }
+    }
   }
 
   private func compare(_ before: Tensor, _ after: Tensor, _ tolerance: Double) throws {

@@ -15,8 +15,9 @@ extension TransformerModel {
   ///   cannot hold, for values that are not finite, and for a folder that cannot be written.
   public func save(to folder: String) throws {
     for (path, module) in namedModules() {
-      guard let linear = module as? Linear else { continue }
-      if let adapter = linear.adapters.first(where: { !linear.merged.contains($0.name) }) {
+      guard let host = module as? AdapterHost else { continue }
+      let merged = (host as? Linear)?.merged ?? []
+      if let adapter = host.adapters.first(where: { !merged.contains($0.name) && !($0.adapter is SharedParameters) }) {
         throw EngineError(
           .argument,
           "\(folder): adapter '\(adapter.name)' of '\(path)' is not merged, a model folder cannot hold it",
@@ -45,7 +46,7 @@ extension TransformerModel {
   /// The model's own parameters, without those of adapters.
   private func stateDict() -> [(name: String, tensor: Tensor)] {
     let adapters = namedModules().flatMap { _, module in
-      (module as? LinearAdapter)?.namedParameters() ?? []
+      (module as? Adapter)?.namedParameters() ?? []
     }
     let added = Set(adapters.map { ObjectIdentifier($0.tensor) })
     return namedParameters().filter { !added.contains(ObjectIdentifier($0.tensor)) }

@@ -37,7 +37,7 @@ public final class RoBERTa: TransformerModel {
     super.init(architecture: Self.architecture, config: config, task: task)
   }
 
-  public override var children: [(name: String, module: Module)] {
+  public override var parts: [(name: String, module: Module)] {
     var parts: [(name: String, module: Module)] = [("roberta", encoder)]
     if let dense, let outProj { parts.append(("classifier", Group([("dense", dense), ("out_proj", outProj)]))) }
     if let languageHead {

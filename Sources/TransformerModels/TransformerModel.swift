@@ -17,8 +17,8 @@ public enum ModelTask: Sendable, Equatable {
   case maskedLM
 }
 
-/// A transformer with a head. Architectures subclass it.
-open class TransformerModel: Module {
+/// A transformer with a head. Architectures subclass it. Adapters attach to the model itself what their layers share.
+open class TransformerModel: AdapterHost {
   public let architecture: ModelArchitecture
   /// The content of `config.json`.
   public let config: HuggingFaceConfig
@@ -80,6 +80,11 @@ open class TransformerModel: Module {
       context.begin()
       return try logits(batch)
     }
+  }
+
+  /// Lets all adapters take part, or none.
+  public func setAdapters(enabled: Bool) {
+    for (_, module) in namedModules() { (module as? AdapterHost)?.adaptersEnabled = enabled }
   }
 
   /// PEFT's word for the task.

@@ -6,25 +6,15 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
+import methods
 from delora import add_delora
+from methods import case
 from packed import Packed, saved_name, write_fixture
 from training import OPTIMIZER, record_with_error, trainable
 
 STEPS = OPTIMIZER["num_training_steps"]
 QUERY_VALUE = dict(r=4, lora_alpha=8, target_modules=["query", "value"])
 ALL_LINEAR = dict(r=4, lora_alpha=8, target_modules=["query", "key", "value", "dense"])
-
-
-def case(name, method, learning_rate=1e-2, num_labels=3, objective="classification", **options):
-    return dict(
-        name=name,
-        model="tiny-" + name.split("-")[0],
-        method=method,
-        learning_rate=learning_rate,
-        num_labels=num_labels,
-        objective=objective,
-        options=options,
-    )
 
 
 CASES = [
@@ -62,6 +52,30 @@ def load(folder, entry):
         kwargs["num_labels"] = entry["num_labels"]
         model, info = AutoModelForSequenceClassification.from_pretrained(folder, **kwargs)
     return model, set(info["missing_keys"])
+
+
+def build_method(folder, module, entry, seed, spread):
+    """The model of a row of `methods`; returns it with the values that it starts from."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    model, missing = load(folder, entry)
+    of_base = {name for name, _ in model.named_parameters()}
+    model = module.attach(model, generator, dict(entry["options"]))
+    is_noisy = getattr(module, "noisy", lambda name: True)
+    name_in_file = getattr(module, "saved", saved_name)
+    initial = {}
+    for name, parameter in sorted(model.named_parameters(), key=lambda p: name_in_file(p[0])):
+        if ".original_module." in name:
+            continue
+        plain = saved_name(name)
+        is_new = plain.replace(".base_layer", "") not in of_base
+        if not is_new and not (plain in missing and parameter.requires_grad):
+            continue
+        if parameter.requires_grad and is_noisy(name):
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data.add_(noise * spread)
+        initial[name_in_file(name)] = parameter.detach().clone()
+    return model, initial
 
 
 def build(folder, entry, seed, spread):
@@ -118,11 +132,14 @@ def random_batches(entry, vocab_size, first_id, seed):
 def prepare(models, index):
     """(case, adapted model, initial values, batches) of a row of the table, always the same."""
     entry = CASES[index]
-    folder = os.path.join(models, entry["model"])
-    model, initial = build(folder, entry, seed=100 + index, spread=0.2)
+    model, initial = build(os.path.join(models, entry["model"]), entry, seed=100 + index, spread=0.2)
+    return entry, model, initial, batches_for(entry, model, 200 + index)
+
+
+def batches_for(entry, model, seed):
     config = model.config
     first_id = max(config.pad_token_id, config.bos_token_id or 0, config.eos_token_id or 0) + 1
-    return entry, model, initial, random_batches(entry, config.vocab_size, first_id, 200 + index)
+    return random_batches(entry, config.vocab_size, first_id, seed)
 
 
 def describe(entry, model, noise):
@@ -138,8 +155,26 @@ def describe(entry, model, noise):
 def write_case(models, index, path):
     """Runs one case and writes its file; returns the deviation from float64."""
     entry, model, initial, batches = prepare(models, index)
+    return record_case(path, entry, model, initial, batches)
+
+
+def write_method_case(models, module, entry, path):
+    """Runs one row of `methods` and writes its file; returns the deviation from float64."""
+    seed = methods.seed_of(entry)
+    folder = os.path.join(models, entry["model"])
+    model, initial = build_method(folder, module, entry, seed, spread=0.2)
+    return record_case(path, entry, model, initial, batches_for(entry, model, seed), module)
+
+
+def record_case(path, entry, model, initial, batches, module=None):
+    training_of = getattr(module, "Training", None)
     result, noise = record_with_error(
-        model, batches, entry["learning_rate"], entry["model"] == "tiny-bert"
+        model,
+        batches,
+        entry["learning_rate"],
+        entry["model"] == "tiny-bert",
+        hooks=training_of and (lambda model: training_of(model, dict(entry["options"]))),
+        name_in_file=getattr(module, "saved", saved_name),
     )
     tensors = common_tensors(batches, initial, result)
     for kind in ("grad", "final"):

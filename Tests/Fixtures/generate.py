@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the fixtures of this folder; see README.md.
 
-    python3 generate.py [--minilm DIR] [--only PART ...] [--check-trainer]
+    python3 generate.py [--minilm DIR] [--only PART ...] [--case NAME ...] [--check-trainer]
 """
 
 import argparse
@@ -11,14 +11,15 @@ import sys
 import torch
 import transformers
 
-from cases import CASES, write_case
+import methods
+from cases import CASES, write_case, write_method_case
 from minilm import write_minilm
 from models import write_models
 from operations import write_operations
 from peft_folders import write_peft_folders
 from trainer_check import check_all
 
-PARTS = ("models", "operations", "cases", "peft", "minilm")
+PARTS = ("models", "operations", "cases", "methods", "peft", "minilm")
 
 
 def main():
@@ -28,6 +29,7 @@ def main():
     parser.add_argument(
         "--check-trainer", action="store_true", help="compare with Trainer, write nothing"
     )
+    parser.add_argument("--case", nargs="+", help="only these cases of the part methods")
     arguments = parser.parse_args()
     # One thread: the order of summation, and so the last bits, do not depend on the machine's size.
     torch.set_num_threads(1)
@@ -44,6 +46,11 @@ def main():
     if "cases" in arguments.only:
         for index, entry in enumerate(CASES):
             report(entry["name"], write_case("models", index, f"cases/{entry['name']}.safetensors"))
+    if "methods" in arguments.only:
+        for module, entry in methods.rows():
+            if not arguments.case or entry["name"] in arguments.case:
+                path = f"cases/{entry['name']}.safetensors"
+                report(entry["name"], write_method_case("models", module, entry, path))
     if "peft" in arguments.only:
         write_peft_folders("models", "peft")
     if "minilm" in arguments.only and minilm:

@@ -19,9 +19,9 @@ OPTIMIZER = dict(
 )
 
 
-def trainable(model):
+def trainable(model, name_in_file=saved_name):
     """(name in the file, parameter) of everything that trains, tied parameters once."""
-    return [(saved_name(n), p) for n, p in model.named_parameters() if p.requires_grad]
+    return [(name_in_file(n), p) for n, p in model.named_parameters() if p.requires_grad]
 
 
 def parameter_groups(model):
@@ -34,8 +34,16 @@ def parameter_groups(model):
     ]
 
 
-def record(model, batches, learning_rate, token_types):
-    """Trains the model in place; returns losses, step-0 logits and gradients, final values."""
+def record(model, batches, learning_rate, token_types, hooks=None, name_in_file=saved_name):
+    """Trains the model in place; returns losses, step-0 logits and gradients, final values.
+
+    `hooks(model)`: what a method does beside the forward pass; see `methods`.
+    """
+    hooks = hooks and hooks(model)
+
+    def call(name, *arguments):
+        return getattr(hooks, name)(*arguments) if hasattr(hooks, name) else None
+
     optimizer = torch.optim.AdamW(
         parameter_groups(model),
         lr=learning_rate,
@@ -49,26 +57,34 @@ def record(model, batches, learning_rate, token_types):
     result = dict(losses=[], grad_norms=[], learning_rates=[])
     model.train()
     for step, batch in enumerate(batches):
+        call("before_step", step)
         output = _forward(model, batch, token_types, labels=True)
+        term = call("term")
+        loss = output.loss if term is None else output.loss + term
         optimizer.zero_grad()
-        output.loss.backward()
+        loss.backward()
         if step == 0:
             result["logits"] = _packed_logits(batch, output.logits)
-            result["grad"] = {n: p.grad.clone() for n, p in trainable(model)}
+            result["grad"] = {
+                n: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+                for n, p in trainable(model, name_in_file)
+            }
         norm = torch.nn.utils.clip_grad_norm_(parameters, OPTIMIZER["max_grad_norm"])
-        result["losses"].append(output.loss.item())
+        result["losses"].append(loss.item())
         result["grad_norms"].append(norm.item())
         result["learning_rates"].append(scheduler.get_last_lr()[0])
+        call("before_update", step)
         optimizer.step()
         scheduler.step()
-    result["final"] = {n: p.detach().clone() for n, p in trainable(model)}
+        call("after_update", step)
+    result["final"] = {n: p.detach().clone() for n, p in trainable(model, name_in_file)}
     with torch.no_grad():
         logits = _forward(model, batches[0], token_types, labels=False).logits
     result["final_logits"] = _packed_logits(batches[0], logits)
     return result
 
 
-def record_with_error(model, batches, learning_rate, token_types):
+def record_with_error(model, batches, learning_rate, token_types, **options):
     """The float32 record, and how far the same run in float64 is from it.
 
     The difference is the rounding noise that any float32 implementation may show. Parameters whose
@@ -76,8 +92,9 @@ def record_with_error(model, batches, learning_rate, token_types):
     listed: their float32 gradients, and with Adam their final values, are noise.
     """
     twin = copy.deepcopy(model).double()
-    result = record(model, batches, learning_rate, token_types)
-    exact = record(twin, [_double(b) for b in batches], learning_rate, token_types)
+    result = record(model, batches, learning_rate, token_types, **options)
+    doubled = [_double(b) for b in batches]
+    exact = record(twin, doubled, learning_rate, token_types, **options)
     largest = max(g.abs().max().item() for g in exact["grad"].values())
     noise = {
         "logits": _relative(result["logits"], exact["logits"]),

@@ -65,7 +65,7 @@ extension EngineTests {
       #expect(
         try compare(
           "merged", model.predict(tinyBatch()), unmerged, absolute: attached.mergeTolerance))
-      let sites = attached.adapters.map(\.linear)
+      let sites = attached.linearAdapters.map(\.linear)
       #expect(sites.allSatisfy { $0.merged == ["default"] })
       for (linear, weight) in zip(linears(of: model), weights)
       where sites.contains(where: { $0 === linear }) {
@@ -73,9 +73,9 @@ extension EngineTests {
       }
       try model.unmerge()
       for (linear, weight) in zip(linears(of: model), weights) {
-        #expect(try compare("unmerged weight", linear.weight, weight, absolute: 1e-6))
+        #expect(linear.weight.values == weight.values)
       }
-      #expect(try compare("unmerged", model.predict(tinyBatch()), unmerged, absolute: 1e-5))
+      #expect(try model.predict(tinyBatch()).values == unmerged.values)
     }
 
     @Test(arguments: tinyModels, AdapterCase.linear)
@@ -159,7 +159,7 @@ extension EngineTests {
             folder: folder + "/" + part, into: other, name: part, headModules: other.headModules)
         }
         #expect(try compare("both loaded", other.predict(tinyBatch()), both, absolute: 1e-5))
-        for (_, linear, _) in second.adapters { try linear.detach("second") }
+        try second.detach()
         if row.targets.bias == .none, row.base == nil {
           #expect(try compare("one", model.predict(tinyBatch()), before, absolute: 1e-5))
         }

@@ -102,10 +102,6 @@ extension TransformerModel {
       defaultTargets: architecture.defaultTargetModules, head: headModules,
       seed: seed)
   }
-
-  func setAdapters(enabled: Bool) {
-    for (_, module) in namedModules() { (module as? Linear)?.adaptersEnabled = enabled }
-  }
 }
 
 /// The message of the error that `body` throws; nil where it throws none.

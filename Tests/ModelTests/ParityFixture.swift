@@ -72,24 +72,37 @@ struct ParityFixture {
         method, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules,
         head: model.headModules, seed: 1)
     }
-    let r = options["r"]?.intValue ?? 8
-    let alpha = options["lora_alpha"]?.doubleValue ?? 8
-    var lora = LoRA()
-    (lora.r, lora.loraAlpha) = (r, alpha)
-    switch method {
-    case "lora": return try attach(lora)
-    case "full": return try attach(FullFineTuning())
-    case "classifier": return try attach(ClassifierOnly())
-    default:
-      var delora = DeLoRA()
-      (delora.r, delora.loraAlpha) = (r, alpha)
-      if options["sigma"]?.stringValue == "over_lora" {
-        _ = try attach(lora)
-        delora.over = "lora"
-      } else if options["sigma"]?.stringValue == "diagonal" {
-        delora.sigma = .diagonal
+    if options["sigma"]?.stringValue == "over_lora" { _ = try attach(method("lora")) }
+    return try attach(method(method))
+  }
+
+  /// A method of the catalogue with those of the case's options that it has.
+  private func method(_ name: String) throws -> any AdapterMethod {
+    func make<Method: AdapterMethod>(_ type: Method.Type) throws -> Method {
+      var table = ConfigTable()
+      for (key, value) in options.members where type.fields.contains(where: { $0.name == key }) {
+        table.fields[key] = value.configValue
       }
-      return try attach(delora)
+      if case .text("over_lora")? = table.fields["sigma"] {
+        (table.fields["sigma"], table.fields["over"]) = (nil, .text("lora"))
+      }
+      return try Method(table: table)
+    }
+    return try make(AdapterCatalogue.method(named: name))
+  }
+}
+
+extension JSONValue {
+  fileprivate var configValue: ConfigValue {
+    switch self {
+    case .null: .null
+    case .bool(let value): .bool(value)
+    case .int(let value): .integer(value)
+    case .double(let value): .number(value)
+    case .string(let value): .text(value)
+    case .array(let values): .table(ConfigTable(list: values.map(\.configValue)))
+    case .object(let values):
+      .table(ConfigTable(fields: Dictionary(uniqueKeysWithValues: values.members.map { ($0.0, $0.1.configValue) })))
     }
   }
 }

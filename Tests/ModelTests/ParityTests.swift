@@ -40,22 +40,32 @@ extension EngineTests {
     }
 
     private func check(_ fixture: ParityFixture, folder: String) throws {
-      let (model, _) = try fixture.model(folder)
-      #expect(try compare("logits", model.predict(fixture.batch(0)), fixture.tensor("logits"), absolute: tolerance))
+      let (model, adapter) = try fixture.model(folder)
       let optimizer = AdamW(ParameterGroup.decaying(model.trainableParameters(), weightDecay: fixture.number("weight_decay")))
       let schedule = Schedule(
         .linear, warmupSteps: Int(fixture.number("warmup_steps")), totalSteps: Int(fixture.number("num_training_steps")))
       let losses = try fixture.tensor("losses").values
+      let training = adapter.training ?? MethodTraining()
+      func place(_ step: Int, scale: Double = 1) -> TrainingPlace {
+        TrainingPlace(step: step, totalSteps: losses.count, seed: 1, gradientScale: scale)
+      }
+      try training.begin(place(0))
       for step in 0..<losses.count {
+        try training.beforeStep(place(step))
+        // A method may draw what it computes with for each step.
+        if step == 0 {
+          #expect(try compare("logits", model.predict(fixture.batch(0)), fixture.tensor("logits"), absolute: tolerance))
+        }
         model.zeroGrad()
-        let (loss, _) = try model.loss(fixture.batch(step))
+        var (loss, _) = try model.loss(fixture.batch(step))
+        if let term = try training.regularization() { loss = try loss.add(term) }
         #expect(abs(try loss.item() - losses[step]) <= tolerance * abs(losses[step]), "\(fixture.name): loss of step \(step)")
         try loss.backward()
         if step == 0 { try checkGradients(of: model, fixture) }
-        let norm = optimizer.gradientNorm()
-        try optimizer.step(
-          learningRate: fixture.number("learning_rate") * schedule.multiplier(step),
-          gradientScale: optimizer.clippingScale(norm: norm, limit: fixture.number("max_grad_norm")))
+        let scale = optimizer.clippingScale(norm: optimizer.gradientNorm(), limit: fixture.number("max_grad_norm"))
+        try training.beforeUpdate(place(step, scale: scale))
+        try optimizer.step(learningRate: fixture.number("learning_rate") * schedule.multiplier(step), gradientScale: scale)
+        try training.afterUpdate(place(step, scale: scale))
       }
       #expect(try compare("final logits", model.predict(fixture.batch(0)), fixture.tensor("final_logits"), absolute: 10 * tolerance))
     }

@@ -206,7 +206,7 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
     .method("merge", "Adds the adapters' updates to the weights.") { model in try model.network.merge() },
     .method("unmerge", "Takes merged updates out of the weights again.") { model in try model.network.unmerge() },
     .method("enable_adapters", "Lets the adapters take part, or not.", Param<Bool>("on", "whether they take part")) { model, on in
-      model.network.linears.forEach { $0.adaptersEnabled = on }
+      model.network.setAdapters(enabled: on)
     },
     .method("train", "Switches dropout on, for a training loop of one's own.", Param<Int?>("seed", "seeds dropout; default: --seed, else 42", in: 0...)) { model, seed in
       model.network.context.isTraining = true
@@ -215,7 +215,7 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
     .method("eval", "Switches dropout off.") { $0.network.context.isTraining = false },
     .method("zero_grad", "Forgets all gradients.") { $0.network.zeroGrad() },
     .method("loss", "The mean loss of a batch, for a training loop of one's own.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "scalar tensor") { model, batch in
-      try model.network.loss(batch.batch, labelSmoothing: batch.labelSmoothing, divisor: batch.divisor).loss
+      try model.loss(batch.batch, labelSmoothing: batch.labelSmoothing, divisor: batch.divisor).loss
     },
     .method("logits", "Scores of a batch, [sequences, labels], with gradients.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "tensor") { model, batch in
       model.network.context.begin()
