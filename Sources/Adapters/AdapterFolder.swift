@@ -20,7 +20,7 @@ enum AdapterFolder {
   /// older one.
   static func write(
     _ config: JSONObject, _ state: [(name: String, tensor: Tensor)], extra: JSONObject,
-    to folder: String
+    to folder: String, verify: (String) throws -> Void = { _ in }
   ) throws {
     for (name, tensor) in state {
       if let bad = tensor.firstNonFinite {
@@ -34,6 +34,7 @@ enum AdapterFolder {
       try SafetensorsFile.write(
         tensors: state.map { (prefix + $0.name, $0.tensor) },
         to: temporary + "/" + AdapterFolder.weights)
+      try verify(temporary)
     }
   }
 
@@ -84,10 +85,12 @@ extension AttachedAdapter {
   /// Writes the adapter as a plain LoRA in PEFT's format, with which PEFT computes the same logits.
   ///
   /// DeLoRA: A' = Sigma A, B' = B, with the same r and lora_alpha; over a LoRA as well, which it
-  /// contains. Parameters are those of `save`. Throws `EngineError` for methods whose update is not
+  /// contains. Parameters are those of `save`; `verify` gets the finished folder before it takes its place, and throws to keep
+  /// it from doing so. Throws `EngineError` for methods whose update is not
   /// a product of two factors.
   public func exportAsLoRA(
-    to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:]
+    to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:],
+    verify: (String) throws -> Void = { _ in }
   ) throws {
     let name = type(of: method).name
     guard !linearAdapters.isEmpty else {
@@ -112,7 +115,7 @@ extension AttachedAdapter {
     let own = Set(
       adapters.flatMap { path, _, adapter in adapter.ownParameters.map { path + "." + $0.name } })
     try AdapterFolder.write(
-      config, factors + folderState().filter { !own.contains($0.name) }, extra: extra, to: folder)
+      config, factors + folderState().filter { !own.contains($0.name) }, extra: extra, to: folder, verify: verify)
   }
 
   /// What the folder's writer added; empty where it added nothing. Throws `EngineError` for a

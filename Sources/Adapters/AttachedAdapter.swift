@@ -19,7 +19,7 @@ public final class AttachedAdapter {
   /// What the method does in training beside its share of the output.
   public private(set) var training: MethodTraining?
   /// The saved modules' values while another adapter's are in the model.
-  private var stashed: [Tensor] = []
+  private var stashed: [Tensor]?
 
   private init(
     name: String, method: any AdapterMethod, targets: AdapterTargets, sites: [String], savedModules: [String],
@@ -150,6 +150,13 @@ public final class AttachedAdapter {
     }
   }
 
+  /// Number of the adapter's own parameters that are not frozen for good, without the modules that are saved with it.
+  public var parameterCount: Int {
+    (adapters.map(\.adapter) + (shared.map { [$0] } ?? [])).reduce(chosenParameters.reduce(0) { $0 + $1.tensor.count }) { sum, adapter in
+      adapter.ownParameters.reduce(sum) { adapter.frozenParameters.contains($1.name) ? $0 : $0 + $1.tensor.count }
+    }
+  }
+
   /// What the layers share; nil: nothing.
   public var shared: SharedParameters? { (root as? AdapterHost)?.adapter(named: name) as? SharedParameters }
 
@@ -158,28 +165,43 @@ public final class AttachedAdapter {
     method.trainsBase ? [] : root.namedParameters().filter { method.trains($0.name) }
   }
 
-  /// Whether the adapter takes part. Modules that are saved with it (the head) have its values while it does, and those of
-  /// the adapter that was active before come back with that one.
+  /// Whether the adapter takes part in its layers; saved modules stay as they are.
   public var isActive: Bool {
-    get { adapters.allSatisfy { !$0.host.inactive.contains(name) } && stashed.isEmpty }
-    set {
-      for (_, host, _) in adapters { host.setActive(newValue, name) }
-      let own = savedParameters.map(\.tensor)
-      if newValue, !stashed.isEmpty {
-        for (tensor, value) in zip(own, stashed) { tensor.share(value) }
-        stashed = []
-      } else if !newValue, stashed.isEmpty {
-        stashed = own.map { $0.sharedParameter() }
-      }
+    get { adapters.allSatisfy { !$0.host.inactive.contains(name) } }
+    set { for (_, host, _) in adapters { host.setActive(newValue, name) } }
+  }
+
+  /// Whether another adapter's values are in the saved modules of the model.
+  public var isStashed: Bool { stashed != nil }
+
+  /// Keeps the saved modules' values apart, because another adapter's are about to take their place in the model.
+  public func stashSavedModules() throws {
+    if stashed == nil { stashed = try savedParameters.map { try $0.tensor.copy() } }
+  }
+
+  /// Puts the saved modules' values back into the model.
+  public func restoreSavedModules() throws {
+    guard let values = stashed else { return }
+    stashed = nil
+    for ((_, tensor), value) in zip(savedParameters, values) {
+      try tensor.makeExclusive()
+      try tensor.assign(value)
     }
   }
 
-  /// Parameters of the modules that are saved as they are.
+  /// Trains the adapter's parameters, saved modules and chosen biases as when it was attached, or freezes them.
+  public func setTrainable(_ isTrainable: Bool) throws {
+    if isTrainable { return try markTrainable(isShapeOnly: false) }
+    for (_, tensor) in state() { try tensor.setTrainable(false) }
+  }
+
+  /// Parameters of the modules that are saved as they are, with the values that belong to this adapter.
   private var savedParameters: [(name: String, tensor: Tensor)] {
     let saved = Set(savedModules)
-    return root.namedModules().flatMap { path, module in
-      saved.contains(path) ? module.namedParameters().map { (path + "." + $0.name, $0.tensor) } : []
+    let inModel = root.namedModules().flatMap { path, module in
+      saved.contains(path) ? module.namedParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
     }
+    return stashed.map { zip(inModel, $0).map { ($0.name, $1) } } ?? inModel
   }
 
   /// What belongs to the adapter and is saved with it, by PEFT's names without their prefix: its parameters, the saved

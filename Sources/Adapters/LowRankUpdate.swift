@@ -1,6 +1,7 @@
 import Checkpoints
 import Diagnostics
 import Files
+import Foundation
 import NN
 import TensorCore
 
@@ -23,6 +24,12 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
 
   /// Matches no layer.
   public init() { (patterns, values) = ([], []) }
+
+  /// Values for layers with these very paths.
+  init(exactly layers: [(path: String, value: Value)]) {
+    patterns = layers.map { NSRegularExpression.escapedPattern(for: $0.path) }
+    values = layers.map(\.value)
+  }
 
   /// Reads the object under `key`; a missing one matches no layer. Throws `EngineError` for
   /// anything else, with what was `expected`, and for a pattern that is no regular expression.

@@ -106,7 +106,7 @@ extension Session {
 
   /// Puts a stored result's weights into the model.
   private func reuse(_ stored: StoredStage, _ model: TrainableModel) throws -> FitResult {
-    let path = stored.folder + "/" + (model.trainsBody ? Self.modelFolder + "/model.safetensors" : Self.weightsFile)
+    let path = stored.folder + "/" + (model.isWhole ? Self.modelFolder + "/model.safetensors" : Self.weightsFile)
     let file = try SafetensorsFile(path)
     let tensors = try file.names.map { ($0, try file.tensor($0)) }
     try model.network.load(tensors)
@@ -133,10 +133,10 @@ extension Session {
   private static let weightsFile = "weights.safetensors"
   private static let modelFolder = "model"
 
-  /// The stage's files: what trained, how it went, the tokenizer; adapters in PEFT's format, or the whole model where all of
-  /// it trained.
+  /// The stage's files: what trained, how it went, the tokenizer; adapters in PEFT's format, or the whole model where its body
+  /// trained and no adapter is attached.
   private func save(_ model: TrainableModel, _ trainer: Trainer, to folder: String) throws {
-    if model.trainsBody {
+    if model.isWhole {
       try model.saveModel(to: folder + "/" + Self.modelFolder)
     } else {
       try SafetensorsFile.write(tensors: trainer.trainedParameters(), to: folder + "/" + Self.weightsFile)
@@ -178,6 +178,7 @@ extension Session {
         step: trainer.state.step, loss: trainer.state.loss, learningRate: trainer.learningRate, tokens: trainer.state.tokens)
       try script?(trainer)
     }
+    callbacks.onWarning = { [progress] in progress.note("\(name): \($0)") }
     callbacks.onLog = { [self] row in
       var entry: JSONObject = ["stage": .string(name)]
       for (key, value) in row.members { entry[key] = value }
@@ -195,7 +196,7 @@ extension Session {
       PlannedFit(
         stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
         steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch,
-        memoryBytes: try trainer.estimatedMemory()))
+        memoryBytes: try trainer.estimatedMemory(), adapters: model.adapters.map(\.summary)))
     let names = ["loss"] + task.metricNames + (task.metricNames.isEmpty ? ["accuracy"] : [])
     return FitResult(
       stage: name, model: model, metrics: Dictionary(names.map { ("eval_" + $0, Double.nan) }, uniquingKeysWith: { a, _ in a }),

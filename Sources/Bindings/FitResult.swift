@@ -45,7 +45,7 @@ public final class FitResult {
   var facts: JSONObject {
     [
       "stage": .string(stage), "key": .string(key), "trainable": .int(trainable), "total": .int(total), "steps": .int(steps),
-      "tokens": .int(tokens), "seconds": .double(seconds),
+      "tokens": .int(tokens), "seconds": .double(seconds), "adapters": .array(model.adapters.map(\.facts)),
       "metrics": .object(JSONObject(metrics.sorted { $0.key < $1.key }.map { ($0.key, .double($0.value)) })),
     ]
   }

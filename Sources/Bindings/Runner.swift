@@ -81,6 +81,7 @@ public enum Runner {
       [.string(fit.stage), .int(fit.trainable), .int(fit.total), .int(fit.examples), .int(fit.steps), .int(fit.tokens),
        .double(Double(fit.memoryBytes) / 1e6)]
     }).text())
+    for fit in session.plan { for line in fit.adapters { print("\(fit.stage): \(line)") } }
   }
 
   /// Parameter counts of a method on a model, from its `config.json` alone.
@@ -240,14 +241,11 @@ extension Runner {
     if let underlying = method.underlying { try attach(underlying, to: model, targets) }
     let attached = try attach(method, to: model, targets)
     let trainable = model.parameterCounts().trainable
-    let heads = Set(model.headParameters.map { ObjectIdentifier($0.tensor) })
-    let own = attached.state().reduce(0) { sum, entry in
-      sum + (entry.tensor.requiresGrad && !heads.contains(ObjectIdentifier(entry.tensor)) ? entry.tensor.count : 0)
-    }
+    let own = attached.parameterCount
     let total = model.parameterCounts().total
     let rows: [[JSONValue]] = [
       ["model", .string("\(model.architecture.modelType), \(labels) label\(labels == 1 ? "" : "s")")],
-      ["adapter", .string(type(of: method).name)], ["layers adapted", .int(attached.sites.count)], ["adapter parameters", .int(own)],
+      ["adapter", .string(type(of: method).name)], ["modules adapted", .string(attached.sites.isEmpty ? "none" : attached.siteSummary)], ["adapter parameters", .int(own)],
       ["head parameters", .int(head)], ["trainable parameters", .int(trainable)], ["total parameters", .int(total)],
     ]
     return rows.map { row in
@@ -266,7 +264,7 @@ extension Runner {
   }
 
   /// "124,647,170".
-  private static func grouped(_ number: Int) -> String {
+  static func grouped(_ number: Int) -> String {
     var digits = String(number)
     var groups: [String] = []
     while digits.count > 3 {

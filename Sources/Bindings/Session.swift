@@ -34,6 +34,8 @@ public final class Session {
     var steps: Int
     var tokens: Int
     var memoryBytes: Int
+    /// One line for each adapter: method, parameters, modules.
+    var adapters: [String]
   }
 
   let mode: Mode

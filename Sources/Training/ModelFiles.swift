@@ -7,19 +7,24 @@ import TransformerModels
 extension TrainableModel {
   /// Writes an adapter's folder (PEFT's format for a LoRA), with the model that it belongs to and the stages that led to it.
   public func save(_ adapter: AttachedAdapter, to folder: String) throws {
-    try adapter.save(to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineageFacts)
+    try adapter.save(to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineage(of: adapter))
   }
 
-  /// Writes an adapter as a plain LoRA that PEFT loads.
+  /// Writes an adapter as a plain LoRA that PEFT loads. The folder is read back into a new model first: unless it gives the
+  /// logits of this one with the adapter alone, nothing is written.
   public func export(_ adapter: AttachedAdapter, to folder: String) throws {
-    try adapter.exportAsLoRA(to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineageFacts)
+    try adapter.exportAsLoRA(
+      to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineage(of: adapter),
+      verify: { try self.compare(adapter, exportedTo: $0) })
   }
 
   /// Reads an adapter's folder, PEFT's or one written here, and attaches it; what trained before is frozen.
   public func loadAdapter(_ folder: String, name: String, head: HeadLoading) throws {
-    let attached = try AttachedAdapter.load(
-      folder: folder, into: network, name: name, headModules: network.headModules, head: head)
-    register(attached)
+    try checkLineage(ofFolder: folder)
+    try keepingHeads {
+      try AttachedAdapter.load(folder: folder, into: network, name: name, headModules: network.headModules, head: head)
+    }
+    if head == .saved { try takeLabels(fromFolder: folder) }
   }
 
   /// Writes a model folder that Transformers loads, with the tokenizer.
@@ -38,12 +43,9 @@ extension TrainableModel {
     return last
   }
 
-  private var peftTaskType: String? {
+  var peftTaskType: String? {
     if case .sequenceClassification = network.task { return "SEQ_CLS" }
     return nil
   }
 
-  private var lineageFacts: JSONObject {
-    ["base_model": .string(base.name), "stages": .array(lineage.map { .string($0) })]
-  }
 }

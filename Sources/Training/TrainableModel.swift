@@ -15,7 +15,7 @@ public final class TrainableModel {
   /// Attached adapters, oldest first.
   public private(set) var adapters: [AttachedAdapter] = []
   /// Where the body's weights come from, if another model's training changed them.
-  private let body: TransformerModel?
+  let body: TransformerModel?
   /// Names of the stages that trained this model or what it was made from, oldest first.
   public var lineage: [String]
 
@@ -34,11 +34,12 @@ public final class TrainableModel {
   public func addAdapter(
     _ method: any AdapterMethod, name: String = "default", targets: AdapterTargets = AdapterTargets(), seed: UInt64
   ) throws -> AttachedAdapter {
-    let attached = try AttachedAdapter.attach(
-      method, to: network, name: name, targets: targets, defaultTargets: network.architecture.defaultTargetModules,
-      head: network.headModules, seed: seed)
-    register(attached)
-    return attached
+    try keepingHeads {
+      try AttachedAdapter.attach(
+        method, to: network, name: name, targets: targets, defaultTargets: network.architecture.defaultTargetModules,
+        head: network.headModules, seed: seed)
+    }
+    return try adapter(named: name)
   }
 
   /// Keeps an attached adapter; those whose layers it took over are gone.
@@ -47,19 +48,16 @@ public final class TrainableModel {
     adapters.append(attached)
   }
 
+  /// Forgets an adapter that was taken off.
+  func remove(_ attached: AttachedAdapter) { adapters.removeAll { $0 === attached } }
+
   /// A model for another task on this one's body: a new head, and copies of the adapters, frozen.
   ///
   /// What the body itself learnt (full fine-tuning, masked language modelling) is carried over; modules that trained beside
   /// adapters (`modules_to_save`) start again from the base model, as the protocol of the LoRA paper asks.
   public func newHead(_ task: ModelTask, seed: UInt64) throws -> TrainableModel {
     let source = trainsBody ? network : body
-    let fresh: TransformerModel
-    if let source {
-      let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
-      fresh = try network.architecture.make(network.config.settingLabels(task), task, builder)
-    } else {
-      fresh = try base.make(task, headSeed: seed)
-    }
+    let fresh = try makeBody(task, from: source, seed: seed)
     let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage)
     for attached in adapters where attached.method.hasSites {
       try result.copy(attached, seed: seed)
@@ -67,6 +65,15 @@ public final class TrainableModel {
     try fresh.setTrainable(false)
     try fresh.headParameters.forEach { try $0.tensor.setTrainable(true) }
     return result
+  }
+
+  /// A network with a new head on what this model's adapters were trained on.
+  func makeBody(_ task: ModelTask? = nil) throws -> TransformerModel { try makeBody(task ?? network.task, from: body, seed: 0) }
+
+  private func makeBody(_ task: ModelTask, from source: TransformerModel?, seed: UInt64) throws -> TransformerModel {
+    guard let source else { return try base.make(task, headSeed: seed) }
+    let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
+    return try network.architecture.make(network.config.settingLabels(task), task, builder)
   }
 
   private func copy(_ attached: AttachedAdapter, seed: UInt64) throws {
@@ -111,6 +118,9 @@ public final class TrainableModel {
       || network.trainableParameters().contains { !saved.contains(ObjectIdentifier($0.tensor)) && !head.contains(ObjectIdentifier($0.tensor)) }
   }
 
+  /// Whether a model folder holds what was learnt: parameters of the body train, and nothing is attached to it.
+  public var isWhole: Bool { trainsBody && adapters.allSatisfy { !$0.method.hasSites } }
+
   /// Freezes or unfreezes the parameters whose path contains `name` as a whole part or sequence of parts. Returns how many
   /// parameters it met; throws where it meets none.
   @discardableResult
@@ -131,9 +141,7 @@ public final class TrainableModel {
     let stream = DigestStream()
     var trainable: [JSONValue] = []
     for (name, tensor) in network.namedParameters() {
-      stream.update(Array("\(name) \(tensor.shape) \(tensor.dtype.rawValue)\n".utf8))
-      stream.update(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
-      tensor.storage.giveBack()
+      stream.update(name, tensor)
       if tensor.requiresGrad { trainable.append(.string(name)) }
     }
     let attached = adapters.map { adapter -> JSONValue in

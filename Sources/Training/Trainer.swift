@@ -28,6 +28,8 @@ public struct TrainerCallbacks {
   public var onEpoch: ((Trainer, Int) throws -> Void)?
   /// A row for `metrics.jsonl`.
   public var onLog: ((JSONObject) throws -> Void)?
+  /// Something that the user should know, in one line.
+  public var onWarning: ((String) -> Void)?
   /// Whether the closures may unfreeze parameters, so that a parameter group of frozen ones is no mistake.
   public var mayUnfreeze = false
   /// Called once before the first update, with the updates in all and those done already.
@@ -56,6 +58,7 @@ public final class Trainer {
   let sampler: BatchSampler
   private var epochBatches: (epoch: Int, batches: [[Int]])?
   private var lastSave = Date()
+  private var movement = MovementCheck()
   /// What frozen layers compute, for the training set and for each evaluation set.
   private let budget: HiddenStateCache.Budget
   private let trainingStates: HiddenStateCache?
@@ -201,6 +204,11 @@ public final class Trainer {
     let norm = known ?? optimizer.gradientNorm()
     let scale = optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm)
     let place = place(gradientScale: scale)
+    if let warning = movement.observe(
+      model.network.trainableParameters(), learningRate: learningRate, isLast: state.step + 1 == totalSteps)
+    {
+      callbacks.onWarning?(warning)
+    }
     for training in model.activeTrainings { try training.beforeUpdate(place) }
     try optimizer.step(
       learningRate: state.learningRate, multiplier: arguments.schedule(totalSteps: totalSteps).multiplier(state.step),

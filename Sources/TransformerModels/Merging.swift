@@ -24,7 +24,13 @@ extension TransformerModel {
         changed.append((linear, linear.mergeState))
         do { try linear.merge() } catch let error as EngineError { throw error.at(path) }
       }
-      if let probe, let before { try compare(before, predict(probe), tolerance) }
+      if let probe, let before {
+        if let difference = try before.difference(from: predict(probe), tolerance: tolerance) {
+          throw EngineError(
+            .argument, "merge: the logits moved by \(difference), more than rounding explains; nothing was merged",
+            hint: "keep the adapter unmerged")
+        }
+      }
     } catch {
       for (linear, before) in changed { linear.restore(before) }
       throw error
@@ -47,17 +53,17 @@ extension TransformerModel {
       }
     }
   }
+}
 
-  private func compare(_ before: Tensor, _ after: Tensor, _ tolerance: Double) throws {
-    let (a, b) = (before.values, after.values)
+extension Tensor {
+  /// The largest difference from other logits, where it is more than `tolerance` (absolute for logits up to 1, else relative
+  /// to the largest); nil where they agree.
+  public func difference(from other: Tensor, tolerance: Double) -> Double? {
+    let (a, b) = (values, other.values)
+    guard a.count == b.count else { return .infinity }
     let bound = tolerance * max(1, a.map(abs).max() ?? 0)
-    let difference = zip(a, b).map { abs($0 - $1) }.max() ?? 0
-    // A comparison with NaN is false, so that NaN fails too.
-    guard zip(a, b).allSatisfy({ abs($0 - $1) <= bound }) else {
-      throw EngineError(
-        .argument,
-        "merge: the logits moved by \(difference), more than the \(bound) that rounding explains; nothing was merged",
-        hint: "keep the adapter unmerged")
-    }
+    // A comparison with NaN is false, so that NaN differs.
+    if zip(a, b).allSatisfy({ abs($0 - $1) <= bound }) { return nil }
+    return zip(a, b).map { abs($0 - $1) }.max()
   }
 }

@@ -44,7 +44,7 @@ extension TransformerModel {
   }
 
   /// The model's own parameters, without those of adapters.
-  private func stateDict() -> [(name: String, tensor: Tensor)] {
+  public func stateDict() -> [(name: String, tensor: Tensor)] {
     let adapters = namedModules().flatMap { _, module in
       (module as? Adapter)?.namedParameters() ?? []
     }

@@ -22,7 +22,7 @@ open class TransformerModel: AdapterHost {
   public let architecture: ModelArchitecture
   /// The content of `config.json`.
   public let config: HuggingFaceConfig
-  public let task: ModelTask
+  public private(set) var task: ModelTask
   /// Training mode, seed and step of the forward passes.
   public let context = ForwardContext()
 
@@ -80,6 +80,14 @@ open class TransformerModel: AdapterHost {
       context.begin()
       return try logits(batch)
     }
+  }
+
+  /// Gives the labels other names. Throws where their number is another.
+  public func rename(labels: [String]) throws {
+    guard case .sequenceClassification(let old, let problem) = task, old.count == labels.count else {
+      throw EngineError(.argument, "\(labels.count) names for \(numLabels) labels")
+    }
+    task = .sequenceClassification(labels: labels, problem)
   }
 
   /// Lets all adapters take part, or none.

@@ -13,6 +13,7 @@ final class ScriptHost {
   let runFolder: String
   private final class Output {
     var lines: [String] = []
+    var notes: [String] = []
   }
   private let output: Output
 
@@ -28,7 +29,7 @@ final class ScriptHost {
         command: JSONObject())
     let session = Session(
       mode: mode, settings: [], runDirectory: directory, store: StageStore(root: folder + "/store"),
-      progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: seed,
+      progress: Pipelines.Progress(style: ProgressStyle(mode: .lines), write: { output.notes.append($0) }), seed: seed,
       print: { output.lines.append($0) })
     state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua")
   }
@@ -44,6 +45,9 @@ final class ScriptHost {
       return try body(host, folder)
     }
   }
+
+  /// What was told about progress, and warnings.
+  var notes: [String] { output.notes }
 
   /// What the script printed, one line each.
   func printed(_ script: String) throws -> [String] {

@@ -19,6 +19,23 @@
 ---@field problem_type? ProblemType default: regression for one label, else classification
 ---@field seed? integer seeds the head's weights; default: --seed, else 42 (at least 0)
 
+---set_adapter options
+---@class SetAdapterOptions
+---@field inference_mode? boolean freeze the adapters; else their parameters train (default false)
+
+---@alias CombinationType
+---| "cat"
+---| "svd"
+---| "linear"
+
+---add_weighted_adapter options
+---@class WeightedAdapterOptions
+---@field adapters string[] names of attached adapters whose updates are products of two factors
+---@field weights number[] one number for each
+---@field adapter_name string what the sum is called
+---@field combination_type? CombinationType cat: exact, the ranks add up; svd: the best of one rank; linear: sums of factors, as PEFT's default (default "cat")
+---@field svd_rank? integer rank for svd; default: the largest of the adapters' (from 1 to 65536)
+
 ---@alias HeadChoice
 ---| "saved"
 ---| "new"
@@ -56,6 +73,7 @@ function BaseModel:masked_lm() end
 ---@field labels string[] names of the classes, in order
 ---@field tokenizer Tokenizer its tokenizer
 ---@field head_modules string[] paths of the head's modules
+---@field adapters table[] attached adapters, oldest first: tables of name, method, active, modules, parameters
 local Model = {}
 
 ---All parameters: tables of name, shape, count, trainable.
@@ -96,7 +114,7 @@ function Model:freeze(name) end
 ---@return integer # how many numbers it met
 function Model:unfreeze(name) end
 
----Adds the adapters' updates to the weights.
+---Puts the active adapters into the weights. A probe batch must give the same logits before and after, else nothing is merged.
 function Model:merge() end
 
 ---Takes merged updates out of the weights again.
@@ -131,6 +149,21 @@ function Model:logits(batch) end
 ---@param max_length? integer tokens of one input (from 2 to 1000000; default 128)
 ---@return table[] # list of tables: label and probabilities, or score
 function Model:predict(texts, max_length) end
+
+---Lets some adapters take part, in the order in which they were attached, and no others. The last with a head of its own brings it.
+---@param names string|string[] one or several
+---@param options? SetAdapterOptions see the fields
+---@return Model # the model
+function Model:set_adapter(names, options) end
+
+---Takes an adapter off the model. The head stays as it is.
+---@param name string its name
+function Model:delete_adapter(name) end
+
+---Attaches a LoRA that is the weighted sum of others, frozen, in their place: they stay attached, and no longer take part.
+---@param options? WeightedAdapterOptions see the fields
+---@return Model # the model
+function Model:add_weighted_adapter(options) end
 
 ---Attaches an adapter from a folder: PEFT's LoRA, or one that was saved here.
 ---@param folder string the folder

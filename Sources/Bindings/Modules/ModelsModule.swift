@@ -136,7 +136,7 @@ private func reportUnused(_ base: PretrainedModel, _ session: Session) {
 
 private func modelClass(_ session: Session) -> Class<TrainableModel> {
   Class<TrainableModel>(
-    "A model with a head, and the adapters attached to it.", members: modelState(session) + modelChanges(session) + modelFiles(session))
+    "A model with a head, and the adapters attached to it.", members: modelState(session) + modelChanges(session) + modelAdapters() + modelFiles(session))
 }
 
 /// What a model tells.
@@ -203,7 +203,7 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
     .method("unfreeze", "Lets parameters train.", Param<String>("name", "a part of their paths: \"classifier\", \"LayerNorm\""), returns: "how many numbers it met") {
       try $0.setTrainable(true, matching: $1)
     },
-    .method("merge", "Adds the adapters' updates to the weights.") { model in try model.network.merge() },
+    .method("merge", "Puts the active adapters into the weights. A probe batch must give the same logits before and after, else nothing is merged.") { model in try model.merge() },
     .method("unmerge", "Takes merged updates out of the weights again.") { model in try model.network.unmerge() },
     .method("enable_adapters", "Lets the adapters take part, or not.", Param<Bool>("on", "whether they take part")) { model, on in
       model.network.setAdapters(enabled: on)

@@ -1,0 +1,114 @@
+import Adapters
+import Checkpoints
+import Diagnostics
+import Files
+import NN
+import TensorCore
+import TransformerModels
+
+/// What an adapter's folder says beside PEFT's files about where the adapter comes from, and the checks that rest on it.
+/// In `perigee.json`: PEFT refuses keys of `adapter_config.json` that it does not know.
+extension TrainableModel {
+  private static let digest = "base_digest"
+
+  /// The model that the adapter belongs to, the stages that led to it, the adapters that it was trained on top of, and the
+  /// names of its labels.
+  func lineage(of adapter: AttachedAdapter) throws -> JSONObject {
+    var facts: JSONObject = [
+      "base_model": .string(base.name), Self.digest: .string(try baseDigest().hex),
+      "stages": .array(lineage.map { .string($0) }),
+    ]
+    let below = adapters.prefix { $0 !== adapter }.filter { $0.isActive && !$0.adapters.isEmpty }
+    if !below.isEmpty {
+      facts["upstream"] = .array(try below.map { ["adapter_name": .string($0.name), "digest": .string(try $0.digest().hex)] })
+    }
+    if case .sequenceClassification(let labels, _) = network.task { facts["labels"] = .array(labels.map { .string($0) }) }
+    return facts
+  }
+
+  /// The content of the body that adapters are trained on: what another model must have for them to mean the same.
+  func baseDigest() throws -> Digest {
+    guard let body else { return Digest(of: try base.identity()) }
+    let heads = body.headModules
+    let stream = DigestStream()
+    for (name, tensor) in body.stateDict() where !heads.contains(where: { name.hasPrefix($0 + ".") }) {
+      stream.update(name, tensor)
+    }
+    return stream.finish()
+  }
+
+  /// Throws where a folder says that its adapter belongs to another body, or stands on adapters that this model lacks.
+  func checkLineage(ofFolder folder: String) throws {
+    let facts = try AttachedAdapter.extra(inFolder: folder)
+    guard let wanted = facts[Self.digest]?.stringValue else { return }
+    if wanted != (try baseDigest().hex) {
+      let stages = (facts["stages"]?.arrayValue ?? []).compactMap(\.stringValue)
+      throw EngineError(
+        .data, "\(folder): the adapter was trained on '\(facts["base_model"]?.stringValue ?? "?")'"
+          + (stages.isEmpty ? "" : " (stages \(stages.joined(separator: ", ")))")
+          + " with other weights than those of this model, '\(base.name)'",
+        hint: "load it into a model made from the base that it was trained on")
+    }
+    let here = Set(try adapters.map { try $0.digest().hex })
+    for entry in facts["upstream"]?.arrayValue ?? [] {
+      guard let digest = entry["digest"]?.stringValue, !here.contains(digest) else { continue }
+      throw EngineError(
+        .data, "\(folder): the adapter was trained on top of adapter '\(entry["adapter_name"]?.stringValue ?? "?")', which this model lacks",
+        hint: "load that one first")
+    }
+  }
+
+  /// The label names that travel with an adapter's head.
+  func takeLabels(fromFolder folder: String) throws {
+    let labels = (try AttachedAdapter.extra(inFolder: folder)["labels"]?.arrayValue ?? []).compactMap(\.stringValue)
+    if labels.count == network.numLabels, !labels.isEmpty { try network.rename(labels: labels) }
+  }
+
+  /// Throws unless the exported folder in a new model gives this model's logits with the adapter alone.
+  func compare(_ adapter: AttachedAdapter, exportedTo folder: String) throws {
+    let fresh = try makeBody()
+    _ = try AttachedAdapter.load(folder: folder, into: fresh, headModules: fresh.headModules)
+    let others = adapters.filter { $0 !== adapter && $0.isActive }
+    let wasActive = adapter.isActive
+    for other in others { other.isActive = false }
+    adapter.isActive = true
+    defer {
+      for other in others { other.isActive = true }
+      adapter.isActive = wasActive
+    }
+    let probe = try self.probe()
+    let (own, exported) = (try network.predict(probe), try fresh.predict(probe))
+    if let difference = own.difference(from: exported, tolerance: adapter.mergeTolerance) {
+      throw EngineError(
+        .argument, "export: a model with the exported LoRA gives other logits, by \(difference), more than rounding explains; nothing was written",
+        hint: "save the adapter instead")
+    }
+  }
+
+  /// Three short sequences of ordinary tokens: what a change of form must not change the logits of.
+  func probe() throws -> Batch {
+    let source = RandomSource(seed: 0, stream: RandomSource.stream(named: "probe"))
+    let lengths = [5, 12, 3].map { min($0, network.maxLength) }
+    let ids = source.permutation(tokenizer.vocabularySize)
+    return try Batch(
+      ids: (0..<lengths.reduce(0, +)).map { Int32(ids[$0 % ids.count]) }, offsets: Offsets(lengths: lengths))
+  }
+}
+
+extension AttachedAdapter {
+  /// The content of the adapter, without its head.
+  func digest() throws -> Digest {
+    let stream = DigestStream()
+    for (name, tensor) in carriedParameters { stream.update(name, tensor) }
+    return stream.finish()
+  }
+}
+
+extension DigestStream {
+  /// A parameter's name, shape, type and elements.
+  func update(_ name: String, _ tensor: Tensor) {
+    update(Array("\(name) \(tensor.shape) \(tensor.dtype.rawValue)\n".utf8))
+    update(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
+    tensor.storage.giveBack()
+  }
+}
