@@ -27,9 +27,9 @@ void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, cons
   PG_DISPATCH(t, attention_forward, t, a, q, k, v, o, log_sum);
 }
 void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
-                           const void *o, const void *d_o, const void *log_sum, void *dq, void *dk, void *dv) {
+                           const void *d_o, const void *log_sum, void *dq, void *dk, void *dv) {
   PG_TIMED(PG_KIND_ATTENTION);
-  PG_DISPATCH(t, attention_backward, t, a, q, k, v, o, d_o, log_sum, dq, dk, dv);
+  PG_DISPATCH(t, attention_backward, t, a, q, k, v, d_o, log_sum, dq, dk, dv);
 }
 
 #else
@@ -37,7 +37,7 @@ void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, con
 struct FN(attention_args) {
   pg_dtype t;
   const pg_attention *a;
-  const void *q, *k, *v, *o, *d_o;
+  const void *q, *k, *v, *d_o;
   const REAL *log_sum_in;
   void *out, *dq, *dk, *dv;
   REAL *log_sum;
@@ -144,33 +144,18 @@ static void FN(attention_forward)(pg_dtype t, const pg_attention *a, const void 
   pg_parallel_for(a->sequences * a->heads, 1, FN(forward_range), &x);
 }
 
-// The inner product of two rows of n elements of type t.
-static inline __attribute__((always_inline)) REAL FN(row_dot)(pg_dtype t, size_t n, size_t at, const void *x, const void *y) {
-  PG_REASSOCIATE
-  REAL dot = 0;
-  if (t == PG_BF16) {
-    const uint16_t *xs = (const uint16_t *)x + at, *ys = (const uint16_t *)y + at;
-    for (size_t j = 0; j < n; j++) dot += (REAL)pg_from_bf16(xs[j]) * (REAL)pg_from_bf16(ys[j]);
-  } else {
-    const REAL *xs = (const REAL *)x + at, *ys = (const REAL *)y + at;
-    for (size_t j = 0; j < n; j++) dot += xs[j] * ys[j];
-  }
-  return dot;
-}
-
 // p: scores -> probabilities, then masked probabilities; ds: d(masked p) -> d(scores).
-PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const struct FN(attention_args) *x, size_t head,
-                                           size_t row0, size_t first, size_t rows, size_t queries, size_t keys,
-                                           REAL *p, REAL *ds) {
+PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const REAL *log_sum, size_t head, size_t row0,
+                                           size_t first, size_t rows, size_t queries, size_t keys, REAL *p, REAL *ds) {
   PG_REASSOCIATE
-  size_t d = a->head_size;
   for (size_t i = 0; i < rows; i++) {
     REAL *pr = p + i * keys, *dr = ds + i * keys;
     size_t n = FN(visible)(a, first + i, queries, keys);
-    // sum_j p_j dp_j, dropout included.
-    REAL dot = FN(row_dot)(x->t, d, (row0 + i) * a->o_stride + head * d, x->o, x->d_o);
-    if (n) FN(exp_row)(n, (REAL)a->scale, x->log_sum_in[(row0 + i) * a->heads + head], pr);
+    if (n) FN(exp_row)(n, (REAL)a->scale, log_sum[(row0 + i) * a->heads + head], pr);
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, dr, dr);
+    // The row's output times its gradient says the same; this way nobody has to keep the output.
+    REAL dot = 0;
+    for (size_t j = 0; j < n; j++) dot += pr[j] * dr[j];
     PG_ALIGNED_LOOP for (size_t j = 0; j < n; j++) dr[j] = pr[j] * (dr[j] - dot) * (REAL)a->scale;
     for (size_t j = n; j < keys; j++) pr[j] = 0, dr[j] = 0;
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, pr, pr);
@@ -207,7 +192,7 @@ static void FN(backward_range)(void *context, size_t begin, size_t end) {
       double keep = first ? 1 : 0;
       pg_multiply(t, rows, keys, d, 1, q, k_transposed, 0, own, p, keys);
       pg_multiply(t, rows, keys, d, 1, d_o, v, 0, own, ds, keys);
-      FN(backward_softmax)(a, x, head, row0, first, rows, queries, keys, p, ds);
+      FN(backward_softmax)(a, x->log_sum_in, head, row0, first, rows, queries, keys, p, ds);
       pg_factor p_transposed = {p, own, true, keys}, ds_transposed = {ds, own, true, keys};
       pg_multiply(t, keys, d, rows, 1, p_transposed, d_o, keep, own, dv, d);
       pg_multiply(t, keys, d, rows, 1, ds_transposed, q, keep, own, dk, d);
@@ -220,8 +205,8 @@ static void FN(backward_range)(void *context, size_t begin, size_t end) {
 }
 
 static void FN(attention_backward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
-                                   const void *o, const void *d_o, const REAL *log_sum, void *dq, void *dk, void *dv) {
-  struct FN(attention_args) x = {.t = t, .a = a, .q = q, .k = k, .v = v, .o = o, .d_o = d_o, .log_sum_in = log_sum,
+                                   const void *d_o, const REAL *log_sum, void *dq, void *dk, void *dv) {
+  struct FN(attention_args) x = {.t = t, .a = a, .q = q, .k = k, .v = v, .d_o = d_o, .log_sum_in = log_sum,
                                  .dq = dq, .dk = dk, .dv = dv};
   pg_parallel_for(a->sequences * a->heads, 1, FN(backward_range), &x);
 }

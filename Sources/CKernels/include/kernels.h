@@ -203,4 +203,4 @@ void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, cons
                           void *log_sum);
 // dq, dk, dv have the strides of q, k, v; every element of them is written.
 void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
-                           const void *o, const void *d_o, const void *log_sum, void *dq, void *dk, void *dv);
+                           const void *d_o, const void *log_sum, void *dq, void *dk, void *dv);

@@ -89,15 +89,14 @@ extension Tensor {
       pg_attention_forward(
         dtype.kernel, $0, queries.pointer, keys.pointer, values.pointer, output.pointer, logSum?.pointer)
     }
-    let saved = output.detach()
     Autograd.attach("attention", to: output, inputs: inputs) { [dtype] gradient in
       guard let logSum else { preconditionFailure("attention recorded without its sums") }
       let gradient = try gradient.converted(to: dtype)
       let results = try inputs.map { try Tensor(uninitialized: $0.shape, dtype) }
       withOptions {
         pg_attention_backward(
-          dtype.kernel, $0, queries.pointer, keys.pointer, values.pointer, saved.pointer, gradient.pointer,
-          logSum.pointer, results[0].pointer, results[1].pointer, results[2].pointer)
+          dtype.kernel, $0, queries.pointer, keys.pointer, values.pointer, gradient.pointer, logSum.pointer,
+          results[0].pointer, results[1].pointer, results[2].pointer)
       }
       return results
     }
