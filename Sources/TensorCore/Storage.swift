@@ -7,7 +7,8 @@ public final class Storage {
   public let pointer: UnsafeMutableRawPointer
   public let byteCount: Int
   private let owner: AnyObject?
-  private let isBorrowed: Bool
+  /// Whether the bytes may be written.
+  public let isWritable: Bool
   private let whenUnneeded: (() -> Void)?
   /// Counts writes to the bytes, through whichever tensor.
   package var version = 0
@@ -20,7 +21,7 @@ public final class Storage {
     self.pointer = pointer
     self.byteCount = byteCount
     owner = nil
-    isBorrowed = false
+    isWritable = true
     whenUnneeded = nil
   }
 
@@ -32,18 +33,24 @@ public final class Storage {
     pointer = UnsafeMutableRawPointer(mutating: bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!)
     byteCount = bytes.count
     self.owner = owner
-    isBorrowed = true
+    isWritable = false
     self.whenUnneeded = whenUnneeded
+  }
+
+  /// Bytes that belong to `owner` and may be written, such as those of a scratch file.
+  public init(mapping bytes: UnsafeMutableRawBufferPointer, owner: AnyObject) {
+    pointer = bytes.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 64)!
+    byteCount = bytes.count
+    self.owner = owner
+    isWritable = true
+    whenUnneeded = nil
   }
 
   /// Tells the owner that the bytes will not be read again soon. Reading them stays possible.
   package func giveBack() { whenUnneeded?() }
 
-  /// Whether the bytes may be written.
-  public var isWritable: Bool { !isBorrowed }
-
   deinit {
-    if !isBorrowed { pg_free(pointer, byteCount) }
+    if owner == nil { pg_free(pointer, byteCount) }
   }
 }
 

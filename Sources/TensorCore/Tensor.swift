@@ -54,6 +54,15 @@ public final class Tensor {
     self.init(shape: shape, dtype: dtype, storage: Storage(borrowing: bytes, owner: owner, whenUnneeded: whenUnneeded), count: count)
   }
 
+  /// Bytes of another owner, not copied, which the tensor may write: those of a scratch file.
+  public convenience init(mapping bytes: UnsafeMutableRawBufferPointer, owner: AnyObject, shape: [Int], _ dtype: DType) throws {
+    let count = try elementCount(shape)
+    guard count.multipliedReportingOverflow(by: dtype.size) == (bytes.count, false) else {
+      throw EngineError(.shape, "\(bytes.count) bytes for shape \(shape) of \(dtype.rawValue)")
+    }
+    self.init(shape: shape, dtype: dtype, storage: Storage(mapping: bytes, owner: owner), count: count)
+  }
+
   public var rank: Int { shape.count }
   /// Size of the last axis; 1 for a scalar.
   public var columns: Int { shape.last ?? 1 }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Files
 import Foundation
 import TestSupport
@@ -43,6 +44,21 @@ import Testing
       try AtomicFile.write("a file", to: folder + "/file")
       #expect(ScratchFile(folder: folder + "/file") == nil)
       #expect(ScratchFile(folder: folder + "/missing") == nil)
+    }
+  }
+
+  @Test func mappedMemoryStartsWithZerosAndLeavesNothing() throws {
+    try withTemporaryFolder { folder in
+      let (a, b) = (try ScratchMapping(byteCount: 100_003, folder: folder), try ScratchMapping(byteCount: 8, folder: folder))
+      #expect(a.bytes.count == 100_003 && a.bytes.allSatisfy { $0 == 0 })
+      for i in a.bytes.indices { a.bytes[i] = UInt8(truncatingIfNeeded: i * 31) }
+      b.bytes[7] = 1
+      #expect(a.bytes.indices.allSatisfy { a.bytes[$0] == UInt8(truncatingIfNeeded: $0 * 31) })
+      #expect(try AtomicFolder.names(in: folder) == [])
+      #expect(try ScratchMapping(byteCount: 0, folder: folder).bytes.isEmpty)
+      for (count, place) in [(8, "/missing"), (1 << 60, "")] {
+        #expect(throws: EngineError.self) { try ScratchMapping(byteCount: count, folder: folder + place) }
+      }
     }
   }
 }
