@@ -110,3 +110,34 @@ void lb_where(lb_state *L, int level, char *text, size_t size) {
   }
   if (size > 0) text[0] = 0;
 }
+
+void lb_function_place(lb_state *L, int index, char *text, size_t size) {
+  lua_Debug function;
+  lua_pushvalue(L, index);
+  lua_getinfo(L, ">S", &function);
+  if (function.linedefined > 0) snprintf(text, size, "%s:%d", function.short_src, function.linedefined);
+  else snprintf(text, size, "?");
+}
+
+struct code_target {
+  void (*write)(void *context, const void *bytes, size_t count);
+  void *context;
+};
+
+static int write_code(lua_State *L, const void *bytes, size_t count, void *target) {
+  (void)L;
+  struct code_target *code = target;
+  code->write(code->context, bytes, count);
+  return 0;
+}
+
+bool lb_function_code(lb_state *L, int index, void (*write)(void *, const void *, size_t), void *context) {
+  if (lua_iscfunction(L, index)) return false;
+  struct code_target target = {write, context};
+  lua_pushvalue(L, index);
+  int status = lua_dump(L, write_code, &target, 1);
+  lua_pop(L, 1);
+  return status == 0;
+}
+
+const char *lb_push_upvalue(lb_state *L, int function, int number) { return lua_getupvalue(L, function, number); }

@@ -6,7 +6,7 @@ import Diagnostics
 /// Hold it no longer than the call that received it: if an object that Lua holds keeps a function that refers
 /// to the object, neither side can free them.
 public final class LuaFunction {
-  private weak var state: LuaState?
+  private(set) weak var state: LuaState?
   private let reference: Int32
 
   init(copying index: Int32, from stack: LuaStack) {

@@ -78,6 +78,13 @@ void lb_push_description(lb_state *L, int index);
 /// "file:line" of the nearest Lua function that called, from `level` on; empty if there is none.
 void lb_where(lb_state *L, int level, char *text, size_t size);
 
+/// "file:line" where a function of a script begins; "?" for a function of the host.
+void lb_function_place(lb_state *L, int index, char *text, size_t size);
+/// Passes the code of a function of a script, without its names, to `write`; false for a function of the host.
+bool lb_function_code(lb_state *L, int index, void (*write)(void *context, const void *bytes, size_t count), void *context);
+/// Pushes the `number`th captured value (from 1) of a function and returns its name; NULL, and nothing pushed, if there is none.
+const char *lb_push_upvalue(lb_state *L, int function, int number);
+
 int lb_top(lb_state *L);
 /// Pops down to `top`, or fills with nil.
 void lb_set_top(lb_state *L, int top);
