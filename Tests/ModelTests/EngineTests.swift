@@ -1,4 +1,5 @@
+import TestSupport
 import Testing
 
 /// All tests that run models. One after another: whether operations record gradients is one switch for the process.
-@Suite(.serialized) enum EngineTests {}
+@Suite(.serialized, .engine) enum EngineTests {}

@@ -20,7 +20,8 @@ final class ScriptHost {
   private init(folder: String, mode: Session.Mode, seed: Int) throws {
     let output = Output()
     self.output = output
-    runFolder = folder + "/run"
+    let runs = (try? AtomicFolder.names(in: folder))?.filter { $0.hasPrefix("run") }.count ?? 0
+    runFolder = folder + "/run" + (runs == 0 ? "" : "-\(runs)")
     let directory =
       mode == .check
       ? nil
@@ -35,15 +36,19 @@ final class ScriptHost {
   }
 
   /// Calls `body` with a host whose folders go when it returns.
+  ///
+  /// - Parameter folder: where to go on from the stages of another host; it stays.
   static func with<Result>(
-    mode: Session.Mode = .run, seed: Int = 42,
+    mode: Session.Mode = .run, seed: Int = 42, in folder: String? = nil,
     _ body: (_ host: ScriptHost, _ folder: String) throws -> Result
   ) throws -> Result {
-    try withTemporaryFolder { folder in
+    func call(_ folder: String) throws -> Result {
       let host = try ScriptHost(folder: folder, mode: mode, seed: seed)
       defer { host.state.close() }
       return try body(host, folder)
     }
+    if let folder { return try call(folder) }
+    return try withTemporaryFolder(call)
   }
 
   /// What was told about progress, and warnings.

@@ -28,6 +28,20 @@ enum TinyTask {
     }
   }
 
+  /// For an `on_step` callback: ends the script at step 5. The trainer saves no more often than is cheap, so that it is given
+  /// some time before.
+  static let stop = """
+    if t.step == 4 then
+      local start = os.clock()
+      while os.clock() - start < 0.3 do end
+    elseif t.step == 5 then
+      error('stop')
+    end
+    """
+
+  /// Whether a training whose first step has this number went on from a saved state.
+  static func wentOn(_ first: String?) -> Bool? { first.flatMap { Int($0) }.map { (2...5).contains($0) } }
+
   /// A script's beginning: defines `options(model, task)` and `make()`; `SETTINGS` are further training arguments.
   static func script(_ folder: String, _ settings: String) -> String {
     """
