@@ -18,6 +18,9 @@ struct FitOptions: LuaRecord {
   var onStep: LuaFunction?
   var onEvaluate: LuaFunction?
   var onEpoch: LuaFunction?
+  var schedule: LuaFunction?
+  var loss: LuaFunction?
+  var computeMetrics: LuaFunction?
 
   static let recordName = "trainer options"
   static let typeName = "FitOptions"
@@ -27,9 +30,14 @@ struct FitOptions: LuaRecord {
     .function("on_step", \.onStep, "called after every update", type: "fun(trainer: Trainer)"),
     .function("on_evaluate", \.onEvaluate, "called after every evaluation", type: "fun(trainer: Trainer, metrics: table)"),
     .function("on_epoch", \.onEpoch, "called after every epoch, numbered from 1", type: "fun(trainer: Trainer, epoch: integer)"),
-  ] + Field.fields(of: \.arguments)
+    .function("loss", \.loss, "the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes or tokens, or scores of the logits' shape", type: "fun(logits: Tensor, labels: Tensor, model: Model): Tensor"),
+    .function("compute_metrics", \.computeMetrics, "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0) or scores, the labels, and the logits [examples, labels]", type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
+  ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
 
-  func validate() throws(EngineError) { try arguments.validate() }
+  func validate() throws(EngineError) {
+    try arguments.validate()
+    try checkFunctions()
+  }
 
   var hasCallbacks: Bool { onStep != nil || onEvaluate != nil || onEpoch != nil }
 
@@ -54,7 +62,7 @@ extension Session {
     let arguments = options.arguments(in: self)
     let (name, inputs) = try nextFit()
     var callbacks = scriptCallbacks(options)
-    if mode == .check { return try planFit(name, model, task, arguments, callbacks) }
+    if mode == .check { return try planFit(name, model, task, arguments, options, callbacks) }
     let key = StageKey(name: name, inputs: try fitInputs(model, task, arguments, inputs, options))
     let opened = try store.open(
       key,
@@ -70,7 +78,7 @@ extension Session {
       for difference in (store.why(key) ?? []).prefix(4) { progress.note("\(name): runs again, \(difference)") }
       observe(&callbacks, name)
       let trainer = try Trainer(
-        model: model, task: task, arguments: arguments, callbacks: callbacks, store: WorkStore(work))
+        model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks, store: WorkStore(work))
       let metrics = try trainer.run()
       let counts = model.network.parameterCounts()
       let result = FitResult(
@@ -93,14 +101,17 @@ extension Session {
       "arguments": arguments.configValue.json, "precision": .string(Precision.current.rawValue),
       "tokenizer": .string(try model.tokenizer.identity()),
     ]
-    // When states are saved, and where hidden states are kept, does not change the result.
+    // When states are saved, and where hidden states and moments are kept, does not change the result.
     if var fields = values["arguments"]?.objectValue {
       fields["save_seconds"] = nil
       fields["frozen_cache_mib"] = nil
+      fields["optim"] = .string(arguments.optim.rule.name)
       values["arguments"] = .object(fields)
     }
     if inputs != .null { values["inputs"] = inputs }
-    if options.hasCallbacks { values["source"] = .string(sourceDigest()) }
+    let computing = try options.functionIdentities()
+    if !computing.keys.isEmpty { values["functions"] = .object(computing) }
+    if options.hasCallbacks || !computing.keys.isEmpty { values["source"] = .string(sourceDigest()) }
     return .object(values)
   }
 
@@ -175,7 +186,7 @@ extension Session {
     }
     callbacks.onStep = { [progress] trainer in
       progress.update(
-        step: trainer.state.step, loss: trainer.state.loss, learningRate: trainer.learningRate, tokens: trainer.state.tokens)
+        step: trainer.state.step, loss: trainer.state.loss, learningRate: try trainer.learningRate, tokens: trainer.state.tokens)
       try script?(trainer)
     }
     callbacks.onWarning = { [progress] in progress.note("\(name): \($0)") }
@@ -188,16 +199,19 @@ extension Session {
 
   /// Notes what would be trained; the result has the metrics' names, without values.
   private func planFit(
-    _ name: String, _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ callbacks: TrainerCallbacks
+    _ name: String, _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ options: FitOptions,
+    _ callbacks: TrainerCallbacks
   ) throws -> FitResult {
-    let trainer = try Trainer(model: model, task: task, arguments: arguments, callbacks: callbacks)
+    let trainer = try Trainer(model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks)
     let counts = model.network.parameterCounts()
     plan.append(
       PlannedFit(
         stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
         steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch,
         memoryBytes: try trainer.estimatedMemory(), adapters: model.adapters.map(\.summary)))
+    if trainer.totalSteps > 0 { _ = try trainer.learningRate }
     let names = ["loss"] + task.metricNames + (task.metricNames.isEmpty ? ["accuracy"] : [])
+      + (try options.metricNames(model, task, arguments))
     return FitResult(
       stage: name, model: model, metrics: Dictionary(names.map { ("eval_" + $0, Double.nan) }, uniquingKeysWith: { a, _ in a }),
       trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false,

@@ -7,54 +7,35 @@ import TensorCore
 /// `p ← p - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)`.
 ///
 /// Paper: Loshchilov and Hutter 2019, arXiv 1711.05101.
-public final class AdamW: Optimizer {
-  public var groups: [ParameterGroup]
-  public let beta1: Double
-  public let beta2: Double
-  public let eps: Double
-  private var moments: [String: (m: Tensor, v: Tensor, step: Int)] = [:]
+public struct AdamW: UpdateRule {
+  public var betas: [Double]
+  public var eps: Double
 
-  public init(_ groups: [ParameterGroup], beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8) {
-    self.groups = groups
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.eps = eps
+  public init() { self.init(betas: [0.9, 0.999]) }
+
+  public init(betas: [Double], eps: Double = 1e-8) { (self.betas, self.eps) = (betas, eps) }
+
+  public static let name = "adamw_torch"
+  public static let functionName = "adamw"
+  public static let pagedName: String? = "paged_adamw_32bit"
+  public static let summary = "AdamW as torch's: Adam with decoupled weight decay."
+  public static let defaultWeightDecay = 0.01
+  public static let takesAdamArguments = true
+  public static let fields: [Field<Self>] = [
+    .value("betas", \.betas, "decay of the first and the second moment"),
+    .float("eps", \.eps, "added to the root of the second moment", in: Above(0)),
+  ]
+
+  public func validate() throws(EngineError) {
+    try check(betas: betas)
+    try checkFinite([("eps", eps)])
   }
 
-  public func step(learningRate: Double, multiplier: Double = 1, gradientScale: Double = 1) throws {
-    for group in groups {
-      let stepSize = (group.learningRate ?? learningRate) * multiplier
-      for (name, parameter) in group.parameters {
-        guard parameter.requiresGrad, let gradient = parameter.grad else { continue }
-        var moment = try moments[name] ?? (.zeros(parameter.shape), .zeros(parameter.shape), 0)
-        moment.step += 1
-        moments[name] = moment
-        try parameter.adamWInPlace(
-          gradient: gradient, m: moment.m, v: moment.v, learningRate: stepSize, beta1: beta1, beta2: beta2,
-          eps: eps, weightDecay: group.weightDecay, gradientScale: gradientScale, step: moment.step)
-      }
-    }
-  }
+  public func state(of shape: [Int]) -> [(name: String, shape: [Int])] { [("exp_avg", shape), ("exp_avg_sq", shape)] }
 
-  public func state() throws -> [(name: String, tensor: Tensor)] {
-    try moments.sorted { $0.key < $1.key }.flatMap { name, moment in
-      [("m." + name, moment.m), ("v." + name, moment.v), ("step." + name, try Tensor([Int32(moment.step)], [1]))]
-    }
-  }
-
-  public func load(_ state: [String: Tensor]) throws {
-    let shapes = Dictionary(groups.flatMap(\.parameters).map { ($0.name, $0.tensor.shape) }, uniquingKeysWith: { a, _ in a })
-    var loaded: [String: (m: Tensor, v: Tensor, step: Int)] = [:]
-    for (key, m) in state where key.hasPrefix("m.") {
-      let name = String(key.dropFirst(2))
-      guard let v = state["v." + name], let step = state["step." + name], m.shape == v.shape else {
-        throw EngineError(.data, "optimizer state of '\(name)' is incomplete")
-      }
-      guard shapes[name] == nil || shapes[name] == m.shape else {
-        throw EngineError(.data, "optimizer state of '\(name)' has shape \(m.shape), the parameter \(shapes[name] ?? [])")
-      }
-      loaded[name] = (try m.copy(), try v.copy(), Int(step.element(0)))
-    }
-    moments = loaded
+  public func update(_ u: ParameterUpdate) throws {
+    try u.parameter.adamWInPlace(
+      gradient: u.gradient, m: u.state[0], v: u.state[1], learningRate: u.learningRate, beta1: betas[0], beta2: betas[1],
+      eps: eps, weightDecay: u.weightDecay, gradientScale: u.gradientScale, step: u.step)
   }
 }

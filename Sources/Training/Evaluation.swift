@@ -6,22 +6,23 @@ import TransformerModels
 
 /// Evaluates a model on a task's sets; predictions are reduced batch by batch, logits are not kept.
 struct Evaluator {
-  let model: TransformerModel
-  let tokenizer: Tokenizer
+  let model: TrainableModel
   let task: TrainingTask
   let arguments: TrainingArguments
+  var functions = TrainerFunctions()
   /// Keeps hidden states of an evaluation set, by its number, from one evaluation to the next.
   var hiddenStates: ((_ set: Int, EncodedDataset, _ batches: [[Int]]) -> HiddenStateCache?)?
 
   /// `eval_loss` and the task's metrics of every set; all sets but the first have a suffix ("_mm" for MNLI's mismatched).
   func callAsFunction() throws -> [String: Double] {
-    let wasTraining = model.context.isTraining
-    model.context.isTraining = false
-    defer { model.context.isTraining = wasTraining }
+    let context = model.network.context
+    let wasTraining = context.isTraining
+    context.isTraining = false
+    defer { context.isTraining = wasTraining }
     var result: [String: Double] = [:]
     for (i, split) in task.evaluation.enumerated() {
       let suffix = i == 0 ? "" : split.name.contains("mismatched") ? "_mm" : "_" + split.name
-      let data = try task.encoded(split, tokenizer: tokenizer, maxLength: arguments.maxLength)
+      let data = try task.encoded(split, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
       for (name, value) in try evaluate(data, set: i) { result["eval_" + name + suffix] = value }
     }
     return result
@@ -33,16 +34,18 @@ struct Evaluator {
     let draw = RandomSource(seed: arguments.usedSeed, stream: RandomSource.stream(named: "evaluation masks"))
     let batches = BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize)
     let cache = hiddenStates?(set, data, batches)
+    var seen = SeenPredictions(examples: functions.metrics == nil ? 0 : data.count)
     for (i, indices) in batches.enumerated() {
       try Interrupt.check()
       var batch = try data.batch(indices)
-      try task.label(&batch, data, RandomSource(seed: draw.seed, stream: draw.stream, step: UInt64(i)), arguments, tokenizer)
+      try task.label(&batch, data, RandomSource(seed: draw.seed, stream: draw.stream, step: UInt64(i)), arguments, model.tokenizer)
       batch.hiddenStates = cache
-      let (loss, logits) = try Autograd.noGrad { try model.loss(batch) }
+      let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch) }
       let counted = batch.labelCount
       lossSum += try loss.item() * Double(counted)
       labelCount += counted
       let rows = logits.predictedClasses
+      if functions.metrics != nil { seen.add(logits, rows, batch) }
       switch batch.labels {
       case .classes: for (row, example) in indices.enumerated() { predictions[example] = Double(rows[row]) }
       case .scores: for (row, example) in indices.enumerated() { predictions[example] = logits.element(row) }
@@ -53,14 +56,63 @@ struct Evaluator {
     }
     var result = ["loss": lossSum / Double(max(labelCount, 1))]
     if case .maskedLM = task.modelTask { result["accuracy"] = Double(correct) / Double(max(labelCount, 1)) }
-    guard !task.metricNames.isEmpty, data.count > 0 else { return result }
+    guard data.count > 0 else { return result }
+    try addTaskMetrics(&result, predictions, data)
+    if let metrics = functions.metrics {
+      for (name, value) in try metrics(seen.all(predictions, data.labels, model.network.task)) { result[name] = value }
+    }
+    return result
+  }
+
+  private func addTaskMetrics(_ result: inout [String: Double], _ predictions: [Double], _ data: EncodedDataset) throws {
+    guard !task.metricNames.isEmpty else { return }
     if let bad = predictions.firstIndex(where: { !$0.isFinite }) {
       throw EngineError(.notFinite, "evaluation: the prediction for \(data.places([bad])) is not finite")
     }
     for score in try MetricCatalogue.scores(task.metricNames, predictions: predictions, references: data.labels) {
       result[score.name] = score.value
     }
-    return result
+  }
+}
+
+extension Trainer {
+  /// The labels of the first evaluation set as predictions, without logits that mean anything: what a check can call a script's
+  /// metrics with. nil where there is no set, or its labels are drawn anew in every evaluation.
+  public static func perfectPredictions(
+    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments
+  ) throws -> Predictions? {
+    guard case .sequenceClassification(let names, let problem) = task.modelTask, let set = task.evaluation.first else { return nil }
+    let data = try task.encoded(set, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
+    return Predictions(
+      values: data.labels, labels: data.labels, areClasses: problem != .regression, logits: try .zeros([data.count, names.count]))
+  }
+}
+
+/// What a script's metrics need beside classes and scores: all logits, or the tokens in masked places.
+private struct SeenPredictions {
+  private var logits: [[Float]]
+  private var tokens: (values: [Double], labels: [Double]) = ([], [])
+
+  init(examples: Int) { logits = [[Float]](repeating: [], count: examples) }
+
+  mutating func add(_ batch: Tensor, _ classes: [Int], _ labelled: Batch) {
+    if case .tokens(let labels) = labelled.labels {
+      tokens.values += classes.map { Double($0) }
+      tokens.labels += labels.filter { $0 != ignoredLabel }.map { Double($0) }
+      return
+    }
+    for (row, example) in labelled.examples.enumerated() where logits.indices.contains(example) {
+      logits[example] = Array(batch.floats[row * batch.columns..<(row + 1) * batch.columns])
+    }
+  }
+
+  func all(_ values: [Double], _ labels: [Double], _ task: ModelTask) throws -> Predictions {
+    guard case .sequenceClassification(let names, let problem) = task else {
+      return Predictions(values: tokens.values, labels: tokens.labels, areClasses: true, logits: nil)
+    }
+    return Predictions(
+      values: values, labels: labels, areClasses: problem != .regression,
+      logits: try Tensor(logits.flatMap { $0 }, [logits.count, names.count]))
   }
 }
 

@@ -90,16 +90,16 @@ public final class TrainableModel {
     }
   }
 
-  /// The mean loss of a batch with the methods' own terms, and the logits. Parameters are those of `TransformerModel.loss`; a
-  /// term counts by the batch's share of the divisor, so that it counts once in an update.
+  /// The mean loss of a batch with the methods' own terms, and the logits. Parameters are those of `TransformerModel.loss`.
   public func loss(_ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> (loss: Tensor, logits: Tensor) {
-    var (loss, logits) = try network.loss(batch, labelSmoothing: labelSmoothing, divisor: divisor)
+    let (loss, logits) = try network.loss(batch, labelSmoothing: labelSmoothing, divisor: divisor)
+    return (try addingTerms(to: loss, batch, divisor: divisor), logits)
+  }
+
+  /// A loss with the methods' own terms. They count by the batch's share of the divisor, so that they count once in an update.
+  func addingTerms(to loss: Tensor, _ batch: Batch, divisor: Double?) throws -> Tensor {
     let share = divisor.map { Double(batch.labelCount) / $0 } ?? 1
-    for training in activeTrainings {
-      guard let term = try training.regularization() else { continue }
-      loss = try loss.add(term.mul(share))
-    }
-    return (loss, logits)
+    return try activeTrainings.compactMap { try $0.regularization() }.reduce(loss) { try $0.add($1.mul(share)) }
   }
 
   /// What the active adapters' methods do in training.

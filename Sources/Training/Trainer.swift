@@ -46,12 +46,14 @@ public final class Trainer {
   public let model: TrainableModel
   public let task: TrainingTask
   public let arguments: TrainingArguments
+  /// What a script computes in the trainer's place.
+  public let functions: TrainerFunctions
   /// Updates of the whole run, and of one epoch.
   public let totalSteps: Int
   public let stepsPerEpoch: Int
   /// What changes as the run goes on.
   public internal(set) var state = TrainerState()
-  let optimizer: AdamW
+  let optimizer: Optimizer
   private let callbacks: TrainerCallbacks
   private let store: TrainerStore?
   private let data: EncodedDataset
@@ -59,6 +61,8 @@ public final class Trainer {
   private var epochBatches: (epoch: Int, batches: [[Int]])?
   private var lastSave = Date()
   private var movement = MovementCheck()
+  /// Multipliers of the last updates, if a script's function gives them.
+  private var multipliers: [Int: Double] = [:]
   /// What frozen layers compute, for the training set and for each evaluation set.
   private let budget: HiddenStateCache.Budget
   private let trainingStates: HiddenStateCache?
@@ -66,15 +70,17 @@ public final class Trainer {
 
   /// Throws for a model that does not fit the task, nothing to train, or an unknown metric: before the first step.
   public init(
-    model: TrainableModel, task: TrainingTask, arguments: TrainingArguments, callbacks: TrainerCallbacks = TrainerCallbacks(),
-    store: TrainerStore? = nil
+    model: TrainableModel, task: TrainingTask, arguments: TrainingArguments, functions: TrainerFunctions = TrainerFunctions(),
+    callbacks: TrainerCallbacks = TrainerCallbacks(), store: TrainerStore? = nil
   ) throws {
     self.model = model
     self.task = task
     self.arguments = arguments
+    self.functions = functions
     self.callbacks = callbacks
     self.store = store
-    try Self.check(model, task, arguments)
+    try Self.check(model, task, arguments, functions)
+    try LoRAPlus(arguments)?.check(model.network.namedParameters(), allowsFrozen: callbacks.mayUnfreeze)
     try arguments.parameterGroups?.check(model.network.namedParameters(), allowsFrozen: callbacks.mayUnfreeze)
     data = try task.encoded(task.train, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
     guard data.count > 0 else { throw EngineError(.data, "\(task.train.path): no examples to train on") }
@@ -90,16 +96,18 @@ public final class Trainer {
       groups: firstEpoch, budget: budget, keepsDropout: arguments.frozenLayerDropout,
       isKeeping: totalSteps > stepsPerEpoch, batch: data.batch)
     state.learningRate = arguments.learningRate
-    optimizer = AdamW(
-      [], beta1: arguments.adamBeta1, beta2: arguments.adamBeta2, eps: arguments.adamEpsilon)
+    optimizer = try arguments.optimizer(scratchFolder: store?.scratchFolder)
     regroup()
     for training in model.activeTrainings { try training.begin(place()) }
   }
 
   /// Trainable parameters in groups; again after parameters were frozen or unfrozen, or the learning rate changed.
   func regroup() {
-    optimizer.groups = (arguments.parameterGroups ?? []).groups(
-      of: model.network.trainableParameters(), factor: learningRateFactor, weightDecay: arguments.weightDecay)
+    let parameters = model.network.trainableParameters()
+    optimizer.groups = LoRAPlus(arguments)?.groups(
+      of: parameters, learningRate: state.learningRate, factor: learningRateFactor, weightDecay: arguments.weightDecay)
+      ?? (arguments.parameterGroups ?? []).groups(
+        of: parameters, factor: learningRateFactor, weightDecay: arguments.weightDecay)
   }
 
   /// What callbacks made of the learning rate, as a factor: the parameter groups' own rates follow it.
@@ -107,9 +115,25 @@ public final class Trainer {
     arguments.learningRate > 0 ? state.learningRate / arguments.learningRate : 1
   }
 
-  /// The learning rate of the next update.
+  /// The learning rate of the next update. Throws what a script's schedule throws.
   public var learningRate: Double {
-    state.learningRate * arguments.schedule(totalSteps: totalSteps).multiplier(state.step)
+    get throws { try stepSize(after: state.step) }
+  }
+
+  private func stepSize(after done: Int) throws -> Double {
+    optimizer.rule.stepSize(state.learningRate * (try multiplier(done)), step: done + 1)
+  }
+
+  /// The schedule's multiplier of the update after `done` updates. A script's function is called once for each.
+  private func multiplier(_ done: Int) throws -> Double {
+    guard let function = functions.schedule else { return arguments.schedule(totalSteps: totalSteps).multiplier(done) }
+    // After the last update, what it had is shown.
+    let step = max(0, min(done, totalSteps - 1))
+    if let known = multipliers[step] { return known }
+    let value = try function(step, totalSteps)
+    multipliers = multipliers.filter { $0.key == step - 1 }
+    multipliers[step] = value
+    return value
   }
 
   /// Where the run stands, for what methods do in training.
@@ -181,7 +205,8 @@ public final class Trainer {
     model.network.zeroGrad()
     var total = 0.0
     for batch in batches {
-      let (loss, _) = try model.loss(batch, labelSmoothing: arguments.labelSmoothingFactor, divisor: divisor)
+      let (mean, _) = try functions.loss(model, batch, labelSmoothing: arguments.labelSmoothingFactor, divisor: divisor)
+      let loss = try model.addingTerms(to: mean, batch, divisor: divisor)
       let value = try loss.item()
       guard value.isFinite else { throw notFinite("the loss is \(value)", batch) }
       try loss.backward()
@@ -205,14 +230,13 @@ public final class Trainer {
     let scale = optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm)
     let place = place(gradientScale: scale)
     if let warning = movement.observe(
-      model.network.trainableParameters(), learningRate: learningRate, isLast: state.step + 1 == totalSteps)
+      model.network.trainableParameters(), learningRate: try learningRate, isLast: state.step + 1 == totalSteps)
     {
       callbacks.onWarning?(warning)
     }
     for training in model.activeTrainings { try training.beforeUpdate(place) }
     try optimizer.step(
-      learningRate: state.learningRate, multiplier: arguments.schedule(totalSteps: totalSteps).multiplier(state.step),
-      gradientScale: scale)
+      learningRate: state.learningRate, multiplier: try multiplier(state.step), gradientScale: scale)
     for training in model.activeTrainings { try training.afterUpdate(place) }
     model.network.zeroGrad()
     state.step += 1
@@ -231,10 +255,11 @@ public final class Trainer {
 
   /// Metrics of a model on a task's evaluation sets.
   public static func evaluate(
-    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments
+    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments,
+    functions: TrainerFunctions = TrainerFunctions()
   ) throws -> [String: Double] {
-    try check(model, task, arguments, trains: false)
-    return try Evaluator(model: model.network, tokenizer: model.tokenizer, task: task, arguments: arguments)()
+    try check(model, task, arguments, functions, trains: false)
+    return try Evaluator(model: model, task: task, arguments: arguments, functions: functions)()
   }
 
   /// Logging, callbacks, evaluation and saving that are due after an update.
@@ -252,9 +277,11 @@ public final class Trainer {
   private func log() throws {
     var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
     row["loss"] = .double(state.lossSum / Double(max(1, state.lossCount)))
-    let multiplier = arguments.schedule(totalSteps: totalSteps).multiplier(state.step - 1)
-    row["learning_rate"] = .double(state.learningRate * multiplier)
-    if let groups = arguments.parameterGroups {
+    let multiplier = try multiplier(state.step - 1)
+    row["learning_rate"] = .double(try stepSize(after: state.step - 1))
+    if let plus = LoRAPlus(arguments) {
+      row["group_learning_rates"] = .array([.double(plus.ratio * state.learningRate * multiplier)])
+    } else if let groups = arguments.parameterGroups {
       let rates = groups.map { ($0.learningRate.map { $0 * learningRateFactor } ?? state.learningRate) * multiplier }
       row["group_learning_rates"] = .array(rates.map { .double($0) })
     }
@@ -269,13 +296,18 @@ public final class Trainer {
     guard !task.evaluation.isEmpty else { return }
     let started = Date()
     let metrics = try Evaluator(
-      model: model.network, tokenizer: model.tokenizer, task: task, arguments: arguments, hiddenStates: hiddenStates)()
+      model: model, task: task, arguments: arguments, functions: functions, hiddenStates: hiddenStates)()
     state.seconds += Date().timeIntervalSince(started)
     state.lastEvaluation = (state.step, metrics)
     var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
     for (name, value) in metrics.sorted(by: { $0.key < $1.key }) { row[name] = .double(value) }
     try callbacks.onLog?(row)
     let name = bestMetricName
+    if functions.metrics != nil, arguments.metricForBestModel != nil, metrics[name] == nil {
+      throw EngineError(
+        .argument, "metric_for_best_model = '\(name)': the evaluation has no such metric",
+        hint: suggestion(for: name, among: metrics.keys.sorted()))
+    }
     if let value = metrics[name] {
       let sign = isGreaterBetter ? 1.0 : -1.0
       if let best = state.best, sign * (value - best.value) <= arguments.earlyStoppingThreshold {
@@ -331,11 +363,14 @@ extension Trainer {
   var isGreaterBetter: Bool {
     if let given = arguments.greaterIsBetter { return given }
     let name = String(bestMetricName.dropFirst("eval_".count))
+    // As in Transformers, more of a script's own metric is better unless it is a loss.
+    if functions.metrics != nil, !task.metricNames.contains(name) { return !name.hasSuffix("loss") }
     return name != "loss" && task.greaterIsBetter(name)
   }
 
   private static func check(
-    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, trains: Bool = true
+    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ functions: TrainerFunctions,
+    trains: Bool = true
   ) throws {
     guard model.network.task == task.modelTask || sameShape(model.network.task, task.modelTask) else {
       throw EngineError(
@@ -355,7 +390,11 @@ extension Trainer {
       throw EngineError(
         .data, "the tokenizer has \(model.tokenizer.vocabularySize) tokens, the model's table \(vocabulary): they belong to different models")
     }
-    if let wanted = arguments.metricForBestModel {
+    if functions.loss != nil, arguments.labelSmoothingFactor > 0 {
+      throw EngineError(.argument, "label_smoothing_factor with a loss of the script's own: the loss has to smooth the labels itself")
+    }
+    // What a script's function gives is known only after an evaluation.
+    if let wanted = arguments.metricForBestModel, functions.metrics == nil {
       let names = task.metricNames + ["loss"] + (task.modelTask == .maskedLM ? ["accuracy"] : []) + (task.metricNames.count > 1 ? ["combined"] : [])
       let bare = wanted.hasPrefix("eval_") ? String(wanted.dropFirst(5)) : wanted
       guard names.contains(bare) else {

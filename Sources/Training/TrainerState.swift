@@ -57,9 +57,8 @@ extension Trainer {
 
   /// The parameters that the run has changed or may change: those that train, and those that a callback froze after they
   /// had trained.
-  public func trainedParameters() throws -> [(name: String, tensor: Tensor)] {
-    let moved = try optimizer.state().compactMap { $0.name.hasPrefix("m.") ? String($0.name.dropFirst(2)) : nil }
-    let names = Set(model.changedParameters.map(\.name)).union(moved)
+  public func trainedParameters() -> [(name: String, tensor: Tensor)] {
+    let names = Set(model.changedParameters.map(\.name)).union(optimizer.updatedParameters)
     return model.network.namedParameters().filter { names.contains($0.name) }
   }
 
@@ -159,7 +158,7 @@ extension Trainer {
     try AtomicFile.write(stateJSON(), to: folder + "/" + Self.file)
   }
 
-  /// Bytes that training will need, roughly: weights as stored and as packed, gradients and moments of what trains, and the
+  /// Bytes that training will need, roughly: weights as stored and as packed, gradients and the optimizer's state of what trains, and the
   /// activations of the longest batch.
   public func estimatedMemory() throws -> Int {
     let counts = model.network.parameterCounts()
@@ -178,6 +177,7 @@ extension Trainer {
     // Frozen layers are laid out for both products, and the file's pages given back; embeddings are read from the file.
     let embeddings = min(vocabulary * hidden, counts.total)
     let frozen = max(0, counts.total - counts.trainable - embeddings)
-    return embeddings * 4 + frozen * 2 * size + counts.trainable * 4 * 4 + activations
+    let moments = optimizer.stateBytes(of: model.network.trainableParameters().map(\.tensor.shape))
+    return embeddings * 4 + frozen * 2 * size + counts.trainable * 2 * 4 + moments + activations
   }
 }

@@ -22,12 +22,19 @@ public struct TrainingArguments: Record {
   public var numTrainEpochs = 3.0
   public var maxSteps = -1
   public var learningRate = 5e-5
-  public var lrSchedulerType = SchedulerType.linear
+  public var lrSchedulerType = Schedule.Kind.linear
+  public var lrSchedulerKwargs = ScheduleOptions()
   public var warmupSteps = 0
   public var warmupRatio = 0.0
   public var weightDecay = 0.0
   /// nil: none.
   public var parameterGroups: [ParameterGroupOptions]?
+  /// LoRA+: how many times larger the step size of `lora_B` is; nil: not at all.
+  public var loraplusLRRatio: Double?
+  /// LoRA+: the step size of adapters of embeddings; nil: 1e-6.
+  public var loraplusLREmbedding: Double?
+  public var optim = OptimizerName(AdamW.self)
+  public var optimArgs = OptimizerArguments()
   public var adamBeta1 = 0.9
   public var adamBeta2 = 0.999
   public var adamEpsilon = 1e-8
@@ -62,13 +69,18 @@ public struct TrainingArguments: Record {
     .int("max_steps", \.maxSteps, "updates in all, instead of num_train_epochs; -1: not set", in: (-1)...),
     .float("learning_rate", \.learningRate, "the schedule's highest step size", in: 0...),
     .choice("lr_scheduler_type", \.lrSchedulerType, "course of the learning rate"),
+    .value("lr_scheduler_kwargs", \.lrSchedulerKwargs, "options of the course"),
     .int("warmup_steps", \.warmupSteps, "updates over which the learning rate rises from 0", in: 0...),
     .float("warmup_ratio", \.warmupRatio, "the same as a share of all updates, rounded up; warmup_steps wins", in: 0...1),
     .float("weight_decay", \.weightDecay, "decay of all parameters but biases and norms", in: 0...),
     .value("parameter_groups", \.parameterGroups, "parameters with a learning rate or weight decay of their own; the schedule is that of all; default: none"),
-    .float("adam_beta1", \.adamBeta1, "decay of AdamW's first moment", in: 0..<1),
-    .float("adam_beta2", \.adamBeta2, "decay of AdamW's second moment", in: 0..<1),
-    .float("adam_epsilon", \.adamEpsilon, "added to the root of the second moment", in: Above(0)),
+    .float("loraplus_lr_ratio", \.loraplusLRRatio, "LoRA+: lora_B and trained vectors have this many times the learning_rate; default: the same", in: 1...),
+    .float("loraplus_lr_embedding", \.loraplusLREmbedding, "LoRA+: step size of adapters of embeddings; default: 1e-6", in: 0...),
+    .choice("optim", \.optim, "the optimizer; \"paged_...\" keeps the state of large parameters in a mapped file, with the same results"),
+    .value("optim_args", \.optimArgs, "the optimizer's options: those of trainer.adamw, trainer.sgd, trainer.lion, ..."),
+    .float("adam_beta1", \.adamBeta1, "decay of the first moment of AdamW and Adam", in: 0..<1),
+    .float("adam_beta2", \.adamBeta2, "decay of the second moment of AdamW and Adam", in: 0..<1),
+    .float("adam_epsilon", \.adamEpsilon, "added to the root of the second moment of AdamW and Adam", in: Above(0)),
     .float("max_grad_norm", \.maxGradNorm, "limit of the norm of all gradients together; 0: no limit", in: 0...),
     .int("per_device_train_batch_size", \.trainBatchSize, "examples in a batch", in: 1...1_000_000),
     .int("per_device_eval_batch_size", \.evalBatchSize, "examples in a batch of the evaluation", in: 1...1_000_000),
@@ -107,6 +119,8 @@ public struct TrainingArguments: Record {
         .argument, "load_best_model_at_end with eval_strategy = \"no\": nothing is evaluated",
         hint: "set eval_strategy to \"epoch\" or \"steps\"")
     }
+    try lrSchedulerKwargs.check(lrSchedulerType, learningRate: learningRate)
+    try checkOptimizer()
   }
 
   /// The seed that is used.
@@ -131,15 +145,7 @@ public struct TrainingArguments: Record {
   /// The learning rate's course over `totalSteps` updates.
   public func schedule(totalSteps: Int) -> Schedule {
     let warmup = warmupSteps > 0 ? warmupSteps : Int((warmupRatio * Double(totalSteps)).rounded(.up))
-    return Schedule(lrSchedulerType.kind, warmupSteps: warmup, totalSteps: totalSteps)
+    return Schedule(
+      lrSchedulerType, warmupSteps: warmup, totalSteps: totalSteps, options: lrSchedulerKwargs, learningRate: learningRate)
   }
-}
-
-/// `Schedule.Kind` as a choice of options.
-public enum SchedulerType: String, FieldChoice {
-  case linear, cosine, constant
-  case constantWithWarmup = "constant_with_warmup"
-
-  /// The names are those of `Schedule.Kind`.
-  public var kind: Schedule.Kind { Schedule.Kind(rawValue: rawValue) ?? .linear }
 }

@@ -16,10 +16,11 @@ from cases import CASES, write_case, write_method_case
 from minilm import write_minilm
 from models import write_models
 from operations import write_operations
+from optimizers import write_optimizers
 from peft_folders import write_peft_folders
 from trainer_check import check_all
 
-PARTS = ("models", "operations", "cases", "methods", "peft", "minilm")
+PARTS = ("models", "operations", "optimizers", "cases", "methods", "peft", "minilm")
 
 
 def main():
@@ -43,6 +44,8 @@ def main():
         write_models("models")
     if "operations" in arguments.only:
         write_operations("ops.safetensors")
+    if "optimizers" in arguments.only:
+        write_optimizers("optimizers.safetensors")
     if "cases" in arguments.only:
         for index, entry in enumerate(CASES):
             report(entry["name"], write_case("models", index, f"cases/{entry['name']}.safetensors"))

@@ -8,19 +8,82 @@
 ---@field learning_rate? number step size (at least 0; default 0.001)
 ---@field betas? number[] decay of the first and the second moment (default {0.9, 0.999})
 ---@field eps? number added to the root of the second moment (above 0; default 1e-08)
----@field weight_decay? number decoupled decay (at least 0; default 0.01)
+---@field weight_decay? number weight decay (at least 0; default 0.01)
 
----@alias SchedulerType
----| "linear"
----| "cosine"
----| "constant"
----| "constant_with_warmup"
+---adamw_hf options
+---@class AdamWHFOptions
+---@field parameters? Tensor[] float32 tensors that require gradients; all of them decay
+---@field model? Model instead of parameters: a model's trainable ones; biases and norms do not decay
+---@field learning_rate? number step size (at least 0; default 0.001)
+---@field betas? number[] decay of the first and the second moment (default {0.9, 0.999})
+---@field eps? number added to the root of the second moment (above 0; default 1e-06)
+---@field correct_bias? boolean whether the moments' start at 0 is made up for (default true)
+---@field weight_decay? number weight decay (at least 0; default 0)
+
+---adam options
+---@class AdamOptions
+---@field parameters? Tensor[] float32 tensors that require gradients; all of them decay
+---@field model? Model instead of parameters: a model's trainable ones; biases and norms do not decay
+---@field learning_rate? number step size (at least 0; default 0.001)
+---@field betas? number[] decay of the first and the second moment (default {0.9, 0.999})
+---@field eps? number added to the root of the second moment (above 0; default 1e-08)
+---@field weight_decay? number weight decay (at least 0; default 0)
+
+---sgd options
+---@class SGDOptions
+---@field parameters? Tensor[] float32 tensors that require gradients; all of them decay
+---@field model? Model instead of parameters: a model's trainable ones; biases and norms do not decay
+---@field learning_rate? number step size (at least 0; default 0.001)
+---@field momentum? number decay of the sum of gradients; 0: there is none (at least 0 and below 1; default 0)
+---@field dampening? number share of a gradient that the sum does not take (from 0 to 1; default 0)
+---@field nesterov? boolean Nesterov's momentum; needs momentum, and no dampening (default false)
+---@field weight_decay? number weight decay (at least 0; default 0)
+
+---lion options
+---@class LionOptions
+---@field parameters? Tensor[] float32 tensors that require gradients; all of them decay
+---@field model? Model instead of parameters: a model's trainable ones; biases and norms do not decay
+---@field learning_rate? number step size (at least 0; default 0.0001)
+---@field betas? number[] the momentum's share in a step, and the momentum's decay (default {0.9, 0.99})
+---@field weight_decay? number weight decay (at least 0; default 0)
+
+---adafactor options
+---@class AdafactorOptions
+---@field parameters? Tensor[] float32 tensors that require gradients; all of them decay
+---@field model? Model instead of parameters: a model's trainable ones; biases and norms do not decay
+---@field learning_rate? number step size (at least 0; default 0.001)
+---@field eps? number[] added to squared gradients, and the least scale of scale_parameter (default {1e-30, 0.001})
+---@field clip_threshold? number the largest root mean square of an update, before the step size (above 0; default 1)
+---@field decay_rate? number the second moment's decay in step t is 1 - t^decay_rate (from -1 to 0; default -0.8)
+---@field beta1? number decay of a first moment; default: there is none (at least 0 and below 1)
+---@field factored? boolean whether matrices keep means of rows and columns, or all second moments (default true)
+---@field scale_parameter? boolean whether steps are in proportion to the parameter's root mean square (default false)
+---@field relative_step? boolean step size min(1e-2, 1/sqrt(t)) in place of learning_rate and schedule (default false)
+---@field warmup_init? boolean with relative_step: step size min(1e-6 t, 1/sqrt(t)) (default false)
+---@field weight_decay? number weight decay (at least 0; default 0)
+
+---scheduler options
+---@class ScheduleOptions
+---@field num_cycles? number waves of "cosine" (default: a half), falls of "cosine_with_restarts" (1) (above 0)
+---@field power? number exponent of "polynomial"; default: 1 (above 0)
+---@field lr_end? number the step size at the end of "polynomial"; default: 1e-7 (at least 0)
+---@field timescale? integer updates over which "inverse_sqrt" falls; default: those of the warm-up, or 10000 (at least 1)
 
 ---parameter group
 ---@class ParameterGroup
 ---@field params string|string[] parts of the parameters' paths: "classifier", { "lora_B", "layer.0" }; the first group that matches a parameter has it
 ---@field learning_rate? number the schedule's highest step size for them; default: the training's (at least 0)
 ---@field weight_decay? number decay of those that are no biases and no norms; default: the training's (at least 0)
+
+---@alias OptimizerName
+---| "adamw_torch"
+---| "adamw_hf"
+---| "adam"
+---| "sgd"
+---| "lion"
+---| "adafactor"
+---| "paged_adamw_32bit"
+---| "paged_lion_32bit"
 
 ---@alias Strategy
 ---| "no"
@@ -39,17 +102,24 @@
 ---@field on_step? fun(trainer: Trainer) called after every update
 ---@field on_evaluate? fun(trainer: Trainer, metrics: table) called after every evaluation
 ---@field on_epoch? fun(trainer: Trainer, epoch: integer) called after every epoch, numbered from 1
+---@field loss? fun(logits: Tensor, labels: Tensor, model: Model): Tensor the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes or tokens, or scores of the logits' shape
+---@field compute_metrics? fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number> metrics of an evaluation set by name, beside the task's: from predicted classes (from 0) or scores, the labels, and the logits [examples, labels]
 ---@field num_train_epochs? number passes over the training data (above 0; default 3)
 ---@field max_steps? integer updates in all, instead of num_train_epochs; -1: not set (at least -1; default -1)
 ---@field learning_rate? number the schedule's highest step size (at least 0; default 5e-05)
----@field lr_scheduler_type? SchedulerType course of the learning rate (default "linear")
+---@field lr_scheduler_type? "linear"|"cosine"|"cosine_with_restarts"|"polynomial"|"constant"|"constant_with_warmup"|"inverse_sqrt"|"cosine_lora_nlg"|fun(step: integer, total_steps: integer): number course of the learning rate: a name, or a function that gives the multiplier of the update after `step` updates (default "linear")
+---@field lr_scheduler_kwargs? ScheduleOptions options of the course (default {})
 ---@field warmup_steps? integer updates over which the learning rate rises from 0 (at least 0; default 0)
 ---@field warmup_ratio? number the same as a share of all updates, rounded up; warmup_steps wins (from 0 to 1; default 0)
 ---@field weight_decay? number decay of all parameters but biases and norms (at least 0; default 0)
 ---@field parameter_groups? ParameterGroup[] parameters with a learning rate or weight decay of their own; the schedule is that of all; default: none
----@field adam_beta1? number decay of AdamW's first moment (at least 0 and below 1; default 0.9)
----@field adam_beta2? number decay of AdamW's second moment (at least 0 and below 1; default 0.999)
----@field adam_epsilon? number added to the root of the second moment (above 0; default 1e-08)
+---@field loraplus_lr_ratio? number LoRA+: lora_B and trained vectors have this many times the learning_rate; default: the same (at least 1)
+---@field loraplus_lr_embedding? number LoRA+: step size of adapters of embeddings; default: 1e-6 (at least 0)
+---@field optim? OptimizerName the optimizer; "paged_..." keeps the state of large parameters in a mapped file, with the same results (default "adamw_torch")
+---@field optim_args? table the optimizer's options: those of trainer.adamw, trainer.sgd, trainer.lion, ...
+---@field adam_beta1? number decay of the first moment of AdamW and Adam (at least 0 and below 1; default 0.9)
+---@field adam_beta2? number decay of the second moment of AdamW and Adam (at least 0 and below 1; default 0.999)
+---@field adam_epsilon? number added to the root of the second moment of AdamW and Adam (above 0; default 1e-08)
 ---@field max_grad_norm? number limit of the norm of all gradients together; 0: no limit (at least 0; default 1)
 ---@field per_device_train_batch_size? integer examples in a batch (from 1 to 1000000; default 8)
 ---@field per_device_eval_batch_size? integer examples in a batch of the evaluation (from 1 to 1000000; default 32)
@@ -130,31 +200,56 @@ local Result = {}
 ---@field examples integer[] positions of the sequences in the data set, from 0
 local Batch = {}
 
----AdamW over a list of parameters.
----@class AdamW
+---An optimizer of a list of parameters.
+---@class Optimizer
 ---@field learning_rate number the step size of the next update
 ---@field steps integer updates done
-local AdamW = {}
+local Optimizer = {}
 
 ---Updates every parameter that has a gradient.
-function AdamW:step() end
+function Optimizer:step() end
 
 ---Forgets all gradients.
-function AdamW:zero_grad() end
+function Optimizer:zero_grad() end
 
 ---Scales all gradients so that their norm together is at most a limit.
 ---@param max_norm number the limit (above 0)
 ---@return number # norm before
-function AdamW:clip_grad_norm(max_norm) end
+function Optimizer:clip_grad_norm(max_norm) end
 
 ---Training: the whole loop at once, or its steps one by one.
 ---@class trainerlib
 trainer = {}
 
----AdamW as torch's, for a loop of the script's own.
+---AdamW as torch's: Adam with decoupled weight decay. For a loop of the script's own.
 ---@param options? AdamWOptions see the fields
----@return AdamW # optimizer
+---@return Optimizer # optimizer
 function trainer.adamw(options) end
+
+---AdamW as Transformers had it before version 5: eps without bias correction, decay after the step. For a loop of the script's own.
+---@param options? AdamWHFOptions see the fields
+---@return Optimizer # optimizer
+function trainer.adamw_hf(options) end
+
+---Adam as torch's: weight decay is part of the gradient. For a loop of the script's own.
+---@param options? AdamOptions see the fields
+---@return Optimizer # optimizer
+function trainer.adam(options) end
+
+---Stochastic gradient descent as torch's, with momentum. For a loop of the script's own.
+---@param options? SGDOptions see the fields
+---@return Optimizer # optimizer
+function trainer.sgd(options) end
+
+---Lion: steps by the sign of the momentum; half of AdamW's memory. For a loop of the script's own.
+---@param options? LionOptions see the fields
+---@return Optimizer # optimizer
+function trainer.lion(options) end
+
+---Adafactor as Transformers': second moments of matrices take one number for each row and column. For a loop of the script's own.
+---@param options? AdafactorOptions see the fields
+---@return Optimizer # optimizer
+function trainer.adafactor(options) end
 
 ---Trains a model on a task. An equal training that was finished before is taken from the store; one that was cut off goes on.
 ---@param options? FitOptions see the fields

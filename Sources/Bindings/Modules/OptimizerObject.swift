@@ -30,62 +30,60 @@ struct TensorList: FieldValue {
   }
 }
 
-/// Options of `trainer.adamw`, with torch's defaults.
-struct AdamWOptions: LuaRecord {
+/// Options of an optimizer for a loop of a script's own: the rule's, and what it is to update.
+struct OptimizerOptions<Rule: UpdateRule>: LuaRecord {
+  var rule = Rule()
   var parameters: TensorList?
   var model: TrainableModel?
-  var learningRate = 1e-3
-  var betas: [Double] = [0.9, 0.999]
-  var eps = 1e-8
-  var weightDecay = 0.01
+  var learningRate = Rule.defaultLearningRate
+  var weightDecay = Rule.defaultWeightDecay
 
-  static let recordName = "adamw options"
-  static let fields: [Field<Self>] = [
-    .value("parameters", \.parameters, "float32 tensors that require gradients; all of them decay"),
-    .object(
-      "model", \.model,
-      "instead of parameters: a model's trainable ones; biases and norms do not decay",
-      type: "Model"),
-    .float("learning_rate", \.learningRate, "step size", in: 0...),
-    .value("betas", \.betas, "decay of the first and the second moment"),
-    .float("eps", \.eps, "added to the root of the second moment", in: Above(0)),
-    .float("weight_decay", \.weightDecay, "decoupled decay", in: 0...),
-  ]
+  static var recordName: String { Rule.recordName }
+  static var typeName: String { "\(Rule.self)Options" }
+  static var fields: [Field<Self>] {
+    [
+      .value("parameters", \.parameters, "float32 tensors that require gradients; all of them decay"),
+      .object(
+        "model", \.model,
+        "instead of parameters: a model's trainable ones; biases and norms do not decay",
+        type: "Model"),
+      .float("learning_rate", \.learningRate, "step size", in: 0...),
+    ] + Field.fields(of: \.rule) + [.float("weight_decay", \.weightDecay, "weight decay", in: 0...)]
+  }
 
   func validate() throws(EngineError) {
     guard (parameters == nil) != (model == nil) else {
       throw EngineError(.argument, "give either 'parameters' or 'model'")
     }
-    guard betas.count == 2, betas.allSatisfy({ $0 >= 0 && $0 < 1 }) else {
-      throw EngineError(.argument, "'betas' must be two numbers, at least 0 and below 1")
-    }
-    guard learningRate.isFinite, weightDecay.isFinite, eps.isFinite else {
-      throw EngineError(.argument, "'learning_rate', 'weight_decay' and 'eps' must be finite")
+    try rule.validate()
+    guard learningRate.isFinite, weightDecay.isFinite else {
+      throw EngineError(.argument, "'learning_rate' and 'weight_decay' must be finite")
     }
   }
 
   /// The parameters in groups. Throws for those that the optimizer could not update.
   fileprivate func groups() throws -> [ParameterGroup] {
+    let name = Rule.functionName
     if let model {
       let parameters = model.network.trainableParameters()
       guard !parameters.isEmpty else {
-        throw EngineError(.argument, "adamw: the model has no parameter that requires gradients")
+        throw EngineError(.argument, "\(name): the model has no parameter that requires gradients")
       }
       return ParameterGroup.decaying(parameters, weightDecay: weightDecay)
     }
     let tensors = parameters?.tensors ?? []
-    guard !tensors.isEmpty else { throw EngineError(.argument, "adamw: 'parameters' is empty") }
+    guard !tensors.isEmpty else { throw EngineError(.argument, "\(name): 'parameters' is empty") }
     var seen: Set<ObjectIdentifier> = []
     for (i, tensor) in tensors.enumerated() {
       guard tensor.isLeaf, tensor.requiresGrad, tensor.dtype == .float32 else {
         throw EngineError(
           .argument,
-          "adamw: parameters[\(i + 1)] is \(tensor.summary): expected a float32 tensor that "
+          "\(name): parameters[\(i + 1)] is \(tensor.summary): expected a float32 tensor that "
             + "requires gradients and is no result"
         )
       }
       guard seen.insert(ObjectIdentifier(tensor)).inserted else {
-        throw EngineError(.argument, "adamw: parameters[\(i + 1)] is given twice")
+        throw EngineError(.argument, "\(name): parameters[\(i + 1)] is given twice")
       }
     }
     return [ParameterGroup(tensors.enumerated().map { (String($0), $1) }, weightDecay: weightDecay)]
@@ -94,14 +92,13 @@ struct AdamWOptions: LuaRecord {
 
 /// An optimizer in a training loop of a script's own.
 public final class OptimizerObject: LuaObject {
-  public static let luaName = "AdamW"
-  fileprivate let optimizer: AdamW
+  public static let luaName = "Optimizer"
+  fileprivate let optimizer: Optimizer
   fileprivate var learningRate: Double
   fileprivate var steps = 0
 
-  init(_ options: AdamWOptions) throws {
-    optimizer = AdamW(
-      try options.groups(), beta1: options.betas[0], beta2: options.betas[1], eps: options.eps)
+  init<Rule: UpdateRule>(_ options: OptimizerOptions<Rule>) throws {
+    optimizer = Optimizer(options.rule, try options.groups())
     learningRate = options.learningRate
   }
 
@@ -119,18 +116,19 @@ public final class OptimizerObject: LuaObject {
 }
 
 /// The functions of optimizers in the module `trainer`.
-func optimizerFunctions() -> [Function] {
-  [
-    Function(
-      "adamw", "AdamW as torch's, for a loop of the script's own.",
-      Param<AdamWOptions>("options", "see the fields"), returns: "optimizer"
-    ) { try OptimizerObject($0) }
-  ]
+func optimizerFunctions() -> [Function] { OptimizerCatalogue.rules.map { constructor($0) } }
+
+/// The constructor of one optimizer, from its declared options.
+private func constructor<Rule: UpdateRule>(_ rule: Rule.Type) -> Function {
+  Function(
+    Rule.functionName, Rule.summary + " For a loop of the script's own.",
+    Param<OptimizerOptions<Rule>>("options", "see the fields"), returns: "optimizer"
+  ) { try OptimizerObject($0) }
 }
 
 func optimizerClass() -> Class<OptimizerObject> {
   Class<OptimizerObject>(
-    "AdamW over a list of parameters.",
+    "An optimizer of a list of parameters.",
     .property(
       "learning_rate", "the step size of the next update", get: { $0.learningRate },
       set: { optimizer, value in
@@ -152,7 +150,7 @@ func optimizerClass() -> Class<OptimizerObject> {
       "clip_grad_norm", "Scales all gradients so that their norm together is at most a limit.",
       Param<Double>("max_norm", "the limit", in: Above(0)), returns: "norm before"
     ) { try $0.clip($1) },
-    .metamethod("__tostring", "sizes", Param<OptimizerObject>("optimizer", "an optimizer")) {
-      "AdamW(\($0.parameters().count) parameters, learning_rate = \($0.learningRate))"
+    .metamethod("__tostring", "rule and sizes", Param<OptimizerObject>("optimizer", "an optimizer")) {
+      "\(type(of: $0.optimizer.rule))(\($0.parameters().count) parameters, learning_rate = \($0.learningRate))"
     })
 }

@@ -41,7 +41,7 @@ func trainerModule(_ session: Session) -> Module {
         returns: "table of metrics: eval_loss, eval_accuracy, ..."
       ) { options in
         let (model, task) = try options.subject()
-        let metrics = try Trainer.evaluate(model, task, options.arguments(in: session))
+        let metrics = try Trainer.evaluate(model, task, options.arguments(in: session), functions: options.functions)
         return LuaTable(fields: metrics.mapValues { .number($0) })
       },
       Function(
@@ -49,10 +49,15 @@ func trainerModule(_ session: Session) -> Module {
         Param<FitOptions>("options", "as for fit"), returns: "trainer, not started"
       ) { options in
         let (model, task) = try options.subject()
+        guard options.loss == nil else {
+          throw EngineError(.argument, "trainer.loop: 'loss' has no meaning here: the loop computes the loss itself")
+        }
         // The script may unfreeze parameters between the steps.
         var callbacks = TrainerCallbacks()
         callbacks.mayUnfreeze = true
-        return try Trainer(model: model, task: task, arguments: options.arguments(in: session), callbacks: callbacks)
+        // A function that captured the trainer, and the trainer, keep each other until the script ends.
+        return try Trainer(
+          model: model, task: task, arguments: options.arguments(in: session), functions: options.functions, callbacks: callbacks)
       },
     ])
 }
@@ -76,7 +81,7 @@ private func trainerClass() -> Class<Trainer> {
         trainer.setLearningRate(value)
       }),
     .property("seed", "seeds order, dropout and masking: what Model:train takes") { Int(clamping: $0.arguments.usedSeed) },
-    .property("current_learning_rate", "the step size of the next update, parameter groups with their own apart") { $0.learningRate },
+    .property("current_learning_rate", "the step size of the next update, parameter groups with their own apart") { try $0.learningRate },
     .method("stop", "Ends the training after this update.") { $0.stop() },
     .method("freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\"")) {
       try $0.setTrainable(false, matching: $1)
@@ -94,7 +99,7 @@ private func trainerClass() -> Class<Trainer> {
       try $0.applyUpdate()
     },
     .method("evaluate", "Evaluates the model.", returns: "table of metrics") { trainer in
-      LuaTable(fields: try Trainer.evaluate(trainer.model, trainer.task, trainer.arguments).mapValues { .number($0) })
+      LuaTable(fields: try Trainer.evaluate(trainer.model, trainer.task, trainer.arguments, functions: trainer.functions).mapValues { .number($0) })
     },
     .metamethod("__tostring", "step and loss", Param<Trainer>("trainer", "a trainer")) {
       "Trainer(step \($0.state.step) of \($0.totalSteps))"

@@ -1,0 +1,199 @@
+import Diagnostics
+import Files
+import LuaHost
+import Optimizers
+import TensorCore
+import Training
+import TransformerModels
+
+/// `lr_scheduler_type`: a schedule's name, or a function that is one.
+enum SchedulerChoice: FieldValue {
+  case named(Schedule.Kind)
+  case function(LuaFunction)
+
+  static let typeName =
+    Schedule.Kind.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: "|") + "|fun(step: integer, total_steps: integer): number"
+  static var expected: String { Schedule.Kind.expected + ", or a function" }
+
+  static func decode(_ value: ConfigValue) throws(ValueMismatch) -> SchedulerChoice {
+    if case .object(let object, _) = value, let function = object as? LuaFunction { return .function(function) }
+    do throws(ValueMismatch) {
+      return .named(try Schedule.Kind.decode(value))
+    } catch {
+      throw ValueMismatch(expected: expected, found: error.found)
+    }
+  }
+
+  var configValue: ConfigValue {
+    switch self {
+    case .named(let kind): kind.configValue
+    case .function(let function): .object(function, typeName: "function")
+    }
+  }
+}
+
+extension FitOptions {
+  /// The schedule, as a name or a function.
+  var schedulerChoice: SchedulerChoice {
+    get { schedule.map { .function($0) } ?? .named(arguments.lrSchedulerType) }
+    set {
+      switch newValue {
+      case .named(let kind): (arguments.lrSchedulerType, schedule) = (kind, nil)
+      case .function(let function): schedule = function
+      }
+    }
+  }
+
+  static var scheduler: Field<Self> {
+    .value(
+      "lr_scheduler_type", \.schedulerChoice,
+      "course of the learning rate: a name, or a function that gives the multiplier of the update after `step` updates")
+  }
+
+  /// Throws for settings that a function leaves without meaning.
+  func checkFunctions() throws(EngineError) {
+    guard schedule != nil else { return }
+    let plain = TrainingArguments()
+    let ignored =
+      arguments.warmupSteps > 0 ? "warmup_steps" : arguments.warmupRatio > 0 ? "warmup_ratio"
+      : arguments.lrSchedulerKwargs != plain.lrSchedulerKwargs ? "lr_scheduler_kwargs" : nil
+    if let ignored {
+      throw EngineError(.argument, "'\(ignored)' has no meaning with a function as lr_scheduler_type: the function is the whole course")
+    }
+  }
+
+  private var computing: [(role: String, function: LuaFunction)] {
+    [("lr_scheduler_type", schedule), ("loss", loss), ("compute_metrics", computeMetrics)].compactMap { role, function in
+      function.map { (role, $0) }
+    }
+  }
+
+  /// What the functions compute that take part in the result.
+  func functionIdentities() throws -> JSONObject {
+    JSONObject(try computing.map { ($0.role, .string(Digest(of: try $0.function.identity()).hex)) })
+  }
+
+  /// The functions for the trainer, with checks of what they return.
+  var functions: TrainerFunctions {
+    var functions = TrainerFunctions()
+    if let schedule {
+      functions.schedule = { done, total in
+        try ScriptAnswer(schedule, "lr_scheduler_type", [.integer(done), .integer(total)]).multiplier(step: done)
+      }
+    }
+    if let loss {
+      functions.loss = { logits, labels, model in
+        try ScriptAnswer(loss, "loss", [.object(logits), .object(labels), .object(model)]).scalar()
+      }
+    }
+    if let computeMetrics {
+      functions.metrics = { predictions in
+        try ScriptAnswer(computeMetrics, "compute_metrics", predictions.lua).metrics(allowsNaN: false)
+      }
+    }
+    return functions
+  }
+
+  /// Names of the script's own metrics, from perfect predictions of the first evaluation set: a check has no others.
+  func metricNames(_ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments) throws -> [String] {
+    guard let computeMetrics, let predictions = try Trainer.perfectPredictions(model, task, arguments) else { return [] }
+    return try ScriptAnswer(computeMetrics, "compute_metrics", predictions.lua).metrics(allowsNaN: true).keys.sorted()
+  }
+}
+
+extension Predictions {
+  /// The arguments of `compute_metrics`.
+  fileprivate var lua: [LuaValue] {
+    func list(_ numbers: [Double]) -> LuaValue {
+      .table(LuaTable(list: numbers.map { number in areClasses ? Int(exactly: number).map { .integer($0) } ?? .number(number) : .number(number) }))
+    }
+    return [list(values), list(labels), logits.map { .object($0) } ?? .nil]
+  }
+}
+
+/// What a script's function returned, which has to be checked.
+private struct ScriptAnswer {
+  private let values: [LuaValue]
+  private let function: LuaFunction
+  private let role: String
+
+  /// Calls the function. Ctrl-C in it is the engine's own interruption, so that the trainer saves its state.
+  init(_ function: LuaFunction, _ role: String, _ arguments: [LuaValue]) throws {
+    (self.function, self.role) = (function, role)
+    do {
+      values = try function.call(arguments)
+    } catch let error as LuaError where error.isInterruption {
+      throw error.underlying ?? EngineError(.interrupted, "interrupted")
+    }
+  }
+
+  private func mismatch(_ got: String, _ expected: String, hint: String? = nil) -> EngineError {
+    EngineError(.argument, "\(function.place): the function '\(role)' returned \(got): expected \(expected)", hint: hint)
+  }
+
+  private var got: String {
+    guard let value = values.first else { return "nothing" }
+    if case .object(let tensor as Tensor) = value { return "a tensor of \(tensor.summary)" }
+    return words(value)
+  }
+
+  private func words(_ value: LuaValue) -> String {
+    if let number = value.double { return number.isNaN ? "nan" : "\(number)" }
+    return value.typeName == "nil" ? "nil" : "a \(value.typeName)"
+  }
+
+  func multiplier(step: Int) throws -> Double {
+    let expected = "a finite number of at least 0"
+    guard let number = values.first?.double, number.isFinite, number >= 0 else {
+      throw mismatch("\(got) for step \(step)", expected)
+    }
+    return number
+  }
+
+  func scalar() throws -> Tensor {
+    let expected = "a scalar float32 tensor with a gradient"
+    guard case .object(let tensor as Tensor)? = values.first else { throw mismatch(got, expected) }
+    guard tensor.count == 1 else { throw mismatch(got, expected, hint: "reduce it with :mean()") }
+    guard tensor.dtype == .float32 || tensor.dtype == .float64 else { throw mismatch(got, expected) }
+    guard tensor.requiresGrad || !Autograd.isEnabled else {
+      throw mismatch("a tensor that does not depend on the logits", expected, hint: "compute it with operations on tensors, without :item()")
+    }
+    return tensor
+  }
+
+  func metrics(allowsNaN: Bool) throws -> [String: Double] {
+    let expected = "a table of names and finite numbers"
+    guard case .table(let table)? = values.first else { throw mismatch(got, expected) }
+    guard table.list.isEmpty else { throw mismatch("a value without a name", expected, hint: "write { name = number }") }
+    guard !table.fields.isEmpty else { throw mismatch("an empty table", expected) }
+    var result: [String: Double] = [:]
+    for (name, value) in table.fields.sorted(by: { $0.key < $1.key }) {
+      guard let number = value.double, allowsNaN || number.isFinite else {
+        throw mismatch("\(words(value)) as '\(name)'", expected)
+      }
+      let bare = name.hasPrefix("eval_") ? String(name.dropFirst("eval_".count)) : name
+      guard !bare.isEmpty, bare != "loss" else { throw mismatch("the name '\(name)'", "another one: eval_loss is the loss itself") }
+      result[bare] = number
+    }
+    return result
+  }
+}
+
+extension Tensor: LuaContent {
+  public func contentIdentity() throws -> JSONValue {
+    let bytes = UnsafeRawBufferPointer(start: pointer, count: count * dtype.size)
+    return ["tensor": .string("\(shape) \(dtype.rawValue)"), "values": .string(Digest(of: bytes).hex)]
+  }
+}
+
+extension TrainableModel: LuaContent {
+  public func contentIdentity() throws -> JSONValue { ["model": try identity()] }
+}
+
+extension ParameterValues: LuaContent {
+  public func contentIdentity() throws -> JSONValue { ["params": .object(values)] }
+}
+
+extension FitResult: LuaContent {
+  public func contentIdentity() throws -> JSONValue { ["result": .string(key)] }
+}
