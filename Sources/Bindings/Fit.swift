@@ -209,7 +209,7 @@ extension Session {
         stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
         steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch,
         memoryBytes: try trainer.estimatedMemory(), adapters: model.adapters.map(\.summary)))
-    if trainer.totalSteps > 0 { _ = try trainer.learningRate }
+    try trainer.tryFunctions()
     let names = ["loss"] + task.metricNames + (task.metricNames.isEmpty ? ["accuracy"] : [])
       + (try options.metricNames(model, task, arguments))
     return FitResult(

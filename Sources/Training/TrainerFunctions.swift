@@ -32,6 +32,17 @@ public struct TrainerFunctions {
   }
 }
 
+extension Trainer {
+  /// Calls a script's schedule and loss once, with zeros for logits, so that a check finds their mistakes.
+  public func tryFunctions() throws {
+    guard totalSteps > 0 else { return }
+    _ = try learningRate
+    guard let loss = functions.loss, let labels = try nextBatches().first?.labelTensor() else { return }
+    let columns = task.modelTask == .maskedLM ? try model.network.config.int("vocab_size") : model.network.numLabels
+    _ = try loss(Tensor.zeros([labels.shape[0], columns]).requiresGrad(true), labels, model)
+  }
+}
+
 /// What a model said about an evaluation set, and what it should have said.
 public struct Predictions {
   /// The class, from 0, or the score of each example; for masked language modelling the token in each masked place.

@@ -143,6 +143,19 @@ import Testing
     }
   }
 
+  /// Adafactor's own step size is the one that is told.
+  @Test func relativeStepsAreTold() throws {
+    try ScriptHost.with { host, data in
+      try TinyTask.write(to: data)
+      let rates = try host.printed(
+        TinyTask.script(data, "max_steps = 5, optim = 'adafactor', optim_args = { relative_step = true, warmup_init = true }") + """
+          local t = trainer.loop(options(make()))
+          for i = 1, 3 do print(t.current_learning_rate) t:update() end
+          """)
+      #expect(rates.compactMap { Double($0) } == [1e-6, 2e-6, 3e-6])
+    }
+  }
+
   /// Every optimizer, in a loop by hand, takes the trainer's step.
   @Test func ownLoopsTakeTheSameStep() throws {
     try ScriptHost.with { host, data in

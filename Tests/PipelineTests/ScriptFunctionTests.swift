@@ -202,6 +202,8 @@ import Testing
       let names = try host.printed(script("compute_metrics = function(p, l) return { mine = 0 / 0, eval_other = #p } end"))
       #expect(Set(names) == ["eval_loss", "eval_accuracy", "eval_mine", "eval_other"])
       #expect(try host.failure(script("compute_metrics = function(p, l) return { mine = p.x.y } end"))?.contains("t.lua:9: attempt to index") == true)
+      #expect(try !host.printed(script("loss = \(Self.crossEntropy)")).isEmpty)
+      #expect(try host.failure(script("loss = function(logits) return logits end"))?.contains("returned a tensor of [4, 2] float32") == true)
       #expect(try host.failure(script("lr_scheduler_type = function() return 'a' end"))?.contains("returned a string for step 0") == true)
     }
   }
