@@ -11,6 +11,8 @@ enum AdapterFolder {
   /// What the caller adds. A file of its own: PEFT answers an unknown key in its config with the
   /// advice to upgrade.
   static let extra = "perigee.json"
+  /// The key in that file under which a method keeps what PEFT's configuration has no words for.
+  static let method = "adapter"
   /// What PEFT puts in front of every name.
   static let prefix = "base_model.model."
   /// The format's version.
@@ -32,7 +34,7 @@ enum AdapterFolder {
       try write(config, to: temporary + "/" + AdapterFolder.config)
       if !extra.isEmpty { try write(extra, to: temporary + "/" + AdapterFolder.extra) }
       try SafetensorsFile.write(
-        tensors: state.map { (prefix + $0.name, $0.tensor) },
+        tensors: state,
         to: temporary + "/" + AdapterFolder.weights)
       try verify(temporary)
     }
@@ -78,16 +80,35 @@ extension AttachedAdapter {
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
     for (key, value) in method.configuration { config[key] = value.json }
-    try addRanks(to: &config)
-    try AdapterFolder.write(config, folderState(), extra: extra, to: folder)
+    addRanks(
+      adapters.compactMap { path, _, adapter in (adapter as? any RankedAdapter).map { (path, $0.rank, $0.scaling) } }, to: &config)
+    var extra = extra
+    if let own = ownFolderConfiguration(peftType) { extra[AdapterFolder.method] = own }
+    try AdapterFolder.write(config, named(folderState()), extra: extra, to: folder)
+  }
+
+  /// The method's name and own options, where `peft_type` and configuration do not say them.
+  private func ownFolderConfiguration(_ peftType: String) -> JSONValue? {
+    let method = method
+    let first = AdapterCatalogue.methods.first { $0.peftType == peftType }
+    guard first.map({ $0 != type(of: method) }) ?? false || !method.ownConfiguration.isEmpty else { return nil }
+    var own: JSONObject = ["method": .string(type(of: method).name)]
+    for (key, value) in method.ownConfiguration { own[key] = value.json }
+    return .object(own)
+  }
+
+  /// The tensors under their names in the file.
+  private func named(_ state: [(name: String, tensor: Tensor)]) -> [(name: String, tensor: Tensor)] {
+    state.map { (type(of: method).tensorName($0.name), $0.tensor) }
   }
 
   /// Writes the adapter as a plain LoRA in PEFT's format, with which PEFT computes the same logits.
   ///
   /// DeLoRA: A' = Sigma A, B' = B, with the same r and lora_alpha; over a LoRA as well, which it
-  /// contains. Parameters are those of `save`; `verify` gets the finished folder before it takes its place, and throws to keep
-  /// it from doing so. Throws `EngineError` for methods whose update is not
-  /// a product of two factors.
+  /// contains. Other methods: see theirs. A rank above a layer's smaller side is cut to that side. Layers of the head
+  /// are written whole, with the update in their weights. Parameters are those of `save`; `verify` gets the finished folder
+  /// before it takes its place, and throws to keep it from doing so. Throws `EngineError` for methods whose update is not a
+  /// product of two factors.
   public func exportAsLoRA(
     to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:],
     verify: (String) throws -> Void = { _ in }
@@ -99,23 +120,72 @@ extension AttachedAdapter {
         "\(folder): method '\(name)' adapts no layer, there is nothing to export as LoRA",
         hint: "save the whole model")
     }
-    var config = commonConfiguration("LORA", baseModelName: baseModelName, taskType: taskType)
-    for (key, value) in (method as? LoRA ?? LoRA()).configuration { config[key] = value.json }
-    try addRanks(to: &config)
-    var factors: [(name: String, tensor: Tensor)] = []
-    for (path, _, adapter) in linearAdapters {
-      guard let update = adapter as? any LowRankUpdate else {
+    var factors: [(path: String, a: Tensor, b: Tensor, scaling: Double)] = []
+    var whole: [(name: String, tensor: Tensor)] = []
+    for (path, linear, adapter) in linearAdapters {
+      guard method.isLowRank, let update = adapter as? any LowRankUpdate else {
         throw EngineError(
           .argument,
-          "\(folder): method '\(name)' cannot be written as a LoRA: its update has no two factors")
+          "\(folder): method '\(name)' cannot be written as a LoRA: its update is no product of two small factors",
+          hint: "save the adapter, or merge it and save the whole model")
       }
-      let (a, b) = try update.loraFactors()
-      factors += [(path + ".lora_A.weight", a), (path + ".lora_B.weight", b)]
+      if isInHead(path) {
+        whole += try mergedParameters(of: linear, adapter, at: path)
+      } else {
+        let (a, b, scaling) = try limited(update, to: min(linear.inFeatures, linear.outFeatures))
+        factors.append((path, a, b, scaling))
+      }
     }
-    let own = Set(
-      adapters.flatMap { path, _, adapter in adapter.ownParameters.map { path + "." + $0.name } })
     try AdapterFolder.write(
-      config, factors + folderState().filter { !own.contains($0.name) }, extra: extra, to: folder, verify: verify)
+      exportConfiguration(factors.map { ($0.path, $0.a.shape[0], $0.scaling) }, baseModelName, taskType, wholeHead: !whole.isEmpty),
+      (factors.flatMap { [($0.path + ".lora_A.weight", $0.a), ($0.path + ".lora_B.weight", $0.b)] } + whole + remainingState())
+        .map { (AdapterFolder.prefix + $0.0, $0.1) },
+      extra: extra, to: folder, verify: verify)
+  }
+
+  private func exportConfiguration(
+    _ layers: [(path: String, r: Int, scaling: Double)], _ baseModelName: String, _ taskType: String?, wholeHead: Bool
+  ) -> JSONObject {
+    var config = commonConfiguration("LORA", baseModelName: baseModelName, taskType: taskType)
+    var plain = method as? LoRA ?? LoRA()
+    if plain.initLoraWeights.isResidual { plain.initLoraWeights = .kaiming }
+    for (key, value) in plain.configuration { config[key] = value.json }
+    if wholeHead {
+      let modules = savedModules.filter { !isInHead($0) } + head
+      config["modules_to_save"] = .array(modules.map { .string($0) })
+    }
+    addRanks(layers, to: &config)
+    return config
+  }
+
+  /// A layer's two factors; where they have more rows than the layer's smaller side, an identity and the product.
+  private func limited(_ update: any LowRankUpdate, to limit: Int) throws -> (a: Tensor, b: Tensor, scaling: Double) {
+    let (a, b) = try update.loraFactors()
+    guard a.shape[0] > limit else { return (a, b, update.scaling) }
+    let delta = try Autograd.noGrad { try update.deltaWeight() }
+    let isWide = delta.shape[1] > limit
+    return try isWide ? (delta, Tensor.eye(limit), 1) : (Tensor.eye(limit), delta, 1)
+  }
+
+  /// A layer's weight and bias with the adapter's share.
+  private func mergedParameters(
+    of linear: Linear, _ adapter: LinearAdapter, at path: String
+  ) throws -> [(name: String, tensor: Tensor)] {
+    try Autograd.noGrad {
+      let (weight, bias) = try adapter.merged(linear.base.weight.copy(), linear.base.bias?.copy(), of: linear)
+      return [(path + ".weight", weight)] + (bias.map { [(path + ".bias", $0)] } ?? [])
+    }
+  }
+
+  /// What the folder holds beside the adapter's own parameters and the layers of the head that it adapts.
+  private func remainingState() -> [(name: String, tensor: Tensor)] {
+    let own = Set(
+      adapters.flatMap { path, _, adapter in adapter.ownParameters.map { path + "." + $0.name } }
+        + (shared?.ownParameters ?? []).map(\.name))
+    let inHead = sites.filter(isInHead)
+    return folderState().filter { entry in
+      !own.contains(entry.name) && !inHead.contains { Self.isInside(entry.name, $0) }
+    }
   }
 
   /// What the folder's writer added; empty where it added nothing. Throws `EngineError` for a
@@ -123,31 +193,40 @@ extension AttachedAdapter {
   public static func extra(inFolder folder: String) throws -> JSONObject {
     let path = folder + "/" + AdapterFolder.extra
     guard (try? requireRegularFile(path)) != nil else { return [:] }
-    return try HuggingFaceConfig(path: path).values
+    let values = try HuggingFaceConfig(path: path).values
+    return JSONObject(values.members.filter { $0.0 != AdapterFolder.method })
   }
 
-  /// Modules that the folder holds as they are: the saved ones, and a head that nothing adapts.
+  /// Modules that the folder holds as they are: the saved ones, and a head, or the layers of it, that nothing adapts.
   /// Without its head a classifier that PEFT loads would answer at random.
   var storedModules: [String] {
-    let heads = head.filter { head in
-      !sites.contains { Self.isInside($0, head) }
-        && !savedModules.contains { Self.isInside($0, head) || Self.isInside(head, $0) }
+    let isTaken = { (module: String) in
+      self.sites.contains { Self.isInside($0, module) }
+        || self.savedModules.contains { Self.isInside($0, module) || Self.isInside(module, $0) }
     }
-    return savedModules + heads
+    let adapted = head.filter { head in sites.contains { Self.isInside($0, head) } }
+    let layers = root.namedModules().filter { path, module in
+      !module.ownParameters.isEmpty && !(module is Adapter) && adapted.contains { Self.isInside(path, $0) }
+    }
+    return savedModules + (head.filter { !adapted.contains($0) } + layers.map(\.path)).filter { !isTaken($0) }
   }
 
   /// The folder's tensors, without PEFT's prefix.
   func folderState() -> [(name: String, tensor: Tensor)] {
     let state = state()
-    let names = Set(state.map(\.name))
     let stored = storedModules
     let heads = root.namedModules().filter {
       stored.contains($0.path) && !savedModules.contains($0.path)
     }
-    let missing = heads.flatMap { path, module in
-      module.namedParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) }
+    var missing = heads.flatMap { path, module in
+      plainParameters(of: module).map { (name: path + "." + $0.name, tensor: $0.tensor) }
     }
-    return state + missing.filter { !names.contains($0.name) }
+    // An adapted layer of the head is as new as the head: its own parameters have no other place. PEFT's names.
+    for (path, host, _) in adapters where isInHead(path) {
+      missing += host.ownParameters.map { (path + ".base_layer." + $0.name, $0.tensor) }
+    }
+    let known = Set(state.map { ObjectIdentifier($0.tensor) })
+    return state + missing.filter { !known.contains(ObjectIdentifier($0.tensor)) }
   }
 
   private func commonConfiguration(_ peftType: String, baseModelName: String, taskType: String?)
@@ -167,15 +246,10 @@ extension AttachedAdapter {
   }
 
   /// Ranks and scales as the layers have them: the most frequent ones, and the exceptions by path.
-  private func addRanks(to config: inout JSONObject) throws {
+  private func addRanks(_ layers: [(path: String, r: Int, scaling: Double)], to config: inout JSONObject) {
     let isRankStabilized = config["use_rslora"]?.boolValue ?? false
-    let layers = try adapters.compactMap {
-      path, _, adapter -> (path: String, r: Int, alpha: Double)? in
-      guard let update = adapter as? any LowRankUpdate else { return nil }
-      let r = try update.loraFactors().a.shape[0]
-      return (
-        path, r, rounded(update.scaling * (isRankStabilized ? Double(r).squareRoot() : Double(r)))
-      )
+    let layers = layers.map { path, r, scaling in
+      (path: path, r: r, alpha: rounded(scaling * (isRankStabilized ? Double(r).squareRoot() : Double(r))))
     }
     guard let r = mostFrequent(layers.map(\.r)), let alpha = mostFrequent(layers.map(\.alpha))
     else { return }

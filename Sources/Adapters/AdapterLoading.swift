@@ -96,30 +96,35 @@ private struct AdapterFolderReader {
   private static let refused = [
     "alora_invocation_tokens", "arrow_config", "corda_config", "ensure_weight_tying",
     "fan_in_fan_out", "kasa_config",
-    "layer_replication", "layers_pattern", "loftq_config", "lora_bias", "lora_ga_config",
+    "layer_replication", "loftq_config", "lora_bias", "lora_ga_config",
     "megatron_config",
-    "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_dora",
+    "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora",
     "use_qalora", "velora_config",
   ]
   private static let structural = [
     "peft_type", "target_modules", "exclude_modules", "modules_to_save", "layers_to_transform",
-    "bias", "r", "lora_alpha",
+    "layers_pattern", "bias", "r", "lora_alpha",
     "rank_pattern", "alpha_pattern", "init_lora_weights", "over",
   ]
 
   init(_ folder: String, modules: [(path: String, module: Module)]) throws {
-    config = try Self.config(folder)
+    let written = try Self.config(folder)
+    let own = try Self.own(folder)
+    var values = written.values
+    for (key, value) in own.members where key != "method" { values[key] = value }
+    config = HuggingFaceConfig(values, path: written.path)
     let known = AdapterCatalogue.methods.compactMap { method in method.peftType.map { ($0, method) }
     }
     let type = try config.string("peft_type")
-    guard let found = known.first(where: { $0.0 == type }) else {
+    let ofType = known.filter { $0.0 == type }
+    guard let found = ofType.first(where: { $0.1.name == own["method"]?.stringValue }) ?? ofType.first else {
       throw EngineError(
         .data,
-        "\(config.path): peft_type '\(type)' is not supported, expected one of \(known.map(\.0).joined(separator: ", "))"
+        "\(config.path): peft_type '\(type)' is not supported, expected one of \(Self.distinct(known.map(\.0)).joined(separator: ", "))"
       )
     }
     method = try found.1.saved(in: config)
-    let accepted = Self.informative + Self.structural + method.configuration.map(\.key)
+    let accepted = Self.informative + Self.structural + (method.configuration + method.ownConfiguration).map(\.key)
     for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value)
     {
       throw EngineError(
@@ -138,6 +143,17 @@ private struct AdapterFolderReader {
   func underlying() throws -> (any AdapterMethod)? {
     guard method.over != nil, let base = method.underlying else { return nil }
     return try type(of: base).saved(in: config)
+  }
+
+  private static func distinct(_ names: [String]) -> [String] {
+    names.indices.filter { names.firstIndex(of: names[$0]) == $0 }.map { names[$0] }
+  }
+
+  /// What the method's configuration in PEFT's words leaves out; empty where nothing was written.
+  private static func own(_ folder: String) throws -> JSONObject {
+    let path = folder + "/" + AdapterFolder.extra
+    guard (try? requireRegularFile(path)) != nil else { return [:] }
+    return try HuggingFaceConfig(path: path).values[AdapterFolder.method]?.objectValue ?? [:]
   }
 
   private static func config(_ folder: String) throws -> HuggingFaceConfig {
@@ -188,12 +204,14 @@ extension AdapterFolderReader {
     }
     let saved = wanted.filter { !absent.contains($0) }
     result.modulesToSave = saved
-    let biases = AdapterTargets.Bias.allCases
-    result.bias =
-      AdapterTargets.Bias(
-        rawValue: try config.string("bias", among: biases.map(\.rawValue), default: "none"))
-      ?? .none
+    let biases = AdapterTargets.Bias.allCases.map(\.rawValue)
+    result.bias = AdapterTargets.Bias(rawValue: try config.string("bias", among: biases, default: "none")) ?? .none
     result.layersToTransform = try layers(config)
+    if case .string(let pattern)? = config["layers_pattern"] {
+      result.layersPattern = pattern.isEmpty ? [] : [pattern]
+    } else {
+      result.layersPattern = try config.strings("layers_pattern", default: [])
+    }
     let linears = modules.filter { $0.module is Linear }.map(\.path)
     result.excludeModules = try excluded(config, among: linears)
     let isSaved = { (path: String) in
@@ -254,6 +272,7 @@ extension AdapterFolderReader {
       attached.head.contains { AttachedAdapter.isInside(name, $0) }
         || absent.contains { AttachedAdapter.isInside(name, $0) }
     }
+    let inFile = type(of: attached.method).tensorName
     var places = attached.state()
     if head == .new { places.removeAll { isHead($0.name) } }
     let given = file.names.filter { name in
@@ -268,13 +287,19 @@ extension AdapterFolderReader {
       ? []
       : attached.folderState().filter { entry in
         !places.contains { $0.name == entry.name }
-          && given.contains(AdapterFolder.prefix + entry.name)
+          && given.contains(inFile(entry.name))
       }
     places += extra
-    try checkNames(given, wanted: places.map { AdapterFolder.prefix + $0.name })
+    if let lora = method as? LoRA, lora.initLoraWeights.isDrawn, !given.contains(where: { $0.hasSuffix(ResidualLoRAAdapter.startSuffix) }) {
+      throw EngineError(
+        .data, "\(config.path): init_lora_weights '\(lora.initLoraWeights.word)': the folder lacks the random part of the weight "
+          + "that the adapter was trained beside",
+        hint: "convert it where it was trained: save_pretrained(..., path_initial_model_for_weight_conversion=...)")
+    }
+    try checkNames(given, wanted: places.map { inFile($0.name) })
     var values: [(tensor: Tensor, value: Tensor)] = []
     for (name, tensor) in places {
-      let value = try file.float32(file.entry(AdapterFolder.prefix + name))
+      let value = try file.float32(file.entry(inFile(name)))
       guard value.shape == tensor.shape else {
         throw shapeError(name, value.shape, tensor.shape, isHead: isHead(name))
       }

@@ -16,6 +16,11 @@ public protocol AdapterMethod: Record, Sendable {
 
   /// Which modules the method attaches something to.
   var placement: AdapterPlacement { get }
+  /// Whether targets may be layers of the head.
+  var adaptsHead: Bool { get }
+  /// The targets with what the method chooses where they leave it open. `linears`: paths of the model's linear layers; `head`:
+  /// suffixes of the head's modules.
+  func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets
   /// The adapter of one module of the placement; nil: it stays as it is.
   func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter?
   /// What the method does in training beside its share of the output; nil: nothing.
@@ -35,10 +40,21 @@ public protocol AdapterMethod: Record, Sendable {
   var underlying: (any AdapterMethod)? { get }
   /// The options in the words of the saved configuration.
   var configuration: [(key: String, value: ConfigurationValue)] { get }
+  /// Options that PEFT has no words for, where the folder's type is PEFT's: they are saved beside its configuration.
+  var ownConfiguration: [(key: String, value: ConfigurationValue)] { get }
+
+  /// Whether an adapter that did not train yet leaves the model as it is.
+  var freshChangesNothing: Bool { get }
+  /// Whether the update of every layer is a product of two factors, so that a plain LoRA equals it.
+  var isLowRank: Bool { get }
+  /// Whether folders leave out an adapter's parameter, by its path, because it follows from the options and the base model.
+  func omits(_ parameter: String) -> Bool
 
   /// `peft_type` of the method's folders: PEFT's word where PEFT has the method, else a name of our own that PEFT
   /// refuses. Nil: the method changes the base model, and there is no adapter to save.
   static var peftType: String? { get }
+  /// The name that a parameter has in the folder's file, from its name in `AttachedAdapter.state`.
+  static func tensorName(_ parameter: String) -> String
   /// The method with the options of an `adapter_config.json`. Throws `EngineError` naming file and key.
   static func saved(in config: HuggingFaceConfig) throws -> Self
 }
@@ -70,6 +86,8 @@ extension AdapterMethod {
   public static var mergeTolerance: Double { 1e-4 }
   public static var recordName: String { name + " options" }
   public var placement: AdapterPlacement { .nowhere }
+  public var adaptsHead: Bool { false }
+  public func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets { targets }
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? { nil }
   public func makeTraining(for attached: AttachedAdapter) -> MethodTraining? { nil }
   public var trainsBase: Bool { false }
@@ -77,6 +95,11 @@ extension AdapterMethod {
   public func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] { [] }
   public var over: String? { nil }
   public var underlying: (any AdapterMethod)? { nil }
+  public var ownConfiguration: [(key: String, value: ConfigurationValue)] { [] }
+  public var freshChangesNothing: Bool { true }
+  public var isLowRank: Bool { if case .linear = placement { true } else { false } }
+  public func omits(_ parameter: String) -> Bool { false }
+  public static func tensorName(_ parameter: String) -> String { AdapterFolder.prefix + parameter }
   public static var peftType: String? { "PERIGEE_" + name.uppercased() }
   public static func saved(in config: HuggingFaceConfig) throws -> Self {
     throw EngineError(.data, "\(config.path): adapters of method '\(name)' cannot be read from a folder")
@@ -91,6 +114,7 @@ public enum ConfigurationValue: Sendable, Equatable {
   case number(Double)
   case bool(Bool)
   case string(String)
+  case json(JSONValue)
 
   /// The value as JSON; whole numbers are written without a fraction, as people write them.
   public var json: JSONValue {
@@ -99,6 +123,7 @@ public enum ConfigurationValue: Sendable, Equatable {
     case .number(let value): Int(exactly: value).map { .int($0) } ?? .double(value)
     case .bool(let value): .bool(value)
     case .string(let value): .string(value)
+    case .json(let value): value
     }
   }
 }
@@ -109,7 +134,9 @@ public struct AdapterSite {
   public let path: String
   /// Its place among the modules that the method is attached to, from 0, and their number.
   public let index: Int
-  public let count: Int
+  public var count: Int { hosts.count }
+  /// Those modules.
+  public let hosts: [AdapterHost]
   /// Seeds the adapter's starting values, together with its parameters' names.
   public let seed: UInt64
   /// Shapes without memory, for counting.
@@ -122,14 +149,19 @@ public struct AdapterSite {
   /// A parameter that all layers share: made by the first that asks for it. `trains`: whether it is trained. Throws where
   /// layers disagree about its shape.
   public func sharedParameter(_ name: String, _ shape: [Int], _ initialization: Initialization, trains: Bool) throws -> Tensor {
+    let stream = RandomSource.stream(named: name)
+    return try sharedParameter(name, shape, trains: trains) { try initialization.make(shape, RandomSource(seed: seed, stream: stream)) }
+  }
+
+  /// The same with other starting values.
+  public func sharedParameter(_ name: String, _ shape: [Int], trains: Bool, _ make: () throws -> Tensor) throws -> Tensor {
     if let found = shared[name] {
       guard found.shape == shape else {
         throw EngineError(.argument, "'\(name)', which all layers share, has shape \(found.shape); layer '\(path)' needs \(shape)")
       }
       return found
     }
-    let tensor = try AdapterSite(path: "", index: 0, count: count, seed: seed, isShapeOnly: isShapeOnly, base: nil, shared: shared)
-      .parameter(name, shape, initialization)
+    let tensor = try isShapeOnly ? Tensor(withoutElements: shape) : make()
     shared.append(name, tensor, trains: trains)
     return tensor
   }
@@ -137,7 +169,7 @@ public struct AdapterSite {
   /// A new parameter of the adapter.
   public func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Tensor {
     if isShapeOnly { return try Tensor(withoutElements: shape) }
-    let stream = RandomSource.stream(named: path.isEmpty ? name : path + "." + name)
+    let stream = RandomSource.stream(named: path + "." + name)
     return try initialization.make(shape, RandomSource(seed: seed, stream: stream))
   }
 }
@@ -170,6 +202,8 @@ public struct AdapterTargets: Sendable, Equatable {
   public var modulesToSave: [String]?
   /// Only layers with these numbers in their path (0-based); nil: all.
   public var layersToTransform: [Int]?
+  /// What the numbers of `layersToTransform` stand behind in a path ("layer"); empty: anything.
+  public var layersPattern: [String] = []
   public var bias = Bias.none
 
   public init() {}
@@ -185,6 +219,7 @@ extension AdapterTargets: Record {
     .strings("exclude_modules", \.excludeModules, "suffixes of layers to leave out"),
     .strings("modules_to_save", \.modulesToSave, "modules that train as they are and are saved with the adapter; default: the head"),
     .value("layers_to_transform", \.layersToTransform, "numbers of the layers to adapt, from 0; default: all"),
+    .strings("layers_pattern", \.layersPattern, "what the numbers of layers_to_transform stand behind in a path, such as \"layer\"; default: anything"),
     .choice("bias", \.bias, "which biases train"),
   ]
 }
@@ -218,7 +253,9 @@ extension AdapterTargets.Selection: FieldValue {
 
 /// All methods; compiler, Lua API, stubs and the conformance tests see this list.
 public enum AdapterCatalogue {
-  public static let methods: [any AdapterMethod.Type] = [LoRA.self, DeLoRA.self, ClassifierOnly.self, FullFineTuning.self]
+  public static let methods: [any AdapterMethod.Type] = [
+    LoRA.self, DeLoRA.self, ClassifierOnly.self, FullFineTuning.self,
+  ]
 
   /// The method of a name.
   public static func method(named name: String) throws -> any AdapterMethod.Type {

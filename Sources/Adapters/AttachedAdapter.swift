@@ -47,7 +47,7 @@ public final class AttachedAdapter {
     defaultTargets: [String], head: [String], seed: UInt64, isShapeOnly: Bool = false
   ) throws -> AttachedAdapter {
     try attach(
-      method, to: root, name: name, targets: targets, defaultTargets: defaultTargets, head: head, adaptsHead: false,
+      method, to: root, name: name, targets: targets, defaultTargets: defaultTargets, head: head, adaptsHead: method.adaptsHead,
       seed: seed, isShapeOnly: isShapeOnly)
   }
 
@@ -61,7 +61,7 @@ public final class AttachedAdapter {
     try method.validate()
     let modules = root.namedModules()
     let paths = modules.map(\.path)
-    var targets = targets
+    var targets = method.completed(targets, linears: modules.filter { $0.module is Linear }.map(\.path), head: head)
     if targets.targetModules == nil, let over = over ?? method.over {
       // By default, every layer that the other adapter has.
       let adapted = modules.compactMap { path, module in
@@ -80,7 +80,7 @@ public final class AttachedAdapter {
         throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
       }
       let site = AdapterSite(
-        path: path, index: i, count: sites.count, seed: seed, isShapeOnly: isShapeOnly, base: base?.adapter, shared: shared)
+        path: path, index: i, hosts: sites.map(\.host), seed: seed, isShapeOnly: isShapeOnly, base: base?.adapter, shared: shared)
       if let adapter = try method.makeAdapter(for: host, at: site) { made.append((host, adapter, base?.name)) }
     }
     try freeze(root, trainsBase: method.trainsBase, isShapeOnly: isShapeOnly)
@@ -124,7 +124,7 @@ public final class AttachedAdapter {
       }
       if targets.bias == .loraOnly, sites.contains(path), let bias = (module as? Linear)?.bias { try train(bias) }
       if savedModules.contains(path) {
-        for (_, tensor) in module.namedParameters() { try train(tensor) }
+        for (_, tensor) in plainParameters(of: module) { try train(tensor) }
       }
       if targets.bias == .all {
         for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") { try train(tensor) }
@@ -199,19 +199,29 @@ public final class AttachedAdapter {
   private var savedParameters: [(name: String, tensor: Tensor)] {
     let saved = Set(savedModules)
     let inModel = root.namedModules().flatMap { path, module in
-      saved.contains(path) ? module.namedParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
+      saved.contains(path) ? plainParameters(of: module).map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
     }
     return stashed.map { zip(inModel, $0).map { ($0.name, $1) } } ?? inModel
   }
+
+  /// A module's parameters without those of adapters in it.
+  func plainParameters(of module: Module) -> [(name: String, tensor: Tensor)] {
+    let added = Set(
+      module.namedModules().flatMap { ($0.module as? Adapter)?.namedParameters() ?? [] }.map { ObjectIdentifier($0.tensor) })
+    return module.namedParameters().filter { !added.contains(ObjectIdentifier($0.tensor)) }
+  }
+
+  /// Whether a module is the head, or a part of it.
+  public func isInHead(_ path: String) -> Bool { head.contains { Self.isInside(path, $0) } }
 
   /// What belongs to the adapter and is saved with it, by PEFT's names without their prefix: its parameters, the saved
   /// modules, the chosen biases.
   public func state() -> [(name: String, tensor: Tensor)] {
     var result: [(name: String, tensor: Tensor)] = adapters.flatMap { path, _, adapter in
       adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) }
-    }
+    }.filter { !method.omits($0.name) }
     if method.trainsBase { return root.namedParameters() }
-    result += shared?.ownParameters ?? []
+    result += (shared?.ownParameters ?? []).filter { !method.omits($0.name) }
     result += savedParameters
     var names = Set(result.map(\.name))
     for (name, tensor) in chosenParameters where names.insert(name).inserted { result.append((name, tensor)) }
@@ -234,7 +244,11 @@ extension AdapterTargets {
   /// Whether `layersToTransform` leaves a path in.
   func includesLayer(_ path: String) -> Bool {
     guard let layers = layersToTransform else { return true }
-    return path.split(separator: ".").contains { Int($0).map(layers.contains) ?? false }
+    let parts = path.split(separator: ".").map(String.init)
+    return parts.indices.contains { i in
+      guard let number = Int(parts[i]), layers.contains(number) else { return false }
+      return layersPattern.isEmpty || (i > 0 && layersPattern.contains(parts[i - 1]))
+    }
   }
 
   /// The suffixes, where nothing else narrows the choice.

@@ -96,7 +96,7 @@ public struct DeLoRA: LinearAdapterMethod {
 }
 
 /// The factors of one layer.
-public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate {
+public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
   /// Frozen down factor, [r, in].
   public let a: Tensor
   /// Frozen up factor, [out, r].
@@ -122,6 +122,8 @@ public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate {
 
   /// A and B stay as they are.
   public override var frozenParameters: [String] { [names.a, names.b] }
+
+  public var rank: Int { a.shape[0] }
 
   private func sigmaMatrix() throws -> Tensor { sigma.rank == 1 ? try sigma.diagonalMatrix() : sigma }
 

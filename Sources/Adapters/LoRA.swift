@@ -1,25 +1,19 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
 /// Low-rank adaptation: `y = W x + b + s B A dropout(x)`, `s = lora_alpha / r` (or `/ sqrt r`).
 ///
-/// A: [r, in], B: [out, r]; both train. B starts at 0, so a fresh adapter changes nothing. Trainable: `r (in + out)`
-/// for each layer. Merge: `W + s B A`.
+/// A: [r, in], B: [out, r]; both train. B starts at 0 unless `init_lora_weights` says otherwise, so a fresh adapter changes
+/// nothing. Trainable: `r (in + out)` for each layer. Merge: `W + s B A`. With `use_dora`: see `DoRAAdapter`; with
+/// `init_lora_weights = "pissa"` or `"olora"`: see `ResidualLoRAAdapter`.
 ///
 /// Paper: Hu et al. 2021, arXiv 2106.09685; rank-stabilised scaling: Kalajdzievski 2023, arXiv 2312.03732.
 public struct LoRA: LinearAdapterMethod {
   public static let name = "lora"
   public static let summary = "Low-rank adaptation: trains B A, added to the frozen weight."
-
-  /// How A and B start.
-  public enum InitLoRAWeights: String, FieldChoice {
-    /// A Kaiming-uniform (a = sqrt 5), B zero: the authors' code, and PEFT's `true`.
-    case kaiming = "true"
-    /// A normal with standard deviation 1 / r, B zero.
-    case gaussian
-  }
 
   /// Rank.
   public var r = 8
@@ -29,7 +23,9 @@ public struct LoRA: LinearAdapterMethod {
   public var loraDropout = 0.0
   /// Scale by `lora_alpha / sqrt r`.
   public var useRslora = false
-  public var initLoraWeights = InitLoRAWeights.kaiming
+  /// Train the magnitude of each output apart from its direction.
+  public var useDora = false
+  public var initLoraWeights = LoRAStart.kaiming
   /// Other ranks of some layers; PEFT's `rank_pattern`.
   public var rankPattern = LayerPattern<Int>()
   /// Other values of `lora_alpha` of some layers; PEFT's `alpha_pattern`.
@@ -42,10 +38,33 @@ public struct LoRA: LinearAdapterMethod {
     .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r", in: Above(0)),
     .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1),
     .bool("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)"),
-    .choice("init_lora_weights", \.initLoraWeights, "how A starts: \"true\" Kaiming-uniform, \"gaussian\" with deviation 1 / r"),
+    .bool("use_dora", \.useDora, "DoRA: train the magnitude of each output apart from its direction"),
+    .value(
+      "init_lora_weights", \.initLoraWeights,
+      "how A and B start: true A Kaiming-uniform and B zero, \"gaussian\" A with deviation 1 / r, false both random, "
+        + "\"orthogonal\", \"pissa\", \"pissa_niter_N\" or \"olora\" from the weight"),
+    .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths"),
+    .value("alpha_pattern", \.alphaPattern, "other lora_alpha of some layers, by regular expressions for the end of their paths"),
   ]
 
+  public func validate() throws(EngineError) {
+    if useDora, initLoraWeights.isResidual {
+      throw EngineError(
+        .argument, "lora: use_dora with init_lora_weights = '\(initLoraWeights.word)': DoRA's magnitudes are those of the whole weight",
+        hint: "use one of them")
+    }
+    if let bad = alphaPattern.values.first(where: { !($0 >= 0 && $0.isFinite) }) {
+      throw EngineError(.argument, "lora: 'alpha_pattern' must have numbers of at least 0, got \(bad)")
+    }
+  }
+
   public static let peftType: String? = "LORA"
+  public var freshChangesNothing: Bool { initLoraWeights != .random }
+  public var isLowRank: Bool { !useDora }
+  /// What the weight's decomposition gives is computed again, unless it was drawn.
+  public func omits(_ parameter: String) -> Bool {
+    parameter.hasSuffix(ResidualLoRAAdapter.startSuffix) && !initLoraWeights.isDrawn
+  }
 
   /// s of a layer with rank `r` and numerator `alpha`.
   private func scaling(_ r: Int, _ alpha: Double) -> Double {
@@ -55,8 +74,9 @@ public struct LoRA: LinearAdapterMethod {
   public var configuration: [(key: String, value: ConfigurationValue)] {
     [
       ("r", .int(r)), ("lora_alpha", .number(loraAlpha)), ("lora_dropout", .number(loraDropout)),
-      ("use_rslora", .bool(useRslora)),
-      ("init_lora_weights", initLoraWeights == .kaiming ? .bool(true) : .string("gaussian")),
+      ("use_rslora", .bool(useRslora)), ("use_dora", .bool(useDora)), ("init_lora_weights", initLoraWeights.configurationValue),
+      ("rank_pattern", .json(rankPattern.json { .int($0) })),
+      ("alpha_pattern", .json(alphaPattern.json { ConfigurationValue.number($0).json })),
     ]
   }
 
@@ -66,16 +86,8 @@ public struct LoRA: LinearAdapterMethod {
     method.loraAlpha = try config.double("lora_alpha", in: 0...)
     method.loraDropout = try config.double("lora_dropout", in: 0..<1, default: 0)
     method.useRslora = try config.bool("use_rslora", default: false)
-    if case .string(let start)? = config["init_lora_weights"] {
-      // The others move part of the base weight into the adapter: without it the sum is another model.
-      let harmless = ["gaussian", "orthogonal", "eva"]
-      guard harmless.contains(start) else {
-        throw EngineError(
-          .data, "\(config.path): init_lora_weights '\(start)' changes the base model's weights and is not supported, "
-            + "expected true, false or one of \(harmless.joined(separator: ", "))")
-      }
-      if start == "gaussian" { method.initLoraWeights = .gaussian }
-    }
+    method.useDora = try config.bool("use_dora", default: false)
+    method.initLoraWeights = try LoRAStart(config)
     method.rankPattern = try LayerPattern(config, "rank_pattern", "ranks of at least 1") {
       $0.intValue.flatMap { $0 >= 1 ? $0 : nil }
     }
@@ -86,18 +98,24 @@ public struct LoRA: LinearAdapterMethod {
   }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+    let lora = try makeFactors(for: linear, at: site, trainsA: true)
+    if useDora { return try DoRAAdapter(lora, of: linear, at: site) }
+    guard initLoraWeights.isResidual else { return lora }
+    return try ResidualLoRAAdapter(lora, initLoraWeights, of: linear, at: site)
+  }
+
+  /// A and B of one layer as they start, but for what `ResidualLoRAAdapter` makes of them.
+  func makeFactors(for linear: Linear, at site: AdapterSite, trainsA: Bool) throws -> LoRAAdapter {
     let r = rankPattern[site.path] ?? self.r
     try checkRank(r, of: linear, at: site)
-    let down: Initialization = initLoraWeights == .gaussian ? .normal(std: 1 / Double(r)) : .kaimingUniform
+    let (a, b) = try initLoraWeights.factors(r, of: linear, at: site)
     return LoRAAdapter(
-      a: try site.parameter("lora_A.weight", [r, linear.inFeatures], down),
-      b: try site.parameter("lora_B.weight", [linear.outFeatures, r], .zeros),
-      scaling: scaling(r, alphaPattern[site.path] ?? loraAlpha), dropout: loraDropout)
+      a: a, b: b, scaling: scaling(r, alphaPattern[site.path] ?? loraAlpha), dropout: loraDropout, trainsA: trainsA)
   }
 }
 
 /// The factors of one layer.
-public final class LoRAAdapter: LinearAdapter, LowRankUpdate {
+public final class LoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
   /// Down factor, [r, in].
   public let a: Tensor
   /// Up factor, [out, r].
@@ -105,19 +123,24 @@ public final class LoRAAdapter: LinearAdapter, LowRankUpdate {
   public let scaling: Double
   public override var dropout: Double { loraDropout }
   private let loraDropout: Double
+  private let trainsA: Bool
 
-  init(a: Tensor, b: Tensor, scaling: Double, dropout: Double) {
+  init(a: Tensor, b: Tensor, scaling: Double, dropout: Double, trainsA: Bool = true) {
     self.a = a
     self.b = b
     self.scaling = scaling
     loraDropout = dropout
+    self.trainsA = trainsA
   }
 
   public override var ownParameters: [(name: String, tensor: Tensor)] { [("lora_A.weight", a), ("lora_B.weight", b)] }
+  public override var frozenParameters: [String] { trainsA ? [] : ["lora_A.weight"] }
 
+  public var rank: Int { a.shape[0] }
   public func loraFactors() throws -> (a: Tensor, b: Tensor) { (a, b) }
 
   public override func output(_ call: LinearCall) throws -> Tensor {
+    // A frozen A saves no input: what is kept then is A x, r numbers for each token.
     let x = try call.input.dropout(call.context.dropout(dropout))
     return try call.y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
   }

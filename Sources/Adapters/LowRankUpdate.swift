@@ -14,6 +14,14 @@ public protocol LowRankUpdate: LinearAdapter {
   func loraFactors() throws -> (a: Tensor, b: Tensor)
 }
 
+/// A linear adapter with a rank and a scale that may differ between layers; folders list them as PEFT does.
+public protocol RankedAdapter: LinearAdapter {
+  /// r.
+  var rank: Int { get }
+  /// s: `lora_alpha` over r, or over its root.
+  var scaling: Double { get }
+}
+
 /// Values for some layers. A pattern is a regular expression that matches a layer's path, or the
 /// end of it after a dot; the first that matches counts. PEFT's rule.
 public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
@@ -30,6 +38,7 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
     patterns = layers.map { NSRegularExpression.escapedPattern(for: $0.path) }
     values = layers.map(\.value)
   }
+  private init(patterns: [String], values: [Value]) { (self.patterns, self.values) = (patterns, values) }
 
   /// Reads the object under `key`; a missing one matches no layer. Throws `EngineError` for
   /// anything else, with what was `expected`, and for a pattern that is no regular expression.
@@ -50,6 +59,11 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
     }
   }
 
+  /// The object that the other initialiser reads.
+  func json(_ convert: (Value) -> JSONValue) -> JSONValue {
+    .object(JSONObject(zip(patterns, values).map { ($0, convert($1)) }))
+  }
+
   /// The value for a layer; nil where no pattern matches it.
   public subscript(path: String) -> Value? {
     let place = patterns.firstIndex { pattern in
@@ -57,5 +71,46 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
       return (try? regex.wholeMatch(in: path)) != nil
     }
     return place.map { values[$0] }
+  }
+}
+
+extension LayerPattern: FieldValue where Value: FieldValue {
+  public static var typeName: String { "table<string, \(Value.typeName)>" }
+  public static var expected: String { "a table of patterns with \(Value.typeName)s" }
+  public var configValue: ConfigValue {
+    .table(ConfigTable(fields: Dictionary(zip(patterns, values.map(\.configValue)), uniquingKeysWith: { first, _ in first })))
+  }
+
+  /// Of a table, which has no order, the longest pattern that matches counts; of patterns of one length the first by name.
+  public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> LayerPattern {
+    guard case .table(let table) = value, table.list.isEmpty else {
+      throw ValueMismatch(expected: expected, found: value.briefly)
+    }
+    let patterns = table.fields.keys.sorted { ($1.count, $0) < ($0.count, $1) }
+    var values: [Value] = []
+    for pattern in patterns {
+      guard (try? Regex(pattern)) != nil else {
+        throw ValueMismatch(expected: "regular expressions as names", found: "'\(pattern)'")
+      }
+      do throws(ValueMismatch) {
+        values.append(try Value.decode(table.fields[pattern] ?? .null))
+      } catch {
+        throw ValueMismatch(expected: error.expected, found: error.found, place: "['\(pattern)']" + error.place)
+      }
+    }
+    return LayerPattern(patterns: patterns, values: values)
+  }
+
+  /// "query=4,value=2".
+  public static func decode(text: String) throws(ValueMismatch) -> LayerPattern {
+    var table = ConfigTable()
+    for part in text.split(separator: ",") {
+      guard let equals = part.lastIndex(of: "="), equals > part.startIndex else {
+        throw ValueMismatch(expected: "pattern=value, separated by commas", found: "'\(text)'")
+      }
+      let value = try Value.decode(text: String(part[part.index(after: equals)...]))
+      table.fields[String(part[..<equals])] = value.configValue
+    }
+    return try decode(.table(table))
   }
 }

@@ -145,7 +145,7 @@ public final class TrainableModel {
       if tensor.requiresGrad { trainable.append(.string(name)) }
     }
     let attached = adapters.map { adapter -> JSONValue in
-      var values = JSONObject(adapter.method.configuration.map { ($0.key, $0.value.json) })
+      var values = JSONObject((adapter.method.configuration + adapter.method.ownConfiguration).map { ($0.key, $0.value.json) })
       values["method"] = .string(type(of: adapter.method).name)
       values["sites"] = .string(Digest(of: adapter.sites.joined(separator: " ")).hex)
       return .object(values)
@@ -177,8 +177,9 @@ extension AttachedAdapter {
   /// The same targets for a model whose other modules do not train: only its head does.
   func targets(withHead head: [String]) -> AdapterTargets {
     var copy = targets
-    if case .linear = method.placement { copy.targetModules = .suffixes(sites) }
-    (copy.excludeModules, copy.layersToTransform, copy.modulesToSave) = ([], nil, head)
+    // The new head trains whole.
+    if case .linear = method.placement { copy.targetModules = .suffixes(sites.filter { !isInHead($0) }) }
+    (copy.excludeModules, copy.layersToTransform, copy.layersPattern, copy.modulesToSave) = ([], nil, [], head)
     return copy
   }
 }

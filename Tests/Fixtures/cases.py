@@ -68,8 +68,9 @@ def build_method(folder, module, entry, seed, spread):
         if ".original_module." in name:
             continue
         plain = saved_name(name)
-        is_new = plain.replace(".base_layer", "") not in of_base
-        if not is_new and not (plain in missing and parameter.requires_grad):
+        in_base = plain.replace(".base_layer", "")
+        # A frozen layer that the folder lacks is random, and so a part of the start.
+        if in_base in of_base and in_base not in missing:
             continue
         if parameter.requires_grad and is_noisy(name):
             noise = torch.randn(parameter.shape, generator=generator)
