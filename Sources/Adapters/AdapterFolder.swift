@@ -80,6 +80,8 @@ extension AttachedAdapter {
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
     for (key, value) in method.configuration { config[key] = value.json }
+    // PEFT's word has the type's name in it.
+    if targets.bias == .loraOnly, peftType == VeRA.peftType { config["bias"] = .string(VeRA.onlyBias) }
     addRanks(
       adapters.compactMap { path, _, adapter in (adapter as? any RankedAdapter).map { (path, $0.rank, $0.scaling) } }, to: &config)
     var extra = extra

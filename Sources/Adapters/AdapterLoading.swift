@@ -205,7 +205,11 @@ extension AdapterFolderReader {
     let saved = wanted.filter { !absent.contains($0) }
     result.modulesToSave = saved
     let biases = AdapterTargets.Bias.allCases.map(\.rawValue)
-    result.bias = AdapterTargets.Bias(rawValue: try config.string("bias", among: biases, default: "none")) ?? .none
+    if config["bias"] == .string(VeRA.onlyBias), try config.string("peft_type") == VeRA.peftType {
+      result.bias = .loraOnly
+    } else {
+      result.bias = AdapterTargets.Bias(rawValue: try config.string("bias", among: biases, default: "none")) ?? .none
+    }
     result.layersToTransform = try layers(config)
     if case .string(let pattern)? = config["layers_pattern"] {
       result.layersPattern = pattern.isEmpty ? [] : [pattern]

@@ -1,0 +1,144 @@
+import Checkpoints
+import Diagnostics
+import NN
+import TensorCore
+
+/// Vector-based random matrix adaptation: `y = W x + b + lambda_b * (B (lambda_d * (A dropout(x))))`.
+///
+/// A: [r, largest in] and B: [largest out, r] are random, frozen and one pair for all layers; a layer uses `A[:, :in]` and
+/// `B[:out]`. lambda_d: [r], starts at `d_initial`; lambda_b: [out], starts at 0: a fresh adapter changes nothing. Trainable:
+/// `out + r` for each layer. Merge: `W + diag(lambda_b) B diag(lambda_d) A`. As a plain LoRA: `A' = diag(lambda_d) A`,
+/// `B' = diag(lambda_b) B`, `lora_alpha = r`.
+///
+/// A and B are uniform on ±sqrt(6 / fan in), drawn as torch draws them from `projection_prng_key`: a PEFT folder without
+/// them (`save_projection = false`) has the same.
+///
+/// Paper: Kopiczko et al. 2024, arXiv 2310.11454.
+public struct VeRA: LinearAdapterMethod {
+  public static let name = "vera"
+  public static let summary = "Trains two vectors around random frozen factors that all layers share."
+
+  /// Rank of the shared factors; may be larger than a layer.
+  public var r = 256
+  /// Seed of the shared factors.
+  public var projectionPrngKey = 0
+  /// Whether folders hold the shared factors.
+  public var saveProjection = true
+  /// Dropout on the adapter's input.
+  public var veraDropout = 0.0
+  /// Start of lambda_d.
+  public var dInitial = 0.1
+
+  public init() {}
+
+  public static let fields: [Field<Self>] = [
+    .int("r", \.r, "rank of the shared factors", in: 1...65_536),
+    .int("projection_prng_key", \.projectionPrngKey, "seed of the shared factors, as torch's generator takes it", in: 0...),
+    .bool("save_projection", \.saveProjection, "save the shared factors too; without them a reader draws them again"),
+    .float("vera_dropout", \.veraDropout, "dropout on the adapter's input", in: 0..<1),
+    .float("d_initial", \.dInitial, "start of lambda_d"),
+  ]
+
+  public static let peftType: String? = "VERA"
+  /// PEFT's word for `bias = "lora_only"`.
+  static let onlyBias = "vera_only"
+  static let shared = (a: "vera_A", b: "vera_B")
+
+  public static func tensorName(_ parameter: String) -> String {
+    // PEFT keeps them beside the model, not in it.
+    parameter == shared.a || parameter == shared.b ? "base_model." + parameter : AdapterFolder.prefix + parameter
+  }
+
+  public func omits(_ parameter: String) -> Bool {
+    !saveProjection && (parameter == Self.shared.a || parameter == Self.shared.b)
+  }
+
+  public var configuration: [(key: String, value: ConfigurationValue)] {
+    [
+      ("r", .int(r)), ("projection_prng_key", .int(projectionPrngKey)), ("save_projection", .bool(saveProjection)),
+      ("vera_dropout", .number(veraDropout)), ("d_initial", .number(dInitial)),
+      ("init_weights", .bool(true)),
+    ]
+  }
+
+  public static func saved(in config: HuggingFaceConfig) throws -> VeRA {
+    var method = VeRA()
+    method.r = try config.int("r", in: 1...)
+    method.projectionPrngKey = try config.int("projection_prng_key", in: 0..., default: 0)
+    method.saveProjection = try config.bool("save_projection", default: true)
+    method.veraDropout = try config.double("vera_dropout", in: 0..<1, default: 0)
+    method.dInitial = try config.double("d_initial", default: 0.1)
+    return method
+  }
+
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+    let linears = site.hosts.compactMap { $0 as? Linear }
+    let aShape = [r, linears.map(\.inFeatures).max() ?? linear.inFeatures]
+    let bShape = [linears.map(\.outFeatures).max() ?? linear.outFeatures, r]
+    // One generator draws A, then B.
+    var generator = TorchRandom(seed: UInt64(projectionPrngKey))
+    func draw(_ shape: [Int]) throws -> Tensor {
+      let bound = (6 / Double(shape[1])).squareRoot()
+      return try generator.uniform(shape, low: -bound, high: bound)
+    }
+    let a = try site.sharedParameter(Self.shared.a, aShape, trains: false) { try draw(aShape) }
+    let b = try site.sharedParameter(Self.shared.b, bShape, trains: false) { try draw(bShape) }
+    let d = try site.parameter("vera_lambda_d", [r], .zeros)
+    if !site.isShapeOnly { d.fill(dInitial) }
+    return VeRAAdapter(
+      a: a, b: b, lambdaB: try site.parameter("vera_lambda_b", [linear.outFeatures], .zeros), lambdaD: d,
+      inFeatures: linear.inFeatures, dropout: veraDropout)
+  }
+}
+
+/// The vectors of one layer, and the factors that it shares with the others.
+public final class VeRAAdapter: LinearAdapter, LowRankUpdate {
+  /// The shared factors, at least [r, in] and [out, r].
+  private let a: Tensor
+  private let b: Tensor
+  /// [out].
+  public let lambdaB: Tensor
+  /// [r].
+  public let lambdaD: Tensor
+  private let inFeatures: Int
+  private let veraDropout: Double
+  public override var dropout: Double { veraDropout }
+  public var scaling: Double { 1 }
+
+  init(a: Tensor, b: Tensor, lambdaB: Tensor, lambdaD: Tensor, inFeatures: Int, dropout: Double) {
+    self.a = a
+    self.b = b
+    self.lambdaB = lambdaB
+    self.lambdaD = lambdaD
+    self.inFeatures = inFeatures
+    veraDropout = dropout
+  }
+
+  public override var ownParameters: [(name: String, tensor: Tensor)] {
+    [("vera_lambda_b", lambdaB), ("vera_lambda_d", lambdaD)]
+  }
+
+  /// This layer's parts of the shared factors.
+  private func factors() throws -> (a: Tensor, b: Tensor) {
+    let out = lambdaB.shape[0]
+    return (
+      a.shape[1] == inFeatures ? a : try a.slice(1, 0, inFeatures), b.shape[0] == out ? b : try b.slice(0, 0, out))
+  }
+
+  public override func output(_ call: LinearCall) throws -> Tensor {
+    let (a, b) = try factors()
+    let x = try call.input.dropout(call.context.dropout(dropout))
+    let update = try x.linear(a, output: a.dtype).mul(lambdaD).linear(b).mul(lambdaB)
+    return try call.y.add(update).to(call.y.dtype)
+  }
+
+  public func loraFactors() throws -> (a: Tensor, b: Tensor) {
+    let (a, b) = try factors()
+    return try Autograd.noGrad { (try a.mul(lambdaD.unsqueeze(1)), try b.mul(lambdaB.unsqueeze(1))) }
+  }
+
+  public override func deltaWeight() throws -> Tensor {
+    let (a, b) = try loraFactors()
+    return try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: 1)
+  }
+}
