@@ -254,7 +254,7 @@ extension AdapterTargets.Selection: FieldValue {
 /// All methods; compiler, Lua API, stubs and the conformance tests see this list.
 public enum AdapterCatalogue {
   public static let methods: [any AdapterMethod.Type] = [
-    LoRA.self, DeLoRA.self, LoRAFA.self, VeRA.self, ClassifierOnly.self, FullFineTuning.self,
+    LoRA.self, DeLoRA.self, LoRAFA.self, VeRA.self, LoRAMini.self, ClassifierOnly.self, FullFineTuning.self,
   ]
 
   /// The method of a name.

@@ -1,10 +1,6 @@
 ---@meta
 -- Written by `perigee stubs` from the declarations.
 
----@alias InitLoRAWeights
----| "true"
----| "gaussian"
-
 ---@alias Bias
 ---| "none"
 ---| "all"
@@ -16,11 +12,15 @@
 ---@field lora_alpha? number numerator of the scale lora_alpha / r (above 0; default 8)
 ---@field lora_dropout? number dropout on the adapter's input (at least 0 and below 1; default 0)
 ---@field use_rslora? boolean scale by lora_alpha / sqrt(r) (default false)
----@field init_lora_weights? InitLoRAWeights how A starts: "true" Kaiming-uniform, "gaussian" with deviation 1 / r (default "true")
+---@field use_dora? boolean DoRA: train the magnitude of each output apart from its direction (default false)
+---@field init_lora_weights? boolean|string how A and B start: true A Kaiming-uniform and B zero, "gaussian" A with deviation 1 / r, false both random, "orthogonal", "pissa", "pissa_niter_N" or "olora" from the weight (default "true")
+---@field rank_pattern? table<string, integer> other ranks of some layers, by regular expressions for the end of their paths (default {})
+---@field alpha_pattern? table<string, number> other lora_alpha of some layers, by regular expressions for the end of their paths (default {})
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
 ---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
 ---@field bias? Bias which biases train (default "none")
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
@@ -44,6 +44,63 @@
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
 ---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---@alias Variant
+---| "plain"
+---| "projected"
+
+---lora_fa options
+---@class LoRAFAOptions
+---@field r? integer rank of the update (from 1 to 65536; default 8)
+---@field lora_alpha? number numerator of the scale lora_alpha / r (above 0; default 8)
+---@field lora_dropout? number dropout on the adapter's input (at least 0 and below 1; default 0)
+---@field use_rslora? boolean scale by lora_alpha / sqrt(r) (default false)
+---@field variant? Variant B's gradient as it is, or projected with the inverse of A A^T (default "plain")
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---vera options
+---@class VeRAOptions
+---@field r? integer rank of the shared factors (from 1 to 65536; default 256)
+---@field projection_prng_key? integer seed of the shared factors, as torch's generator takes it (at least 0; default 0)
+---@field save_projection? boolean save the shared factors too; without them a reader draws them again (default true)
+---@field vera_dropout? number dropout on the adapter's input (at least 0 and below 1; default 0)
+---@field d_initial? number start of lambda_d (default 0.1)
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---@alias Targets
+---| "D"
+---| "D+A"
+
+---lora_mini options
+---@class LoRAMiniOptions
+---@field r? integer rank of the update (from 1 to 65536; default 8)
+---@field a? integer width after the frozen down factor (from 1 to 65536; default 64)
+---@field b? integer width before the frozen up factor (from 1 to 65536; default 64)
+---@field targets? Targets dense layers, or attention's too; target_modules and modules_to_save come first (default "D")
+---@field init? Init all factors Kaiming-uniform, or the trained up factor zero (default "kaiming_all")
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
 ---@field bias? Bias which biases train (default "none")
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
@@ -54,6 +111,7 @@
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
 ---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
 ---@field bias? Bias which biases train (default "none")
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
@@ -64,6 +122,7 @@
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
 ---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
 ---@field bias? Bias which biases train (default "none")
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
@@ -87,6 +146,21 @@ function adapters.lora(options) end
 ---@param options? DeLoRAOptions see the fields
 ---@return Adapter # adapter for Model:add_adapter
 function adapters.delora(options) end
+
+---LoRA with a frozen random A: trains only B, and keeps r numbers of each input.
+---@param options? LoRAFAOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.lora_fa(options) end
+
+---Trains two vectors around random frozen factors that all layers share.
+---@param options? VeRAOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.vera(options) end
+
+---LoRA between frozen outer factors: trains r (a + b) numbers for each layer.
+---@param options? LoRAMiniOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.lora_mini(options) end
 
 ---Trains only the head (modules_to_save).
 ---@param options? ClassifierOnlyOptions see the fields

@@ -1,0 +1,128 @@
+import Checkpoints
+import Diagnostics
+import NN
+import TensorCore
+
+/// LoRA-Mini: `y = W x + c + B_aux B A A_aux x`, four factors of which the outer two are frozen and random.
+///
+/// A_aux: [a, in], frozen; A: [r, a] and B: [b, r], trained; B_aux: [out, b], frozen. Trainable: `r (a + b)` for each layer,
+/// whatever its size, and the last matrix of the head. All start Kaiming-uniform, as in the paper, so that a fresh adapter
+/// changes the model by noise of deviation 1 / (9 sqrt in) in each element of the weight; with `init = "zero_up"`, B starts at 0.
+/// Merge: `W + B_aux B A A_aux`. As a plain LoRA: `A' = A A_aux`, `B' = B_aux B`, `lora_alpha = r`.
+///
+/// `targets` are the paper's: "D", every dense layer (of the encoder, and of pooler or head), or "D+A", query, key and value too.
+/// `target_modules` and `modules_to_save` take the place of what it chooses.
+///
+/// Paper: Singh et al. 2024, arXiv 2411.15804. It states no scale: there is none.
+public struct LoRAMini: LinearAdapterMethod {
+  public static let name = "lora_mini"
+  public static let summary = "LoRA between frozen outer factors: trains r (a + b) numbers for each layer."
+
+  public enum Targets: String, FieldChoice {
+    /// Dense layers.
+    case dense = "D"
+    /// Dense layers and attention's projections.
+    case denseAndAttention = "D+A"
+  }
+
+  public enum Init: String, FieldChoice {
+    case kaimingAll = "kaiming_all"
+    case zeroUp = "zero_up"
+  }
+
+  /// Rank.
+  public var r = 8
+  /// Width after the frozen down factor.
+  public var a = 64
+  /// Width before the frozen up factor.
+  public var b = 64
+  public var targets = Targets.dense
+  public var initWeights = Init.kaimingAll
+
+  public init() {}
+
+  public static let fields: [Field<Self>] = [
+    .int("r", \.r, "rank of the update", in: 1...65_536),
+    .int("a", \.a, "width after the frozen down factor", in: 1...65_536),
+    .int("b", \.b, "width before the frozen up factor", in: 1...65_536),
+    .choice("targets", \.targets, "dense layers, or attention's too; target_modules and modules_to_save come first"),
+    .choice("init", \.initWeights, "all factors Kaiming-uniform, or the trained up factor zero"),
+  ]
+
+  public var freshChangesNothing: Bool { initWeights == .zeroUp }
+  public var adaptsHead: Bool { true }
+
+  public func completed(_ given: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets {
+    var result = given
+    let attention = ["query", "key", "value"]
+    if result.targetModules == nil {
+      result.targetModules = .suffixes(targets == .dense ? ["dense"] : attention + ["dense"])
+    }
+    // The last layer of a head that scores; a language model's head has none of its own, and trains whole.
+    let inHead = linears.filter { path in head.contains { AttachedAdapter.isInside(path, $0) } }
+    if result.modulesToSave == nil, let last = inHead.last, !last.hasSuffix("dense") { result.modulesToSave = [last] }
+    return result
+  }
+
+  public var configuration: [(key: String, value: ConfigurationValue)] {
+    [("r", .int(r)), ("a", .int(a)), ("b", .int(b)), ("init", .string(initWeights.rawValue))]
+  }
+
+  public static func saved(in config: HuggingFaceConfig) throws -> LoRAMini {
+    var method = LoRAMini()
+    method.r = try config.int("r", in: 1...)
+    method.a = try config.int("a", in: 1...)
+    method.b = try config.int("b", in: 1...)
+    let starts = Init.allCases.map(\.rawValue)
+    method.initWeights = Init(rawValue: try config.string("init", among: starts, default: starts[0])) ?? .kaimingAll
+    return method
+  }
+
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+    func factor(_ name: String, _ rows: Int, _ columns: Int, isZero: Bool = false) throws -> Tensor {
+      try site.parameter(name, [rows, columns], isZero ? .zeros : .kaimingUniform)
+    }
+    return LoRAMiniAdapter(
+      aAux: try factor("mini_A_aux", a, linear.inFeatures), a: try factor("mini_A", r, a),
+      b: try factor("mini_B", b, r, isZero: initWeights == .zeroUp), bAux: try factor("mini_B_aux", linear.outFeatures, b))
+  }
+}
+
+/// The factors of one layer.
+public final class LoRAMiniAdapter: LinearAdapter, LowRankUpdate {
+  /// Frozen, [a, in].
+  private let aAux: Tensor
+  /// [r, a].
+  private let a: Tensor
+  /// [b, r].
+  private let b: Tensor
+  /// Frozen, [out, b].
+  private let bAux: Tensor
+  public var scaling: Double { 1 }
+
+  init(aAux: Tensor, a: Tensor, b: Tensor, bAux: Tensor) {
+    self.aAux = aAux
+    self.a = a
+    self.b = b
+    self.bAux = bAux
+  }
+
+  public override var ownParameters: [(name: String, tensor: Tensor)] {
+    [("mini_A_aux", aAux), ("mini_A", a), ("mini_B", b), ("mini_B_aux", bAux)]
+  }
+  public override var frozenParameters: [String] { ["mini_A_aux", "mini_B_aux"] }
+
+  public override func output(_ call: LinearCall) throws -> Tensor {
+    let inner = try call.input.linear(aAux, output: aAux.dtype).linear(a).linear(b)
+    return try call.y.addingLinear(inner, bAux, scale: 1)
+  }
+
+  public func loraFactors() throws -> (a: Tensor, b: Tensor) {
+    try Autograd.noGrad { (try a.matmul(aAux), try bAux.matmul(b)) }
+  }
+
+  public override func deltaWeight() throws -> Tensor {
+    let (a, b) = try loraFactors()
+    return try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: 1)
+  }
+}
