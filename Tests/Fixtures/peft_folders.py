@@ -4,7 +4,7 @@ import json
 import os
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, TaskType, VeraConfig, get_peft_model
 
 from cases import QUERY_VALUE, load, random_batches
 from packed import write_fixture
@@ -35,7 +35,24 @@ FOLDERS = {
             init_lora_weights="gaussian",
         ),
     ),
+    "tiny-roberta-dora": ("tiny-roberta", dict(r=3, use_dora=True, target_modules=["key", "dense"])),
+    "tiny-bert-pissa": ("tiny-bert", dict(init_lora_weights="pissa", **QUERY_VALUE)),
+    "tiny-roberta-olora": ("tiny-roberta", dict(init_lora_weights="olora", **QUERY_VALUE)),
+    "tiny-roberta-layers-pattern": (
+        "tiny-roberta",
+        dict(r=2, target_modules=["key"], layers_to_transform=1, layers_pattern="layer"),
+    ),
+    "tiny-roberta-vera": ("tiny-roberta", dict(r=6, target_modules=["key", "dense"])),
+    "tiny-bert-vera-drawn": (
+        "tiny-bert",
+        dict(r=40, save_projection=False, projection_prng_key=3, target_modules=["query", "dense"]),
+    ),
 }
+
+
+def config_of(name, options):
+    kind = VeraConfig if "-vera" in name else LoraConfig
+    return kind(task_type=TaskType.SEQ_CLS, **options)
 
 
 def write_peft_folders(models, folder):
@@ -44,7 +61,7 @@ def write_peft_folders(models, folder):
         torch.manual_seed(300 + index)
         entry = dict(model=base, objective="classification", num_labels=3)
         model, _ = load(os.path.join(models, base), entry)
-        model = get_peft_model(model, LoraConfig(task_type=TaskType.SEQ_CLS, **options))
+        model = get_peft_model(model, config_of(name, options))
         config = model.config
         first_id = max(config.pad_token_id, config.eos_token_id or 0) + 1
         batches = random_batches(entry, config.vocab_size, first_id, 400 + index)

@@ -38,6 +38,22 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
     biased.bias = .loraOnly
     var all = AdapterTargets()
     (all.bias, all.targetModules) = (.all, .allLinear)
+    var dora = lora
+    dora.useDora = true
+    func started(_ start: LoRAStart) -> LoRA {
+      var copy = lora
+      copy.initLoraWeights = start
+      return copy
+    }
+    var (loraFA, projected) = (LoRAFA(), LoRAFA())
+    (loraFA.r, projected.r, projected.variant) = (4, 3, .projected)
+    var (vera, drawn) = (VeRA(), VeRA())
+    (vera.r, drawn.r, drawn.saveProjection, drawn.projectionPrngKey) = (5, 40, false, 11)
+    var (mini, zeroUp) = (LoRAMini(), LoRAMini())
+    (mini.r, mini.a, mini.b) = (3, 5, 6)
+    (zeroUp.r, zeroUp.a, zeroUp.b, zeroUp.initWeights, zeroUp.targets) = (2, 4, 4, .zeroUp, .denseAndAttention)
+    var dense = AdapterTargets()
+    dense.targetModules = .suffixes(["query", "dense"])
     return [
       AdapterCase(description: "lora", method: lora),
       AdapterCase(description: "rslora", method: rslora),
@@ -47,6 +63,24 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "delora, diagonal", method: diagonal),
       AdapterCase(description: "delora over lora", method: over, base: rslora),
       AdapterCase(description: "delora over lora, diagonal", method: overDiagonal, base: lora),
+      AdapterCase(description: "dora", method: dora),
+      AdapterCase(description: "dora, dense, lora_only biases", method: dora, targets: {
+        var targets = dense
+        targets.bias = .loraOnly
+        return targets
+      }()),
+      AdapterCase(description: "lora, gaussian", method: started(.gaussian)),
+      AdapterCase(description: "lora, both random", method: started(.random)),
+      AdapterCase(description: "lora, orthogonal", method: started(.orthogonal)),
+      AdapterCase(description: "pissa", method: started(.pissa), targets: dense),
+      AdapterCase(description: "pissa, 4 iterations", method: started(.pissaIterations(4))),
+      AdapterCase(description: "olora", method: started(.olora)),
+      AdapterCase(description: "lora_fa", method: loraFA),
+      AdapterCase(description: "lora_fa, projected", method: projected, targets: dense),
+      AdapterCase(description: "vera", method: vera),
+      AdapterCase(description: "vera, dense, not saved", method: drawn, targets: dense),
+      AdapterCase(description: "lora_mini", method: mini),
+      AdapterCase(description: "lora_mini, D+A, zero_up", method: zeroUp),
       AdapterCase(description: "classifier", method: ClassifierOnly()),
       AdapterCase(description: "full", method: FullFineTuning()),
     ]
@@ -54,9 +88,13 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
 
   /// Those with an adapter to save.
   static let saved = all.filter { type(of: $0.method).peftType != nil }
+  /// Those that adapt linear layers.
+  static let linear = all.filter { if case .linear = $0.method.placement { true } else { false } }
   /// Those whose update is a product of two factors.
-  static let linear = all.filter {
-    !($0.method is ClassifierOnly) && !($0.method is FullFineTuning)
+  static let lowRank = linear.filter(\.method.isLowRank)
+  /// Those whose folders PEFT reads; of a random part of the weight it draws another.
+  static let peft = saved.filter {
+    !(type(of: $0.method).peftType ?? "").hasPrefix("PERIGEE_") && ($0.method as? LoRA)?.initLoraWeights.isDrawn != true
   }
 
   /// Attaches the case's method; with a base, random values in that first.

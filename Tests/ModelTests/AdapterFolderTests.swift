@@ -11,7 +11,8 @@ import TransformerModels
 
 private let peftFolders = [
   "tiny-bert-lora", "tiny-roberta-lora", "tiny-roberta-rslora", "tiny-roberta-all-linear",
-  "tiny-bert-patterns",
+  "tiny-bert-patterns", "tiny-roberta-dora", "tiny-bert-pissa", "tiny-roberta-olora", "tiny-roberta-layers-pattern",
+  "tiny-roberta-vera", "tiny-bert-vera-drawn",
 ]
 
 private func load(
@@ -35,10 +36,11 @@ private func recorded(_ path: String) throws -> (batch: Batch, logits: Tensor) {
 /// What a change of `adapter_config.json` leads to; the message is what follows the path.
 private let configMistakes: [(change: JSONObject, message: String)] = [
   (
-    ["peft_type": "VERA"],
-    "peft_type 'VERA' is not supported, expected one of LORA, PERIGEE_DELORA, PERIGEE_CLASSIFIER"
+    ["peft_type": "OFT"],
+    "peft_type 'OFT' is not supported, expected one of LORA, PERIGEE_DELORA, VERA, PERIGEE_LORA_MINI, PERIGEE_CLASSIFIER"
   ),
-  (["use_dora": true], "use_dora = true is not supported"),
+  (["use_qalora": true], "use_qalora = true is not supported"),
+  (["layers_pattern": [1]], "layers_pattern: expected a list of strings, given [1]"),
   (["lora_bias": true], "lora_bias = true is not supported"),
   (["fan_in_fan_out": true], "fan_in_fan_out = true is not supported"),
   (["use_rsloar": true], "use_rsloar = true is not supported; did you mean 'use_rslora'?"),
@@ -61,9 +63,13 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
   ),
   (["exclude_modules": "("], "exclude_modules: '(' is not a valid regular expression"),
   (
-    ["init_lora_weights": "pissa"],
-    "init_lora_weights 'pissa' changes the base model's weights and is not supported, "
-      + "expected true, false or one of gaussian, orthogonal, eva"
+    ["init_lora_weights": "loftq"],
+    "init_lora_weights 'loftq' is not supported, expected one of true, false, gaussian, orthogonal, pissa, pissa_niter_N, "
+      + "olora, eva, mica"
+  ),
+  (
+    ["init_lora_weights": 3],
+    "init_lora_weights: expected one of true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, given 3"
   ),
 ]
 
@@ -76,7 +82,8 @@ extension EngineTests {
       let (batch, logits) = try recorded(folder + "/expected.safetensors")
       #expect(try compare(name, model.predict(batch), logits, absolute: 1e-4))
       #expect(attached.savedModules.last == "classifier")
-      let own = attached.state().map { $0.name.replacingOccurrences(of: ".base_layer.", with: ".") }
+      let shared = attached.shared?.frozenParameters ?? []
+      let own = attached.state().map { $0.name.replacingOccurrences(of: ".base_layer.", with: ".") }.filter { !shared.contains($0) }
       #expect(Set(model.trainableParameters().map(\.name)) == Set(own))
     }
 
@@ -159,6 +166,7 @@ extension EngineTests {
               "revision": null,
               "target_modules": ["bert.encoder.layer.1.attention.self.query", "bert.encoder.layer.1.attention.self.value"],
               "task_type": "SEQ_CLS",
+              "use_dora": false,
               "use_rslora": false
             }
 
@@ -177,6 +185,16 @@ extension EngineTests {
         #expect(
           message { _ = try load(path, into: model) }
             == "\(path)/adapter_config.json: \(row.message)")
+      }
+    }
+
+    @Test func randomPartOfTheWeightMustBeThere() throws {
+      try withTemporaryFolder { folder in
+        let path = try copy("tiny-roberta-lora", to: folder) { $0["init_lora_weights"] = "pissa_niter_4" }
+        let model = try tinyModel("tiny-roberta")
+        #expect(
+          message { _ = try load(path, into: model) }?.hasPrefix(
+            "\(path)/adapter_config.json: init_lora_weights 'pissa_niter_4': the folder lacks the random part") == true)
       }
     }
 

@@ -66,6 +66,8 @@ struct ParityFixture {
     targets.targetModules = options["target_modules"]?.arrayValue.map { .suffixes($0.compactMap(\.stringValue)) }
     // PEFT adds "score" for other models' heads.
     targets.modulesToSave = options["modules_to_save"]?.arrayValue.map { $0.compactMap(\.stringValue).filter { $0 != "score" } }
+    targets.layersToTransform = options["layers_to_transform"]?.arrayValue.map { $0.compactMap(\.intValue) }
+    targets.layersPattern = (options["layers_pattern"]?.arrayValue ?? []).compactMap(\.stringValue)
     targets.bias = options["bias"]?.stringValue.flatMap { AdapterTargets.Bias(rawValue: $0) } ?? .none
     func attach(_ method: any AdapterMethod) throws -> AttachedAdapter {
       try AttachedAdapter.attach(

@@ -15,7 +15,7 @@ A module has
 import importlib
 import zlib
 
-ALL = []
+ALL = ["low_rank", "lora_fa", "lora_mini"]
 
 
 def case(name, method, learning_rate=1e-2, num_labels=3, objective="classification", **options):

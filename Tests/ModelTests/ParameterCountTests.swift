@@ -1,0 +1,184 @@
+import Adapters
+import Checkpoints
+import Files
+import NN
+import TensorCore
+import Testing
+import TransformerModels
+
+/// The public models' sizes.
+private let configs: [String: JSONObject] = [
+  "roberta": [
+    "model_type": "roberta", "vocab_size": 50_265, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "intermediate_size": 3072, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1,
+  ],
+  "bert": [
+    "model_type": "bert", "vocab_size": 30_522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "intermediate_size": 3072, "max_position_embeddings": 512, "type_vocab_size": 2,
+  ],
+]
+
+private func base(_ name: String, labels: Int) throws -> TransformerModel {
+  let task = ModelTask.sequenceClassification(
+    labels: (0..<labels).map { "LABEL_\($0)" }, labels == 1 ? .regression : .singleLabelClassification)
+  return try PretrainedModel.shapes(HuggingFaceConfig(configs[name] ?? [:], path: name), task)
+}
+
+/// The linear layers of a model that is not built here, by name and shape: enough to count.
+private final class Inventory: AdapterHost {
+  private let linears: [(name: String, linear: Linear)]
+
+  /// `counts`: how many layers of [out, in] have a name.
+  init(_ counts: [(name: String, out: Int, in: Int, count: Int)]) throws {
+    linears = try counts.flatMap { row in
+      try (0..<row.count).map { ("\(row.name)_layers.\($0).\(row.name)", Linear(weight: try Tensor(withoutElements: [row.out, row.in]), bias: nil)) }
+    }
+  }
+
+  override var parts: [(name: String, module: Module)] { linears.map { ($0.name, $0.linear) } }
+
+  var names: [String] { Array(Set(linears.map { String($0.name.split(separator: ".").last ?? "") })) }
+
+  static func queryValue(_ size: Int, blocks: Int) throws -> Inventory {
+    try Inventory([("q", size, size, blocks), ("v", size, size, blocks)])
+  }
+
+  /// T5's layers that LoRA-Mini adapts: no output projections.
+  static func t5(_ size: Int, _ inner: Int, layers: Int) throws -> Inventory {
+    // Attention of the encoder, and of the decoder to itself and across.
+    let projections = ["q", "k", "v"].map { (name: $0, out: size, in: size, count: 3 * layers) }
+    return try Inventory(
+      projections + [("wi", inner, size, 2 * layers), ("wo", size, inner, 2 * layers), ("lm_head", 32_128, size, 1)])
+  }
+}
+
+private func trainable(_ root: Module, _ method: any AdapterMethod, _ targets: [String]?, head: [String] = []) throws -> Int {
+  var choice = AdapterTargets()
+  choice.targetModules = targets.map { .suffixes($0) }
+  _ = try AttachedAdapter.attach(
+    method, to: root, targets: choice, defaultTargets: ["query", "value"], head: head, seed: 1, isShapeOnly: true)
+  return root.parameterCounts().trainable
+}
+
+private func trainable(_ model: TransformerModel, _ method: any AdapterMethod, _ targets: [String]? = nil) throws -> Int {
+  try trainable(model, method, targets, head: model.headModules)
+}
+
+private func lora(_ r: Int, _ change: (inout LoRA) -> Void = { _ in }) -> LoRA {
+  var method = LoRA()
+  method.r = r
+  change(&method)
+  return method
+}
+
+private func mini(_ r: Int, _ a: Int, _ b: Int, _ targets: LoRAMini.Targets = .dense) -> LoRAMini {
+  var method = LoRAMini()
+  (method.r, method.a, method.b, method.targets) = (r, a, b, targets)
+  return method
+}
+
+private let million = 1 << 20
+/// The head of RoBERTa for two labels: a dense layer, and the scores.
+private let head = 768 * 768 + 768 + 2 * 768 + 2
+
+/// LoRA-Mini's tables for two labels: r, a, b, "D", "D+A".
+private let miniCounts: [(r: Int, a: Int, b: Int, dense: Int, all: Int)] = [
+  (8, 16, 16, 11_010, 20_226), (8, 16, 32, 15_746, 29_570), (8, 16, 64, 25_218, 48_258), (8, 32, 32, 20_482, 38_914),
+  (8, 32, 64, 29_954, 57_602), (8, 64, 64, 39_426, 76_290), (16, 32, 32, 39_426, 76_290), (16, 32, 64, 58_370, 113_666),
+  (16, 64, 64, 77_314, 151_042), (32, 64, 64, 153_090, 300_546),
+]
+
+/// Counts of adapters on RoBERTa-base's query and value, without the head.
+private let queryValueCounts: [(description: String, method: any AdapterMethod, count: Int)] = [
+  ("LoRA, the paper's 0.3M and Delta-LoRA's 0.28M", lora(8), 294_912),
+  ("DoRA", lora(8) { $0.useDora = true }, 313_344),
+  ("PiSSA", lora(8) { $0.initLoraWeights = .pissa }, 294_912),
+  ("LoRA-FA", LoRAFA(), 147_456),
+  ("VeRA, r = 1024", { var vera = VeRA(); vera.r = 1024; return vera }(), 43_008),
+]
+
+extension EngineTests {
+  /// Counts of trainable parameters that papers print, from the models' shapes. Where a paper is wrong, the right number.
+  @Suite struct ParameterCountTests {
+    @Test(arguments: ["roberta", "bert"], miniCounts.indices) func loraMini(_ name: String, _ index: Int) throws {
+      let row = miniCounts[index]
+      for labels in 1...3 {
+        let scores = 769 * (labels - 2)
+        #expect(try trainable(base(name, labels: labels), mini(row.r, row.a, row.b)) == row.dense + scores)
+        // The paper prints 113,666 for BERT on STS-B with (16; 64, 32), whose one label makes it 112,897.
+        #expect(
+          try trainable(base(name, labels: labels), mini(row.r, row.b, row.a, .denseAndAttention)) == row.all + scores)
+      }
+    }
+
+    @Test func loraMiniOnOneLabel() throws {
+      #expect(try trainable(base("bert", labels: 1), mini(16, 64, 32, .denseAndAttention)) == 112_897)
+      #expect(try base("roberta", labels: 2).parameterCounts().total == 124_647_170)
+      #expect(try base("bert", labels: 2).parameterCounts().total == 109_483_778)
+    }
+
+    @Test(arguments: [(8, 20_224, 40_192), (128, 323_584, 643_072)]) func loraMiniOnT5(_ product: Int, _ small: Int, _ large: Int) throws {
+      // The first and the last rows of the tables: r (a + b) = 256 and 4096.
+      let (r, width) = product == 8 ? (8, 16) : (32, 64)
+      for (model, count) in [(try Inventory.t5(512, 2048, layers: 6), small), (try Inventory.t5(768, 3072, layers: 12), large)] {
+        #expect(try trainable(model, mini(r, width, width), model.names) == count)
+      }
+    }
+
+    @Test(arguments: [1, 2, 4, 8, 16]) func loraOnT5(_ r: Int) throws {
+      for (model, count) in [(try Inventory.t5(512, 2048, layers: 6), 149_376), (try Inventory.t5(768, 3072, layers: 12), 383_104)] {
+        #expect(try trainable(model, lora(r), model.names) == r * count)
+      }
+    }
+
+    /// LoRA-Mini's LoRA rows adapt the dense layers alone; the paper prints 3.50M for the last.
+    @Test(arguments: [(8, 898_562), (16, 1_795_586), (32, 3_589_634)]) func loraOnDenseLayers(_ r: Int, _ count: Int) throws {
+      #expect(try trainable(base("bert", labels: 2), lora(r), ["dense"]) == count)
+    }
+
+    @Test(arguments: queryValueCounts.indices) func queryAndValueOfRoBERTa(_ index: Int) throws {
+      let row = queryValueCounts[index]
+      #expect(try trainable(base("roberta", labels: 2), row.method) == row.count + head, "\(row.description)")
+      #expect(head == 592_130)
+    }
+
+    /// The paper prints 1.5k for r = 16 as well.
+    @Test(arguments: [(8, 1_536), (16, 6_144), (32, 24_576), (64, 98_304)]) func delora(_ r: Int, _ count: Int) throws {
+      var (full, diagonal) = (DeLoRA(), DeLoRA())
+      (full.r, diagonal.r, diagonal.sigma) = (r, r, .diagonal)
+      #expect(try trainable(base("roberta", labels: 2), full) == count + head)
+      #expect(try trainable(base("roberta", labels: 2), diagonal) == 24 * r + head)
+    }
+
+    /// Delta-LoRA trains a LoRA and moves the weights below it: in 2^20, 0.375 and 48 on GPT-2 medium, 0.5625 and 72 on BART-large
+    /// (the paper prints 0.45 for LoRA), 0.28125 and 13.5 on RoBERTa-base.
+    @Test(arguments: [(1024, 24, 4, 0.375, 48.0), (1024, 36, 4, 0.5625, 72.0), (768, 12, 8, 0.28125, 13.5)])
+    func deltaLoRA(_ size: Int, _ blocks: Int, _ r: Int, _ adapter: Double, _ weights: Double) throws {
+      let model = try Inventory.queryValue(size, blocks: blocks)
+      #expect(Double(model.parameterCounts().total) == weights * Double(million))
+      #expect(Double(try trainable(model, lora(r), ["q", "v"])) == adapter * Double(million))
+    }
+
+    @Test func veraOnGPT2Medium() throws {
+      var vera = VeRA()
+      vera.r = 1024
+      #expect(try trainable(Inventory.queryValue(1024, blocks: 24), vera, ["q", "v"]) == 98_304)
+    }
+
+    /// What methods on the base's own parameters train.
+    @Test func baseParameters() throws {
+      func count(_ name: String, _ isChosen: (String) -> Bool) throws -> Int {
+        let model = try base(name, labels: 2)
+        let heads = model.headModules.map { $0 + "." }
+        return model.namedParameters().filter { entry in !heads.contains { entry.name.hasPrefix($0) } && isChosen(entry.name) }
+          .reduce(0) { $0 + $1.tensor.count }
+      }
+      // BitFit, without the head; BERT's pooler has a bias too.
+      #expect(try count("roberta") { $0.hasSuffix("bias") } == 102_144)
+      #expect(try count("bert") { $0.hasSuffix("bias") } == 102_912)
+      // All but the word embeddings, 82.06 2^20 with the head; Delta-LoRA's 82.05 is cut.
+      #expect(try count("roberta") { !$0.contains("word_embeddings") } + head == 86_043_650)
+      #expect(try count("roberta") { $0.hasSuffix("query.weight") || $0.hasSuffix("value.weight") } == 14_155_776)
+    }
+  }
+}
