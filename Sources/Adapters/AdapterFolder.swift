@@ -235,7 +235,7 @@ extension AttachedAdapter {
     -> JSONObject
   {
     let stored = storedModules
-    return [
+    var config: JSONObject = [
       "peft_type": .string(peftType), "peft_version": .string(AdapterFolder.peftVersion),
       "task_type": taskType.map { .string($0) } ?? .null, "auto_mapping": .null,
       "base_model_name_or_path": .string(baseModelName), "revision": .null, "inference_mode": true,
@@ -243,8 +243,12 @@ extension AttachedAdapter {
       "target_modules": .array(
         (targetSuffixes.map { method.hasSites ? $0 : [] } ?? sites).sorted().map { .string($0) }),
       "modules_to_save": stored.isEmpty ? .null : .array(stored.map { .string($0) }),
-      "bias": .string(targets.bias.rawValue), "fan_in_fan_out": false,
     ]
+    if targets.bias != .none || type(of: method).hasLinearKeys || peftType == LoRA.peftType {
+      config["bias"] = .string(targets.bias.rawValue)
+      config["fan_in_fan_out"] = false
+    }
+    return config
   }
 
   /// Ranks and scales as the layers have them: the most frequent ones, and the exceptions by path.
@@ -256,7 +260,7 @@ extension AttachedAdapter {
     guard let r = mostFrequent(layers.map(\.r)), let alpha = mostFrequent(layers.map(\.alpha))
     else { return }
     config["r"] = .int(r)
-    config["lora_alpha"] = ConfigurationValue.number(alpha).json
+    config[config["alpha"] == nil ? "lora_alpha" : "alpha"] = ConfigurationValue.number(alpha).json
     config["rank_pattern"] = .object(
       JSONObject(layers.filter { $0.r != r }.map { ($0.path, .int($0.r)) }))
     config["alpha_pattern"] = .object(

@@ -104,7 +104,7 @@ private struct AdapterFolderReader {
   private static let structural = [
     "peft_type", "target_modules", "exclude_modules", "modules_to_save", "layers_to_transform",
     "layers_pattern", "bias", "r", "lora_alpha",
-    "rank_pattern", "alpha_pattern", "init_lora_weights", "over",
+    "rank_pattern", "alpha_pattern", "init_lora_weights", "over", "use_effective_conv2d",
   ]
 
   init(_ folder: String, modules: [(path: String, module: Module)]) throws {

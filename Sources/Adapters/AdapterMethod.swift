@@ -53,6 +53,8 @@ public protocol AdapterMethod: Record, Sendable {
   /// `peft_type` of the method's folders: PEFT's word where PEFT has the method, else a name of our own that PEFT
   /// refuses. Nil: the method changes the base model, and there is no adapter to save.
   static var peftType: String? { get }
+  /// Whether PEFT's configuration of the type has `bias` and `fan_in_fan_out`.
+  static var hasLinearKeys: Bool { get }
   /// The name that a parameter has in the folder's file, from its name in `AttachedAdapter.state`.
   static func tensorName(_ parameter: String) -> String
   /// The method with the options of an `adapter_config.json`. Throws `EngineError` naming file and key.
@@ -99,6 +101,7 @@ extension AdapterMethod {
   public var freshChangesNothing: Bool { true }
   public var isLowRank: Bool { if case .linear = placement { true } else { false } }
   public func omits(_ parameter: String) -> Bool { false }
+  public static var hasLinearKeys: Bool { true }
   public static func tensorName(_ parameter: String) -> String { AdapterFolder.prefix + parameter }
   public static var peftType: String? { "PERIGEE_" + name.uppercased() }
   public static func saved(in config: HuggingFaceConfig) throws -> Self {
@@ -254,7 +257,8 @@ extension AdapterTargets.Selection: FieldValue {
 /// All methods; compiler, Lua API, stubs and the conformance tests see this list.
 public enum AdapterCatalogue {
   public static let methods: [any AdapterMethod.Type] = [
-    LoRA.self, DeLoRA.self, LoRAFA.self, VeRA.self, LoRAMini.self, ClassifierOnly.self, FullFineTuning.self,
+    LoRA.self, DeLoRA.self, LoRAFA.self, VeRA.self, LoRAMini.self, LoHa.self, LoKr.self, ClassifierOnly.self,
+    FullFineTuning.self,
   ]
 
   /// The method of a name.

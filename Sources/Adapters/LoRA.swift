@@ -88,12 +88,7 @@ public struct LoRA: LinearAdapterMethod {
     method.useRslora = try config.bool("use_rslora", default: false)
     method.useDora = try config.bool("use_dora", default: false)
     method.initLoraWeights = try LoRAStart(config)
-    method.rankPattern = try LayerPattern(config, "rank_pattern", "ranks of at least 1") {
-      $0.intValue.flatMap { $0 >= 1 ? $0 : nil }
-    }
-    method.alphaPattern = try LayerPattern(config, "alpha_pattern", "numbers of at least 0") {
-      $0.doubleValue.flatMap { $0.isFinite && $0 >= 0 ? $0 : nil }
-    }
+    (method.rankPattern, method.alphaPattern) = try LayerPattern<Int>.ranksAndAlphas(config)
     return method
   }
 

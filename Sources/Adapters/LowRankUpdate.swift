@@ -74,6 +74,18 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
   }
 }
 
+extension LayerPattern<Int> {
+  /// `rank_pattern` and `alpha_pattern` of a folder.
+  static func ranksAndAlphas(_ config: HuggingFaceConfig) throws -> (LayerPattern<Int>, LayerPattern<Double>) {
+    (
+      try LayerPattern<Int>(config, "rank_pattern", "ranks of at least 1") { $0.intValue.flatMap { $0 >= 1 ? $0 : nil } },
+      try LayerPattern<Double>(config, "alpha_pattern", "numbers of at least 0") {
+        $0.doubleValue.flatMap { $0.isFinite && $0 >= 0 ? $0 : nil }
+      }
+    )
+  }
+}
+
 extension LayerPattern: FieldValue where Value: FieldValue {
   public static var typeName: String { "table<string, \(Value.typeName)>" }
   public static var expected: String { "a table of patterns with \(Value.typeName)s" }

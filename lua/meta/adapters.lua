@@ -105,6 +105,40 @@
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
 
+---loha options
+---@class LoHaOptions
+---@field r? integer rank of each of the two products (from 1 to 65536; default 8)
+---@field alpha? number numerator of the scale alpha / r (above 0; default 8)
+---@field init_weights? boolean start with a zero factor, so that the fresh adapter changes nothing (default true)
+---@field rank_pattern? table<string, integer> other ranks of some layers, by regular expressions for the end of their paths (default {})
+---@field alpha_pattern? table<string, number> other alpha of some layers, by regular expressions for the end of their paths (default {})
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---lokr options
+---@class LoKrOptions
+---@field r? integer rank of the factors that are products (from 1 to 65536; default 8)
+---@field alpha? number numerator of the scale alpha / r (above 0; default 8)
+---@field decompose_both? boolean make the small matrix a product too, where r is less than half of its larger side (default false)
+---@field decompose_factor? integer first factor of a layer's sizes, or the largest below; default: near their roots (at least 1)
+---@field init_weights? boolean start with a zero factor, so that the fresh adapter changes nothing (default true)
+---@field rank_pattern? table<string, integer> other ranks of some layers, by regular expressions for the end of their paths (default {})
+---@field alpha_pattern? table<string, number> other alpha of some layers, by regular expressions for the end of their paths (default {})
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
 ---classifier options
 ---@class ClassifierOnlyOptions
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
@@ -161,6 +195,16 @@ function adapters.vera(options) end
 ---@param options? LoRAMiniOptions see the fields
 ---@return Adapter # adapter for Model:add_adapter
 function adapters.lora_mini(options) end
+
+---Trains the element-wise product of two low-rank products, of rank r^2.
+---@param options? LoHaOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.loha(options) end
+
+---Trains a Kronecker product of a small matrix and a low-rank one.
+---@param options? LoKrOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.lokr(options) end
 
 ---Trains only the head (modules_to_save).
 ---@param options? ClassifierOnlyOptions see the fields
