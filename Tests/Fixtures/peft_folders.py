@@ -4,7 +4,7 @@ import json
 import os
 
 import torch
-from peft import LoraConfig, TaskType, VeraConfig, get_peft_model
+from peft import LoHaConfig, LoKrConfig, LoraConfig, TaskType, VeraConfig, get_peft_model
 
 from cases import QUERY_VALUE, load, random_batches
 from packed import write_fixture
@@ -47,11 +47,17 @@ FOLDERS = {
         "tiny-bert",
         dict(r=40, save_projection=False, projection_prng_key=3, target_modules=["query", "dense"]),
     ),
+    "tiny-roberta-loha": ("tiny-roberta", dict(r=2, alpha=3, target_modules=["key", "dense"])),
+    "tiny-bert-lokr": (
+        "tiny-bert",
+        dict(r=2, alpha=3, target_modules=["query", "dense"], decompose_both=True),
+    ),
 }
+KINDS = {"vera": VeraConfig, "loha": LoHaConfig, "lokr": LoKrConfig}
 
 
 def config_of(name, options):
-    kind = VeraConfig if "-vera" in name else LoraConfig
+    kind = KINDS.get(name.split("-")[2], LoraConfig)
     return kind(task_type=TaskType.SEQ_CLS, **options)
 
 

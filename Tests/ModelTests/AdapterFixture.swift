@@ -52,6 +52,12 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
     var (mini, zeroUp) = (LoRAMini(), LoRAMini())
     (mini.r, mini.a, mini.b) = (3, 5, 6)
     (zeroUp.r, zeroUp.a, zeroUp.b, zeroUp.initWeights, zeroUp.targets) = (2, 4, 4, .zeroUp, .denseAndAttention)
+    var loha = LoHa()
+    (loha.r, loha.alpha) = (3, 5)
+    var randomLoha = loha
+    randomLoha.initWeights = false
+    var (lokr, bothLokr) = (LoKr(), LoKr())
+    (lokr.r, bothLokr.r, bothLokr.decomposeBoth, bothLokr.decomposeFactor) = (2, 1, true, 16)
     var dense = AdapterTargets()
     dense.targetModules = .suffixes(["query", "dense"])
     return [
@@ -81,6 +87,10 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "vera, dense, not saved", method: drawn, targets: dense),
       AdapterCase(description: "lora_mini", method: mini),
       AdapterCase(description: "lora_mini, D+A, zero_up", method: zeroUp),
+      AdapterCase(description: "loha", method: loha),
+      AdapterCase(description: "loha, dense, all random", method: randomLoha, targets: dense),
+      AdapterCase(description: "lokr", method: lokr, targets: dense),
+      AdapterCase(description: "lokr, both products", method: bothLokr),
       AdapterCase(description: "classifier", method: ClassifierOnly()),
       AdapterCase(description: "full", method: FullFineTuning()),
     ]

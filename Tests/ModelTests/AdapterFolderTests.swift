@@ -12,7 +12,7 @@ import TransformerModels
 private let peftFolders = [
   "tiny-bert-lora", "tiny-roberta-lora", "tiny-roberta-rslora", "tiny-roberta-all-linear",
   "tiny-bert-patterns", "tiny-roberta-dora", "tiny-bert-pissa", "tiny-roberta-olora", "tiny-roberta-layers-pattern",
-  "tiny-roberta-vera", "tiny-bert-vera-drawn",
+  "tiny-roberta-vera", "tiny-bert-vera-drawn", "tiny-roberta-loha", "tiny-bert-lokr",
 ]
 
 private func load(
@@ -37,7 +37,7 @@ private func recorded(_ path: String) throws -> (batch: Batch, logits: Tensor) {
 private let configMistakes: [(change: JSONObject, message: String)] = [
   (
     ["peft_type": "OFT"],
-    "peft_type 'OFT' is not supported, expected one of LORA, PERIGEE_DELORA, VERA, PERIGEE_LORA_MINI, PERIGEE_CLASSIFIER"
+    "peft_type 'OFT' is not supported, expected one of LORA, PERIGEE_DELORA, VERA, PERIGEE_LORA_MINI, LOHA, LOKR, PERIGEE_CLASSIFIER"
   ),
   (["use_qalora": true], "use_qalora = true is not supported"),
   (["layers_pattern": [1]], "layers_pattern: expected a list of strings, given [1]"),

@@ -145,6 +145,22 @@ extension EngineTests {
       #expect(Array(values.prefix(4)) == row.first && values[1999] == row.last)
     }
 
+    /// The first factor of a LoKr's sizes: PEFT's `factorization`.
+    @Test func lokrSplitsSizesAsPEFTDoes() throws {
+      let sizes: [(out: Int, in: Int, factor: Int?, shape: [Int])] = [
+        (256, 128, nil, [16, 8]), (127, 12, nil, [1, 3]), (128, 128, 4, [4, 4]), (12, 8, 5, [3, 2]), (8, 8, 4, [4, 4]),
+        (768, 3072, nil, [24, 48]),
+      ]
+      for row in sizes {
+        let linear = Linear(weight: try .zeros([row.out, row.in]), bias: nil)
+        var lokr = LoKr()
+        lokr.decomposeFactor = row.factor
+        let attached = try attach(lokr, to: linear)
+        #expect(attached.state()[0].tensor.shape == row.shape)
+        #expect(try attached.linearAdapters[0].adapter.deltaWeight().shape == [row.out, row.in])
+      }
+    }
+
     @Test func patternsAreReadFromTablesAndText() throws {
       let pattern = try LayerPattern<Int>.decode(.table(ConfigTable(fields: ["query": .integer(2), "0.*query": .integer(3)])))
       #expect(pattern["a.0.b.query"] == 3 && pattern["a.1.b.query"] == 2 && pattern["a.key"] == nil)

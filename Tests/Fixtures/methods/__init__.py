@@ -15,7 +15,7 @@ A module has
 import importlib
 import zlib
 
-ALL = ["low_rank", "lora_fa", "lora_mini"]
+ALL = ["low_rank", "lora_fa", "lora_mini", "lycoris"]
 
 
 def case(name, method, learning_rate=1e-2, num_labels=3, objective="classification", **options):
