@@ -133,23 +133,39 @@ PG_CLONES static void fill_block(const pg_factor *b, size_t k0, size_t kb, size_
 
 struct panels_args {
   const pg_factor *b;
+  const pg_quantized *quantized;  // b's elements, where b has none
   size_t k, n;
   pg_dtype type;
   bool rounds;
   char *out;
 };
 
-static void fill_panels(void *context, size_t begin, size_t end) {
-  const struct panels_args *a = context;
-  for (size_t panel = begin; panel < end; panel++) {
-    size_t first = panel * PG_PANEL, width = panel_width(a->n, panel);
-    fill_block(a->b, 0, a->k, a->k, first, PG_MIN(width, a->n - first), width, a->type, a->rounds,
-               a->out + first * padded_k(a->k) * pg_size(a->type));
+// Columns first ..< first + count of a quantized B.
+static pg_factor dequantized_columns(const struct panels_args *a, size_t first, size_t count, float *out) {
+  if (a->b->transposed) {
+    pg_dequantize_run(a->quantized, first * a->k, count * a->k, out);
+    return (pg_factor){out, PG_F32, true, a->k};
   }
+  for (size_t row = 0; row < a->k; row++) pg_dequantize_run(a->quantized, row * a->b->stride + first, count, out + row * count);
+  return (pg_factor){out, PG_F32, false, count};
 }
 
-static void lay_out_panels(pg_dtype type, bool rounds, size_t k, size_t n, const pg_factor *b, void *out) {
-  struct panels_args a = {b, k, n, type, rounds, out};
+static void fill_panels(void *context, size_t begin, size_t end) {
+  const struct panels_args *a = context;
+  size_t bytes = a->quantized ? a->k * PG_PANEL * sizeof(float) : 0;
+  float *scratch = bytes ? pg_allocate(bytes) : NULL;
+  for (size_t panel = begin; panel < end; panel++) {
+    size_t first = panel * PG_PANEL, width = panel_width(a->n, panel), count = PG_MIN(width, a->n - first);
+    pg_factor b = scratch ? dequantized_columns(a, first, count, scratch) : *a->b;
+    fill_block(&b, 0, a->k, a->k, scratch ? 0 : first, count, width, a->type, a->rounds,
+               a->out + first * padded_k(a->k) * pg_size(a->type));
+  }
+  if (scratch) pg_free(scratch, bytes);
+}
+
+static void lay_out_panels(pg_dtype type, bool rounds, size_t k, size_t n, const pg_factor *b, const pg_quantized *quantized,
+                           void *out) {
+  struct panels_args a = {b, quantized, k, n, type, rounds, out};
   pg_parallel_for((n + PG_PANEL - 1) / PG_PANEL, 1, fill_panels, &a);
 }
 
@@ -376,7 +392,7 @@ void pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha,
   if (p.m <= CHUNK_ROWS) return run_tiles(&p);
   size_t bytes = panels_bytes(p.type, k, p.n);
   void *panels = pg_allocate(bytes);
-  lay_out_panels(p.type, rounds(&p), k, p.n, &p.b, panels);
+  lay_out_panels(p.type, rounds(&p), k, p.n, &p.b, NULL, panels);
   p.panels = panels;
   run_tiles(&p);
   pg_free(panels, bytes);
@@ -397,8 +413,8 @@ struct pg_packed {
   struct pg_onednn *onednn;
 };
 
-pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16) {
-  PG_TIMED(PG_KIND_COPIES);
+// The matrix `w`, or the quantized one.
+static pg_packed *pack(const float *w, const pg_quantized *quantized, size_t out, size_t in, bool transposed, bool bf16) {
   pg_dtype precision = bf16 ? PG_BF16 : PG_F32;
   enum pg_provider provider = pg_provider_of(precision);
   if (out == 0 || in == 0 || provider == PG_OPENBLAS) return NULL;
@@ -407,17 +423,30 @@ pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool 
   p->provider = provider, p->precision = precision;
   p->rows = transposed ? out : in, p->columns = transposed ? in : out;
   if (provider == PG_ONEDNN) {
-    p->onednn = pg_onednn_pack(w, p->rows, p->columns, transposed, bf16, &p->bytes);
+    float *plain = quantized ? pg_allocate(out * in * sizeof(float)) : NULL;
+    if (plain) pg_dequantize_4bit(quantized, out * in, plain);
+    if (w || plain) p->onednn = pg_onednn_pack(plain ? plain : w, p->rows, p->columns, transposed, bf16, &p->bytes);
+    if (plain) pg_free(plain, out * in * sizeof(float));
   } else {
     pg_dtype type = block_type(precision, PG_TILES);
     pg_factor b = {w, PG_F32, !transposed, in};
     p->bytes = panels_bytes(type, p->rows, p->columns);
     p->panels = pg_allocate(p->bytes);
-    if (p->panels) lay_out_panels(type, bf16, p->rows, p->columns, &b, p->panels);
+    if (p->panels) lay_out_panels(type, bf16, p->rows, p->columns, &b, quantized, p->panels);
   }
   if (p->panels || p->onednn) return p;
   free(p);
   return NULL;
+}
+
+pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16) {
+  PG_TIMED(PG_KIND_COPIES);
+  return pack(w, NULL, out, in, transposed, bf16);
+}
+
+pg_packed *pg_pack_4bit(const pg_quantized *w, size_t out, size_t in, bool transposed, bool bf16) {
+  PG_TIMED(PG_KIND_COPIES);
+  return pack(NULL, w, out, in, transposed, bf16);
 }
 
 size_t pg_packed_bytes(const pg_packed *p) { return p->bytes; }

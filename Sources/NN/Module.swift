@@ -67,8 +67,13 @@ private func joined(_ path: String, _ name: String) -> String {
 
 extension Tensor {
   /// Marks a parameter as trainable or frozen. One that begins to train gets elements of its own first: those of a
-  /// model file or of another model are never written.
+  /// model file or of another model are never written. Throws for a weight in 4 bits.
   public func setTrainable(_ trainable: Bool) throws {
+    guard !trainable || quantized == nil else {
+      throw EngineError(
+        .argument, "a weight of \(shape) is held in 4 bits and cannot train",
+        hint: "train an adapter, or name its layer in llm_int8_skip_modules")
+    }
     if trainable, !requiresGrad { try makeExclusive() }
     try requiresGrad(trainable)
   }

@@ -2,10 +2,16 @@ import CKernels
 import Diagnostics
 
 /// A block of bytes that tensors share. Own blocks come from the kernels' allocator (64-byte aligned, reused
-/// from step to step); borrowed ones belong to an owner that the storage keeps alive, such as a mapped file.
+/// from step to step); borrowed ones belong to an owner that the storage keeps alive, such as a mapped file; and those of a
+/// matrix in 4 bits are computed when somebody reads them.
 public final class Storage {
-  public let pointer: UnsafeMutableRawPointer
+  /// The bytes' address. Those of a matrix in 4 bits stay where they are until `giveBack()`.
+  public var pointer: UnsafeMutableRawPointer { fixed ?? expanded() }
   public let byteCount: Int
+  /// What the bytes are computed from, if they are.
+  package let quantized: QuantizedMatrix?
+  private let fixed: UnsafeMutableRawPointer?
+  private var expansion: UnsafeMutableRawPointer?
   private let owner: AnyObject?
   /// Whether the bytes may be written.
   public let isWritable: Bool
@@ -18,8 +24,9 @@ public final class Storage {
     guard let pointer = pg_allocate(byteCount) else {
       throw EngineError(.argument, "out of memory: \(byteCount) bytes wanted, \(pg_live_bytes()) in use")
     }
-    self.pointer = pointer
+    fixed = pointer
     self.byteCount = byteCount
+    quantized = nil
     owner = nil
     isWritable = true
     whenUnneeded = nil
@@ -30,8 +37,9 @@ public final class Storage {
   /// - Parameter whenUnneeded: called when the bytes have been read and will not be read again soon; a mapped file gives
   ///   its pages back.
   public init(borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, whenUnneeded: (() -> Void)? = nil) {
-    pointer = UnsafeMutableRawPointer(mutating: bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!)
+    fixed = UnsafeMutableRawPointer(mutating: bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!)
     byteCount = bytes.count
+    quantized = nil
     self.owner = owner
     isWritable = false
     self.whenUnneeded = whenUnneeded
@@ -39,18 +47,45 @@ public final class Storage {
 
   /// Bytes that belong to `owner` and may be written, such as those of a scratch file.
   public init(mapping bytes: UnsafeMutableRawBufferPointer, owner: AnyObject) {
-    pointer = bytes.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 64)!
+    fixed = bytes.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 64)!
     byteCount = bytes.count
+    quantized = nil
     self.owner = owner
     isWritable = true
     whenUnneeded = nil
   }
 
-  /// Tells the owner that the bytes will not be read again soon. Reading them stays possible.
-  package func giveBack() { whenUnneeded?() }
+  /// The float32 elements of a matrix in 4 bits. They must never be written.
+  package init(_ matrix: QuantizedMatrix) {
+    quantized = matrix
+    byteCount = matrix.count * 4
+    fixed = nil
+    owner = nil
+    isWritable = false
+    whenUnneeded = nil
+  }
+
+  private func expanded() -> UnsafeMutableRawPointer {
+    if let expansion { return expansion }
+    guard let memory = pg_allocate(byteCount),
+      (try? quantized?.dequantize(into: memory.assumingMemoryBound(to: Float.self))) != nil
+    else { preconditionFailure("out of memory: \(byteCount) bytes wanted, \(pg_live_bytes()) in use") }
+    expansion = memory
+    return memory
+  }
+
+  /// Tells the owner that the bytes will not be read again soon. Reading them stays possible, at another address.
+  package func giveBack() {
+    whenUnneeded?()
+    pg_free(expansion, byteCount)
+    expansion = nil
+  }
+
+  /// What is said of a tensor that cannot be written.
+  package var whyReadOnly: String { quantized == nil ? "belongs to a file" : "is held in 4 bits" }
 
   deinit {
-    if owner == nil { pg_free(pointer, byteCount) }
+    if quantized != nil { pg_free(expansion, byteCount) } else if owner == nil { pg_free(fixed, byteCount) }
   }
 }
 

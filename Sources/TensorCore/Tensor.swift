@@ -190,6 +190,7 @@ extension Tensor {
 
   /// A copy with its own elements, outside the graph.
   public func copy() throws -> Tensor {
+    if let quantized { return try quantized.dequantized() }
     let result = try Tensor(uninitialized: shape, dtype)
     result.pointer.copyMemory(from: pointer, byteCount: count * dtype.size)
     return result
@@ -200,7 +201,7 @@ extension Tensor {
     guard other.shape == shape else {
       throw EngineError(.shape, "cannot copy \(other.summary) into \(summary)")
     }
-    guard storage.isWritable else { throw EngineError(.argument, "cannot write to \(summary): it belongs to a file") }
+    guard storage.isWritable else { throw EngineError(.argument, "cannot write to \(summary): it \(storage.whyReadOnly)") }
     let source = try other.converted(to: dtype)
     pointer.copyMemory(from: source.pointer, byteCount: count * dtype.size)
     version += 1

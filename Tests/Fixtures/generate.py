@@ -18,9 +18,10 @@ from models import write_models
 from operations import write_operations
 from optimizers import write_optimizers
 from peft_folders import write_peft_folders
+from quantization import write_quantization
 from trainer_check import check_all
 
-PARTS = ("models", "operations", "optimizers", "cases", "methods", "peft", "minilm")
+PARTS = ("models", "operations", "optimizers", "cases", "methods", "peft", "quantization", "minilm")
 
 
 def main():
@@ -56,6 +57,8 @@ def main():
                 report(entry["name"], write_method_case("models", module, entry, path))
     if "peft" in arguments.only:
         write_peft_folders("models", "peft")
+    if "quantization" in arguments.only:
+        write_quantization("quantization.safetensors")
     if "minilm" in arguments.only and minilm:
         write_minilm(minilm, "minilm", report)
 

@@ -188,6 +188,33 @@ void pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, 
                         pg_dtype y_type, void *y);
 void pg_packed_free(pg_packed *p);
 
+// ---- 4-bit weights (quantize.c) ----------------------------------------------------------------------
+typedef enum { PG_NF4, PG_FP4 } pg_code;
+// Two codes a byte, the first element in the high half; one statistic for `block` elements, which is even.
+typedef struct {
+  pg_code code;
+  size_t block;
+  const uint8_t *codes;
+  const float *absmax;
+} pg_quantized;
+// The values of the codes 0 ... 15.
+void pg_code_values(pg_code code, float values[16]);
+// codes: (n + 1) / 2 bytes; absmax: one for each block, the last of which may be short. x is finite.
+void pg_quantize_4bit(pg_code code, size_t n, size_t block, const float *x, uint8_t *codes, float *absmax);
+// y = value of the code * absmax of its block.
+void pg_dequantize_4bit(const pg_quantized *q, size_t n, float *y);
+// Elements first ..< first + n, on the calling thread.
+void pg_dequantize_run(const pg_quantized *q, size_t first, size_t n, float *y);
+// The same for statistics: codes are places in `map`, which ascends from -1 to 1. x is finite.
+void pg_quantize_8bit(const float map[256], size_t n, size_t block, const float *x, uint8_t *codes, float *absmax);
+// y = map[code] * absmax + offset.
+void pg_dequantize_8bit(const float map[256], size_t n, size_t block, const uint8_t *codes, const float *absmax, float offset,
+                        float *y);
+// Summed in the order of torch.mean on one thread.
+float pg_mean_f32(size_t n, const float *x);
+// pg_pack of a quantized matrix: its elements never lie in memory all at once, unless oneDNN multiplies.
+pg_packed *pg_pack_4bit(const pg_quantized *w, size_t out, size_t in, bool transposed, bool bf16);
+
 // ---- attention (attention.c) ------------------------------------------------------------------------
 typedef struct {
   size_t sequences, heads, head_size;

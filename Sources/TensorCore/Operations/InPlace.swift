@@ -25,7 +25,7 @@ extension Tensor {
         hint: "detach() it, or use no_grad()")
     }
     guard storage.isWritable else {
-      throw EngineError(.argument, "\(name): \(summary) belongs to a file and cannot be written")
+      throw EngineError(.argument, "\(name): \(summary) \(storage.whyReadOnly) and cannot be written")
     }
   }
 

@@ -23,6 +23,13 @@ package final class PackedMatrix {
     weight.storage.giveBack()
   }
 
+  /// A matrix in 4 bits, for one product.
+  init?(_ matrix: QuantizedMatrix, _ layout: PackedLayout) throws {
+    guard let handle = try matrix.packed(layout) else { return nil }
+    self.handle = handle
+    version = 0
+  }
+
   deinit { pg_packed_free(handle) }
 }
 
@@ -33,9 +40,15 @@ package final class PackedLayouts {
 
 extension Tensor {
   /// The packed layout of a frozen parameter; nil where the weight trains, is small, or oneDNN is missing.
-  private func packedMatrix(transposed: Bool) -> PackedMatrix? {
-    guard let packed, !requiresGrad, rank == 2, shape[0] >= 32, shape[1] >= 32 else { return nil }
+  private func packedMatrix(transposed: Bool) throws -> PackedMatrix? {
+    guard !requiresGrad, rank == 2, shape[0] >= 32, shape[1] >= 32 else { return nil }
     let layout = PackedLayout(isTransposed: transposed, precision: Precision.current)
+    if let quantized {
+      // Kept layouts of all layers would take the memory that 4 bits save, and so would elements that somebody read.
+      storage.giveBack()
+      return try PackedMatrix(quantized, layout)
+    }
+    guard let packed else { return nil }
     if let matrix = packed.matrices[layout], matrix.version == version { return matrix }
     let matrix = PackedMatrix(self, layout)
     packed.matrices[layout] = matrix
@@ -48,7 +61,7 @@ extension Tensor {
   ///   unless it is given.
   /// - bfloat16 activations with a bfloat16 result are multiplied in bfloat16, and everything else in the weight's type; frozen
   ///   parameters are multiplied as `Precision.current` says. Sums are in the weight's type.
-  /// - A frozen weight saves no input for the backward pass.
+  /// - A frozen weight saves no input for the backward pass. One in 4 bits is dequantised for each product.
   public func linear(_ weight: Tensor, _ bias: Tensor? = nil, output: DType? = nil) throws -> Tensor {
     guard weight.rank == 2, columns == weight.shape[1], rank >= 1 else {
       throw EngineError(
@@ -61,11 +74,12 @@ extension Tensor {
     let x = self
     let y = try Tensor(uninitialized: shape.dropLast() + [weight.shape[0]], output ?? dtype)
     let precision = x.dtype == .bfloat16 && y.dtype == .bfloat16 ? PG_BF16 : weight.dtype.kernel
-    if let matrix = weight.packedMatrix(transposed: false) {
+    if let matrix = try weight.packedMatrix(transposed: false) {
       pg_packed_multiply(
         matrix.handle, y.rows, x.dtype.kernel, x.pointer, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer)
     } else {
-      y.assignProduct(x.factor, weight.factor.flipped, inner: columns, precision)
+      let plain = try weight.quantized?.dequantized() ?? weight
+      withExtendedLifetime(plain) { y.assignProduct(x.factor, plain.factor.flipped, inner: columns, precision) }
       if let bias { try y.addRowInPlace(bias) }
     }
     let needsX = x.requiresGrad
@@ -78,10 +92,11 @@ extension Tensor {
       var result: [Tensor?] = [nil, nil] + (hasBias ? [nil] : [])
       if needsX {
         let dx = try Tensor(uninitialized: inputShape, inputType)
-        if let matrix = weight.packedMatrix(transposed: true) {
+        if let matrix = try weight.packedMatrix(transposed: true) {
           pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, nil, 0, dx.dtype.kernel, dx.pointer)
         } else {
-          dx.assignProduct(dy.factor, weight.factor, inner: dy.columns, precision)
+          let plain = try weight.quantized?.dequantized() ?? weight
+          withExtendedLifetime(plain) { dx.assignProduct(dy.factor, plain.factor, inner: dy.columns, precision) }
         }
         result[0] = dx
       }
