@@ -14,7 +14,9 @@ enum BuiltInModel {
   private static let tokenizerPairs = 4_000
 
   /// Throws for another name.
-  static func make(_ name: String, seed: UInt64) throws -> (base: PretrainedModel, tokenizer: Tokenizer) {
+  static func make(
+    _ name: String, seed: UInt64, quantization: WeightQuantization? = nil
+  ) throws -> (base: PretrainedModel, tokenizer: Tokenizer) {
     guard name == Self.name else {
       throw EngineError(.argument, "\(name): no such built-in model", hint: suggestion(for: name, among: [Self.name]))
     }
@@ -24,7 +26,7 @@ enum BuiltInModel {
     let config = HuggingFaceConfig(
       JSONObject(BuiltIn.modelConfig(vocabSize: tokenizer.vocabularySize).sorted { $0.key < $1.key }.map { ($0.key, json($0.value)) }),
       path: name)
-    return (try PretrainedModel(config: config, name: name, seed: seed), tokenizer)
+    return (try PretrainedModel(config: config, name: name, seed: seed, quantization: quantization), tokenizer)
   }
 
   private static func json(_ value: any Sendable) -> JSONValue {

@@ -58,7 +58,7 @@ public final class Session {
   private(set) var results: [FitResult] = []
   var plan: [PlannedFit] = []
   private var shown: Set<String> = []
-  private var bases: [String: PretrainedModel] = [:]
+  private var bases: [String: [PretrainedModel]] = [:]
   private var baseTokenizers: [ObjectIdentifier: Tokenizer] = [:]
 
   init(
@@ -149,18 +149,18 @@ public final class Session {
 
   // MARK: Models
 
-  /// A base model by folder, hub name, or "builtin:tiny"; opened once.
-  func base(_ name: String) throws -> PretrainedModel {
-    if let found = bases[name] { return found }
+  /// A base model by folder, hub name, or "builtin:tiny"; opened once for each way to hold its weights.
+  func base(_ name: String, _ quantization: WeightQuantization? = nil) throws -> PretrainedModel {
+    if let found = bases[name]?.first(where: { $0.quantization == quantization }) { return found }
     let base: PretrainedModel
     if name.hasPrefix("builtin:") {
-      let builtIn = try BuiltInModel.make(name, seed: UInt64(seed))
+      let builtIn = try BuiltInModel.make(name, seed: UInt64(seed), quantization: quantization)
       base = builtIn.base
       baseTokenizers[ObjectIdentifier(base)] = builtIn.tokenizer
     } else {
-      base = try PretrainedModel(name: name)
+      base = try PretrainedModel(name: name, quantization: quantization)
     }
-    bases[name] = base
+    bases[name, default: []].append(base)
     return base
   }
 

@@ -60,6 +60,7 @@ extension SafetensorsFile {
           case .int32: .int32
           }
         return TensorToSave(name, dtype: dtype, shape: tensor.shape) { body in
+          defer { tensor.storage.giveBack() }
           try body(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
         }
       }, metadata: metadata, to: path)

@@ -105,10 +105,14 @@ extension AttachedAdapter {
 }
 
 extension DigestStream {
-  /// A parameter's name, shape, type and elements.
+  /// A parameter's name, shape, type and elements, or its codes where it is held in 4 bits.
   func update(_ name: String, _ tensor: Tensor) {
     update(Array("\(name) \(tensor.shape) \(tensor.dtype.rawValue)\n".utf8))
-    update(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
-    tensor.storage.giveBack()
+    if let matrix = tensor.quantized {
+      matrix.withContent { update($0) }
+    } else {
+      update(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
+      tensor.storage.giveBack()
+    }
   }
 }

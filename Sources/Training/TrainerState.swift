@@ -158,7 +158,8 @@ extension Trainer {
     try AtomicFile.write(stateJSON(), to: folder + "/" + Self.file)
   }
 
-  /// Bytes that training will need, roughly: weights as stored and as packed, gradients and the optimizer's state of what trains, and the
+  /// Bytes that training will need, roughly: weights as stored (in 4 bits, or packed), gradients and the optimizer's state of
+  /// what trains, and the
   /// activations of the longest batch.
   public func estimatedMemory() throws -> Int {
     let counts = model.network.parameterCounts()
@@ -176,8 +177,12 @@ extension Trainer {
     let activations = longest * size * (kept + 2 * intermediate + 6 * hidden)
     // Frozen layers are laid out for both products, and the file's pages given back; embeddings are read from the file.
     let embeddings = min(vocabulary * hidden, counts.total)
-    let frozen = max(0, counts.total - counts.trainable - embeddings)
     let moments = optimizer.stateBytes(of: model.network.trainableParameters().map(\.tensor.shape))
-    return embeddings * 4 + frozen * 2 * size + counts.trainable * 2 * 4 + moments + activations
+    // Weights in 4 bits are laid out for one product at a time.
+    let quantized = model.network.quantizedWeights.map(\.matrix)
+    let elements = quantized.map { $0.shape.reduce(1, *) }
+    let held = quantized.reduce(0) { $0 + $1.byteCount } + (elements.max() ?? 0) * size
+    let frozen = max(0, counts.total - counts.trainable - embeddings - elements.reduce(0, +))
+    return embeddings * 4 + frozen * 2 * size + held + counts.trainable * 2 * 4 + moments + activations
   }
 }

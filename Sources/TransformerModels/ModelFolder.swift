@@ -30,6 +30,7 @@ extension TransformerModel {
         throw EngineError(
           .notFinite, "\(folder): '\(name)' has a value that is not finite at index \(bad)")
       }
+      tensor.storage.giveBack()
     }
     let config = JSONValue.object(transformersConfig())
     try AtomicFolder.write(to: folder) { temporary in
@@ -63,6 +64,8 @@ extension TransformerModel {
       values["tie_word_embeddings"] = true
     }
     values["dtype"] = "float32"
+    // Weights in 4 bits are written as what they stand for.
+    values["quantization_config"] = nil
     // The older name of the same key would win in older versions.
     if values["torch_dtype"] != nil { values["torch_dtype"] = "float32" }
     return values

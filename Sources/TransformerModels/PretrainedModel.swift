@@ -16,6 +16,8 @@ public final class PretrainedModel {
   public let name: String
   /// Names that the file has and no model made from it used, in its last use; and names that were missing.
   public private(set) var lastReport = LoadReport()
+  /// How the linear layers' weights are held in 4 bits, if they are.
+  public let quantization: WeightQuantization?
   private let weights: WeightsFolder?
   private let seed: UInt64
   private var cache: [String: Tensor] = [:]
@@ -29,9 +31,10 @@ public final class PretrainedModel {
   }
 
   /// Opens a model folder or a hub name in the local cache. Weights are mapped, not read. `changes` take the place of
-  /// values in its `config.json`.
-  public init(name: String, changes: JSONObject = [:]) throws {
+  /// values in its `config.json`. With `quantization`, linear layers are held in 4 bits.
+  public init(name: String, changes: JSONObject = [:], quantization: WeightQuantization? = nil) throws {
     self.name = name
+    self.quantization = quantization
     let folder = try ModelLocation.folder(of: name)
     self.folder = folder
     config = try HuggingFaceConfig(folder: folder).changed(changes)
@@ -41,8 +44,9 @@ public final class PretrainedModel {
   }
 
   /// A model with random weights: a function of the configuration and the seed.
-  public init(config: HuggingFaceConfig, name: String, seed: UInt64) throws {
+  public init(config: HuggingFaceConfig, name: String, seed: UInt64, quantization: WeightQuantization? = nil) throws {
     self.name = name
+    self.quantization = quantization
     self.config = config
     self.seed = seed
     architecture = try ModelCatalogue.architecture(of: config)
@@ -52,10 +56,14 @@ public final class PretrainedModel {
 
   /// What the weights are a function of: the digest of the file's tensors, or configuration and seed.
   public func identity() throws -> JSONValue {
+    var identity: JSONObject = ["config": .object(config.values), "seed": .int(Int(truncatingIfNeeded: seed))]
     if let weights {
-      return ["weights": .string(try weights.digest().hex), "config": .string(Digest(of: .object(config.values)).hex)]
+      identity = ["weights": .string(try weights.digest().hex), "config": .string(Digest(of: .object(config.values)).hex)]
     }
-    return ["config": .object(config.values), "seed": .int(Int(truncatingIfNeeded: seed))]
+    if let quantization {
+      identity["quantization"] = .string(([quantization.config.summary] + quantization.skipModules).joined(separator: ", "))
+    }
+    return .object(identity)
   }
 
   /// A model with a head for `task`. `headSeed` seeds what the checkpoint lacks. Throws where a body tensor is missing.
@@ -73,6 +81,10 @@ public final class PretrainedModel {
           .data, "\(self.name): \(bodyMissing.count) tensors of the model are missing from its weights: "
             + listed(bodyMissing), hint: suggestionForMissing(bodyMissing[0], weights))
       }
+    }
+    if let quantization {
+      // The next model shares what this one holds.
+      for (path, linear) in try model.quantize(quantization) { cache[path + ".weight"] = linear.weight.detach() }
     }
     return model
   }

@@ -80,8 +80,9 @@ func modelsModule(_ session: Session) -> Module {
     functions: [
       Function(
         "load", "Opens a model folder; weights are mapped, not read.",
-        Param<String>("name", "folder, hub name in the local Hugging Face cache, or \"builtin:tiny\""), returns: "base model"
-      ) { try session.base($0) },
+        Param<String>("name", "folder, hub name in the local Hugging Face cache, or \"builtin:tiny\""),
+        Param<LoadOptions>("options", "see the fields"), returns: "base model"
+      ) { name, options in try session.base(name, options.quantizationConfig?.quantization) },
       Function(
         "from_config", "A model with seeded random weights.", Param<ConfigOptions>("options", "see the fields"),
         returns: "base model"
@@ -113,10 +114,13 @@ private func baseModelClass(_ session: Session) -> Class<PretrainedModel> {
       for (_, tensor) in network.headParameters { try tensor.setTrainable(true) }
       return TrainableModel(network: network, base: base, tokenizer: try session.tokenizer(of: base))
     },
-    .method("masked_lm", "A masked language model; every parameter trains.", returns: "model") { base in
+    .method(
+      "masked_lm", "A masked language model; every parameter trains, or none until an adapter says so where weights are in 4 bits.",
+      returns: "model"
+    ) { base in
       let network = try base.make(.maskedLM, headSeed: UInt64(session.seed))
       reportUnused(base, session)
-      try network.setTrainable(true)
+      try network.setTrainable(network.quantizedWeights.isEmpty)
       return TrainableModel(network: network, base: base, tokenizer: try session.tokenizer(of: base))
     },
     .metamethod("__tostring", "name and architecture", Param<PretrainedModel>("base", "a base model")) {
