@@ -106,6 +106,7 @@ public final class AttachedAdapter {
   }
 
   private static func freeze(_ root: Module, trainsBase: Bool, isShapeOnly: Bool) throws {
+    if trainsBase { try root.requireTrainable() }
     for (_, tensor) in root.namedParameters() {
       if isShapeOnly { tensor.requiresGrad = trainsBase } else { try tensor.setTrainable(trainsBase) }
     }

@@ -40,9 +40,18 @@ open class Module {
     }
   }
 
-  /// Marks every parameter of this module and its parts as trainable, or frozen.
+  /// Marks every parameter of this module and its parts as trainable, or frozen. Throws, and changes nothing, where one that
+  /// is held in 4 bits would train.
   public func setTrainable(_ trainable: Bool) throws {
+    if trainable { try requireTrainable() }
     for (_, tensor) in namedParameters() { try tensor.setTrainable(trainable) }
+  }
+
+  /// Throws where a parameter is held in 4 bits, and names it.
+  package func requireTrainable() throws {
+    for (name, tensor) in namedParameters() {
+      do { try tensor.requireTrainable() } catch { throw error.at(name) }
+    }
   }
 
   /// Forgets the gradients.
@@ -69,12 +78,16 @@ extension Tensor {
   /// Marks a parameter as trainable or frozen. One that begins to train gets elements of its own first: those of a
   /// model file or of another model are never written. Throws for a weight in 4 bits.
   public func setTrainable(_ trainable: Bool) throws {
-    guard !trainable || quantized == nil else {
+    if trainable { try requireTrainable() }
+    if trainable, !requiresGrad { try makeExclusive() }
+    try requiresGrad(trainable)
+  }
+
+  fileprivate func requireTrainable() throws(EngineError) {
+    guard quantized == nil else {
       throw EngineError(
         .argument, "a weight of \(shape) is held in 4 bits and cannot train",
         hint: "train an adapter, or name its layer in llm_int8_skip_modules")
     }
-    if trainable, !requiresGrad { try makeExclusive() }
-    try requiresGrad(trainable)
   }
 }

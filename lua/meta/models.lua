@@ -1,6 +1,22 @@
 ---@meta
 -- Written by `perigee stubs` from the declarations.
 
+---@alias QuantType
+---| "fp4"
+---| "nf4"
+
+---quantization_config
+---@class BitsAndBytesConfig
+---@field load_in_4bit boolean whether weights are held in 4 bits; false leaves them as they are
+---@field bnb_4bit_quant_type? QuantType "nf4", quantiles of the normal distribution, which QLoRA uses, or "fp4" (default "fp4")
+---@field bnb_4bit_use_double_quant? boolean hold the blocks' statistics in 8 bits: 4.127 instead of 4.5 bits a weight (default false)
+---@field bnb_4bit_blocksize? integer weights that share a statistic: 32, 64, 128, ... 4096 (from 32 to 4096; default 64)
+---@field llm_int8_skip_modules? string[] parts of the paths of layers that stay float32, beside the head's (default {})
+
+---load options
+---@class LoadOptions
+---@field quantization_config? BitsAndBytesConfig holds the frozen weights of all linear layers but the head's in 4 bits; adapters on them train as usual (QLoRA)
+
 ---from_config options
 ---@class ConfigOptions
 ---@field config string path of a config.json, or of its folder
@@ -62,7 +78,7 @@ local BaseModel = {}
 ---@return Model # model
 function BaseModel:classifier(options) end
 
----A masked language model; every parameter trains.
+---A masked language model; every parameter trains, or none until an adapter says so where weights are in 4 bits.
 ---@return Model # model
 function BaseModel:masked_lm() end
 
@@ -191,8 +207,9 @@ models = {}
 
 ---Opens a model folder; weights are mapped, not read.
 ---@param name string folder, hub name in the local Hugging Face cache, or "builtin:tiny"
+---@param options? LoadOptions see the fields
 ---@return BaseModel # base model
-function models.load(name) end
+function models.load(name, options) end
 
 ---A model with seeded random weights.
 ---@param options? ConfigOptions see the fields
