@@ -8,6 +8,8 @@ import TensorCore
 enum AdapterFolder {
   static let config = "adapter_config.json"
   static let weights = "adapter_model.safetensors"
+  /// What PEFT wrote before version 0.5.
+  static let pickledWeights = "adapter_model.bin"
   /// What the caller adds. A file of its own: PEFT answers an unknown key in its config with the
   /// advice to upgrade.
   static let extra = "perigee.json"

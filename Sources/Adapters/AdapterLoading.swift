@@ -21,7 +21,8 @@ extension AttachedAdapter {
   /// that are neither known nor empty are refused. If anything is wrong, the model stays as it was.
   ///
   /// - Parameters:
-  ///   - folder: with `adapter_config.json` and `adapter_model.safetensors`.
+  ///   - folder: with `adapter_config.json` and `adapter_model.safetensors`, or `adapter_model.bin`: PEFT's older format, or a
+  ///     checkpoint of the LoRA authors' code under that name.
   ///   - name: what the adapter is called in the model.
   ///   - headModules: suffixes of the head's modules.
   ///   - head: whether the folder's head is taken.
@@ -80,7 +81,7 @@ private struct AdapterFolderReader {
   let config: HuggingFaceConfig
   let method: any AdapterMethod
   let targets: AdapterTargets
-  private let file: SafetensorsFile
+  private let file: any TensorFile
   /// Modules that PEFT lists for any classifier, and that this model does not have.
   private let absent: [String]
 
@@ -166,16 +167,12 @@ private struct AdapterFolderReader {
     return try HuggingFaceConfig(path: path)
   }
 
-  private static func weights(_ folder: String) throws -> SafetensorsFile {
-    let path = folder + "/" + AdapterFolder.weights
+  private static func weights(_ folder: String) throws -> any TensorFile {
+    let (path, pickled) = (folder + "/" + AdapterFolder.weights, folder + "/" + AdapterFolder.pickledWeights)
     let exists = FileManager.default.fileExists(atPath:)
-    guard exists(path) || !exists(folder + "/adapter_model.bin") else {
-      throw EngineError(
-        .file,
-        "\(folder): has only adapter_model.bin, a pickle that can run code when it is read; expected "
-          + AdapterFolder.weights, hint: "load it with PEFT where you trust it, and save it again")
-    }
-    return try SafetensorsFile(path)
+    guard !exists(path), exists(pickled) else { return try SafetensorsFile(path) }
+    let file = try TorchArchive(pickled)
+    return file.names.contains(where: LoralibNames.isOwn) ? try RenamedTensorFile(file, LoralibNames.peft) : file
   }
 
   /// Values that switch nothing on.

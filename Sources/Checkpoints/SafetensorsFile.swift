@@ -6,17 +6,8 @@ import Files
 /// Layout: 8 bytes (little-endian length of the header), the header (JSON: name -> dtype, shape,
 /// data_offsets; `__metadata__` -> strings), the tensors' bytes without gaps.
 /// Format: https://github.com/huggingface/safetensors
-public final class SafetensorsFile: Sendable {
-  /// One tensor's place in the file.
-  public struct Entry: Sendable, Equatable {
-    public let name: String
-    public let dtype: ScalarType
-    /// Row-major sizes; empty for a scalar.
-    public let shape: [Int]
-    /// The tensor's bytes, as offsets from the start of the file. Writers align them to the element
-    /// size, but files of other writers need not: read with unaligned loads.
-    public let range: Range<Int>
-  }
+public final class SafetensorsFile: TensorFile {
+  public typealias Entry = TensorEntry
 
   public let path: String
   /// The strings under `__metadata__`; empty if there are none.
@@ -52,34 +43,12 @@ public final class SafetensorsFile: Sendable {
   /// The tensor of that name, or nil.
   public subscript(name: String) -> Entry? { positions[name].map { entries[$0] } }
 
-  /// The tensor of that name; else an `EngineError` with the nearest name that there is.
-  public func entry(_ name: String) throws -> Entry {
-    if let entry = self[name] { return entry }
-    throw EngineError(
-      .data, "\(path): no tensor '\(name)'",
-      hint: nearestName(to: name, among: names).map { "did you mean '\($0)'?" })
-  }
-
-  /// Calls `body` with a tensor's bytes, which stay valid until it returns.
-  public func withBytes<Result>(
-    of entry: Entry, _ body: (UnsafeRawBufferPointer) throws -> Result
-  ) throws -> Result {
+  public func elements(of entry: Entry) throws -> TensorBytes {
     guard self[entry.name] == entry else {
       throw EngineError(.data, "\(path): tensor '\(entry.name)' belongs to another file")
     }
-    return try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
-  }
-
-  /// Calls `body` with a tensor and its bytes, which stay valid until it returns.
-  public func withBytes<Result>(
-    of name: String, _ body: (Entry, UnsafeRawBufferPointer) throws -> Result
-  ) throws -> Result {
-    let entry = try entry(name)
-    return try withBytes(of: entry) { try body(entry, $0) }
-  }
-
-  /// The digest of a tensor's bytes.
-  public func digest(of entry: Entry) throws -> Digest {
-    try withBytes(of: entry) { Digest(of: $0) }
+    return TensorBytes(
+      bytes: UnsafeRawBufferPointer(rebasing: file.bytes[entry.range]), owner: file,
+      whenUnneeded: { [file] in file.advise(.dontNeed, entry.range) })
   }
 }

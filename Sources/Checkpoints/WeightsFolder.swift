@@ -3,56 +3,62 @@ import Files
 import Foundation
 
 /// The weights in a Hugging Face model folder: `model.safetensors`, or the shards that
-/// `model.safetensors.index.json` lists.
+/// `model.safetensors.index.json` lists; where there is neither, `pytorch_model.bin` in the same two ways, of which nothing
+/// is run.
 public final class WeightsFolder: Sendable {
   public let path: String
   /// All tensors' names, sorted.
   public let names: [String]
   /// The files opened, each once.
-  public let files: [SafetensorsFile]
+  public let files: [any TensorFile]
   private let fileOfName: [String: Int]
 
-  static let single = "model.safetensors"
-  static let index = "model.safetensors.index.json"
+  /// Names of one file, and of the index of several, in the order in which they are looked for.
+  private static let layouts = ["model.safetensors", "pytorch_model.bin"].map { (single: $0, index: $0 + ".index.json") }
 
-  /// Opens and checks all files. `path` is a folder, or one `.safetensors` file.
+  /// Opens and checks all files. `path` is a folder, or one file.
   ///
-  /// Throws `EngineError`: `.file` if there are no weights here (with a way to convert a folder
-  /// that has only a pickled `pytorch_model.bin`), `.data` for a malformed file or index, a missing
+  /// Throws `EngineError`: `.file` if there are no weights here, `.data` for a malformed file or index, a missing
   /// shard, or a shard without a tensor that the index places there.
   public init(_ path: String) throws {
     self.path = path
     var isFolder: ObjCBool = false
-    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    if !exists { throw EngineError(.file, "\(path): no such model folder") }
-    let singlePath = isFolder.boolValue ? path + "/" + Self.single : path
-    let indexPath = path + "/" + Self.index
-    if FileManager.default.fileExists(atPath: singlePath) {
-      let file = try SafetensorsFile(singlePath)
+    let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    if !isThere { throw EngineError(.file, "\(path): no such model folder") }
+    let exists = FileManager.default.fileExists(atPath:)
+    let layout = Self.layouts.first { exists(path + "/" + $0.single) || exists(path + "/" + $0.index) }
+    let single = isFolder.boolValue ? layout.map { path + "/" + $0.single } : path
+    if let single, exists(single) {
+      let file = try Self.open(single)
       files = [file]
       names = file.names
       fileOfName = Dictionary(uniqueKeysWithValues: names.map { ($0, 0) })
-    } else if FileManager.default.fileExists(atPath: indexPath) {
-      (files, fileOfName) = try Self.openShards(folder: path, indexPath: indexPath)
+    } else if let layout {
+      (files, fileOfName) = try Self.openShards(folder: path, indexPath: path + "/" + layout.index)
       names = fileOfName.keys.sorted()
     } else {
-      throw Self.noWeights(path)
+      let expected = Self.layouts.map { "\($0.single) or \($0.index)" }.joined(separator: ", ")
+      throw EngineError(.file, "\(path): no weights: expected \(expected)")
     }
   }
 
+  private static func open(_ path: String) throws -> any TensorFile {
+    path.hasSuffix(".bin") ? try TorchArchive(path) : try SafetensorsFile(path)
+  }
+
   /// The tensor of that name, or nil.
-  public subscript(name: String) -> SafetensorsFile.Entry? {
+  public subscript(name: String) -> TensorEntry? {
     fileOfName[name].flatMap { files[$0][name] }
   }
 
   /// The tensor of that name; else an `EngineError` with the nearest name that there is.
-  public func entry(_ name: String) throws -> SafetensorsFile.Entry {
+  public func entry(_ name: String) throws -> TensorEntry {
     try file(of: name).entry(name)
   }
 
   /// Calls `body` with a tensor and its bytes, which stay valid until it returns.
   public func withBytes<Result>(
-    of name: String, _ body: (SafetensorsFile.Entry, UnsafeRawBufferPointer) throws -> Result
+    of name: String, _ body: (TensorEntry, UnsafeRawBufferPointer) throws -> Result
   ) throws -> Result {
     try file(of: name).withBytes(of: name, body)
   }
@@ -60,7 +66,7 @@ public final class WeightsFolder: Sendable {
   /// Gives the memory of a tensor that has been copied back to the system.
   public func release(_ name: String) {
     guard let place = fileOfName[name], let entry = files[place][name] else { return }
-    files[place].file.advise(.dontNeed, entry.range)
+    (try? files[place].elements(of: entry))?.whenUnneeded?()
   }
 
   /// The digest of all tensors: names, dtypes, shapes and bytes, whatever files they are in.
@@ -77,7 +83,7 @@ public final class WeightsFolder: Sendable {
     return Digest(of: .object(members))
   }
 
-  private func file(of name: String) throws -> SafetensorsFile {
+  private func file(of name: String) throws -> any TensorFile {
     if let place = fileOfName[name] { return files[place] }
     throw EngineError(
       .data, "\(path): no tensor '\(name)'",
@@ -86,12 +92,12 @@ public final class WeightsFolder: Sendable {
 
   private static func openShards(
     folder: String, indexPath: String
-  ) throws -> (files: [SafetensorsFile], fileOfName: [String: Int]) {
+  ) throws -> (files: [any TensorFile], fileOfName: [String: Int]) {
     let json = try JSONValue(file: indexPath)
     guard let map = json["weight_map"]?.objectValue, !map.isEmpty else {
       throw EngineError(.data, "\(indexPath): no 'weight_map' object with tensors")
     }
-    var files: [SafetensorsFile] = []
+    var files: [any TensorFile] = []
     var placeOfShard: [String: Int] = [:]
     var fileOfName: [String: Int] = [:]
     for (name, value) in map.members {
@@ -108,7 +114,7 @@ public final class WeightsFolder: Sendable {
             .data, "\(indexPath): shard '\(shard)' is missing", hint: "download the whole model")
         }
         placeOfShard[shard] = files.count
-        files.append(try SafetensorsFile(shardPath))
+        files.append(try open(shardPath))
       }
       guard let place = placeOfShard[shard] else { continue }
       guard files[place][name] != nil else {
@@ -122,20 +128,5 @@ public final class WeightsFolder: Sendable {
   /// An index is data: it must not reach files outside the model's folder.
   private static func isPlainFileName(_ name: String) -> Bool {
     !name.isEmpty && !name.contains("/") && !name.contains("\0") && name != "." && name != ".."
-  }
-
-  private static func noWeights(_ path: String) -> EngineError {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    let pickled = names.first { $0.hasPrefix("pytorch_model") && $0.contains(".bin") }
-    if let pickled {
-      return EngineError(
-        .file,
-        "\(path): has only \(pickled), a pickle that can run code when it is read; expected "
-          + single,
-        hint:
-          "convert it once where you trust it: python3 -c \"from transformers import AutoModel; "
-          + "AutoModel.from_pretrained('\(path)').save_pretrained('\(path)')\"")
-    }
-    return EngineError(.file, "\(path): no weights: expected \(single) or \(index)")
   }
 }

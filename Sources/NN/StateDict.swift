@@ -4,14 +4,16 @@ import Files
 import Foundation
 import TensorCore
 
-extension SafetensorsFile {
+extension TensorFile {
   /// A tensor of the file as float32. Stored float32 is not copied: the tensor reads the mapped file.
-  public func float32(_ entry: Entry) throws -> Tensor {
-    let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[entry.range])
+  public func float32(_ entry: TensorEntry) throws -> Tensor {
+    let elements = try elements(of: entry)
+    defer { withExtendedLifetime(elements.owner) {} }
+    let bytes = elements.bytes
     let isAligned = UInt(bitPattern: bytes.baseAddress) % 4 == 0
     switch entry.dtype {
     case .float32 where isAligned || bytes.isEmpty:
-      return try Tensor(borrowing: bytes, owner: file, shape: entry.shape, .float32) { [file] in file.advise(.dontNeed, entry.range) }
+      return try Tensor(borrowing: bytes, owner: elements.owner, shape: entry.shape, .float32, whenUnneeded: elements.whenUnneeded)
     case .float32, .float64, .bfloat16, .float16:
       let aligned = try Storage(byteCount: max(bytes.count, 1))
       if let base = bytes.baseAddress { aligned.pointer.copyMemory(from: base, byteCount: bytes.count) }
@@ -27,7 +29,9 @@ extension SafetensorsFile {
   /// A tensor of the file by name, in the type that it is stored in (integers become int32).
   public func tensor(_ name: String) throws -> Tensor {
     let entry = try entry(name)
-    let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[entry.range])
+    let elements = try elements(of: entry)
+    defer { withExtendedLifetime(elements.owner) {} }
+    let bytes = elements.bytes
     switch entry.dtype {
     case .float32, .float16: return try float32(entry)
     case .float64, .bfloat16, .int32:
@@ -46,6 +50,9 @@ extension SafetensorsFile {
     }
   }
 
+}
+
+extension SafetensorsFile {
   /// Writes tensors by name; see `write(_:metadata:to:)`.
   public static func write(
     tensors: [(name: String, tensor: Tensor)], metadata: [String: String] = ["format": "pt"], to path: String

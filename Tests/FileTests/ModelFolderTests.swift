@@ -51,13 +51,14 @@ import Testing
     }
   }
 
-  @Test func saysHowToConvertAPickle() throws {
+  @Test func saysWhatItExpects() throws {
     try withTemporaryFolder { folder in
-      #expect { try WeightsFolder(folder) } throws: { "\($0)".contains("no weights: expected") }
-      try AtomicFile.write("", to: folder + "/pytorch_model.bin")
       #expect { try WeightsFolder(folder) } throws: {
-        "\($0)".contains("has only pytorch_model.bin") && "\($0)".contains("save_pretrained")
+        "\($0)".hasSuffix(
+          "no weights: expected model.safetensors or model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json")
       }
+      try AtomicFile.write("", to: folder + "/pytorch_model.bin")
+      #expect { try WeightsFolder(folder) } throws: { "\($0)".contains("pytorch_model.bin: not a file of torch.save") }
       #expect(throws: EngineError.self) { try WeightsFolder(folder + "/none") }
     }
   }

@@ -19,9 +19,20 @@ from operations import write_operations
 from optimizers import write_optimizers
 from peft_folders import write_peft_folders
 from quantization import write_quantization
+from torch_archives import write_torch_archives
 from trainer_check import check_all
 
-PARTS = ("models", "operations", "optimizers", "cases", "methods", "peft", "quantization", "minilm")
+PARTS = (
+    "models",
+    "operations",
+    "optimizers",
+    "cases",
+    "methods",
+    "peft",
+    "quantization",
+    "torch",
+    "minilm",
+)
 
 
 def main():
@@ -59,6 +70,8 @@ def main():
         write_peft_folders("models", "peft")
     if "quantization" in arguments.only:
         write_quantization("quantization.safetensors")
+    if "torch" in arguments.only:
+        write_torch_archives("models", "peft", "torch")
     if "minilm" in arguments.only and minilm:
         write_minilm(minilm, "minilm", report)
 

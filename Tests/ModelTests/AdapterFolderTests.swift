@@ -87,6 +87,40 @@ extension EngineTests {
       #expect(Set(model.trainableParameters().map(\.name)) == Set(own))
     }
 
+    /// PEFT's older format, and a checkpoint of the LoRA authors' code with PEFT's configuration beside it.
+    @Test(arguments: ["adapter_model.bin", "loralib.bin"])
+    func archivesOfTorchGiveTheSameLogits(_ name: String) throws {
+      try withTemporaryFolder { folder in
+        let path = try copy("tiny-roberta-lora", to: folder) { _ in }
+        try FileManager.default.removeItem(atPath: path + "/adapter_model.safetensors")
+        try FileManager.default.copyItem(
+          atPath: fixturesFolder + "/torch/" + name, toPath: path + "/adapter_model.bin")
+        let model = try tinyModel("tiny-roberta")
+        _ = try load(path, into: model)
+        let (batch, logits) = try recorded(
+          fixturesFolder + "/peft/tiny-roberta-lora/expected.safetensors")
+        #expect(try compare(name, model.predict(batch), logits, absolute: 1e-4))
+      }
+    }
+
+    @Test func modelsInArchivesOfTorchAreTheSame() throws {
+      try withTemporaryFolder { folder in
+        let original = fixturesFolder + "/models/tiny-bert"
+        try FileManager.default.copyItem(
+          atPath: original + "/config.json", toPath: folder + "/config.json")
+        try FileManager.default.copyItem(
+          atPath: fixturesFolder + "/torch/pytorch_model.bin", toPath: folder + "/pytorch_model.bin")
+        for task in [ModelTask.maskedLM, .sequenceClassification(labels: ["a", "b"], .singleLabelClassification)] {
+          let models = try [original, folder].map {
+            try PretrainedModel(name: $0).make(task, headSeed: 1)
+          }
+          let (own, other) = (models[0].namedParameters(), models[1].namedParameters())
+          #expect(own.map(\.name) == other.map(\.name))
+          for (a, b) in zip(own, other) { #expect(a.tensor.values == b.tensor.values, "\(a.name)") }
+        }
+      }
+    }
+
     @Test func frozenFolderTrainsNothing() throws {
       let model = try tinyModel("tiny-bert")
       _ = try AttachedAdapter.load(
@@ -261,7 +295,7 @@ extension EngineTests {
           atPath: path + "/adapter_model.safetensors", toPath: path + "/adapter_model.bin")
         #expect(
           message { _ = try load(path, into: model) }?.contains(
-            "has only adapter_model.bin, a pickle") == true)
+            "adapter_model.bin: not a file of torch.save") == true)
       }
     }
 
