@@ -250,16 +250,13 @@ extension Tensor {
     guard !requiresGrad else { throw EngineError(.argument, "a weight that trains cannot be held in 4 bits") }
     let matrix = try QuantizedMatrix(self, config)
     storage.giveBack()
-    try hold(matrix)
-  }
-
-  /// Takes codes and statistics as its content. Throws for another shape.
-  package func hold(_ matrix: QuantizedMatrix) throws {
-    guard matrix.shape == shape, dtype == .float32 else {
-      throw EngineError(.shape, "\(matrix.shape) in 4 bits for \(summary)")
-    }
-    let content = Tensor(shape: shape, dtype: dtype, storage: Storage(matrix), count: count)
+    let content = Tensor(matrix)
     if packed != nil { content.packed = PackedLayouts() }
     share(content)
+  }
+
+  /// A frozen weight with these codes and statistics.
+  package convenience init(_ matrix: QuantizedMatrix) {
+    self.init(shape: matrix.shape, dtype: .float32, storage: Storage(matrix), count: matrix.count)
   }
 }

@@ -21,6 +21,8 @@ public final class PretrainedModel {
   private let weights: WeightsFolder?
   private let seed: UInt64
   private var cache: [String: Tensor] = [:]
+  /// Names of what lies beside the codes of weights in 4 bits.
+  private var companions: Set<String> = []
 
   /// What did not fit when a model was made.
   public struct LoadReport: Sendable, Equatable {
@@ -72,7 +74,9 @@ public final class PretrainedModel {
     let model = try architecture.make(config.settingLabels(task), task, builder)
     if let weights {
       var report = LoadReport(missing: builder.log.missing)
-      report.unused = weights.names.filter { !builder.log.used.contains($0) && !builder.log.used.contains(prefixed($0)) }
+      report.unused = weights.names.filter {
+        !companions.contains($0) && !builder.log.used.contains($0) && !builder.log.used.contains(prefixed($0))
+      }
       lastReport = report
       let heads = model.headModules
       let bodyMissing = report.missing.filter { name in !heads.contains { name.hasPrefix($0 + ".") } && !name.contains(".pooler.") }
@@ -81,6 +85,10 @@ public final class PretrainedModel {
           .data, "\(self.name): \(bodyMissing.count) tensors of the model are missing from its weights: "
             + listed(bodyMissing), hint: suggestionForMissing(bodyMissing[0], weights))
       }
+    }
+    // A head trains, whatever the checkpoint has it in.
+    for (name, tensor) in model.namedParameters() where tensor.quantized != nil && model.headModules.contains(where: { name.hasPrefix($0 + ".") }) {
+      try tensor.makeExclusive()
     }
     if let quantization {
       // The next model shares what this one holds.
@@ -105,6 +113,13 @@ extension PretrainedModel: ParameterSource {
     if let found = cache[name] { return found }
     guard let weights, let entry = candidates(name).lazy.compactMap({ weights[$0] }).first else { return nil }
     guard let file = weights.files.first(where: { $0[entry.name] != nil }) else { return nil }
+    let codes = BitsAndBytesWeights(weights)
+    if let matrix = try codes.matrix(entry.name) {
+      let tensor = Tensor(matrix)
+      companions.formUnion(codes.companions(of: entry.name))
+      cache[name] = tensor
+      return tensor
+    }
     let tensor = try file.float32(entry)
     if let bad = tensor.firstNonFinite {
       throw EngineError(.data, "\(file.path): tensor '\(entry.name)' has a value that is not finite at index \(bad)")

@@ -19,6 +19,7 @@ from operations import write_operations
 from optimizers import write_optimizers
 from peft_folders import write_peft_folders
 from quantization import write_quantization
+from quantized_models import write_quantized_models
 from torch_archives import write_torch_archives
 from trainer_check import check_all
 
@@ -70,6 +71,7 @@ def main():
         write_peft_folders("models", "peft")
     if "quantization" in arguments.only:
         write_quantization("quantization.safetensors")
+        write_quantized_models("quantized")
     if "torch" in arguments.only:
         write_torch_archives("models", "peft", "torch")
     if "minilm" in arguments.only and minilm:
