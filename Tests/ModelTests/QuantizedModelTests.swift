@@ -70,7 +70,7 @@ extension EngineTests {
         try perturb(attached)
         model.context.isTraining = true
         var result = [try model.predict(tinyBatch()).values]
-        let optimizer = AdamW(ParameterGroup.decaying(model.trainableParameters(), weightDecay: 0.01))
+        let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model.trainableParameters(), weightDecay: 0.01))
         for _ in 0..<3 {
           model.zeroGrad()
           let loss = try model.loss(tinyBatch()).loss
