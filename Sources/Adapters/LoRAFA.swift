@@ -17,6 +17,7 @@ public struct LoRAFA: LinearAdapterMethod {
   public static let summary = "LoRA with a frozen random A: trains only B, and keeps r numbers of each input."
 
   public enum Variant: String, FieldChoice {
+    public static var typeName: String { "LoRAFAVariant" }
     case plain
     case projected
   }

@@ -19,6 +19,7 @@ public struct LoRAMini: LinearAdapterMethod {
   public static let summary = "LoRA between frozen outer factors: trains r (a + b) numbers for each layer."
 
   public enum Targets: String, FieldChoice {
+    public static var typeName: String { "LoRAMiniTargets" }
     /// Dense layers.
     case dense = "D"
     /// Dense layers and attention's projections.
@@ -26,6 +27,7 @@ public struct LoRAMini: LinearAdapterMethod {
   }
 
   public enum Init: String, FieldChoice {
+    public static var typeName: String { "LoRAMiniInit" }
     case kaimingAll = "kaiming_all"
     case zeroUp = "zero_up"
   }

@@ -102,6 +102,10 @@ private let mistakes: [(name: String, targets: AdapterTargets, message: String)]
     "target_modules: no layer is left after exclude_modules and layers_to_transform"
   ),
   (
+    "no such part before the number", targets { ($0.layersToTransform, $0.layersPattern) = ([0], ["blocks"]) },
+    "target_modules: no layer is left after exclude_modules and layers_to_transform"
+  ),
+  (
     "a misspelt saved module", targets { $0.modulesToSave = ["clasifier"] },
     "modules_to_save: 'clasifier' matches no module; did you mean 'classifier'?"
   ),

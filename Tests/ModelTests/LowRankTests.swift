@@ -137,6 +137,33 @@ extension EngineTests {
       #expect(y?.requiresGrad == true)
     }
 
+    /// Whose update does not notice a factor of the gradient: AdamW's parity cases cannot see `1 / s^2`.
+    @Test func projectedGradientSolvesForAAndScale() throws {
+      let (linear, x) = try layer()
+      var method = LoRAFA()
+      (method.r, method.loraAlpha, method.variant) = (2, 6, .projected)
+      let attached = try attach(method, to: linear)
+      let (a, b) = (attached.state()[0].tensor, attached.state()[1].tensor)
+      try linear(x, ForwardContext()).mul(x.sum()).sum().backward()
+      let before = try #require(b.grad).copy()
+      let training = try #require(attached.training)
+      let place = TrainingPlace(step: 0, totalSteps: 1, seed: 1)
+      try training.begin(place)
+      try training.beforeUpdate(place)
+      let back = try Autograd.noGrad { try #require(b.grad).matmul(a.matmul(a.permute([1, 0]))).mul(9) }
+      #expect(try compare("g A A^T s^2", back, before, relative: 1e-4))
+      #expect(before.sumOfSquares > 0 && b.grad?.values != before.values)
+    }
+
+    @Test func trainedWeightKeepsAMergedDoRA() throws {
+      let model = try tinyModel("tiny-bert")
+      try perturb(model.attach(small { $0.useDora = true }))
+      try model.merge(probe: tinyBatch())
+      let full = try model.attach(FullFineTuning(), name: "full")
+      try perturb(full)
+      #expect(message { try model.unmerge() }?.contains("its merge is no sum that can be subtracted") == true)
+    }
+
     /// What torch 2.15 draws: `torch.empty(4).uniform_(-1, 2, generator=torch.Generator().manual_seed(seed))`, and the
     /// element 1999 of 2000.
     @Test(arguments: torchDraws) func torchGeneratorIsTheSame(_ row: (seed: UInt64, first: [Float], last: Float)) throws {

@@ -49,7 +49,7 @@
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
 
----@alias Variant
+---@alias LoRAFAVariant
 ---| "plain"
 ---| "projected"
 
@@ -59,7 +59,7 @@
 ---@field lora_alpha? number numerator of the scale lora_alpha / r (above 0; default 8)
 ---@field lora_dropout? number dropout on the adapter's input (at least 0 and below 1; default 0)
 ---@field use_rslora? boolean scale by lora_alpha / sqrt(r) (default false)
----@field variant? Variant B's gradient as it is, or projected with the inverse of A A^T (default "plain")
+---@field variant? LoRAFAVariant B's gradient as it is, or projected with the inverse of A A^T (default "plain")
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
@@ -85,17 +85,21 @@
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
 
----@alias Targets
+---@alias LoRAMiniTargets
 ---| "D"
 ---| "D+A"
+
+---@alias LoRAMiniInit
+---| "kaiming_all"
+---| "zero_up"
 
 ---lora_mini options
 ---@class LoRAMiniOptions
 ---@field r? integer rank of the update (from 1 to 65536; default 8)
 ---@field a? integer width after the frozen down factor (from 1 to 65536; default 64)
 ---@field b? integer width before the frozen up factor (from 1 to 65536; default 64)
----@field targets? Targets dense layers, or attention's too; target_modules and modules_to_save come first (default "D")
----@field init? Init all factors Kaiming-uniform, or the trained up factor zero (default "kaiming_all")
+---@field targets? LoRAMiniTargets dense layers, or attention's too; target_modules and modules_to_save come first (default "D")
+---@field init? LoRAMiniInit all factors Kaiming-uniform, or the trained up factor zero (default "kaiming_all")
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
