@@ -42,7 +42,10 @@ FOLDERS = {
         "tiny-roberta",
         dict(r=2, target_modules=["key"], layers_to_transform=1, layers_pattern="layer"),
     ),
-    "tiny-roberta-vera": ("tiny-roberta", dict(r=6, target_modules=["key", "dense"])),
+    "tiny-roberta-vera": (
+        "tiny-roberta",
+        dict(r=6, target_modules=["key", "dense"], bias="vera_only"),
+    ),
     "tiny-bert-vera-drawn": (
         "tiny-bert",
         dict(r=40, save_projection=False, projection_prng_key=3, target_modules=["query", "dense"]),

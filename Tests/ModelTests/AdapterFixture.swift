@@ -84,6 +84,7 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "lora_fa", method: loraFA),
       AdapterCase(description: "lora_fa, projected", method: projected, targets: dense),
       AdapterCase(description: "vera", method: vera),
+      AdapterCase(description: "vera, vera_only biases", method: vera, targets: biased),
       AdapterCase(description: "vera, dense, not saved", method: drawn, targets: dense),
       AdapterCase(description: "lora_mini", method: mini),
       AdapterCase(description: "lora_mini, D+A, zero_up", method: zeroUp),

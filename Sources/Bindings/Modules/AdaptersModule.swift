@@ -42,7 +42,8 @@ func adaptersModule() -> Module {
       .property("name", "the adapter's name in a model") { $0.name },
       .property("method", "the method's name") { type(of: $0.method).name },
       .metamethod("__tostring", "method and options", Param<AdapterSpec>("adapter", "an adapter")) { spec in
-        let options = spec.method.configuration.map { "\($0.key) = \($0.value.json.encoded(.canonical))" }
+        let given = (spec.method.configuration + spec.method.ownConfiguration).filter { $0.value.json != .object([:]) }
+        let options = given.map { "\($0.key) = \($0.value.json.encoded(.canonical))" }
         return "\(type(of: spec.method).name) { \(options.joined(separator: ", ")) }"
       }
     ).declaration
