@@ -243,6 +243,10 @@ extension Tensor {
     return matrix
   }
 
+  /// The tensor itself, or, of a weight in 4 bits, its elements in a tensor of their own, whose memory goes with it: for those
+  /// who read a weight in every step.
+  public func dequantized() throws -> Tensor { try quantized?.dequantized() ?? self }
+
   /// Holds a frozen weight in 4 bits from now on. Throws, and changes nothing, for a weight that trains and for values that
   /// are not finite.
   public func quantize(_ config: QuantizationConfig) throws {

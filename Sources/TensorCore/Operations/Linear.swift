@@ -78,7 +78,7 @@ extension Tensor {
       pg_packed_multiply(
         matrix.handle, y.rows, x.dtype.kernel, x.pointer, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer)
     } else {
-      let plain = try weight.quantized?.dequantized() ?? weight
+      let plain = try weight.dequantized()
       withExtendedLifetime(plain) { y.assignProduct(x.factor, plain.factor.flipped, inner: columns, precision) }
       if let bias { try y.addRowInPlace(bias) }
     }
@@ -95,7 +95,7 @@ extension Tensor {
         if let matrix = try weight.packedMatrix(transposed: true) {
           pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, nil, 0, dx.dtype.kernel, dx.pointer)
         } else {
-          let plain = try weight.quantized?.dequantized() ?? weight
+          let plain = try weight.dequantized()
           withExtendedLifetime(plain) { dx.assignProduct(dy.factor, plain.factor, inner: dy.columns, precision) }
         }
         result[0] = dx
