@@ -38,7 +38,7 @@ public final class DoRAAdapter: LinearAdapter, RankedAdapter {
 
   /// `W + s B A`, [out, in].
   private static func direction(_ layer: Linear, _ lora: LoRAAdapter) throws -> Tensor {
-    try lora.deltaWeight().add(layer.base.weight)
+    try lora.deltaWeight().add(layer.base.weight.dequantized())
   }
 
   /// `m / n`, [out].
@@ -66,7 +66,7 @@ public final class DoRAAdapter: LinearAdapter, RankedAdapter {
   public override func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
     let direction = try Self.direction(layer, lora)
     try weight.addInPlace(direction.mul(ratio(direction).unsqueeze(1)))
-    try weight.addInPlace(layer.base.weight, alpha: -1)
+    try weight.addInPlace(layer.base.weight.dequantized(), alpha: -1)
     return (weight, bias)
   }
 }

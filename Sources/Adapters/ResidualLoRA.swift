@@ -28,7 +28,7 @@ public final class ResidualLoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdap
       start = (try Tensor(withoutElements: lora.a.shape), try Tensor(withoutElements: lora.b.shape))
       return
     }
-    let weight = try linear.base.weight.to(.float32)
+    let weight = try linear.base.weight.dequantized().to(.float32)
     start = try Autograd.noGrad { try Self.decompose(weight, rank: lora.rank, scaling: lora.scaling, kind, at: site) }
     try lora.a.assign(start.a)
     try lora.b.assign(start.b)

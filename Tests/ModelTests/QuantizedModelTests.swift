@@ -35,6 +35,44 @@ extension EngineTests {
         uniqueKeysWithValues: model.namedModules().compactMap { path, module in (module as? Linear).map { (path, $0) } })
     }
 
+    /// Gives the linear layers of a plain model the weights that another holds in 4 bits.
+    private func dequantize(_ plain: TransformerModel, as quantized: TransformerModel) throws {
+      let linears = linears(plain)
+      for (path, matrix) in quantized.quantizedWeights {
+        let linear = try #require(linears[path])
+        try linear.weight.makeExclusive()
+        #expect(try linear.weight.values != matrix.dequantized().values)
+        try linear.weight.assign(matrix.dequantized())
+      }
+    }
+
+    /// Every method computes, trains and merges on codes as on what they stand for, and leaves them as they are.
+    @Test(arguments: AdapterCase.all.filter { !($0.method is FullFineTuning) })
+    func everyMethodWorksOnCodes(_ row: AdapterCase) throws {
+      let quantized = try model("tiny-roberta", Self.settings[1])
+      let plain = try model("tiny-roberta", nil)
+      try dequantize(plain, as: quantized)
+      let held = quantized.quantizedWeights
+      var results: [[[Double]]] = []
+      for model in [quantized, plain] {
+        let attached = try row.attach(to: model)
+        try perturb(attached)
+        var result = [try model.predict(tinyBatch()).values]
+        model.context.isTraining = true
+        try model.loss(tinyBatch()).loss.backward()
+        model.context.isTraining = false
+        result += model.trainableParameters().map { $0.tensor.grad?.values ?? [] }
+        try model.merge(probe: tinyBatch(), tolerance: attached.mergeTolerance)
+        result.append(try model.predict(tinyBatch()).values)
+        try model.unmerge()
+        result.append(try model.predict(tinyBatch()).values)
+        results.append(result)
+      }
+      #expect(results[0] == results[1])
+      #expect(quantized.quantizedWeights.count == held.count)
+      for (one, other) in zip(held, quantized.quantizedWeights) { #expect(one.matrix === other.matrix, "\(one.path)") }
+    }
+
     private static var lora: LoRA {
       var lora = LoRA()
       (lora.r, lora.loraAlpha) = (4, 8)
@@ -57,13 +95,7 @@ extension EngineTests {
       let head = name == "tiny-bert" ? 1 : 2
       let encoder = quantization.skipModules.isEmpty ? 0 : 2 + 1
       #expect(skipped.count == head + encoder, "\(skipped)")
-      let plainLinears = linears(plain)
-      for (path, matrix) in held {
-        let linear = try #require(plainLinears[path])
-        try linear.weight.makeExclusive()
-        #expect(try linear.weight.values != matrix.dequantized().values)
-        try linear.weight.assign(matrix.dequantized())
-      }
+      try dequantize(plain, as: quantized)
       var results: [[[Double]]] = []
       for model in [quantized, plain] {
         let attached = try model.attach(Self.lora, targets: Self.allLinear)
