@@ -20,11 +20,16 @@ enum AdapterFolder {
   /// The format's version.
   static let peftVersion = "0.21.2"
 
+  /// Whether leaving a value of the common configuration out changes nothing.
+  static func saysNothing(_ value: JSONValue?) -> Bool {
+    [nil, .null, false, "none", []].contains(value)
+  }
+
   /// Writes a folder; each file is read back and compared before the folder takes the place of an
   /// older one.
   static func write(
-    _ config: JSONObject, _ state: [(name: String, tensor: Tensor)], extra: JSONObject,
-    to folder: String, verify: (String) throws -> Void = { _ in }
+    _ config: JSONObject, _ state: [(name: String, tensor: Tensor)], extra: JSONObject, to folder: String,
+    verify: (String) throws -> Void = { _ in }
   ) throws {
     for (name, tensor) in state {
       if let bad = tensor.firstNonFinite {
@@ -59,10 +64,11 @@ extension AttachedAdapter {
   /// `perigee.json` if there is something `extra`. The folder is written whole or not at all, and
   /// read back before it replaces an older one.
   ///
-  /// A LoRA's folder is PEFT's, and PEFT loads it. DeLoRA's has a `peft_type` of our own that PEFT
-  /// refuses; use `exportAsLoRA` for PEFT. Classifier-only saves the head alone, likewise under a
-  /// type of our own: PEFT has no adapter without target modules, so for other programs save the
-  /// whole model. The head is part of every folder.
+  /// Where PEFT has the method, the folder is PEFT's, and PEFT loads it. Others have a `peft_type` of
+  /// our own that PEFT refuses; `exportAsLoRA` writes those that are a plain LoRA for PEFT.
+  /// Classifier-only saves the head alone, likewise under a type of our own: PEFT has no adapter
+  /// without target modules, so for other programs save the whole model. The head is part of every
+  /// folder.
   ///
   /// - Parameters:
   ///   - baseModelName: name or path of the model that the adapter belongs to.
@@ -81,9 +87,10 @@ extension AttachedAdapter {
         hint: "save the whole model")
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
-    for (key, value) in method.configuration { config[key] = value.json }
+    for (key, value) in method.configuration(of: self) { config[key] = value.json }
     // PEFT's word has the type's name in it.
     if targets.bias == .loraOnly, peftType == VeRA.peftType { config["bias"] = .string(VeRA.onlyBias) }
+    for key in type(of: method).keysUnknownToPEFT where AdapterFolder.saysNothing(config[key]) { config[key] = nil }
     addRanks(
       adapters.compactMap { path, _, adapter in (adapter as? any RankedAdapter).map { (path, $0.rank, $0.scaling) } }, to: &config)
     var extra = extra
@@ -103,7 +110,7 @@ extension AttachedAdapter {
 
   /// The tensors under their names in the file.
   private func named(_ state: [(name: String, tensor: Tensor)]) -> [(name: String, tensor: Tensor)] {
-    state.map { (type(of: method).tensorName($0.name), $0.tensor) }
+    state.map { (type(of: method).folderName(of: $0.name), $0.tensor) }
   }
 
   /// Writes the adapter as a plain LoRA in PEFT's format, with which PEFT computes the same logits.
@@ -182,12 +189,12 @@ extension AttachedAdapter {
   }
 
   /// What the folder holds beside the adapter's own parameters and the layers of the head that it adapts.
-  private func remainingState() -> [(name: String, tensor: Tensor)] {
+  private func remainingState() throws -> [(name: String, tensor: Tensor)] {
     let own = Set(
       adapters.flatMap { path, _, adapter in adapter.ownParameters.map { path + "." + $0.name } }
         + (shared?.ownParameters ?? []).map(\.name))
     let inHead = sites.filter(isInHead)
-    return folderState().filter { entry in
+    return try folderState().filter { entry in
       !own.contains(entry.name) && !inHead.contains { Self.isInside(entry.name, $0) }
     }
   }
@@ -216,8 +223,12 @@ extension AttachedAdapter {
   }
 
   /// The folder's tensors, without PEFT's prefix.
-  func folderState() -> [(name: String, tensor: Tensor)] {
-    let state = state()
+  func folderState() throws -> [(name: String, tensor: Tensor)] {
+    var state = state()
+    if let tensors = try method.folderTensors(of: self) {
+      let own = Set(ownParameters.map(\.name))
+      state = tensors + state.filter { !own.contains($0.name) }
+    }
     let stored = storedModules
     let heads = root.namedModules().filter {
       stored.contains($0.path) && !savedModules.contains($0.path)
@@ -241,14 +252,16 @@ extension AttachedAdapter {
       "peft_type": .string(peftType), "peft_version": .string(AdapterFolder.peftVersion),
       "task_type": taskType.map { .string($0) } ?? .null, "auto_mapping": .null,
       "base_model_name_or_path": .string(baseModelName), "revision": .null, "inference_mode": true,
-      // Full paths where more than suffixes chose the layers: they mean the same to every reader.
-      "target_modules": .array(
-        (targetSuffixes.map { method.hasSites ? $0 : [] } ?? sites).sorted().map { .string($0) }),
       "modules_to_save": stored.isEmpty ? .null : .array(stored.map { .string($0) }),
     ]
-    if targets.bias != .none || type(of: method).hasLinearKeys || peftType == LoRA.peftType {
-      config["bias"] = .string(targets.bias.rawValue)
-      config["fan_in_fan_out"] = false
+    config["bias"] = .string(targets.bias.rawValue)
+    config["fan_in_fan_out"] = false
+    if case .linear = method.placement {
+      // Full paths where more than suffixes chose the layers: they mean the same to every reader.
+      config["target_modules"] = .array((targetSuffixes ?? sites).sorted().map { .string($0) })
+    } else {
+      config["target_modules"] = []
+      config["layers_to_transform"] = targets.layersToTransform.map { .array($0.map { .int($0) }) }
     }
     return config
   }

@@ -125,7 +125,9 @@ private struct AdapterFolderReader {
       )
     }
     method = try found.1.saved(in: config)
-    let accepted = Self.informative + Self.structural + (method.configuration + method.ownConfiguration).map(\.key)
+    let accepted =
+      Self.informative + Self.structural + found.1.informativeKeys
+      + (method.configuration + method.ownConfiguration).map(\.key)
     for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value)
     {
       throw EngineError(
@@ -133,10 +135,7 @@ private struct AdapterFolderReader {
         hint: Self.refused.contains(key)
           ? nil : nearestName(to: key, among: accepted).map { "did you mean '\($0)'?" })
     }
-    var (targets, absent) = try Self.targets(config, modules: modules)
-    // The lists that PEFT writes for linear layers say nothing where none is adapted.
-    if case .linear = method.placement {} else { (targets.targetModules, targets.excludeModules) = (nil, []) }
-    (self.targets, self.absent) = (targets, absent)
+    (targets, absent) = try Self.targets(config, of: method, modules: modules)
     file = try Self.weights(folder)
   }
 
@@ -190,7 +189,7 @@ private struct AdapterFolderReader {
 
 extension AdapterFolderReader {
   private static func targets(
-    _ config: HuggingFaceConfig, modules: [(path: String, module: Module)]
+    _ config: HuggingFaceConfig, of method: any AdapterMethod, modules: [(path: String, module: Module)]
   ) throws -> (AdapterTargets, absent: [String]) {
     var result = AdapterTargets()
     let isClassifier = try config.string("task_type", default: "") == "SEQ_CLS"
@@ -213,6 +212,8 @@ extension AdapterFolderReader {
     } else {
       result.layersPattern = try config.strings("layers_pattern", default: [])
     }
+    // The lists that PEFT writes for linear layers say nothing where none is adapted.
+    guard case .linear = method.placement else { return (result, absent) }
     let linears = modules.filter { $0.module is Linear }.map(\.path)
     result.excludeModules = try excluded(config, among: linears)
     let isSaved = { (path: String) in
@@ -269,26 +270,32 @@ extension AdapterFolderReader {
 extension AdapterFolderReader {
   /// Copies the file's values into the adapter, the head and the chosen biases.
   func load(into attached: AttachedAdapter, head: HeadLoading) throws {
+    let fileName = type(of: method).folderName(of:)
     let isHead = { (name: String) in
       attached.head.contains { AttachedAdapter.isInside(name, $0) }
         || absent.contains { AttachedAdapter.isInside(name, $0) }
     }
-    let inFile = type(of: attached.method).tensorName
+    let isHeadInFile = { (name: String) in
+      [AdapterFolder.prefix, "base_model."].contains { name.hasPrefix($0) && isHead(String(name.dropFirst($0.count))) }
+    }
     var places = attached.state()
+    let taken = try method.folderTensors(of: attached)
+    if let taken {
+      let own = Set(attached.ownParameters.map(\.name))
+      places = taken + places.filter { !own.contains($0.name) }
+    }
     if head == .new { places.removeAll { isHead($0.name) } }
     let given = file.names.filter { name in
-      guard name.hasPrefix(AdapterFolder.prefix) else { return true }
       // With bias = "all", PEFT also writes biases of the head that it replaced.
       if name.contains(".original_module.") || name.contains(".modules_to_save.") { return false }
-      return head == .saved || !isHead(String(name.dropFirst(AdapterFolder.prefix.count)))
+      return head == .saved || !isHeadInFile(name)
     }
     // A head that the adapter froze is in its folder all the same.
     let extra =
       head == .new
       ? []
-      : attached.folderState().filter { entry in
-        !places.contains { $0.name == entry.name }
-          && given.contains(inFile(entry.name))
+      : try attached.folderState().filter { entry in
+        !places.contains { $0.name == entry.name } && given.contains(fileName(entry.name))
       }
     places += extra
     if let lora = method as? LoRA, lora.initLoraWeights.isDrawn, !given.contains(where: { $0.hasSuffix(ResidualLoRAAdapter.startSuffix) }) {
@@ -297,10 +304,10 @@ extension AdapterFolderReader {
           + "that the adapter was trained beside",
         hint: "convert it where it was trained: save_pretrained(..., path_initial_model_for_weight_conversion=...)")
     }
-    try checkNames(given, wanted: places.map { inFile($0.name) })
+    try checkNames(given, wanted: places.map { fileName($0.name) })
     var values: [(tensor: Tensor, value: Tensor)] = []
     for (name, tensor) in places {
-      let value = try file.float32(file.entry(inFile(name)))
+      let value = try file.float32(file.entry(fileName(name)))
       guard value.shape == tensor.shape else {
         throw shapeError(name, value.shape, tensor.shape, isHead: isHead(name))
       }
@@ -314,6 +321,7 @@ extension AdapterFolderReader {
       try tensor.makeExclusive()
       try tensor.assign(value)
     }
+    if let taken { try method.take(taken, into: attached) }
   }
 
   private func checkNames(_ given: [String], wanted: [String]) throws {

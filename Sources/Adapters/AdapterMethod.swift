@@ -21,8 +21,16 @@ public protocol AdapterMethod: Record, Sendable {
   /// The targets with what the method chooses where they leave it open. `linears`: paths of the model's linear layers; `head`:
   /// suffixes of the head's modules.
   func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets
+  /// The linear layers that the method adapts where the options name none; nil: the architecture's default.
+  var defaultTargets: AdapterTargets.Selection? { get }
+  /// Checks the options against the modules that were chosen, given by their paths. Throws `EngineError`.
+  func check(sites: [String]) throws
+  /// Whether a fresh adapter leaves what the model computes as it was.
+  var freshEqualsBase: Bool { get }
   /// The adapter of one module of the placement; nil: it stays as it is.
   func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter?
+  /// The method once a tokenizer can read the texts among its options; `encode` gives a text's ids, special tokens included.
+  func tokenized(_ encode: (String) throws -> [Int32]) throws -> Self
   /// What the method does in training beside its share of the output; nil: nothing.
   func makeTraining(for attached: AttachedAdapter) -> MethodTraining?
 
@@ -31,6 +39,8 @@ public protocol AdapterMethod: Record, Sendable {
   /// Whether the method trains a parameter of the base model, by its state-dict name (BitFit's biases). Those are saved with
   /// the adapter.
   func trains(_ parameter: String) -> Bool
+  /// Checks the options against the names of the base model's parameters outside the head. Throws `EngineError`.
+  func check(parameters: [String]) throws
   /// Frozen parameters that the method changes nevertheless, by their names in the model (Delta-LoRA's weights).
   func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)]
 
@@ -43,20 +53,28 @@ public protocol AdapterMethod: Record, Sendable {
   /// Options that PEFT has no words for, where the folder's type is PEFT's: they are saved beside its configuration.
   var ownConfiguration: [(key: String, value: ConfigurationValue)] { get }
 
-  /// Whether an adapter that did not train yet leaves the model as it is.
-  var freshChangesNothing: Bool { get }
   /// Whether the update of every layer is a product of two factors, so that a plain LoRA equals it.
   var isLowRank: Bool { get }
   /// Whether folders leave out an adapter's parameter, by its path, because it follows from the options and the base model.
   func omits(_ parameter: String) -> Bool
+  /// The same for an attached adapter's folder, where that takes more than the options.
+  func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)]
 
   /// `peft_type` of the method's folders: PEFT's word where PEFT has the method, else a name of our own that PEFT
   /// refuses. Nil: the method changes the base model, and there is no adapter to save.
   static var peftType: String? { get }
-  /// Whether PEFT's configuration of the type has `bias` and `fan_in_fan_out`.
-  static var hasLinearKeys: Bool { get }
-  /// The name that a parameter has in the folder's file, from its name in `AttachedAdapter.state`.
-  static func tensorName(_ parameter: String) -> String
+  /// The name that the folder's file has for a parameter, or a tensor of `folderTensors`, given by its path.
+  static func folderName(of name: String) -> String
+  /// What the folder has in place of the adapter's own parameters, by name: what they amount to. nil: the parameters.
+  func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]?
+  /// Whether the folder has all that the parameters are, so that training can go on from it.
+  var savesParameters: Bool { get }
+  /// Gives the adapter's parameters the values of such tensors, whose shapes are those of `folderTensors`.
+  func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws
+  /// Keys of PEFT's type that say nothing about a trained adapter's mathematics.
+  static var informativeKeys: [String] { get }
+  /// Keys of every folder's configuration that PEFT's type does not have; they are left out where they say nothing.
+  static var keysUnknownToPEFT: [String] { get }
   /// The method with the options of an `adapter_config.json`. Throws `EngineError` naming file and key.
   static func saved(in config: HuggingFaceConfig) throws -> Self
 }
@@ -90,6 +108,10 @@ extension AdapterMethod {
   public var placement: AdapterPlacement { .nowhere }
   public var adaptsHead: Bool { false }
   public func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets { targets }
+  public var defaultTargets: AdapterTargets.Selection? { nil }
+  public func check(sites: [String]) throws {}
+  public func check(parameters: [String]) throws {}
+  public var freshEqualsBase: Bool { true }
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? { nil }
   public func makeTraining(for attached: AttachedAdapter) -> MethodTraining? { nil }
   public var trainsBase: Bool { false }
@@ -98,15 +120,22 @@ extension AdapterMethod {
   public var over: String? { nil }
   public var underlying: (any AdapterMethod)? { nil }
   public var ownConfiguration: [(key: String, value: ConfigurationValue)] { [] }
-  public var freshChangesNothing: Bool { true }
   public var isLowRank: Bool { if case .linear = placement { true } else { false } }
   public func omits(_ parameter: String) -> Bool { false }
-  public static var hasLinearKeys: Bool { true }
-  public static func tensorName(_ parameter: String) -> String { AdapterFolder.prefix + parameter }
+  public func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)] { configuration }
   public static var peftType: String? { "PERIGEE_" + name.uppercased() }
+  public static var keysUnknownToPEFT: [String] { [] }
+  public static var informativeKeys: [String] { [] }
+  public static func folderName(of name: String) -> String { AdapterFolder.prefix + name }
+  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? { nil }
+  public var savesParameters: Bool { true }
+  public func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws {}
+  public func tokenized(_ encode: (String) throws -> [Int32]) throws -> Self { self }
   public static func saved(in config: HuggingFaceConfig) throws -> Self {
     throw EngineError(.data, "\(config.path): adapters of method '\(name)' cannot be read from a folder")
   }
+  /// Whether a weight can hold what the method learns: nothing acts elsewhere than on linear layers.
+  public var isMergeable: Bool { if case .hosts = placement { false } else { true } }
   /// Whether the method attaches something.
   public var hasSites: Bool { if case .nowhere = placement { false } else { true } }
 }
@@ -118,6 +147,9 @@ public enum ConfigurationValue: Sendable, Equatable {
   case bool(Bool)
   case string(String)
   case json(JSONValue)
+
+  /// A list of texts.
+  public static func strings(_ values: [String]) -> ConfigurationValue { .json(.array(values.map { .string($0) })) }
 
   /// The value as JSON; whole numbers are written without a fraction, as people write them.
   public var json: JSONValue {
@@ -167,6 +199,11 @@ public struct AdapterSite {
     let tensor = try isShapeOnly ? Tensor(withoutElements: shape) : make()
     shared.append(name, tensor, trains: trains)
     return tensor
+  }
+
+  /// A new parameter of the adapter with given values, which are not asked for where shapes are all that matters.
+  public func parameter(_ name: String, _ shape: [Int], values: () throws -> Tensor) throws -> Tensor {
+    isShapeOnly ? try Tensor(withoutElements: shape) : try Autograd.noGrad { try values().copy() }
   }
 
   /// A new parameter of the adapter.
@@ -257,7 +294,8 @@ extension AdapterTargets.Selection: FieldValue {
 /// All methods; compiler, Lua API, stubs and the conformance tests see this list.
 public enum AdapterCatalogue {
   public static let methods: [any AdapterMethod.Type] = [
-    LoRA.self, DeLoRA.self, LoRAFA.self, VeRA.self, LoRAMini.self, LoHa.self, LoKr.self, ClassifierOnly.self,
+    LoRA.self, DeLoRA.self, LoRAFA.self, VeRA.self, LoRAMini.self, LoHa.self, LoKr.self, IA3.self, Houlsby.self, Pfeiffer.self,
+    PrefixTuning.self, PromptTuning.self, PTuning.self, BitFit.self, SelectiveFineTuning.self, ClassifierOnly.self,
     FullFineTuning.self,
   ]
 

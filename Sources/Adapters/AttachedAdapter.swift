@@ -69,11 +69,15 @@ public final class AttachedAdapter {
       }
       if !adapted.isEmpty { targets.targetModules = .suffixes(adapted) }
     }
+    if targets.targetModules == nil { targets.targetModules = method.defaultTargets }
     let saved = outermost(try matches(targets.modulesToSave ?? head, among: paths, option: "modules_to_save"))
     let outside = saved + (adaptsHead ? [] : head)
     let sites = try hosts(of: method, targets, defaultTargets: defaultTargets, modules: modules, outside: outside)
+    let headPaths = outermost(paths.filter { path in head.contains { isSuffix($0, of: path) } })
+    try method.check(sites: sites.map(\.path))
+    if !method.trainsBase { try method.check(parameters: baseParameters(of: root, head: headPaths).map(\.name)) }
     let shared = SharedParameters()
-    var made: [(host: AdapterHost, adapter: Adapter, base: String?)] = []
+    var made: [(path: String, host: AdapterHost, adapter: Adapter, base: String?)] = []
     for (i, (path, host)) in sites.enumerated() {
       let base = try (over ?? method.over).map { over in try baseAdapter(over, of: host, at: path) }
       if base?.name != name, host.adapter(named: name) != nil {
@@ -81,19 +85,22 @@ public final class AttachedAdapter {
       }
       let site = AdapterSite(
         path: path, index: i, hosts: sites.map(\.host), seed: seed, isShapeOnly: isShapeOnly, base: base?.adapter, shared: shared)
-      if let adapter = try method.makeAdapter(for: host, at: site) { made.append((host, adapter, base?.name)) }
+      if let adapter = try method.makeAdapter(for: host, at: site) { made.append((path, host, adapter, base?.name)) }
     }
-    try freeze(root, trainsBase: method.trainsBase, isShapeOnly: isShapeOnly)
-    for (host, adapter, base) in made {
+    guard shared.ownParameters.isEmpty || root is AdapterHost else {
+      throw EngineError(.argument, "method '\(type(of: method).name)': what its layers share needs a whole model, given a part of one")
+    }
+    let isNew = over == nil && method.over == nil
+    if isNew, modules.contains(where: { ($0.module as? AdapterHost)?.adapter(named: name) != nil }) {
+      throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
+    }
+    try freeze(root, but: method, isShapeOnly: isShapeOnly)
+    for (_, host, adapter, base) in made {
       if let base { try host.replace(base, by: adapter, name: name) } else { try host.attach(adapter, name: name) }
     }
-    if !shared.ownParameters.isEmpty {
-      guard let host = root as? AdapterHost else { preconditionFailure("shared parameters need a model to be attached to") }
-      try host.attach(shared, name: name)
-    }
+    if !shared.ownParameters.isEmpty { try (root as? AdapterHost)?.attach(shared, name: name) }
     let attached = AttachedAdapter(
-      name: name, method: method, targets: targets, sites: sites.map(\.path), savedModules: saved,
-      head: outermost(paths.filter { path in head.contains { isSuffix($0, of: path) } }),
+      name: name, method: method, targets: targets, sites: made.map(\.path), savedModules: saved, head: headPaths,
       targetSuffixes: targets.plainSuffixes(default: defaultTargets), root: root)
     try attached.markTrainable(isShapeOnly: isShapeOnly)
     attached.training = method.makeTraining(for: attached)
@@ -105,10 +112,11 @@ public final class AttachedAdapter {
     for (_, module) in root.namedModules() { try (module as? AdapterHost)?.detach(name) }
   }
 
-  private static func freeze(_ root: Module, trainsBase: Bool, isShapeOnly: Bool) throws {
-    if trainsBase { try root.requireTrainable() }
-    for (_, tensor) in root.namedParameters() {
-      if isShapeOnly { tensor.requiresGrad = trainsBase } else { try tensor.setTrainable(trainsBase) }
+  private static func freeze(_ root: Module, but method: any AdapterMethod, isShapeOnly: Bool) throws {
+    if method.trainsBase { try root.requireTrainable() }
+    for (name, tensor) in root.namedParameters() {
+      let trains = method.trainsBase && method.trains(name)
+      if isShapeOnly { tensor.requiresGrad = trains } else { try tensor.setTrainable(trains) }
     }
   }
 
@@ -161,9 +169,18 @@ public final class AttachedAdapter {
   /// What the layers share; nil: nothing.
   public var shared: SharedParameters? { (root as? AdapterHost)?.adapter(named: name) as? SharedParameters }
 
-  /// The base model's parameters that the method chose to train.
-  private var chosenParameters: [(name: String, tensor: Tensor)] {
-    method.trainsBase ? [] : root.namedParameters().filter { method.trains($0.name) }
+  /// The base model's parameters that the method chose to train, which the head's are not.
+  public var chosenParameters: [(name: String, tensor: Tensor)] {
+    method.trainsBase ? [] : Self.baseParameters(of: root, head: head).filter { method.trains($0.name) }
+  }
+
+  /// The base model's parameters outside the head.
+  private static func baseParameters(of root: Module, head: [String]) -> [(name: String, tensor: Tensor)] {
+    let adapters = root.namedModules().flatMap { ($0.module as? AdapterHost)?.adapters ?? [] }
+    let own = Set(adapters.flatMap { $0.adapter.namedParameters().map { ObjectIdentifier($0.tensor) } })
+    return root.namedParameters().filter { entry in
+      !own.contains(ObjectIdentifier(entry.tensor)) && !head.contains { isInside(entry.name, $0) }
+    }
   }
 
   /// Whether the adapter takes part in its layers; saved modules stay as they are.
@@ -174,6 +191,11 @@ public final class AttachedAdapter {
 
   /// Whether another adapter's values are in the saved modules of the model.
   public var isStashed: Bool { stashed != nil }
+
+  /// Whether both hold values for the same parameters of the model, which then has those of one of them.
+  public func sharesSavedModules(with other: AttachedAdapter) -> Bool {
+    !Set(savedParameters.map(\.name)).isDisjoint(with: other.savedParameters.map(\.name))
+  }
 
   /// Keeps the saved modules' values apart, because another adapter's are about to take their place in the model.
   public func stashSavedModules() throws {
@@ -196,12 +218,13 @@ public final class AttachedAdapter {
     for (_, tensor) in state() { try tensor.setTrainable(false) }
   }
 
-  /// Parameters of the modules that are saved as they are, with the values that belong to this adapter.
+  /// Parameters of the modules that are saved as they are, and those that the method chose, with the values that belong to
+  /// this adapter.
   private var savedParameters: [(name: String, tensor: Tensor)] {
     let saved = Set(savedModules)
     let inModel = root.namedModules().flatMap { path, module in
       saved.contains(path) ? plainParameters(of: module).map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
-    }
+    } + chosenParameters
     return stashed.map { zip(inModel, $0).map { ($0.name, $1) } } ?? inModel
   }
 
@@ -215,17 +238,18 @@ public final class AttachedAdapter {
   /// Whether a module is the head, or a part of it.
   public func isInHead(_ path: String) -> Bool { head.contains { Self.isInside(path, $0) } }
 
+  /// The parameters of what is attached and of what the layers share.
+  var ownParameters: [(name: String, tensor: Tensor)] {
+    adapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) } }
+      + (shared?.ownParameters ?? [])
+  }
+
   /// What belongs to the adapter and is saved with it, by PEFT's names without their prefix: its parameters, the saved
   /// modules, the chosen biases.
   public func state() -> [(name: String, tensor: Tensor)] {
-    var result: [(name: String, tensor: Tensor)] = adapters.flatMap { path, _, adapter in
-      adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) }
-    }.filter { !method.omits($0.name) }
     if method.trainsBase { return root.namedParameters() }
-    result += (shared?.ownParameters ?? []).filter { !method.omits($0.name) }
-    result += savedParameters
+    var result = ownParameters.filter { !method.omits($0.name) } + savedParameters
     var names = Set(result.map(\.name))
-    for (name, tensor) in chosenParameters where names.insert(name).inserted { result.append((name, tensor)) }
     for (path, module) in root.namedModules() {
       let isSite = sites.contains(path)
       for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") {

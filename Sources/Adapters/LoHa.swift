@@ -36,8 +36,8 @@ public struct LoHa: LinearAdapterMethod {
   ]
 
   public static let peftType: String? = "LOHA"
-  public static var hasLinearKeys: Bool { false }
-  public var freshChangesNothing: Bool { initWeights }
+  public static var keysUnknownToPEFT: [String] { ["bias", "fan_in_fan_out"] }
+  public var freshEqualsBase: Bool { initWeights }
 
   public var configuration: [(key: String, value: ConfigurationValue)] {
     [

@@ -43,8 +43,8 @@ public struct LoKr: LinearAdapterMethod {
   ]
 
   public static let peftType: String? = "LOKR"
-  public static var hasLinearKeys: Bool { false }
-  public var freshChangesNothing: Bool { initWeights }
+  public static var keysUnknownToPEFT: [String] { ["bias", "fan_in_fan_out"] }
+  public var freshEqualsBase: Bool { initWeights }
   public var isLowRank: Bool { false }
 
   public var configuration: [(key: String, value: ConfigurationValue)] {

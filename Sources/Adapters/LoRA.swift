@@ -59,7 +59,7 @@ public struct LoRA: LinearAdapterMethod {
   }
 
   public static let peftType: String? = "LORA"
-  public var freshChangesNothing: Bool { initLoraWeights != .random }
+  public var freshEqualsBase: Bool { initLoraWeights != .random }
   public var isLowRank: Bool { !useDora }
   /// What the weight's decomposition gives is computed again, unless it was drawn.
   public func omits(_ parameter: String) -> Bool {

@@ -51,7 +51,7 @@ public struct LoRAMini: LinearAdapterMethod {
     .choice("init", \.initWeights, "all factors Kaiming-uniform, or the trained up factor zero"),
   ]
 
-  public var freshChangesNothing: Bool { initWeights == .zeroUp }
+  public var freshEqualsBase: Bool { initWeights == .zeroUp }
   public var adaptsHead: Bool { true }
 
   public func completed(_ given: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets {

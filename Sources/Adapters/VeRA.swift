@@ -44,7 +44,7 @@ public struct VeRA: LinearAdapterMethod {
   static let onlyBias = "vera_only"
   static let shared = (a: "vera_A", b: "vera_B")
 
-  public static func tensorName(_ parameter: String) -> String {
+  public static func folderName(of parameter: String) -> String {
     // PEFT keeps them beside the model, not in it.
     parameter == shared.a || parameter == shared.b ? "base_model." + parameter : AdapterFolder.prefix + parameter
   }

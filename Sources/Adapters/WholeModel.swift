@@ -12,13 +12,26 @@ public struct ClassifierOnly: AdapterMethod {
   public static func saved(in config: HuggingFaceConfig) throws -> ClassifierOnly { ClassifierOnly() }
 }
 
-/// Trains every parameter.
+/// Trains every parameter, or every one but the word embeddings, and with them a decoder that is tied to them.
 public struct FullFineTuning: AdapterMethod {
   public static let name = "full"
   public static let summary = "Trains every parameter of the model."
-  public static let fields: [Field<Self>] = []
+
+  /// Leaves the table of word embeddings as it is; positions, token types and the norm above them train.
+  public var freezeEmbeddings = false
+
   public init() {}
+
+  public static let fields: [Field<Self>] = [
+    .bool("freeze_embeddings", \.freezeEmbeddings, "leave the word embeddings as they are; position and type embeddings train")
+  ]
+
   public var trainsBase: Bool { true }
+  public func trains(_ parameter: String) -> Bool {
+    !(freezeEmbeddings && parameter.hasSuffix("embeddings.word_embeddings.weight"))
+  }
   public static var peftType: String? { nil }
-  public var configuration: [(key: String, value: ConfigurationValue)] { [] }
+  public var configuration: [(key: String, value: ConfigurationValue)] {
+    freezeEmbeddings ? [("freeze_embeddings", .bool(true))] : []
+  }
 }

@@ -10,6 +10,9 @@ open class Adapter: Module {
 
   /// Own parameters that never train.
   open var frozenParameters: [String] { [] }
+
+  /// Parameters that it computes with and that another module owns: those that layers share.
+  open var borrowedParameters: [Tensor] { [] }
 }
 
 /// A module that adapters are attached to, by name, in an order.

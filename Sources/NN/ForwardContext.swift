@@ -26,7 +26,8 @@ public final class ForwardContext {
   public func checkpointed(_ layer: Module, _ x: Tensor, _ body: @escaping (Tensor) throws -> Tensor) throws -> Tensor {
     guard gradientCheckpointing, isTraining else { return try body(x) }
     let first = site
-    return try Autograd.checkpoint(x, parameters: layer.namedParameters().map(\.tensor)) { [self] x in
+    let borrowed = layer.namedModules().flatMap { ($0.module as? Adapter)?.borrowedParameters ?? [] }
+    return try Autograd.checkpoint(x, parameters: layer.namedParameters().map(\.tensor) + borrowed) { [self] x in
       let now = site
       // The first time goes on from here, a later one comes back to where the model has got meanwhile.
       site = first

@@ -7,6 +7,10 @@ public enum Initialization: Sendable {
   case ones
   /// Normal with mean 0.
   case normal(std: Double)
+  /// Normal with mean 0, drawn again beyond two standard deviations: TensorFlow's `truncated_normal`.
+  case truncatedNormal(std: Double)
+  /// Uniform on ±bound.
+  case uniform(bound: Double)
   /// Uniform on ±1/sqrt(fan in), the second size: torch's `kaiming_uniform_(a = sqrt 5)`.
   case kaimingUniform
 
@@ -16,6 +20,20 @@ public enum Initialization: Sendable {
     case .zeros: return try .zeros(shape)
     case .ones: return try .ones(shape)
     case .normal(let std): return try .randn(shape, std: std, source)
+    case .truncatedNormal(let std):
+      let result = try Tensor.randn(shape, std: std, source)
+      var (source, isDone) = (source, false)
+      while !isDone {
+        source.step += 1
+        let again = try Tensor.randn(shape, std: std, source)
+        isDone = true
+        for i in 0..<result.count where abs(result.floats[i]) > Float(2 * std) {
+          result.floats[i] = again.floats[i]
+          isDone = isDone && abs(again.floats[i]) <= Float(2 * std)
+        }
+      }
+      return result
+    case .uniform(let bound): return try .rand(shape, low: -bound, high: bound, source)
     case .kaimingUniform:
       let bound = 1 / Double(max(shape.count > 1 ? shape[1] : shape.first ?? 1, 1)).squareRoot()
       return try .rand(shape, low: -bound, high: bound, source)

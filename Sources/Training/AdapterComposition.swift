@@ -15,7 +15,7 @@ extension TrainableModel {
       try attached.setTrainable(false)
       attached.isActive = names.contains(attached.name)
     }
-    if let owner = chosen.last(where: { !$0.savedModules.isEmpty }) {
+    for owner in chosen {
       for attached in adapters where attached !== owner && attached.sharesSavedModules(with: owner) {
         try attached.stashSavedModules()
       }
@@ -66,9 +66,4 @@ extension TrainableModel {
     for (adapter, _) in terms { adapter.isActive = false }
     return try adapter(named: name)
   }
-}
-
-extension AttachedAdapter {
-  /// Whether both save the same modules of the model, which then hold the values of one of them.
-  func sharesSavedModules(with other: AttachedAdapter) -> Bool { !Set(savedModules).isDisjoint(with: other.savedModules) }
 }

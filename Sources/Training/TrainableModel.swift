@@ -34,6 +34,7 @@ public final class TrainableModel {
   public func addAdapter(
     _ method: any AdapterMethod, name: String = "default", targets: AdapterTargets = AdapterTargets(), seed: UInt64
   ) throws -> AttachedAdapter {
+    let method = try method.tokenized { try tokenizer.encode($0).ids.map { Int32($0) } }
     try keepingHeads {
       try AttachedAdapter.attach(
         method, to: network, name: name, targets: targets, defaultTargets: network.architecture.defaultTargetModules,
@@ -59,7 +60,7 @@ public final class TrainableModel {
     let source = trainsBody ? network : body
     let fresh = try makeBody(task, from: source, seed: seed)
     let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage)
-    for attached in adapters where attached.method.hasSites {
+    for attached in adapters where attached.method.hasSites || !attached.chosenParameters.isEmpty {
       try result.copy(attached, seed: seed)
     }
     try fresh.setTrainable(false)
@@ -168,10 +169,10 @@ extension TransformerModel {
 
 extension AttachedAdapter {
   /// What belongs to the adapter's mathematics and goes with it to another model: its parameters, what the layers share, and
-  /// what its method changed in the base.
+  /// what its method trained or changed in the base.
   var carriedParameters: [(name: String, tensor: Tensor)] {
     adapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) } }
-      + (shared?.ownParameters ?? []) + method.changedParameters(of: self)
+      + (shared?.ownParameters ?? []) + chosenParameters + method.changedParameters(of: self)
   }
 
   /// The same targets for a model whose other modules do not train: only its head does.

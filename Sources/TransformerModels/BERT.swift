@@ -44,7 +44,7 @@ public final class BERT: TransformerModel {
   }
 
   public override var headModules: [String] { classifier == nil ? ["cls"] : ["classifier"] }
-  public override var maxLength: Int { encoder.config.maxLength }
+  public override var maxLength: Int { encoder.maxLength }
 
   public override func logits(_ batch: Batch) throws -> Tensor {
     if let languageHead { return try languageHead(encoder(batch, context).to(.float32), context) }

@@ -40,14 +40,6 @@ public struct Batch {
     self.examples = examples
   }
 
-  /// Position of each token in its sequence, from 0.
-  public var positions: [Int32] {
-    var result: [Int32] = []
-    result.reserveCapacity(ids.count)
-    for length in offsets.lengths { result.append(contentsOf: (0..<Int32(length))) }
-    return result
-  }
-
   /// Number of labels that count in the loss.
   public var labelCount: Int {
     switch labels {

@@ -7,10 +7,7 @@ import TensorCore
 /// Papers: Devlin et al. 2019, arXiv 1810.04805; Liu et al. 2019, arXiv 1907.11692.
 public final class Encoder: Module {
   public let config: EncoderConfig
-  public let wordEmbeddings: Embedding
-  private let positionEmbeddings: Embedding
-  private let tokenTypeEmbeddings: Embedding
-  private let embeddingNorm: LayerNorm
+  private let embeddings: InputEmbeddings
   private let layers: [EncoderLayer]
   /// `tanh(W x + b)` of the first token; BERT's classification has it, RoBERTa's head brings its own.
   public let pooler: Linear?
@@ -18,26 +15,18 @@ public final class Encoder: Module {
   public init(_ builder: ParameterBuilder, _ config: EncoderConfig, hasPooler: Bool) throws {
     self.config = config
     let (size, std) = (config.hiddenSize, config.initializerRange)
-    let embeddings = builder.scope("embeddings")
-    wordEmbeddings = try Embedding(embeddings.scope("word_embeddings"), rows: config.vocabSize, size, std: std)
-    positionEmbeddings = try Embedding(
-      embeddings.scope("position_embeddings"), rows: config.maxPositionEmbeddings, size, std: std)
-    tokenTypeEmbeddings = try Embedding(
-      embeddings.scope("token_type_embeddings"), rows: config.typeVocabSize, size, std: std)
-    embeddingNorm = try LayerNorm(embeddings.scope("LayerNorm"), size, eps: config.layerNormEps)
+    embeddings = try InputEmbeddings(
+      builder.scope("embeddings"), vocabulary: config.vocabSize, positions: config.maxPositionEmbeddings,
+      tokenTypes: config.typeVocabSize, size, std: std, eps: config.layerNormEps, firstPosition: config.firstPosition)
     layers = try (0..<config.numHiddenLayers).map {
-      try EncoderLayer(builder.scope("encoder").scope("layer").scope(String($0)), config)
+      try EncoderLayer(builder.scope("encoder").scope("layer").scope(String($0)), config, index: $0)
     }
     pooler = hasPooler
       ? try Linear(builder.scope("pooler").scope("dense"), in: size, out: size, std: std) : nil
   }
 
-  private var embeddings: Group {
-    Group([
-      ("word_embeddings", wordEmbeddings), ("position_embeddings", positionEmbeddings),
-      ("token_type_embeddings", tokenTypeEmbeddings), ("LayerNorm", embeddingNorm),
-    ])
-  }
+  /// The table of word embeddings.
+  public var wordEmbeddings: Embedding { embeddings.words }
 
   public override var children: [(name: String, module: Module)] {
     let stack = Group(layers.enumerated().map { (String($0), $1) })
@@ -45,14 +34,21 @@ public final class Encoder: Module {
     return parts + (pooler.map { [("pooler", Group([("dense", $0)]))] } ?? [])
   }
 
+  /// Positions that adapters take in front of a sequence's tokens: keys of prefixes, rows of prompts.
+  private var virtualTokens: (prefix: Int, prompt: Int) { (layers.first?.prefixLength ?? 0, embeddings.promptLength) }
+
+  /// The longest sequence that the position table can hold, beside what adapters put in front of it.
+  public var maxLength: Int { config.maxLength - virtualTokens.prefix - virtualTokens.prompt }
+
   /// The last hidden states, [tokens, C], bfloat16 in bf16 precision. Throws for ids, types or lengths beyond the tables.
   public func callAsFunction(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
     try hiddenStates(batch, context, rows: nil, firstTokensOnly: false)
   }
 
-  /// The last hidden states of each sequence's first token, [sequences, C]: what classification heads read.
+  /// The last hidden states of each sequence's first row, [sequences, C]: what classification heads read. Prompts come before
+  /// the first token.
   public func firstTokens(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
-    try hiddenStates(batch, context, rows: batch.offsets.starts, firstTokensOnly: true)
+    try hiddenStates(batch, context, rows: nil, firstTokensOnly: true)
   }
 
   /// The last hidden states of some tokens, [rows, C], at least one and in ascending order. The last layer computes keys and
@@ -61,27 +57,49 @@ public final class Encoder: Module {
     try hiddenStates(batch, context, rows: rows, firstTokensOnly: false)
   }
 
+  /// Where tokens lie once each sequence has its prompts in front; nil stands for all of them.
+  private func afterPrompts(_ rows: [Int32]?, _ offsets: Offsets) -> [Int32]? {
+    let count = embeddings.promptLength
+    guard count > 0 else { return rows }
+    var (result, sequence) = ([Int32](), 0)
+    for row in rows ?? (0..<Int32(offsets.total)).map({ $0 }) {
+      while sequence < offsets.count - 1, row >= offsets.values[sequence + 1] { sequence += 1 }
+      result.append(row + Int32((sequence + 1) * count))
+    }
+    return result
+  }
+
   private func hiddenStates(
     _ batch: Batch, _ context: ForwardContext, rows: [Int32]?, firstTokensOnly: Bool
   ) throws -> Tensor {
-    if let longest = batch.offsets.lengths.max(), longest > config.maxLength {
-      throw EngineError(
-        .data, "a sequence of \(longest) tokens: the model's positions end at \(config.maxLength)",
-        hint: "set max_length to \(config.maxLength) or less")
-    }
+    try checkLengths(batch)
+    let prompt = embeddings.promptLength
+    let rows = firstTokensOnly ? batch.offsets.growing(by: prompt).starts : afterPrompts(rows, batch.offsets)
     guard let cache = batch.hiddenStates, var prefix = frozenPrefix(isDropping: context.isTraining && cache.keepsDropout) else {
       batch.hiddenStates?.removeAll()
       return try run(batch, context, from: nil, layers[...], rows: rows)
     }
     let depth = prefix.count - 1
     prefix.firstTokensOnly = firstTokensOnly && depth == layers.count
+    prefix.promptLength = prompt
     let states = try cache.states(batch, of: prefix) { part in
       try context.withoutDropout {
-        try run(part, context, from: nil, layers[..<depth], rows: prefix.firstTokensOnly ? part.offsets.starts : nil)
+        let firsts = prefix.firstTokensOnly ? part.offsets.growing(by: prompt).starts : nil
+        return try run(part, context, from: nil, layers[..<depth], rows: firsts)
       }
     }
     if prefix.firstTokensOnly { return states }
     return try run(batch, context, from: states, layers[depth...], rows: rows)
+  }
+
+  private func checkLengths(_ batch: Batch) throws {
+    guard let longest = batch.offsets.lengths.max(), longest > maxLength else { return }
+    let virtual = config.maxLength - maxLength
+    throw EngineError(
+      .data,
+      "a sequence of \(longest) tokens: the model's positions end at \(config.maxLength)"
+        + (virtual > 0 ? ", and adapters take \(virtual) of them" : ""),
+      hint: maxLength > 0 ? "set max_length to \(maxLength) or less" : "use fewer virtual tokens")
   }
 
   /// The embeddings and the layers above them below which nothing trains, nor drops if `isDropping`; nil: not one layer.
@@ -100,7 +118,7 @@ public final class Encoder: Module {
     _ batch: Batch, _ context: ForwardContext, from states: Tensor?, _ layers: ArraySlice<EncoderLayer>, rows: [Int32]?
   ) throws -> Tensor {
     var x = try states ?? embed(batch, context)
-    let offsets = batch.offsets
+    let offsets = batch.offsets.growing(by: embeddings.promptLength)
     for (i, layer) in zip(layers.indices, layers) {
       let chosen = i == layers.indices.last ? rows : nil
       x = try context.checkpointed(layer, x) { try layer($0, offsets, context, rows: chosen) }
@@ -110,12 +128,8 @@ public final class Encoder: Module {
   }
 
   private func embed(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
-    let first = Int32(config.firstPosition)
-    let sum = try wordEmbeddings.weight.gatherRows(
-      batch.ids, adding: [
-        (positionEmbeddings.weight, batch.positions.map { $0 + first }), (tokenTypeEmbeddings.weight, batch.tokenTypes),
-      ])
-    let embedded = try embeddingNorm(sum)
+    let embedded = try embeddings(
+      batch.ids, types: batch.tokenTypes, batch.offsets, skipping: virtualTokens.prefix, context)
     return try (Precision.current == .bf16 ? embedded.to(.bfloat16) : embedded).dropout(context.dropout(config.hiddenDropoutProb))
   }
 }
@@ -123,38 +137,35 @@ public final class Encoder: Module {
 /// Self-attention and feed-forward, each followed by `LayerNorm(residual + dropout(output))`.
 package final class EncoderLayer: Module {
   private let config: EncoderConfig
-  private let query, key, value: Linear
-  private let attentionOutput: Linear
-  private let attentionNorm: LayerNorm
+  private let attention: SelfAttention
+  private let attentionOutput: SublayerOutput
   private let intermediate: Linear
-  private let output: Linear
-  private let outputNorm: LayerNorm
+  private let output: SublayerOutput
 
-  package init(_ builder: ParameterBuilder, _ config: EncoderConfig) throws {
+  package init(_ builder: ParameterBuilder, _ config: EncoderConfig, index: Int = 0) throws {
     self.config = config
     let (size, std, eps) = (config.hiddenSize, config.initializerRange, config.layerNormEps)
-    let attention = builder.scope("attention")
-    query = try Linear(attention.scope("self").scope("query"), in: size, out: size, std: std)
-    key = try Linear(attention.scope("self").scope("key"), in: size, out: size, std: std)
-    value = try Linear(attention.scope("self").scope("value"), in: size, out: size, std: std)
-    attentionOutput = try Linear(attention.scope("output").scope("dense"), in: size, out: size, std: std)
-    attentionNorm = try LayerNorm(attention.scope("output").scope("LayerNorm"), size, eps: eps)
+    let scope = builder.scope("attention")
+    attention = try SelfAttention(
+      scope.scope("self"), size, heads: config.numAttentionHeads, std: std, dropout: config.attentionProbsDropoutProb,
+      layer: (index, config.numHiddenLayers))
+    attentionOutput = try SublayerOutput(scope.scope("output"), in: size, out: size, std: std, eps: eps, isAttention: true)
     intermediate = try Linear(
       builder.scope("intermediate").scope("dense"), in: size, out: config.intermediateSize, std: std)
-    output = try Linear(builder.scope("output").scope("dense"), in: config.intermediateSize, out: size, std: std)
-    outputNorm = try LayerNorm(builder.scope("output").scope("LayerNorm"), size, eps: eps)
+    output = try SublayerOutput(
+      builder.scope("output"), in: config.intermediateSize, out: size, std: std, eps: eps, isAttention: false)
   }
 
   package override var children: [(name: String, module: Module)] {
     [
-      ("attention", Group([
-        ("self", Group([("query", query), ("key", key), ("value", value)])),
-        ("output", Group([("dense", attentionOutput), ("LayerNorm", attentionNorm)])),
-      ])),
+      ("attention", Group([("self", attention), ("output", attentionOutput)])),
       ("intermediate", Group([("dense", intermediate)])),
-      ("output", Group([("dense", output), ("LayerNorm", outputNorm)])),
+      ("output", output),
     ]
   }
+
+  /// Number of keys in front of each sequence that belong to adapters.
+  var prefixLength: Int { attention.prefixLength }
 
   /// x: [tokens, C]. Result: the same shape, or [rows, C] where only some rows are wanted, in ascending order: then keys and
   /// values are all that the other tokens are needed for.
@@ -162,13 +173,9 @@ package final class EncoderLayer: Module {
     _ x: Tensor, _ offsets: Offsets, _ context: ForwardContext, rows: [Int32]? = nil
   ) throws -> Tensor {
     let wanted = try rows.map { try x.gatherRows($0) } ?? x
-    let attended = try query(wanted, context).attention(
-      keys: key(x, context), values: value(x, context), heads: config.numAttentionHeads,
-      offsets: rows.map(offsets.counting) ?? offsets, keyOffsets: offsets,
-      dropout: context.dropout(config.attentionProbsDropoutProb))
-    let y = try attentionNorm(
-      attentionOutput(attended, context), residual: wanted, dropout: context.dropout(config.hiddenDropoutProb))
+    let attended = try attention(wanted, rows.map(offsets.counting) ?? offsets, over: x, offsets, context)
+    let y = try attentionOutput(attended, residual: wanted, dropout: config.hiddenDropoutProb, context)
     let hidden = try intermediate(y, context).activation(config.hiddenAct)
-    return try outputNorm(output(hidden, context), residual: y, dropout: context.dropout(config.hiddenDropoutProb))
+    return try output(hidden, residual: y, dropout: config.hiddenDropoutProb, context)
   }
 }

@@ -102,7 +102,9 @@ public final class HiddenStateCache {
   }
 
   private func rowCounts(_ batch: Batch) -> [Int] {
-    prefix?.firstTokensOnly == true ? [Int](repeating: 1, count: batch.examples.count) : batch.offsets.lengths
+    let prompt = prefix?.promptLength ?? 0
+    return prefix?.firstTokensOnly == true
+      ? [Int](repeating: 1, count: batch.examples.count) : batch.offsets.lengths.map { $0 + prompt }
   }
 
   private func keep(_ states: Tensor, of batch: Batch, as group: Int) {
@@ -162,6 +164,8 @@ struct FrozenPrefix: Equatable {
   private(set) var count = 0
   /// Whether the result is only each sequence's first row.
   var firstTokensOnly = false
+  /// Rows in front of each sequence's tokens.
+  var promptLength = 0
   private var values: [Value] = []
   private var switches: [Switch] = []
 
@@ -187,7 +191,8 @@ struct FrozenPrefix: Equatable {
     var (values, switches): ([Value], [Switch]) = ([], [])
     var pending = [part]
     while let module = pending.popLast() {
-      for (_, tensor) in module.ownParameters {
+      let borrowed = (module as? Adapter)?.borrowedParameters ?? []
+      for tensor in module.ownParameters.map(\.tensor) + borrowed {
         if tensor.requiresGrad { return false }
         values.append(Value(storage: tensor.storage, offset: tensor.byteOffset, version: tensor.version))
       }

@@ -47,7 +47,7 @@ public final class RoBERTa: TransformerModel {
   }
 
   public override var headModules: [String] { dense == nil ? ["lm_head"] : ["classifier"] }
-  public override var maxLength: Int { encoder.config.maxLength }
+  public override var maxLength: Int { encoder.maxLength }
 
   public override func logits(_ batch: Batch) throws -> Tensor {
     if let languageHead { return try languageHead(encoder(batch, context).to(.float32), context) }

@@ -67,7 +67,7 @@ def build_method(folder, module, entry, seed, spread):
     for name, parameter in sorted(model.named_parameters(), key=lambda p: name_in_file(p[0])):
         if ".original_module." in name:
             continue
-        plain = saved_name(name)
+        plain = name_in_file(name)
         in_base = plain.replace(".base_layer", "")
         # A frozen layer that the folder lacks is random, and so a part of the start.
         if in_base in of_base and in_base not in missing:

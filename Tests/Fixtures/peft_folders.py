@@ -4,7 +4,18 @@ import json
 import os
 
 import torch
-from peft import LoHaConfig, LoKrConfig, LoraConfig, TaskType, VeraConfig, get_peft_model
+from peft import (
+    IA3Config,
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    TaskType,
+    VeraConfig,
+    get_peft_model,
+)
 
 from cases import QUERY_VALUE, load, random_batches
 from packed import write_fixture
@@ -45,32 +56,59 @@ FOLDERS = {
     "tiny-roberta-vera": (
         "tiny-roberta",
         dict(r=6, target_modules=["key", "dense"], bias="vera_only"),
+        VeraConfig,
     ),
     "tiny-bert-vera-drawn": (
         "tiny-bert",
         dict(r=40, save_projection=False, projection_prng_key=3, target_modules=["query", "dense"]),
+        VeraConfig,
     ),
-    "tiny-roberta-loha": ("tiny-roberta", dict(r=2, alpha=3, target_modules=["key", "dense"])),
+    "tiny-roberta-loha": (
+        "tiny-roberta",
+        dict(r=2, alpha=3, target_modules=["key", "dense"]),
+        LoHaConfig,
+    ),
     "tiny-bert-lokr": (
         "tiny-bert",
         dict(r=2, alpha=3, target_modules=["query", "dense"], decompose_both=True),
+        LoKrConfig,
+    ),
+    "tiny-bert-ia3": ("tiny-bert", dict(), IA3Config),
+    "tiny-roberta-ia3": (
+        "tiny-roberta",
+        dict(
+            target_modules=r".*\.(query|intermediate\.dense)",
+            feedforward_modules=r".*layer\.0\.attention\.self\.query",
+        ),
+        IA3Config,
+    ),
+    "tiny-bert-prefix": ("tiny-bert", dict(num_virtual_tokens=3), PrefixTuningConfig),
+    "tiny-roberta-prefix-projection": (
+        "tiny-roberta",
+        dict(num_virtual_tokens=4, prefix_projection=True, encoder_hidden_size=6),
+        PrefixTuningConfig,
+    ),
+    "tiny-roberta-prompt": (
+        "tiny-roberta",
+        dict(num_virtual_tokens=3, prompt_tuning_init="SAMPLE_VOCAB"),
+        PromptTuningConfig,
+    ),
+    "tiny-bert-p-tuning": (
+        "tiny-bert",
+        dict(num_virtual_tokens=4, encoder_reparameterization_type="LSTM", encoder_hidden_size=6),
+        PromptEncoderConfig,
     ),
 }
-KINDS = {"vera": VeraConfig, "loha": LoHaConfig, "lokr": LoKrConfig}
-
-
-def config_of(name, options):
-    kind = KINDS.get(name.split("-")[2], LoraConfig)
-    return kind(task_type=TaskType.SEQ_CLS, **options)
 
 
 def write_peft_folders(models, folder):
     """<name>/adapter holds PEFT's files, <name>/expected.safetensors a batch and its logits."""
-    for index, (name, (base, options)) in enumerate(FOLDERS.items()):
+    for index, (name, (base, options, *kind)) in enumerate(FOLDERS.items()):
         torch.manual_seed(300 + index)
         entry = dict(model=base, objective="classification", num_labels=3)
         model, _ = load(os.path.join(models, base), entry)
-        model = get_peft_model(model, config_of(name, options))
+        config = (kind or [LoraConfig])[0](task_type=TaskType.SEQ_CLS, **options)
+        model = get_peft_model(model, config)
         config = model.config
         first_id = max(config.pad_token_id, config.eos_token_id or 0) + 1
         batches = random_batches(entry, config.vocab_size, first_id, 400 + index)
@@ -92,7 +130,8 @@ def _tidy(adapter):
     path = os.path.join(adapter, "adapter_config.json")
     with open(path, encoding="utf-8") as file:
         config = json.load(file)
-    if isinstance(config["target_modules"], list):
-        config["target_modules"].sort()
+    for key in ("target_modules", "feedforward_modules"):
+        if isinstance(config.get(key), list):
+            config[key].sort()
     with open(path, "w", encoding="utf-8") as file:
         json.dump(config, file, indent=2, sort_keys=True)

@@ -60,6 +60,32 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
     (lokr.r, bothLokr.r, bothLokr.decomposeBoth, bothLokr.decomposeFactor) = (2, 1, true, 16)
     var dense = AdapterTargets()
     dense.targetModules = .suffixes(["query", "dense"])
+    var feedforward = IA3()
+    feedforward.feedforwardModules = ["output.dense"]
+    var suffixes = AdapterTargets()
+    suffixes.targetModules = .suffixes(["key", "value", "output.dense"])
+    var houlsby = Houlsby()
+    (houlsby.options.r, houlsby.options.initWeights) = (4, .truncatedNormal)
+    var houlsbyZero = houlsby
+    (houlsbyZero.options.initWeights, houlsbyZero.options.nonLinearity, houlsbyZero.options.trainLayerNorm) = (.zeroUp, .geluNew, true)
+    var pfeiffer = Pfeiffer()
+    pfeiffer.options.r = 5
+    var norms = pfeiffer
+    norms.options.trainLayerNorm = true
+    var prefix = PrefixTuning()
+    (prefix.numVirtualTokens, prefix.prefixDropout) = (3, 0.2)
+    var projectedPrefix = PrefixTuning()
+    (projectedPrefix.numVirtualTokens, projectedPrefix.prefixProjection, projectedPrefix.encoderHiddenSize) = (4, true, 6)
+    var prompt = PromptTuning()
+    prompt.numVirtualTokens = 3
+    var words = prompt
+    words.promptTuningInit = .sampleVocab
+    var pTuning = PTuning()
+    (pTuning.numVirtualTokens, pTuning.encoderHiddenSize) = (2, 6)
+    var partial = BitFit()
+    partial.biases = ["query", "intermediate", "output_layernorm"]
+    var upper = FullFineTuning()
+    upper.freezeEmbeddings = true
     return [
       AdapterCase(description: "lora", method: lora),
       AdapterCase(description: "rslora", method: rslora),
@@ -92,8 +118,23 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "loha, dense, all random", method: randomLoha, targets: dense),
       AdapterCase(description: "lokr", method: lokr, targets: dense),
       AdapterCase(description: "lokr, both products", method: bothLokr),
+      AdapterCase(description: "ia3", method: IA3()),
+      AdapterCase(description: "ia3, PEFT's layers", method: feedforward, targets: suffixes),
+      AdapterCase(description: "houlsby", method: houlsby),
+      AdapterCase(description: "houlsby, zero up", method: houlsbyZero),
+      AdapterCase(description: "pfeiffer", method: pfeiffer),
+      AdapterCase(description: "pfeiffer, norms", method: norms),
+      AdapterCase(description: "prefix tuning", method: prefix),
+      AdapterCase(description: "prefix tuning, projection", method: projectedPrefix),
+      AdapterCase(description: "prompt tuning", method: prompt),
+      AdapterCase(description: "prompt tuning, vocabulary", method: words),
+      AdapterCase(description: "p-tuning", method: pTuning),
+      AdapterCase(description: "bitfit", method: BitFit()),
+      AdapterCase(description: "bitfit, some biases", method: partial),
+      AdapterCase(description: "selective", method: SelectiveFineTuning()),
       AdapterCase(description: "classifier", method: ClassifierOnly()),
       AdapterCase(description: "full", method: FullFineTuning()),
+      AdapterCase(description: "full, frozen embeddings", method: upper),
     ]
   }()
 
@@ -107,6 +148,8 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
   static let peft = saved.filter {
     !(type(of: $0.method).peftType ?? "").hasPrefix("PERIGEE_") && ($0.method as? LoRA)?.initLoraWeights.isDrawn != true
   }
+  /// Those that attach something.
+  static let attached = all.filter(\.method.hasSites)
 
   /// Attaches the case's method; with a base, random values in that first.
   func attach(to model: TransformerModel, name: String = "default") throws -> AttachedAdapter {
@@ -159,4 +202,9 @@ func message(_ body: () throws -> Void) -> String? {
     try body()
     return nil
   } catch { return String(describing: error) }
+}
+
+extension AttachedAdapter {
+  /// Whether every update is a product of two factors, so that it can be written as a plain LoRA.
+  var isLowRank: Bool { !linearAdapters.isEmpty && linearAdapters.allSatisfy { $0.adapter is any LowRankUpdate } }
 }

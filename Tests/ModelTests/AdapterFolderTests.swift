@@ -13,6 +13,8 @@ private let peftFolders = [
   "tiny-bert-lora", "tiny-roberta-lora", "tiny-roberta-rslora", "tiny-roberta-all-linear",
   "tiny-bert-patterns", "tiny-roberta-dora", "tiny-bert-pissa", "tiny-roberta-olora", "tiny-roberta-layers-pattern",
   "tiny-roberta-vera", "tiny-bert-vera-drawn", "tiny-roberta-loha", "tiny-bert-lokr",
+  "tiny-bert-ia3", "tiny-roberta-ia3", "tiny-bert-prefix",
+  "tiny-roberta-prefix-projection", "tiny-roberta-prompt", "tiny-bert-p-tuning",
 ]
 
 private func load(
@@ -36,8 +38,9 @@ private func recorded(_ path: String) throws -> (batch: Batch, logits: Tensor) {
 /// What a change of `adapter_config.json` leads to; the message is what follows the path.
 private let configMistakes: [(change: JSONObject, message: String)] = [
   (
-    ["peft_type": "OFT"],
-    "peft_type 'OFT' is not supported, expected one of LORA, PERIGEE_DELORA, VERA, PERIGEE_LORA_MINI, LOHA, LOKR, PERIGEE_CLASSIFIER"
+    ["peft_type": "XLORA"],
+    "peft_type 'XLORA' is not supported, expected one of "
+      + AdapterCatalogue.methods.compactMap { $0.peftType }.joined(separator: ", ")
   ),
   (["use_qalora": true], "use_qalora = true is not supported"),
   (["layers_pattern": [1]], "layers_pattern: expected a list of strings, given [1]"),

@@ -124,7 +124,44 @@ private let counts: [(name: String, method: any AdapterMethod, base: LoRA?, adap
     (method.over, base.r) = ("lora", r)
     return ("delora over lora \(r)", method, base, 24 * r * r)
   }
-  + [("classifier", ClassifierOnly(), nil, 0)]
+  + [
+    ("classifier", ClassifierOnly(), nil, 0), ("ia3", IA3(), nil, 55_296), ("bitfit", BitFit(), nil, 102_144),
+    ("selective", SelectiveFineTuning(), nil, 14_155_776), ("full", FullFineTuning(), nil, 124_055_040),
+    ("full, frozen embeddings", frozenEmbeddings, nil, 86_043_650 - 592_130),
+  ]
+
+  + [("houlsby 8", 8, 313_536), ("houlsby 64", 64, 2_379_264)].map { name, r, count in
+    var method = Houlsby()
+    method.options.r = r
+    return (name, method, nil, count)
+  }
+  + [("pfeiffer 16", 16, 304_320), ("pfeiffer 48", 48, 894_528), ("pfeiffer 64", 64, 1_189_632)].map { name, r, count in
+    var method = Pfeiffer()
+    method.options.r = r
+    return (name, method, nil, count)
+  }
+  + [true].map { trains in
+    var method = Houlsby()
+    (method.options.r, method.options.trainLayerNorm) = (8, trains)
+    return ("houlsby with norms", method, nil, 313_536 + 25 * 2 * 768)
+  }
+
+  + [false, true].map { projects in
+    var method = PrefixTuning()
+    (method.numVirtualTokens, method.prefixProjection, method.encoderHiddenSize) = (20, projects, 512)
+    let (size, m, out) = (768, 512, 2 * 12 * 768)
+    return ("prefix tuning", method, nil, projects ? 20 * size + (size + 1) * m + (m + 1) * out : 20 * out)
+  }
+  + [
+    ("prompt tuning", PromptTuning(), nil, 20 * 768),
+    ("p-tuning", PTuning(), nil, 20 * 768 + 3 * 769 * 768),
+  ]
+
+private let frozenEmbeddings: FullFineTuning = {
+  var method = FullFineTuning()
+  method.freezeEmbeddings = true
+  return method
+}()
 
 extension EngineTests {
   @Suite struct AdapterSelectionTests {

@@ -100,7 +100,7 @@ import Testing
       var computed: [[Int]] = []
       func states(_ batch: Batch) throws -> Tensor {
         computed.append(batch.examples)
-        let rows = zip(batch.ids, batch.positions).flatMap { [Double($0), Double($1)] }
+        let rows = zip(batch.ids, batch.offsets.lengths.flatMap { 0..<$0 }).flatMap { [Double($0), Double($1)] }
         return try Tensor(rows, [batch.ids.count, 2]).to(dtype)
       }
       let budget = HiddenStateCache.Budget(bytes: 6 * 2 * dtype.size, folder: hasFile ? folder : nil)

@@ -143,6 +143,126 @@
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
 
+---ia3 options
+---@class IA3Options
+---@field feedforward_modules? string[] suffixes of the target layers whose input is scaled instead of their output; default: output.dense
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---@alias NonLinearity
+---| "swish"
+---| "relu"
+---| "gelu"
+---| "tanh"
+---| "gelu_new"
+
+---@alias InitWeights
+---| "bert"
+---| "truncated_normal"
+---| "zero_up"
+
+---houlsby options
+---@class HoulsbyOptions
+---@field r? integer size of the bottleneck (from 1 to 65536; default 64)
+---@field non_linearity? NonLinearity function between the adapter's layers; default: swish for houlsby, relu for pfeiffer
+---@field init_weights? InitWeights how the adapter's layers start (default "bert")
+---@field train_layer_norm? boolean train the body's layer norms too (default false)
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---pfeiffer options
+---@class PfeifferOptions
+---@field r? integer size of the bottleneck (from 1 to 65536; default 64)
+---@field non_linearity? NonLinearity function between the adapter's layers; default: swish for houlsby, relu for pfeiffer
+---@field init_weights? InitWeights how the adapter's layers start (default "bert")
+---@field train_layer_norm? boolean train the body's layer norms too (default false)
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---prefix_tuning options
+---@class PrefixTuningOptions
+---@field num_virtual_tokens? integer keys and values in front of each sequence (from 1 to 65536; default 20)
+---@field prefix_projection? boolean compute them from embeddings with two layers (default false)
+---@field encoder_hidden_size? integer width of the projection; default: the model's hidden size (from 1 to 65536)
+---@field prefix_dropout? number dropout on the prefix, as in P-tuning v2 (at least 0 and below 1; default 0)
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---prompt_tuning options
+---@class PromptTuningOptions
+---@field num_virtual_tokens? integer vectors in front of each sequence (from 1 to 65536; default 20)
+---@field prompt_tuning_init? Init how they start: normal, as random tokens of the vocabulary, or as those of prompt_tuning_init_text (default "RANDOM")
+---@field prompt_tuning_init_text? string the text to start from, with TEXT
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---p_tuning options
+---@class PTuningOptions
+---@field num_virtual_tokens? integer vectors in front of each sequence (from 1 to 65536; default 20)
+---@field encoder_hidden_size? integer width of the network; default: the model's hidden size (from 1 to 65536)
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---bitfit options
+---@class BitFitOptions
+---@field biases? string[] which biases train: all, or some of query, key, value, intermediate, output, attention_layernorm, output_layernorm (default {"all"})
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---selective options
+---@class SelectiveFineTuningOptions
+---@field parameters? string[] names of parameters, or their ends after a dot, such as query.weight or LayerNorm.bias (default {"query.weight", "value.weight"})
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
 ---classifier options
 ---@class ClassifierOnlyOptions
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
@@ -156,6 +276,7 @@
 
 ---full options
 ---@class FullFineTuningOptions
+---@field freeze_embeddings? boolean leave the word embeddings as they are; position and type embeddings train (default false)
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
@@ -209,6 +330,46 @@ function adapters.loha(options) end
 ---@param options? LoKrOptions see the fields
 ---@return Adapter # adapter for Model:add_adapter
 function adapters.lokr(options) end
+
+---Trains vectors that scale keys, values and the feed-forward block's inner activations.
+---@param options? IA3Options see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.ia3(options) end
+
+---Bottleneck adapters behind attention and behind the feed-forward block of each layer.
+---@param options? HoulsbyOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.houlsby(options) end
+
+---One bottleneck adapter behind the feed-forward block of each layer.
+---@param options? PfeifferOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.pfeiffer(options) end
+
+---Trains keys and values in front of those of every sequence, in every layer (P-tuning v2).
+---@param options? PrefixTuningOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.prefix_tuning(options) end
+
+---Trains vectors in front of the word embeddings of every sequence.
+---@param options? PromptTuningOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.prompt_tuning(options) end
+
+---Prompt tuning whose vectors come from a small network.
+---@param options? PTuningOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.p_tuning(options) end
+
+---Trains the biases of the base model, or some of them.
+---@param options? BitFitOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.bitfit(options) end
+
+---Trains chosen parameters of the base model: by default the query and value weights.
+---@param options? SelectiveFineTuningOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.selective(options) end
 
 ---Trains only the head (modules_to_save).
 ---@param options? ClassifierOnlyOptions see the fields

@@ -181,13 +181,13 @@ function Model:delete_adapter(name) end
 ---@return Model # the model
 function Model:add_weighted_adapter(options) end
 
----Attaches an adapter from a folder: PEFT's LoRA, or one that was saved here.
+---Attaches an adapter from a folder: PEFT's, where the method is known here, or one that was saved here.
 ---@param folder string the folder
 ---@param options? LoadAdapterOptions see the fields
 ---@return Model # the model
 function Model:load_adapter(folder, options) end
 
----Writes an adapter's folder: PEFT's format for a LoRA.
+---Writes an adapter's folder: PEFT's format where PEFT has the method.
 ---@param folder string inside the run directory
 ---@param options? AdapterFileOptions see the fields
 function Model:save_adapter(folder, options) end

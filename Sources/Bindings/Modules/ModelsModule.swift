@@ -261,14 +261,14 @@ enum HeadChoice: String, LuaChoice {
 private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
   [
     .method(
-      "load_adapter", "Attaches an adapter from a folder: PEFT's LoRA, or one that was saved here.", Param<String>("folder", "the folder"),
+      "load_adapter", "Attaches an adapter from a folder: PEFT's, where the method is known here, or one that was saved here.", Param<String>("folder", "the folder"),
       Param<LoadAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, folder, options in
       try model.loadAdapter(folder, name: options.adapterName, head: options.head == .new ? .new : .saved)
       return model
     },
     .method(
-      "save_adapter", "Writes an adapter's folder: PEFT's format for a LoRA.", Param<String>("folder", "inside the run directory"),
+      "save_adapter", "Writes an adapter's folder: PEFT's format where PEFT has the method.", Param<String>("folder", "inside the run directory"),
       Param<AdapterFileOptions>("options", "see the fields")
     ) { model, folder, options in
       try model.save(model.adapter(named: options.adapterName), to: session.writablePath(folder))

@@ -15,7 +15,18 @@ A module has
 import importlib
 import zlib
 
-ALL = ["low_rank", "lora_fa", "lora_mini", "lycoris"]
+ALL = [
+    "chosen",
+    "houlsby",
+    "ia3",
+    "lora_fa",
+    "lora_mini",
+    "low_rank",
+    "lycoris",
+    "pfeiffer",
+    "prefix_tuning",
+    "prompt_tuning",
+]
 
 
 def case(name, method, learning_rate=1e-2, num_labels=3, objective="classification", **options):

@@ -1,0 +1,113 @@
+import Checkpoints
+import Diagnostics
+import NN
+import TensorCore
+
+/// (IA)³, "infused adapter by inhibiting and amplifying inner activations": a learned vector scales what a layer computes.
+///
+/// Keys and values: `y = l ⊙ (W x + b)`, l: [out]. Feed-forward: `y = W (l ⊙ x) + b`, l: [in], on the second matrix of the
+/// block. l starts at 1, so a fresh adapter changes nothing. Trainable: out, or in, for each layer; RoBERTa-base 55,296.
+/// Merge: `W' = diag(l) W`, `b' = l ⊙ b`; feed-forward: `W' = W diag(l)`.
+///
+/// PEFT's default for BERT and RoBERTa, `target_modules = { "key", "value", "output.dense" }`, scales the input of
+/// `attention.output.dense` too, which the paper does not (64,512).
+///
+/// Paper: Liu et al. 2022, arXiv 2205.05638.
+public struct IA3: LinearAdapterMethod {
+  public static let name = "ia3"
+  public static let summary = "Trains vectors that scale keys, values and the feed-forward block's inner activations."
+  public static let peftType: String? = "IA3"
+  public var isLowRank: Bool { false }
+  public static let keysUnknownToPEFT = ["bias"]
+
+  /// Suffixes of the target layers whose input is scaled; the output of all others is.
+  public var feedforwardModules: [String]?
+  /// The same as a regular expression for the whole path, which PEFT's folders may have.
+  private var feedforwardPattern: String?
+
+  public init() {}
+
+  public static let fields: [Field<Self>] = [
+    .strings(
+      "feedforward_modules", \.feedforwardModules,
+      "suffixes of the target layers whose input is scaled instead of their output; default: output.dense")
+  ]
+
+  private static let defaultFeedforward = ["output.dense"]
+
+  public var defaultTargets: AdapterTargets.Selection? { .pattern(#".*\.(key|value|\d+\.output\.dense)"#) }
+
+  public func check(sites: [String]) throws {
+    for name in feedforwardModules ?? [] where !sites.contains(where: { AttachedAdapter.isSuffix(name, of: $0) }) {
+      throw EngineError(
+        .argument, "feedforward_modules: '\(name)' is none of the target layers",
+        hint: nearestName(to: name, among: sites.compactMap { $0.split(separator: ".").last.map(String.init) }).map { "did you mean '\($0)'?" }
+          ?? "name layers of target_modules")
+    }
+  }
+
+  private func isFeedforward(_ path: String) -> Bool {
+    if let feedforwardPattern { return ((try? Regex(feedforwardPattern).wholeMatch(in: path)) ?? nil) != nil }
+    return (feedforwardModules ?? Self.defaultFeedforward).contains { AttachedAdapter.isSuffix($0, of: path) }
+  }
+
+  public var configuration: [(key: String, value: ConfigurationValue)] {
+    [("feedforward_modules", .strings(feedforwardModules ?? Self.defaultFeedforward)), ("init_ia3_weights", .bool(true))]
+  }
+
+  public func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)] {
+    // Full paths: a suffix may name layers of both kinds, and PEFT wants the same words in both lists.
+    [
+      ("target_modules", .strings(attached.sites.sorted())),
+      ("feedforward_modules", .strings(attached.sites.filter(isFeedforward).sorted())), ("init_ia3_weights", .bool(true)),
+    ]
+  }
+
+  public static func saved(in config: HuggingFaceConfig) throws -> IA3 {
+    var method = IA3()
+    if case .string(let pattern)? = config["feedforward_modules"] {
+      guard (try? Regex(pattern)) != nil else {
+        throw EngineError(.data, "\(config.path): feedforward_modules: '\(pattern)' is not a valid regular expression")
+      }
+      method.feedforwardPattern = pattern
+    } else {
+      method.feedforwardModules = try config.strings("feedforward_modules", default: [])
+    }
+    _ = try config.bool("init_ia3_weights", default: true)
+    return method
+  }
+
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+    let isFeedforward = isFeedforward(site.path)
+    let shape = isFeedforward ? [1, linear.inFeatures] : [linear.outFeatures, 1]
+    return IA3Adapter(try site.parameter("ia3_l", shape, .ones), scalesInput: isFeedforward)
+  }
+}
+
+/// The vector of one layer.
+public final class IA3Adapter: LinearAdapter {
+  /// l: [out, 1], or [1, in] where it scales the input.
+  public let scale: Tensor
+  public let scalesInput: Bool
+
+  init(_ scale: Tensor, scalesInput: Bool) {
+    self.scale = scale
+    self.scalesInput = scalesInput
+  }
+
+  public override var ownParameters: [(name: String, tensor: Tensor)] { [("ia3_l", scale)] }
+  public override var isSum: Bool { false }
+
+  /// The rows of `x`, each times l.
+  private func scaled(_ x: Tensor) throws -> Tensor { try x.mul(scale.reshape([scale.count])).to(x.dtype) }
+
+  public override func input(_ x: Tensor, _ context: ForwardContext) throws -> Tensor { scalesInput ? try scaled(x) : x }
+
+  public override func output(_ call: LinearCall) throws -> Tensor { scalesInput ? call.y : try scaled(call.y) }
+
+  public override func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
+    scalesInput ? (weight, bias) : (try weight.mul(scale), try bias.map { try scaled($0) })
+  }
+
+  public override func mergedInput(_ weight: Tensor) throws -> Tensor { scalesInput ? try weight.mul(scale) : weight }
+}

@@ -1,0 +1,33 @@
+import Checkpoints
+import Diagnostics
+import NN
+
+/// Pfeiffer's adapters: one bottleneck behind each feed-forward block, `LayerNorm(Ad(LayerNorm(o + x)) + o + x)`, where both
+/// norms are the layer's own.
+///
+/// o: the block's output after dropout, x: its input. Act: ReLU. RoBERTa-base with r = 64: 1,189,632 numbers. Not mergeable.
+///
+/// Paper: Pfeiffer et al. 2021, arXiv 2005.00247.
+public struct Pfeiffer: AdapterMethod {
+  public static let name = "pfeiffer"
+  public static let summary = "One bottleneck adapter behind the feed-forward block of each layer."
+  public static let fields: [Field<Self>] = Field.fields(of: \.options)
+  public var options = BottleneckOptions()
+  public init() {}
+
+  public var placement: AdapterPlacement { .hosts(SublayerOutput.self) }
+  public var freshEqualsBase: Bool { options.initWeights == .zeroUp }
+  public func trains(_ parameter: String) -> Bool { options.trains(parameter) }
+  public var configuration: [(key: String, value: ConfigurationValue)] { options.configuration(.relu) }
+
+  public static func saved(in config: HuggingFaceConfig) throws -> Pfeiffer {
+    var method = Pfeiffer()
+    method.options = try BottleneckOptions(saved: config)
+    return method
+  }
+
+  public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
+    guard let sublayer = host as? SublayerOutput, !sublayer.isAttention else { return nil }
+    return try options.makeAdapter(for: sublayer, at: site, .relu, readsNormed: true)
+  }
+}

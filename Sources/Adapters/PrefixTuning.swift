@@ -1,0 +1,177 @@
+import Checkpoints
+import Diagnostics
+import NN
+import TensorCore
+
+/// Prefix tuning: learned keys and values in front of those of every sequence, in every layer; `K' = [P_K; K]`, `V' = [P_V; V]`.
+///
+/// P_K, P_V: [p, C], p = `num_virtual_tokens`. They train themselves, from a standard normal distribution (P-tuning v2, with
+/// `prefix_dropout` as the model's dropout), or come from `E` of [p, C] through `tanh(E W_0^T + b_0) W_2^T + b_2`, with
+/// `prefix_projection`. Trainable: `2 L p C`; with the projection `p C + (C + 1) m + (m + 1) 2 L C`. Positions of the text
+/// begin behind the prefix, as in Transformers. Not mergeable. The folder is PEFT's and has the keys and values that the
+/// projection gives, not the projection.
+///
+/// Papers: Li and Liang 2021, arXiv 2101.00190; Liu et al. 2022, arXiv 2110.07602.
+public struct PrefixTuning: AdapterMethod {
+  public static let name = "prefix_tuning"
+  public static let summary = "Trains keys and values in front of those of every sequence, in every layer (P-tuning v2)."
+  public static let peftType: String? = "PREFIX_TUNING"
+  public static let keysUnknownToPEFT = VirtualTokenFolder.keysUnknownToPEFT
+  public static let informativeKeys = VirtualTokenFolder.informativeKeys + ["init_weights"]
+
+  /// p.
+  public var numVirtualTokens = 20
+  public var prefixProjection = false
+  /// m; nil: the model's hidden size.
+  public var encoderHiddenSize: Int?
+  /// Dropout on the prefix, for each sequence alone.
+  public var prefixDropout = 0.0
+  /// Whether the projection is done: a folder has what it gave.
+  private var isProjected = false
+
+  public init() {}
+
+  public static let fields: [Field<Self>] = [
+    .int("num_virtual_tokens", \.numVirtualTokens, "keys and values in front of each sequence", in: 1...65_536),
+    .bool("prefix_projection", \.prefixProjection, "compute them from embeddings with two layers"),
+    .int("encoder_hidden_size", \.encoderHiddenSize, "width of the projection; default: the model's hidden size", in: 1...65_536),
+    .float("prefix_dropout", \.prefixDropout, "dropout on the prefix, as in P-tuning v2", in: 0..<1),
+  ]
+
+  public var placement: AdapterPlacement { .hosts(SelfAttention.self) }
+  public var freshEqualsBase: Bool { false }
+  public var savesParameters: Bool { !projects }
+  private var projects: Bool { prefixProjection && !isProjected }
+
+  public var configuration: [(key: String, value: ConfigurationValue)] {
+    [("num_virtual_tokens", .int(numVirtualTokens)), ("prefix_projection", .bool(prefixProjection))]
+      + (encoderHiddenSize.map { [("encoder_hidden_size", .int($0))] } ?? [])
+      + (prefixDropout > 0 ? [("prefix_dropout", .number(prefixDropout))] : [])
+  }
+
+  public func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)] {
+    guard let attention = attached.adapters.first?.host as? SelfAttention else { return configuration }
+    let size = attention.query.outFeatures
+    return [
+      ("num_virtual_tokens", .int(numVirtualTokens)), ("prefix_projection", .bool(prefixProjection)),
+      ("encoder_hidden_size", .int(encoderHiddenSize ?? size)), ("num_layers", .int(attention.layer.count)),
+      ("token_dim", .int(size)), ("num_attention_heads", .int(attention.heads)), ("num_transformer_submodules", .int(1)),
+    ]
+  }
+
+  public static func saved(in config: HuggingFaceConfig) throws -> PrefixTuning {
+    var method = PrefixTuning()
+    method.numVirtualTokens = try config.int("num_virtual_tokens", in: 1...65_536)
+    method.prefixProjection = try config.bool("prefix_projection", default: false)
+    if config["encoder_hidden_size"] != nil { method.encoderHiddenSize = try config.int("encoder_hidden_size", in: 1...) }
+    method.isProjected = true
+    return method
+  }
+
+  public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
+    guard let attention = host as? SelfAttention else { return nil }
+    guard site.count == attention.layer.count else {
+      throw EngineError(
+        .argument, "prefix_tuning: \(site.count) of the model's \(attention.layer.count) layers, expected all",
+        hint: "leave layers_to_transform out")
+    }
+    let (p, size) = (numVirtualTokens, attention.query.outFeatures)
+    guard projects else {
+      let rows = try site.parameter("prefix_embeddings", [p, 2 * size], .normal(std: 1))
+      return PrefixAdapter(.rows(rows), length: p, dropout: prefixDropout)
+    }
+    let m = encoderHiddenSize ?? size
+    let bound = { (fanIn: Int) in Initialization.uniform(bound: 1 / Double(fanIn).squareRoot()) }
+    let source = PrefixAdapter.Projection(
+      embedding: try site.sharedParameter("prefix_encoder.embedding.weight", [p, size], .normal(std: 1), trains: true),
+      first: (
+        try site.sharedParameter("prefix_encoder.transform.0.weight", [m, size], .kaimingUniform, trains: true),
+        try site.sharedParameter("prefix_encoder.transform.0.bias", [m], bound(size), trains: true)
+      ),
+      second: (
+        try site.parameter("prefix_transform.weight", [2 * size, m], .kaimingUniform),
+        try site.parameter("prefix_transform.bias", [2 * size], bound(m))
+      ))
+    return PrefixAdapter(.projection(source), length: p, dropout: prefixDropout)
+  }
+
+  public static func folderName(of name: String) -> String { VirtualTokenFolder.name(of: name) }
+
+  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? {
+    let layers = try attached.adapters.compactMap { try ($0.adapter as? PrefixAdapter)?.keysAndValues() }
+    return try Autograd.noGrad { [(VirtualTokenFolder.tensor, try Tensor.cat(layers.map { $0.detach() }, 1))] }
+  }
+
+  public func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws {
+    guard let all = tensors.first?.tensor else { return }
+    var column = 0
+    for case .rows(let rows) in attached.adapters.compactMap({ ($0.adapter as? PrefixAdapter)?.source }) {
+      try rows.assign(Autograd.noGrad { try all.slice(1, column, column + rows.columns) })
+      column += rows.columns
+    }
+  }
+}
+
+/// Keys and values of one layer's prefix.
+public final class PrefixAdapter: AttentionPrefix {
+  /// What one layer makes its keys and values from.
+  struct Projection {
+    /// E: [p, C], and W_0, b_0 of [m, C] and [m]: all layers share them.
+    let embedding: Tensor
+    let first: (weight: Tensor, bias: Tensor)
+    /// The layer's rows of W_2 and b_2: [2 C, m] and [2 C].
+    let second: (weight: Tensor, bias: Tensor)
+  }
+
+  enum Source {
+    /// [p, 2 C]: keys, values.
+    case rows(Tensor)
+    case projection(Projection)
+  }
+
+  let source: Source
+  private let count: Int
+  private let prefixDropout: Double
+
+  init(_ source: Source, length: Int, dropout: Double) {
+    (self.source, count, prefixDropout) = (source, length, dropout)
+  }
+
+  public override var length: Int { count }
+  public override var dropout: Double { prefixDropout }
+
+  public override var ownParameters: [(name: String, tensor: Tensor)] {
+    switch source {
+    case .rows(let rows): [("prefix_embeddings", rows)]
+    case .projection(let projection):
+      [("prefix_transform.weight", projection.second.weight), ("prefix_transform.bias", projection.second.bias)]
+    }
+  }
+
+  public override var borrowedParameters: [Tensor] {
+    switch source {
+    case .rows: []
+    case .projection(let projection): [projection.embedding, projection.first.weight, projection.first.bias]
+    }
+  }
+
+  /// [p, 2 C]: keys, values.
+  func keysAndValues() throws -> Tensor {
+    switch source {
+    case .rows(let rows): rows
+    case .projection(let projection):
+      try projection.embedding.linear(projection.first.weight, projection.first.bias).tanh()
+        .linear(projection.second.weight, projection.second.bias)
+    }
+  }
+
+  public override func rows(sequences: Int, _ context: ForwardContext) throws -> (keys: Tensor, values: Tensor) {
+    var all = try keysAndValues()
+    if let dropout = context.dropout(prefixDropout) {
+      let ids = (0..<sequences * count).map { Int32($0 % count) }
+      all = try all.gatherRows(ids).dropout(dropout)
+    }
+    let size = all.columns / 2
+    return (try all.slice(1, 0, size), try all.slice(1, size))
+  }
+}
