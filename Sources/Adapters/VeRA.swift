@@ -114,6 +114,8 @@ public final class VeRAAdapter: LinearAdapter, LowRankUpdate {
     veraDropout = dropout
   }
 
+  public override var borrowedParameters: [Tensor] { [a, b] }
+
   public override var ownParameters: [(name: String, tensor: Tensor)] {
     [("vera_lambda_b", lambdaB), ("vera_lambda_d", lambdaD)]
   }

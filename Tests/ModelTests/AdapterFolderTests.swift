@@ -40,7 +40,8 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
   (
     ["peft_type": "XLORA"],
     "peft_type 'XLORA' is not supported, expected one of "
-      + AdapterCatalogue.methods.compactMap { $0.peftType }.joined(separator: ", ")
+      + AdapterCatalogue.methods.compactMap { $0.peftType }.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+      .joined(separator: ", ")
   ),
   (["use_qalora": true], "use_qalora = true is not supported"),
   (["layers_pattern": [1]], "layers_pattern: expected a list of strings, given [1]"),

@@ -248,16 +248,17 @@ extension EngineTests {
       let first = try model.attach(BitFit(), name: "first")
       try perturb(first)
       let one = try model.predict(tinyBatch())
-      first.isActive = false
+      try first.stashSavedModules()
       let second = try model.attach(BitFit(), name: "second")
+      #expect(first.sharesSavedModules(with: second))
       try perturb(second, seed: 6)
       let two = try model.predict(tinyBatch())
       #expect(two.values != one.values)
-      second.isActive = false
-      first.isActive = true
+      try second.stashSavedModules()
+      try first.restoreSavedModules()
       #expect(try model.predict(tinyBatch()).values == one.values)
-      first.isActive = false
-      second.isActive = true
+      try first.stashSavedModules()
+      try second.restoreSavedModules()
       #expect(try model.predict(tinyBatch()).values == two.values)
     }
 

@@ -249,7 +249,7 @@ private func make<Rule: UpdateRule>(_ rule: Rule.Type) -> any UpdateRule { Rule(
       try options.check(kind, learningRate: rate)
       let schedule = Schedule(
         kind, warmupSteps: entry["warmup"]?.intValue ?? -1, totalSteps: total, options: options, learningRate: rate)
-      let expected = try recorded.file.tensor("schedule." + name).doubles
+      let expected = try recorded.file.tensor("schedule." + name).values
       #expect(expected.count == total + 1)
       for (step, value) in expected.enumerated() {
         #expect(abs(schedule.multiplier(step) - value) <= 1e-12, "\(name), step \(step): \(schedule.multiplier(step)), expected \(value)")
@@ -263,7 +263,7 @@ private func make<Rule: UpdateRule>(_ rule: Rule.Type) -> any UpdateRule { Rule(
     for (name, kind) in [("linear", Schedule.Kind.linear), ("cosine", .cosine), ("constant", .constantWithWarmup)] {
       for warmup in [0, 2, 5] {
         let schedule = Schedule(kind, warmupSteps: warmup, totalSteps: 17)
-        for (step, value) in try file.tensor("schedule.\(name).warmup\(warmup)").doubles.enumerated() {
+        for (step, value) in try file.tensor("schedule.\(name).warmup\(warmup)").values.enumerated() {
           #expect(abs(schedule.multiplier(step) - value) <= 1e-12, "\(name), warmup \(warmup), step \(step)")
         }
       }
