@@ -58,7 +58,7 @@ enum AdapterFolder {
 
 extension AttachedAdapter {
   /// Largest difference between logits with the adapter merged and unmerged that rounding explains.
-  public var mergeTolerance: Double { type(of: method).mergeTolerance }
+  public var mergeTolerance: Double { method.mergeTolerance }
 
   /// Writes the adapter's folder: `adapter_config.json`, `adapter_model.safetensors`, and
   /// `perigee.json` if there is something `extra`. The folder is written whole or not at all, and
@@ -80,10 +80,10 @@ extension AttachedAdapter {
   public func save(
     to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:]
   ) throws {
-    guard let peftType = type(of: method).peftType else {
+    guard let peftType = method.peftType else {
       throw EngineError(
         .argument,
-        "\(folder): method '\(type(of: method).name)' changes the model itself and has no adapter to save",
+        "\(folder): method '\(method.name)' changes the model itself and has no adapter to save",
         hint: "save the whole model")
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
@@ -103,7 +103,7 @@ extension AttachedAdapter {
     let method = method
     let first = AdapterCatalogue.methods.first { $0.peftType == peftType }
     guard first.map({ $0 != type(of: method) }) ?? false || !method.ownConfiguration.isEmpty else { return nil }
-    var own: JSONObject = ["method": .string(type(of: method).name)]
+    var own: JSONObject = ["method": .string(method.name)]
     for (key, value) in method.ownConfiguration { own[key] = value.json }
     return .object(own)
   }
@@ -124,7 +124,7 @@ extension AttachedAdapter {
     to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:],
     verify: (String) throws -> Void = { _ in }
   ) throws {
-    let name = type(of: method).name
+    let name = method.name
     guard !linearAdapters.isEmpty else {
       throw EngineError(
         .argument,

@@ -13,6 +13,9 @@ public enum HeadLoading: String, Sendable, CaseIterable {
   case new
 }
 
+/// The method of a folder whose `peft_type` the catalogue does not have; nil: it is not known here either.
+public typealias AdapterMethodReader = (_ peftType: String, _ config: HuggingFaceConfig) throws -> (any AdapterMethod)?
+
 extension AttachedAdapter {
   /// Reads an adapter's folder, PEFT's or one of `save`, and attaches the adapter with its values.
   ///
@@ -27,13 +30,14 @@ extension AttachedAdapter {
   ///   - headModules: suffixes of the head's modules.
   ///   - head: whether the folder's head is taken.
   ///   - isTrainable: whether adapter and head train; else everything is frozen.
+  ///   - reading: finds methods that the catalogue does not have.
   /// - Throws: `EngineError` naming the file and the key or tensor.
   public static func load(
     folder: String, into root: Module, name: String = "default", headModules: [String],
     head: HeadLoading = .saved,
-    isTrainable: Bool = true
+    isTrainable: Bool = true, reading: AdapterMethodReader = { _, _ in nil }
   ) throws -> AttachedAdapter {
-    let reader = try AdapterFolderReader(folder, modules: root.namedModules())
+    let reader = try AdapterFolderReader(folder, modules: root.namedModules(), reading: reading)
     return try undoingOnError(root) {
       let underlying = try reader.underlying()
       if let underlying {
@@ -108,7 +112,7 @@ private struct AdapterFolderReader {
     "rank_pattern", "alpha_pattern", "init_lora_weights", "over", "use_effective_conv2d",
   ]
 
-  init(_ folder: String, modules: [(path: String, module: Module)]) throws {
+  init(_ folder: String, modules: [(path: String, module: Module)], reading: AdapterMethodReader) throws {
     let written = try Self.config(folder)
     let own = try Self.own(folder)
     var values = written.values
@@ -118,15 +122,18 @@ private struct AdapterFolderReader {
     }
     let type = try config.string("peft_type")
     let ofType = known.filter { $0.0 == type }
-    guard let found = ofType.first(where: { $0.1.name == own["method"]?.stringValue }) ?? ofType.first else {
+    if let found = ofType.first(where: { $0.1.name == own["method"]?.stringValue }) ?? ofType.first {
+      method = try found.1.saved(in: config)
+    } else if let found = try reading(type, config) {
+      method = found
+    } else {
       throw EngineError(
         .data,
         "\(config.path): peft_type '\(type)' is not supported, expected one of \(Self.distinct(known.map(\.0)).joined(separator: ", "))"
       )
     }
-    method = try found.1.saved(in: config)
     let accepted =
-      Self.informative + Self.structural + found.1.informativeKeys
+      Self.informative + Self.structural + type(of: method).informativeKeys
       + (method.configuration + method.ownConfiguration).map(\.key)
     for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value)
     {

@@ -13,6 +13,10 @@ public protocol AdapterMethod: Record, Sendable {
   static var summary: String { get }
   /// Largest difference between logits with a merged and an unmerged adapter that rounding explains, with the reason.
   static var mergeTolerance: Double { get }
+  /// Name, merge tolerance and `peftType` of this instance: those of the type, unless one type stands for several methods.
+  var name: String { get }
+  var mergeTolerance: Double { get }
+  var peftType: String? { get }
 
   /// Which modules the method attaches something to.
   var placement: AdapterPlacement { get }
@@ -105,6 +109,9 @@ extension LinearAdapterMethod {
 extension AdapterMethod {
   public static var mergeTolerance: Double { 1e-4 }
   public static var recordName: String { name + " options" }
+  public var name: String { Self.name }
+  public var mergeTolerance: Double { Self.mergeTolerance }
+  public var peftType: String? { Self.peftType }
   public var placement: AdapterPlacement { .nowhere }
   public var adaptsHead: Bool { false }
   public func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets { targets }

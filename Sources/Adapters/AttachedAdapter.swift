@@ -317,7 +317,7 @@ extension AttachedAdapter {
     case .nowhere, .hosts:
       guard targets.targetModules == nil, targets.excludeModules.isEmpty else {
         throw EngineError(
-          .argument, "target_modules, exclude_modules: method '\(type(of: method).name)' is not attached to linear layers",
+          .argument, "target_modules, exclude_modules: method '\(method.name)' is not attached to linear layers",
           hint: "leave them out")
       }
     }
@@ -328,7 +328,7 @@ extension AttachedAdapter {
       return (path, host)
     }
     guard !found.isEmpty else {
-      throw EngineError(.argument, "method '\(type(of: method).name)': the model has no place for it, or layers_to_transform leaves none")
+      throw EngineError(.argument, "method '\(method.name)': the model has no place for it, or layers_to_transform leaves none")
     }
     return found
   }

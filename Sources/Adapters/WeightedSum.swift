@@ -59,7 +59,7 @@ extension AttachedAdapter {
     guard sites.contains(path), let adapter = linear.adapter(named: name) else { return nil }
     guard let update = adapter as? any LowRankUpdate else {
       throw EngineError(
-        .argument, "weighted sum: adapter '\(name)' is of method '\(type(of: method).name)', whose update has no two factors")
+        .argument, "weighted sum: adapter '\(name)' is of method '\(method.name)', whose update has no two factors")
     }
     let (a, b) = try update.loraFactors()
     return (a.detach(), b.detach(), weight * update.scaling)

@@ -7,7 +7,7 @@ extension AttachedAdapter {
   var summary: String {
     let count = Runner.grouped(parameterCount)
     let saved = savedModules.isEmpty ? "" : "; saved whole: " + savedModules.joined(separator: ", ")
-    return "\(type(of: method).name) '\(name)': \(count) parameters" + (sites.isEmpty ? "" : " on \(siteSummary)") + saved
+    return "\(method.name) '\(name)': \(count) parameters" + (sites.isEmpty ? "" : " on \(siteSummary)") + saved
   }
 
   /// "24 modules: roberta.encoder.layer.{0-11}.attention.self.{query,value}".
@@ -16,7 +16,7 @@ extension AttachedAdapter {
   /// What `results.json` and reports tell about the adapter.
   var facts: JSONValue {
     [
-      "name": .string(name), "method": .string(type(of: method).name), "parameters": .int(parameterCount),
+      "name": .string(name), "method": .string(method.name), "parameters": .int(parameterCount),
       "modules": .array(sites.map { .string($0) }), "modules_to_save": .array(savedModules.map { .string($0) }),
       "options": .object(JSONObject(method.configuration.map { ($0.key, $0.value.json) })),
     ]

@@ -151,7 +151,7 @@ extension Session {
       try model.saveModel(to: folder + "/" + Self.modelFolder)
     } else {
       try SafetensorsFile.write(tensors: trainer.trainedParameters(), to: folder + "/" + Self.weightsFile)
-      for adapter in model.adapters where type(of: adapter.method).peftType != nil {
+      for adapter in model.adapters where adapter.method.peftType != nil {
         let name = adapter.name == "default" ? "adapter" : "adapter-" + adapter.name
         try model.save(adapter, to: folder + "/" + name)
       }

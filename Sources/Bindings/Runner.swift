@@ -156,7 +156,7 @@ extension Runner {
   /// The modules that a script sees; one line each.
   static func modules(_ session: Session) -> [Module] {
     [
-      tensorModule(session), modelsModule(session), tokenizersModule(session), adaptersModule(), tasksModule(session),
+      tensorModule(session), modelsModule(session), tokenizersModule(session), adaptersModule(session), tasksModule(session),
       metricsModule(), trainerModule(session), paramsModule(session), stageModule(session), reportModule(session),
       logModule(session),
     ]
@@ -173,6 +173,10 @@ extension Runner {
     let state = try LuaState(settings)
     for module in modules(session) { try state.register(module) }
     if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }
+    session.addConstructor = { [weak state] function in
+      guard let state else { throw EngineError(.argument, "define: the script has ended") }
+      return try state.add(function, to: "adapters")
+    }
     session.sourceDigest = { [weak state] in Digest(of: (state?.sources ?? []).map(\.text).joined(separator: "\u{0}")).hex }
     return state
   }
@@ -245,7 +249,7 @@ extension Runner {
     let total = model.parameterCounts().total
     let rows: [[JSONValue]] = [
       ["model", .string("\(model.architecture.modelType), \(labels) label\(labels == 1 ? "" : "s")")],
-      ["adapter", .string(type(of: method).name)], ["modules adapted", .string(attached.sites.isEmpty ? "none" : attached.siteSummary)], ["adapter parameters", .int(own)],
+      ["adapter", .string(method.name)], ["modules adapted", .string(attached.sites.isEmpty ? "none" : attached.siteSummary)], ["adapter parameters", .int(own)],
       ["head parameters", .int(head)], ["trainable parameters", .int(trainable)], ["total parameters", .int(total)],
     ]
     return rows.map { row in

@@ -2,6 +2,7 @@ import Datasets
 import Diagnostics
 import Files
 import LuaHost
+import LuaHost
 import Pipelines
 import TensorCore
 import Tokenizers
@@ -50,6 +51,15 @@ public final class Session {
   /// Digest of the script and the files that it required; part of a stage's key where callbacks take part.
   var sourceDigest: () -> String = { "" }
 
+  /// Where the module `tensor` draws from.
+  let random: RandomState
+  /// Methods that the script has defined, in order.
+  var definitions: [LuaDefinition] = []
+  /// Adds a function to the module `adapters`.
+  var addConstructor: (Function) throws -> LuaFunction = { function in
+    throw EngineError(.argument, "define: no script can define '\(function.name)' here")
+  }
+
   private(set) var parameters: JSONObject?
   /// The innermost stage that is running, and its inputs.
   var stage: (name: String, inputs: JSONValue, fits: Int)?
@@ -72,6 +82,7 @@ public final class Session {
     self.progress = progress
     self.seed = seed
     self.print = print
+    random = RandomState(seed: seed)
   }
 
   // MARK: Parameters

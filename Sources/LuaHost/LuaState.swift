@@ -227,7 +227,11 @@ public final class LuaState {
       bind(call) { stack in try call.invoke(stack, 2) }
     }
     lb_seal_module(
-      thread, module.name, bind { try missingMember(of: module, $0) },
+      thread, module.name,
+      bind { [unowned self] stack in
+        let known = lb_identity(stack.thread, 1).flatMap { moduleTables[$0] }
+        return try missingMember(of: known ?? module, stack)
+      },
       bind { stack in
         throw EngineError(
           .argument, "module '\(module.name)' is read-only: cannot set '\(keyText(stack))'")
@@ -236,6 +240,29 @@ public final class LuaState {
     lb_push_copy(thread, table)
     stack.setField(module.name, of: table + 1)
     modules.append(module)
+  }
+
+  /// Adds a function to a registered module, and returns it as the script sees it.
+  public func add(_ function: Function, to module: String) throws -> LuaFunction {
+    guard let (identity, found) = moduleTables.first(where: { $0.value.name == module }) else {
+      throw EngineError(.argument, "no module '\(module)'", hint: suggestion(for: module, among: modules.map(\.name)))
+    }
+    let stack = try openStack()
+    try stack.reserve(8)
+    let base = stack.top
+    defer { lb_set_top(stack.thread, base) }
+    lb_push_globals(stack.thread)
+    stack.push(text: module)
+    lb_raw_get(stack.thread, base + 1)
+    guard lb_identity(stack.thread, stack.top) == identity else {
+      throw EngineError(.argument, "the script put something else in the place of module '\(module)'")
+    }
+    let table = stack.top
+    pushFunction(function, on: stack.thread)
+    lb_push_copy(stack.thread, stack.top)
+    stack.setField(function.name, of: table)
+    moduleTables[identity] = found.adding(function)
+    return LuaFunction(copying: stack.top, from: stack)
   }
 
   /// Makes a function available as a global.

@@ -37,5 +37,10 @@ public struct Module {
     self.call = call
   }
 
+  /// The same module with one more function.
+  func adding(_ function: Function) -> Module {
+    Module(name, doc, classes: classes, constants: constants, call: call, functions: functions + [function])
+  }
+
   var memberNames: [String] { functions.map(\.name) + constants.map(\.name) }
 }

@@ -231,6 +231,25 @@ public struct ParameterSet: Sendable {
     return values
   }
 
+  /// The value of every parameter, where `given` names some and the others keep their defaults. Throws `EngineError`
+  /// (`.argument`) for the first that does not fit; messages begin with `place`.
+  public func resolve(given: JSONObject, place: String) throws -> JSONObject {
+    var values = JSONObject()
+    for parameter in parameters { values[parameter.name] = parameter.defaultValue }
+    for (name, value) in given.members {
+      guard let parameter = parameters.first(where: { $0.name == name }) else {
+        throw EngineError(
+          .argument, "\(place): unknown field '\(name)'", hint: suggestion(for: name, among: parameters.map(\.name)))
+      }
+      guard let converted = value.converted(to: parameter.kind) else {
+        throw EngineError(.argument, "\(place): '\(name)' must be \(parameter.expectation), given \(value.excerpt())")
+      }
+      if let mistake = parameter.mistake(in: converted) { throw EngineError(.argument, "\(place): '\(name)': \(mistake)") }
+      values[name] = converted
+    }
+    return values
+  }
+
   /// A table of names, defaults, expectations and docs for `--help`.
   public var help: Table {
     Table(

@@ -16,6 +16,8 @@ public final class Tensor {
   public let count: Int
   /// Its place in the graph.
   package let slot: GradientSlot
+  /// Whether a script said that this never trains: a parameter that it makes for an adapter stays frozen.
+  public var staysFrozen = false
   /// Layouts for matrix products, made on first use while the tensor is frozen; parameters of models have them,
   /// and models that share a frozen weight share its layouts.
   package var packed: PackedLayouts?

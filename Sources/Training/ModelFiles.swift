@@ -1,4 +1,5 @@
 import Adapters
+import Checkpoints
 import Diagnostics
 import Files
 import NN
@@ -19,10 +20,14 @@ extension TrainableModel {
   }
 
   /// Reads an adapter's folder, PEFT's or one written here, and attaches it; what trained before is frozen.
-  public func loadAdapter(_ folder: String, name: String, head: HeadLoading) throws {
+  /// `reading`: finds methods that the catalogue does not have.
+  public func loadAdapter(
+    _ folder: String, name: String, head: HeadLoading, reading: AdapterMethodReader = { _, _ in nil }
+  ) throws {
     try checkLineage(ofFolder: folder)
     try keepingHeads {
-      try AttachedAdapter.load(folder: folder, into: network, name: name, headModules: network.headModules, head: head)
+      try AttachedAdapter.load(
+        folder: folder, into: network, name: name, headModules: network.headModules, head: head, reading: reading)
     }
     if head == .saved { try takeLabels(fromFolder: folder) }
   }

@@ -147,7 +147,7 @@ public final class TrainableModel {
     }
     let attached = adapters.map { adapter -> JSONValue in
       var values = JSONObject((adapter.method.configuration + adapter.method.ownConfiguration).map { ($0.key, $0.value.json) })
-      values["method"] = .string(type(of: adapter.method).name)
+      values["method"] = .string(adapter.method.name)
       values["sites"] = .string(Digest(of: adapter.sites.joined(separator: " ")).hex)
       return .object(values)
     }

@@ -35,22 +35,28 @@ struct AdapterOptions<Method: AdapterMethod>: LuaRecord {
   }
 }
 
-func adaptersModule() -> Module {
+func adaptersModule(_ session: Session) -> Module {
   let classes = [
     Class<AdapterSpec>(
       "A fine-tuning method with its options, for Model:add_adapter.",
       .property("name", "the adapter's name in a model") { $0.name },
-      .property("method", "the method's name") { type(of: $0.method).name },
+      .property("method", "the method's name") { $0.method.name },
       .metamethod("__tostring", "method and options", Param<AdapterSpec>("adapter", "an adapter")) { spec in
         let given = (spec.method.configuration + spec.method.ownConfiguration).filter { $0.value.json != .object([:]) }
         let options = given.map { "\($0.key) = \($0.value.json.encoded(.canonical))" }
-        return "\(type(of: spec.method).name) { \(options.joined(separator: ", ")) }"
+        return "\(spec.method.name) { \(options.joined(separator: ", ")) }"
       }
-    ).declaration
+    ).declaration, adaptedLayerClass().declaration, linearExpressionClass().declaration,
   ]
   return Module(
     "adapters", "Parameter-efficient fine-tuning methods.", classes: classes,
-    functions: AdapterCatalogue.methods.map { constructor($0) })
+    functions: AdapterCatalogue.methods.map { constructor($0) } + [
+      Function(
+        "define", "Adds a method of the script's own: adapters.<name> then makes it, with everything that native methods have.",
+        Param<String>("name", "what it is called; not the name of another method"),
+        Param<DefinitionOptions>("definition", "see the fields"), returns: "its constructor: adapters.<name>"
+      ) { name, definition in try session.define(name, definition) }
+    ])
 }
 
 /// The constructor of one method, from its declared options.

@@ -51,7 +51,7 @@ func modelAdapters() -> [Member<TrainableModel>] {
     .property("adapters", "attached adapters, oldest first: tables of name, method, active, modules, parameters") { model in
       model.adapters.map { adapter in
         LuaTable(fields: [
-          "name": .string(adapter.name), "method": .string(type(of: adapter.method).name), "active": .bool(adapter.isActive),
+          "name": .string(adapter.name), "method": .string(adapter.method.name), "active": .bool(adapter.isActive),
           "modules": .table(LuaTable(list: adapter.sites.map { .string($0) })),
           "parameters": .integer(adapter.parameterCount),
         ])

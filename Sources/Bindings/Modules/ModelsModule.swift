@@ -173,7 +173,7 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
     },
     .metamethod("__tostring", "architecture, task and sizes", Param<TrainableModel>("model", "a model")) { model in
       let counts = model.network.parameterCounts()
-      let adapters = model.adapters.map { "\(type(of: $0.method).name) on \($0.sites.count) layers" }.joined(separator: ", ")
+      let adapters = model.adapters.map { "\($0.method.name) on \($0.sites.count) layers" }.joined(separator: ", ")
       return "Model(\(model.network.architecture.modelType), \(model.network.taskName), \(counts.trainable) of \(counts.total) parameters train"
         + (adapters.isEmpty ? ")" : "; \(adapters))")
     },
@@ -264,7 +264,7 @@ private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
       "load_adapter", "Attaches an adapter from a folder: PEFT's, where the method is known here, or one that was saved here.", Param<String>("folder", "the folder"),
       Param<LoadAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, folder, options in
-      try model.loadAdapter(folder, name: options.adapterName, head: options.head == .new ? .new : .saved)
+      try model.loadAdapter(folder, name: options.adapterName, head: options.head == .new ? .new : .saved, reading: session.definedMethod)
       return model
     },
     .method(

@@ -31,9 +31,10 @@ func paramsModule(_ session: Session) -> Module {
     ) { declarations in ParameterValues(try session.declare(try parameters(declarations))) })
 }
 
-private func parameters(_ declarations: LuaTable) throws -> [Parameter] {
+/// The parameters that a table declares; `place` begins messages.
+func parameters(_ declarations: LuaTable, _ place: String = "params") throws -> [Parameter] {
   guard declarations.list.isEmpty else {
-    throw EngineError(.argument, "params: value without a name: \(declarations.list[0].configValue.briefly)", hint: "write name = default")
+    throw EngineError(.argument, "\(place): value without a name: \(declarations.list[0].configValue.briefly)", hint: "write name = default")
   }
   return try declarations.fields.sorted { $0.key < $1.key }.map { name, value in
     guard case .table(let table) = value, table.list.count == 1, !table.fields.isEmpty || !isList(table) else {

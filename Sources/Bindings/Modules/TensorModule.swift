@@ -3,7 +3,7 @@ import LuaHost
 import TensorCore
 
 func tensorModule(_ session: Session) -> Module {
-  let random = RandomState(seed: session.seed)
+  let random = session.random
   let make = Function(
     "tensor", "A tensor of these numbers.",
     Param<NestedNumbers>("data", "a number, or nested lists of numbers"),

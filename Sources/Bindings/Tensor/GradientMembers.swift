@@ -35,9 +35,12 @@ private func gradients() -> [Member<Tensor>] {
       try tensor.setLeaf(flag)
       return tensor
     },
-    .method("freeze", "The same as requires_grad_(false).", returns: "the tensor itself") {
-      tensor in
+    .method(
+      "freeze", "The same as requires_grad_(false); what adapters.define builds with it never trains.",
+      returns: "the tensor itself"
+    ) { tensor in
       try tensor.setLeaf(false)
+      tensor.staysFrozen = true
       return tensor
     },
     .method(
@@ -50,6 +53,7 @@ extension Tensor {
   /// Sets `requiresGrad`; elements of a file or of another model are copied first, so that they
   /// are never written.
   fileprivate func setLeaf(_ flag: Bool) throws {
+    if flag { staysFrozen = false }
     if packed != nil || !storage.isWritable {
       try setTrainable(flag)
     } else {

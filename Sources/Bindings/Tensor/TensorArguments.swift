@@ -256,6 +256,14 @@ final class RandomState {
     calls = 0
   }
 
+  /// Runs `body` with draws that are a function of `seed` and their number alone; later draws do not notice.
+  func drawing<Result>(from seed: UInt64, _ body: () throws -> Result) rethrows -> Result {
+    let before = (self.seed, calls)
+    (self.seed, calls) = (seed, 0)
+    defer { (self.seed, calls) = before }
+    return try body()
+  }
+
   /// The source of a call: the one of `seed`, or the next one.
   func source(_ seed: Int?) -> RandomSource {
     if let seed { return RandomSource(seed: UInt64(max(0, seed)), stream: Self.stream) }
