@@ -133,7 +133,7 @@ private struct AdapterFolderReader {
       )
     }
     let accepted =
-      Self.informative + Self.structural + type(of: method).informativeKeys
+      Self.informative + Self.structural + Swift.type(of: method).informativeKeys
       + (method.configuration + method.ownConfiguration).map(\.key)
     for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value)
     {

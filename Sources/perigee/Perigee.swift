@@ -22,7 +22,7 @@ struct Perigee: ParsableCommand {
       PERIGEE_TRACEBACK=1 (as --traceback), HF_HOME (models by hub name), NO_COLOR, COLUMNS, CI.
       """,
     version: "perigee \(Runner.version)",
-    subcommands: [Run.self, Check.self, Params.self, Bench.self, Stubs.self])
+    subcommands: [Run.self, Check.self, Params.self, TestAdapter.self, Bench.self, Stubs.self])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
 

@@ -9,6 +9,7 @@ import TestSupport
 /// folder.
 final class ScriptHost {
   let state: LuaState
+  let session: Session
   /// Where the script may write.
   let runFolder: String
   private final class Output {
@@ -28,7 +29,7 @@ final class ScriptHost {
       : try RunDirectory.create(
         out: runFolder, scriptPath: "t.lua", scriptText: "", parameters: JSONObject(),
         command: JSONObject())
-    let session = Session(
+    session = Session(
       mode: mode, settings: [], runDirectory: directory, store: StageStore(root: folder + "/store"),
       progress: Pipelines.Progress(style: ProgressStyle(mode: .lines), write: { output.notes.append($0) }), seed: seed,
       print: { output.lines.append($0) })

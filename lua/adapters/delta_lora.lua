@@ -2,7 +2,7 @@
 -- start_step. What W gained is ratio * s * (B A - B0 A0), with B0 A0 the product when that began, so W itself stays as it is
 -- and the gain is a second branch through which A and B get no gradient. Zi et al. 2023, arXiv 2309.02411.
 return adapters.define("delta_lora_lua", {
-  doc = "LoRA whose weight follows the update's changes.",
+  doc = "LoRA whose weight follows the update's changes.", exact_gradient = false,
   config = { r = { 8, min = 1, doc = "rank" }, lora_alpha = { 16.0, min = 0, doc = "numerator of the scale" },
     start_step = { 0, min = 0, doc = "updates before the weight begins to follow" }, update_ratio = { 2.0, doc = "lambda" } },
   build = function(layer, c)

@@ -286,11 +286,108 @@
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
 
+---adapter definition
+---@class DefinitionOptions
+---@field doc? string what the method is, in one line (default "")
+---@field config? table<string, any> the method's options: name = default, or name = { default, doc = , min = , max = , choices = { } } (default {})
+---@field build fun(layer: AdaptedLayer, c: table): table<string, Tensor> makes a layer's parameters, by the names that they are saved under; what is frozen with :freeze() never trains
+---@field delta? fun(x: Tensor, w: table<string, Tensor>, c: table): Tensor what is added to the layer's output, [..., out], for its input x, [..., in]; or give weight
+---@field weight? fun(weight: Tensor, w: table<string, Tensor>, c: table): Tensor the weight that takes the place of the layer's, [out, in]; or give delta
+---@field merge? fun(weight: Tensor, w: table<string, Tensor>, c: table): Tensor the weight with the adapter's share, for methods that cannot be merged by what delta or weight say
+---@field regularizer? fun(w: table<string, Tensor>, c: table): Tensor a scalar that is added to the loss, for each layer
+---@field after_step? fun(w: table<string, Tensor>, c: table, step: integer, layer: AdaptedLayer) called for each layer after every update, numbered from 0, without recording; may change the layer's tensors, frozen ones as well
+---@field dropout? string the name of the option that says which share of delta's input is dropped in training
+---@field merge_tolerance? number how far logits up to 1 may move by a merge (above 0; default 0.0001)
+---@field fresh_equals_base? boolean whether a new adapter changes nothing; perigee test-adapter checks it (default true)
+---@field exact_gradient? boolean whether the gradients are those of the loss: not where something is detached from it (default true)
+
+---@alias Start
+---| "zeros"
+---| "ones"
+---| "normal"
+---| "kaiming_uniform"
+
+---shared options
+---@class SharedOptions
+---@field init_weights? Start how it starts; "kaiming_uniform" is uniform on 1/sqrt(fan in) to both sides (default "kaiming_uniform")
+---@field std? number standard deviation of "normal" (at least 0; default 1)
+---@field gain? number multiplies the starting values (default 1)
+---@field trains? boolean whether training changes it (default false)
+
 ---A fine-tuning method with its options, for Model:add_adapter.
 ---@class Adapter
 ---@field name string the adapter's name in a model
 ---@field method string the method's name
 local Adapter = {}
+
+---A linear layer that a method of adapters.define adapts.
+---@class AdaptedLayer
+---@field in_features integer size of its input
+---@field out_features integer size of its output
+---@field path string its path in the model
+---@field index integer its place among the adapted layers, from 0
+---@field count integer number of adapted layers
+---@field weight Tensor a copy of its weight without adapters, [out_features, in_features]
+local AdaptedLayer = {}
+
+---Uniform draws on 1/sqrt(fan in) to both sides, as LoRA's A starts.
+---@param name string of the parameter: draws are a function of seed, layer and name, as for native methods
+---@param shape integer|integer[] sizes of the axes
+---@return Tensor # new tensor
+function AdaptedLayer:kaiming_uniform(name, shape) end
+
+---Normal draws with mean 0.
+---@param name string of the parameter: draws are a function of seed, layer and name, as for native methods
+---@param shape integer|integer[] sizes of the axes
+---@param std? number standard deviation (at least 0; default 1)
+---@return Tensor # new tensor
+function AdaptedLayer:normal(name, shape, std) end
+
+---One tensor for all layers of the adapter, frozen unless it trains; saved under its own name.
+---@param name string of the tensor
+---@param shape integer|integer[] sizes of the axes
+---@param options? SharedOptions see the fields
+---@return Tensor # tensor
+function AdaptedLayer:shared(name, shape, options) end
+
+---A layer's input as adapters.define's delta sees it first: what is linear in it is computed as fast as by a native method.
+---@class LayerInput
+---@operator add(LayerInput|Tensor|number): LayerInput
+---@operator sub(LayerInput|Tensor|number): LayerInput
+---@operator mul(LayerInput|Tensor|number): LayerInput
+---@operator div(LayerInput|Tensor|number): LayerInput
+---@operator unm: LayerInput
+local LayerInput = {}
+
+---The size of the last axis; others are not known yet.
+---@param dim integer the axis: -1
+---@return integer # its size
+function LayerInput:size(dim) end
+
+---x W^T.
+---@param weight Tensor [out, in]
+---@return LayerInput # the product
+function LayerInput:linear(weight) end
+
+---Times a number, or a vector along the last axis.
+---@param other LayerInput|Tensor|number the other operand
+---@return LayerInput # the product
+function LayerInput:mul(other) end
+
+---Divided by a number.
+---@param other LayerInput|Tensor|number the other operand
+---@return LayerInput # the quotient
+function LayerInput:div(other) end
+
+---The sum of two linear functions of the input.
+---@param other LayerInput|Tensor|number the other operand
+---@return LayerInput # the sum
+function LayerInput:add(other) end
+
+---Their difference.
+---@param other LayerInput|Tensor|number the other operand
+---@return LayerInput # the difference
+function LayerInput:sub(other) end
 
 ---Parameter-efficient fine-tuning methods.
 ---@class adapterslib
@@ -380,5 +477,11 @@ function adapters.classifier(options) end
 ---@param options? FullFineTuningOptions see the fields
 ---@return Adapter # adapter for Model:add_adapter
 function adapters.full(options) end
+
+---Adds a method of the script's own: adapters.<name> then makes it, with everything that native methods have.
+---@param name string what it is called; not the name of another method
+---@param definition? DefinitionOptions see the fields
+---@return function # its constructor: adapters.<name>
+function adapters.define(name, definition) end
 
 return adapters

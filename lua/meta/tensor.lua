@@ -72,7 +72,7 @@ function Tensor:zero_grad() end
 ---@return Tensor # the tensor itself
 function Tensor:requires_grad_(requires_grad) end
 
----The same as requires_grad_(false).
+---The same as requires_grad_(false); what adapters.define builds with it never trains.
 ---@return Tensor # the tensor itself
 function Tensor:freeze() end
 

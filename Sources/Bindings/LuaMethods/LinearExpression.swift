@@ -96,12 +96,12 @@ public final class LinearExpression: LuaObject {
     }
   }
 
-  /// Factors of the matrix, `b a`: [width, k] and [k, inFeatures]. Throws where a term is no product of two matrices.
-  func loraFactors(inFeatures: Int, place: String) throws -> (a: Tensor, b: Tensor) {
-    let pairs = try terms.map { term -> (a: Tensor, b: Tensor) in
-      guard let split = Self.narrowest(term.factors) else {
-        throw EngineError(.argument, "\(place): its update is no product of two matrices: it has no LoRA")
-      }
+  /// Factors of the matrix, `b a`: [width, k] and [k, inFeatures]; nil where they would be no narrower than the matrix.
+  func loraFactors(inFeatures: Int) throws -> (a: Tensor, b: Tensor)? {
+    let splits = terms.compactMap { Self.narrowest($0.factors) }
+    let rank = zip(terms, splits).reduce(0) { $0 + $1.0.factors[$1.1].shape[0] }
+    guard splits.count == terms.count, rank < min(width, inFeatures) else { return nil }
+    let pairs = try zip(terms, splits).map { term, split -> (a: Tensor, b: Tensor) in
       let (down, up) = try (Self.product(term.factors[...split], inFeatures), Self.product(term.factors[(split + 1)...], width))
       return (down, term.scale == 1 ? up : try up.mul(term.scale))
     }
@@ -177,7 +177,7 @@ func linearExpressionClass() -> Class<LinearExpression> {
   let other = Param<ExpressionOperand>("other", "the other operand")
   return Class<LinearExpression>(
     "A layer's input as adapters.define's delta sees it first: what is linear in it is computed as fast as by a native method.",
-    .method("size", "The size of the last axis; others are not known yet.", Param<Int>("dim", "-1"), returns: "its size") {
+    .method("size", "The size of the last axis; others are not known yet.", Param<Int>("dim", "the axis: -1"), returns: "its size") {
       expression, dim in
       guard dim == -1 else { throw EngineError(.argument, "size: the input's elements are needed") }
       return expression.width

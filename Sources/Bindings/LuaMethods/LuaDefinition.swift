@@ -18,6 +18,7 @@ struct DefinitionOptions: LuaRecord {
   var dropout: String?
   var mergeTolerance = 1e-4
   var freshEqualsBase = true
+  var exactGradient = true
 
   static let recordName = "adapter definition"
   static let fields: [Field<Self>] = [
@@ -45,6 +46,7 @@ struct DefinitionOptions: LuaRecord {
     .string("dropout", \.dropout, "the name of the option that says which share of delta's input is dropped in training"),
     .float("merge_tolerance", \.mergeTolerance, "how far logits up to 1 may move by a merge", in: Above(0)),
     .bool("fresh_equals_base", \.freshEqualsBase, "whether a new adapter changes nothing; perigee test-adapter checks it"),
+    .bool("exact_gradient", \.exactGradient, "whether the gradients are those of the loss: not where something is detached from it"),
   ]
 
   func validate() throws(EngineError) {

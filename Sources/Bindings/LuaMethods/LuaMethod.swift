@@ -224,21 +224,22 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
 
   func loraFactors() throws -> (a: Tensor, b: Tensor) {
     try Autograd.noGrad {
-      if definition.parts.delta != nil, let expression = try expression() {
-        return try expression.loraFactors(inFeatures: layer.linear.inFeatures, place: "method '\(method.name)'")
+      if definition.parts.delta != nil, let factors = try expression()?.loraFactors(inFeatures: layer.linear.inFeatures) {
+        return factors
       }
       return try decomposed(deltaWeight())
     }
   }
 
-  /// The factors of a matrix of low rank, by its singular values.
+  /// The factors of a matrix, by its singular values; with one of full rank, the other factor is the identity.
   private func decomposed(_ matrix: Tensor) throws -> (a: Tensor, b: Tensor) {
     let (u, s, vh) = try matrix.svd()
     let singular = s.values
     let bound = (singular.first ?? 0) * 1e-6 * Double(max(matrix.shape[0], matrix.shape[1])).squareRoot()
     let rank = max(1, singular.count { $0 > bound })
     guard rank < singular.count else {
-      throw EngineError(.argument, "method '\(method.name)': its update on '\(layer.path)' has full rank \(rank): it has no LoRA")
+      let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+      return rows <= columns ? (matrix, try .eye(rows)) : (try .eye(columns), matrix)
     }
     return (try vh.slice(0, 0, rank), try u.slice(1, 0, rank).mul(s.slice(0, 0, rank)))
   }

@@ -1,0 +1,73 @@
+import Diagnostics
+import Files
+import LuaHost
+import Pipelines
+import Training
+
+extension Runner {
+  /// Checks every method that a Lua file defines, prints a table, and says whether all checks passed.
+  ///
+  /// `settings`: `name=value` for options of the methods; each must be an option of one of them. Throws for a file that cannot
+  /// be run, or defines nothing.
+  public static func testAdapters(_ path: String, settings: [String] = []) throws -> Bool {
+    configure(threads: nil, precision: .fp32)
+    let session = Session(
+      mode: .check, settings: [], runDirectory: nil, store: StageStore(),
+      progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { print($0) })
+    let state = try makeState(session, RunOptions(), script: path)
+    defer { state.close() }
+    try state.run(file: path)
+    guard !session.definitions.isEmpty else {
+      throw EngineError(.argument, "\(path): defines no adapter", hint: "call adapters.define")
+    }
+    let outcomes = try conformance(of: session.definitions, settings, session)
+    print(summary(outcomes, session.definitions.map(\.name)))
+    return outcomes.allSatisfy { $0.results.allSatisfy { if case .failed = $0 { false } else { true } } }
+  }
+
+  typealias CheckOutcomes = (check: String, results: [AdapterConformance.Outcome])
+
+  /// The outcome of each check for each definition.
+  static func conformance(of definitions: [LuaDefinition], _ settings: [String] = [], _ session: Session) throws -> [CheckOutcomes] {
+    let options = try definitions.map { try values(settings, $0, among: definitions) }
+    let tests = try zip(definitions, options).map { definition, options in
+      try AdapterConformance(
+        definition.method(options, place: definition.name + " options"), freshEqualsBase: definition.parts.freshEqualsBase,
+        exactGradient: definition.parts.exactGradient, reading: session.definedMethod, seed: 1)
+    }
+    return try AdapterConformance.checks.map { check in (check.name, try tests.map { try $0.outcome(check.run) }) }
+  }
+
+  /// The settings that are options of a definition; all have to be options of one of them.
+  private static func values(_ settings: [String], _ definition: LuaDefinition, among all: [LuaDefinition]) throws -> JSONObject {
+    let known = Set(all.flatMap { $0.fields.parameters.map(\.name) })
+    let own = Set(definition.fields.parameters.map(\.name))
+    let fitting = try settings.filter { setting in
+      let name = String(setting.prefix { $0 != "=" })
+      guard known.contains(name), setting.contains("=") else {
+        throw EngineError(.argument, "--set \(setting): no option '\(name)'", hint: suggestion(for: name, among: known.sorted()))
+      }
+      return own.contains(name)
+    }
+    return try definition.fields.resolve(settings: fitting)
+  }
+
+  private static func summary(_ outcomes: [CheckOutcomes], _ names: [String]) -> String {
+    var notes: [String] = []
+    let rows: [[JSONValue]] = outcomes.map { check, results in
+      [.string(check)] + zip(names, results).map { name, outcome in
+        switch outcome {
+        case .passed: return "ok"
+        case .notApplicable(let why):
+          notes.append("\(name): \(check): -: \(why)")
+          return "-"
+        case .failed(let why):
+          notes.append("\(name): \(check): FAILED: \(why)")
+          return "FAILED"
+        }
+      }
+    }
+    let table = Table(columns: [Table.Column("check")] + names.map { Table.Column($0) }, rows: rows)
+    return ([table.text()] + notes).joined(separator: "\n")
+  }
+}

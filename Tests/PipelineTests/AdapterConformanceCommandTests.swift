@@ -1,0 +1,79 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Bindings
+
+/// `perigee test-adapter`: passes what is right, and finds what is wrong.
+@Suite(.engine) struct AdapterConformanceCommandTests {
+  @Test(arguments: ["delora", "lora_fa", "vera", "delta_lora"])
+  func libraryPasses(_ name: String) throws {
+    #expect(try Runner.testAdapters(packageRoot + "/lua/adapters/\(name).lua"))
+  }
+
+  static let build = """
+    build = function(layer, c)
+      return { A = layer:kaiming_uniform('A', { c.r, layer.in_features }), B = tensor.zeros { layer.out_features, c.r } }
+    end,
+    """
+
+  /// Methods with a mistake, and the checks that must find it.
+  static let mistakes: [(definition: String, failing: Set<String>)] = [
+    ("\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B) end", []),
+    ("\(build) delta = function(x, w, c) return x:linear(w.A):tanh():linear(w.B) end", []),
+    ("\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B + 1) end", ["fresh equals base"]),
+    ("\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B + 1) end, fresh_equals_base = false", []),
+    ("\(build) delta = function(x, w, c) return x:linear(w.A:detach()):linear(w.B) end", ["gradients", "trains only its own"]),
+    (
+      "\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B) * 2 - x:linear(w.A):linear(w.B:detach()) end", ["gradients"]
+    ),
+    (
+      "\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B) end, merge = function(W, w, c) return W + w.B:matmul(w.A) * 1.1 end",
+      ["merged equals unmerged", "beside another adapter", "other layer shapes"]
+    ),
+    (
+      "\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B) end, after_step = function(w, c, step, layer) layer.weight:add_(1) end",
+      []
+    ),
+    (
+      """
+      build = function(layer, c) return { A = layer:kaiming_uniform('A', { c.r, layer.in_features }):freeze(),
+        B = tensor.zeros { layer.in_features, c.r } } end,
+      delta = function(x, w, c) return x:linear(w.A):linear(w.B) end
+      """, ["other layer shapes"]
+    ),
+    // State beside the parameters that a resumed run does not have.
+    (
+      "\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B) end, after_step = function(w) n = n + 1 w.B:mul_(1 + n / 10) end",
+      ["resumed equals unbroken"]
+    ),
+  ]
+
+  @Test(arguments: mistakes.indices)
+  func mistakesAreFound(_ index: Int) throws {
+    let (definition, failing) = Self.mistakes[index]
+    try ScriptHost.with(mode: .check) { host, _ in
+      try host.state.run(text: "local n = 0\nadapters.define('mine', { config = { r = 4 }, \(definition) })", name: "t.lua")
+      let outcomes = try Runner.conformance(of: host.session.definitions, [], host.session)
+      let failed = outcomes.filter { if case .failed = $0.results[0] { true } else { false } }
+      #expect(Set(failed.map(\.check)) == failing, "\(failed)")
+    }
+  }
+
+  @Test(.enabled(if: perigeeExecutable != nil, "perigee is not built"))
+  func commandLine() throws {
+    try withTemporaryFolder { folder in
+      try "adapters.define('mine', { config = { r = 4 }, \(Self.build) delta = function(x, w, c) return x:linear(w.A):linear(w.B + 1) end })"
+        .write(toFile: folder + "/bad.lua", atomically: true, encoding: .utf8)
+      try "print(1)".write(toFile: folder + "/none.lua", atomically: true, encoding: .utf8)
+      let bad = try perigee(["test-adapter", "bad.lua", "--set", "r=2"], in: folder)
+      #expect(bad.code == 1 && bad.error == "")
+      #expect(bad.output.contains("fresh equals base        FAILED"))
+      #expect(bad.output.contains("mine: fresh equals base: FAILED: a new adapter: the logits differ by "))
+      let none = try perigee(["test-adapter", "none.lua"], in: folder)
+      #expect(none.code == 1 && none.error == "perigee: error: none.lua: defines no adapter; call adapters.define\n")
+      let unknown = try perigee(["test-adapter", "bad.lua", "--set", "q=2"], in: folder)
+      #expect(unknown.code == 1 && unknown.error == "perigee: error: --set q=2: no option 'q'; did you mean 'r'?\n")
+    }
+  }
+}
