@@ -1,0 +1,119 @@
+-- Grids and seeds as stages: every point is trained once for each seed, a finished one is not trained again, and the results
+-- come back as means with their spread.
+--
+--   local sweep = require "sweep"
+--   local rows = sweep.run {
+--     name = "lora", grid = { r = { 8, 16 }, learning_rate = { 1e-3, 5e-3 } }, seeds = { 1, 2, 3 },
+--     run = function(point, seed) ... return trainer.fit { ..., seed = seed } end,
+--   }
+--   sweep.report(rows, { title = "LoRA" })
+local sweep = {}
+
+--- The mean of a list.
+---@param values number[]
+function sweep.mean(values)
+  local sum = 0
+  for _, value in ipairs(values) do sum = sum + value end
+  return sum / #values
+end
+
+--- The sample standard deviation of a list: divided by n - 1; nil for fewer than two values.
+---@param values number[]
+function sweep.spread(values)
+  if #values < 2 then return nil end
+  local mean, sum = sweep.mean(values), 0
+  for _, value in ipairs(values) do sum = sum + (value - mean) ^ 2 end
+  return math.sqrt(sum / (#values - 1))
+end
+
+--- All points of a grid: tables with one value of each list. The last name of `order` changes fastest.
+---@param grid table<string, any[]>
+---@param order? string[] default: the names in alphabetical order
+function sweep.points(grid, order)
+  local names = order or {}
+  if not order then
+    for name in pairs(grid) do names[#names + 1] = name end
+    table.sort(names)
+  end
+  local points = { {} }
+  for _, name in ipairs(names) do
+    if not grid[name] or #grid[name] == 0 then error(("sweep: grid has no values for '%s'"):format(name), 2) end
+    local longer = {}
+    for _, point in ipairs(points) do
+      for _, value in ipairs(grid[name]) do
+        local copy = { [name] = value }
+        for key, old in pairs(point) do copy[key] = old end
+        longer[#longer + 1] = copy
+      end
+    end
+    points = longer
+  end
+  return points, names
+end
+
+--- A point in words, for a stage's name: "r=8 sigma=full".
+local function label(point, names)
+  local words = {}
+  for _, name in ipairs(names) do words[#words + 1] = name .. "=" .. tostring(point[name]) end
+  return table.concat(words, " ")
+end
+
+local known = { name = true, grid = true, order = true, seeds = true, metric = true, run = true }
+
+--- Trains every point with every seed, each in a stage of its own, and returns one row for each point: its values, `metric`
+--- (the mean), `spread`, `n`, `trainable`, `seconds` (in all), and the `results` themselves.
+---@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, run: fun(point: table, seed: integer): Result }
+function sweep.run(options)
+  for key in pairs(options) do
+    if not known[key] then error(("sweep.run: unknown field '%s'"):format(key), 2) end
+  end
+  local points, names = sweep.points(options.grid or {}, options.order)
+  local metric, rows = options.metric or "accuracy", { names = names, metric = options.metric or "accuracy" }
+  for _, point in ipairs(points) do
+    local row, scores = { results = {}, seconds = 0 }, {}
+    for name, value in pairs(point) do row[name] = value end
+    for _, seed in ipairs(options.seeds or { 42 }) do
+      local stage_name = ("%s %s seed=%d"):format(options.name, label(point, names), seed):gsub("  +", " ")
+      local result = stage(stage_name, function() return options.run(point, seed) end)
+      local score = result.metrics["eval_" .. metric]
+      if not score then error(("sweep.run: stage '%s' has no metric '%s'"):format(stage_name, metric), 2) end
+      scores[#scores + 1], row.results[#row.results + 1] = score, result
+      row.trainable, row.seconds = result.trainable, row.seconds + result.seconds
+    end
+    row[metric], row.spread, row.n = sweep.mean(scores), sweep.spread(scores), #scores
+    rows[#rows + 1] = row
+  end
+  return rows
+end
+
+--- Prints the rows of `sweep.run`: the grid's names, parameters, mean, spread, seconds.
+---@param rows table[] of one or more runs, joined
+---@param options? { title?: string, columns?: string[] } columns: more of them, in front
+function sweep.report(rows, options)
+  options = options or {}
+  local columns = {}
+  for _, name in ipairs(options.columns or {}) do columns[#columns + 1] = name end
+  for _, name in ipairs(rows.names) do columns[#columns + 1] = name end
+  for _, name in ipairs { "trainable", rows.metric, "spread", "n", "seconds" } do columns[#columns + 1] = name end
+  local shown = { columns = columns, title = options.title }
+  for i, row in ipairs(rows) do
+    shown[i] = {}
+    for _, name in ipairs(columns) do
+      local value = row[name]
+      shown[i][name] = value == nil and "" or value
+    end
+  end
+  report.table(shown)
+end
+
+--- The row with the largest mean.
+---@param rows table[]
+function sweep.best(rows)
+  local best = rows[1]
+  for _, row in ipairs(rows) do
+    if row[rows.metric] > best[rows.metric] then best = row end
+  end
+  return best
+end
+
+return sweep
