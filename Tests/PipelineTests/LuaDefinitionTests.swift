@@ -150,15 +150,15 @@ import Testing
   /// Whether a stage runs again after an edit of the definition.
   static let edits: [(edit: @Sendable (String) -> String, retrains: Bool)] = [
     ({ $0 }, false),
-    // Lines elsewhere do not matter.
-    ({ "local unused = 1\n\n" + $0 }, false),
+    // What stands elsewhere does not matter.
+    ({ $0.replacingOccurrences(of: "-- a comment", with: "-- another") }, false),
     ({ $0.replacingOccurrences(of: "w.S) * factor", with: "w.S) * factor * 2") }, true),
     // What a function has caught from around it is part of it.
     ({ $0.replacingOccurrences(of: "local factor = 2", with: "local factor = 3") }, true),
     ({ $0.replacingOccurrences(of: "return 4", with: "return 5") }, true),
     ({ $0.replacingOccurrences(of: "k = 6", with: "k = 7") }, true),
     ({ $0.replacingOccurrences(of: "s = 2.0", with: "s = 3.0") }, true),
-    ({ $0.replacingOccurrences(of: "--", with: "-- words") }, false),
+    ({ $0.replacingOccurrences(of: "c.s\n", with: "c.s -- words\n") }, false),
   ]
 
   @Test(arguments: edits.indices)

@@ -324,6 +324,8 @@ local Adapter = {}
 ---@class AdaptedLayer
 ---@field in_features integer size of its input
 ---@field out_features integer size of its output
+---@field max_in_features integer the largest in_features of all adapted layers
+---@field max_out_features integer the largest out_features of all adapted layers
 ---@field path string its path in the model
 ---@field index integer its place among the adapted layers, from 0
 ---@field count integer number of adapted layers

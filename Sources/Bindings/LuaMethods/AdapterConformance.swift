@@ -25,8 +25,6 @@ struct AdapterConformance {
   }
 
   let method: any AdapterMethod
-  /// Whether a new adapter must leave the model as it is.
-  let freshEqualsBase: Bool
   /// Whether gradients are those of the loss.
   let exactGradient: Bool
   /// Finds the method in a folder.
@@ -37,10 +35,10 @@ struct AdapterConformance {
   private static let modelName = BuiltInModel.name
 
   init(
-    _ method: any AdapterMethod, freshEqualsBase: Bool = true, exactGradient: Bool = true,
+    _ method: any AdapterMethod, exactGradient: Bool = true,
     reading: @escaping AdapterMethodReader = { _, _ in nil }, seed: UInt64
   ) throws {
-    (self.method, self.freshEqualsBase, self.exactGradient, self.reading) = (method, freshEqualsBase, exactGradient, reading)
+    (self.method, self.exactGradient, self.reading) = (method, exactGradient, reading)
     let builtIn = try BuiltInModel.make(Self.modelName, seed: seed)
     let dropout: JSONObject = ["hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1]
     base = try PretrainedModel(config: builtIn.base.config.changed(dropout), name: Self.modelName, seed: seed)
@@ -125,7 +123,7 @@ struct AdapterConformance {
   // MARK: Checks
 
   private func freshAdapter() throws -> Outcome {
-    guard freshEqualsBase else { return .notApplicable("fresh_equals_base = false") }
+    guard method.freshChangesNothing else { return .notApplicable("fresh_equals_base = false") }
     let model = try plainModel()
     let before = try logits(model)
     try model.addAdapter(method, seed: 1)

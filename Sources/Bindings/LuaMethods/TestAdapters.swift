@@ -32,8 +32,7 @@ extension Runner {
     let options = try definitions.map { try values(settings, $0, among: definitions) }
     let tests = try zip(definitions, options).map { definition, options in
       try AdapterConformance(
-        definition.method(options, place: definition.name + " options"), freshEqualsBase: definition.parts.freshEqualsBase,
-        exactGradient: definition.parts.exactGradient, reading: session.definedMethod, seed: 1)
+        definition.method(options, place: definition.name + " options"), exactGradient: definition.parts.exactGradient, reading: session.definedMethod, seed: 1)
     }
     return try AdapterConformance.checks.map { check in (check.name, try tests.map { try $0.outcome(check.run) }) }
   }
