@@ -127,7 +127,9 @@ public final class AttachedAdapter {
     }
     let sites = Set(sites)
     for (path, module) in root.namedModules() {
-      let adapter = (module as? AdapterHost)?.adapter(named: name)
+      // A method without sites may have the name of one that has them.
+      let isOwn = sites.contains(path) || module === root && !sites.isEmpty
+      let adapter = isOwn ? (module as? AdapterHost)?.adapter(named: name) : nil
       for (parameter, tensor) in adapter?.ownParameters ?? [] where !(adapter?.frozenParameters.contains(parameter) ?? true) {
         try train(tensor)
       }
@@ -167,7 +169,9 @@ public final class AttachedAdapter {
   }
 
   /// What the layers share; nil: nothing.
-  public var shared: SharedParameters? { (root as? AdapterHost)?.adapter(named: name) as? SharedParameters }
+  public var shared: SharedParameters? {
+    sites.isEmpty ? nil : (root as? AdapterHost)?.adapter(named: name) as? SharedParameters
+  }
 
   /// The base model's parameters that the method chose to train, which the head's are not.
   public var chosenParameters: [(name: String, tensor: Tensor)] {

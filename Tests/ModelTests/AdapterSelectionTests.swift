@@ -165,6 +165,16 @@ private let frozenEmbeddings: FullFineTuning = {
 
 extension EngineTests {
   @Suite struct AdapterSelectionTests {
+    /// The head alone trains over an adapter, also under that adapter's name.
+    @Test(arguments: [LoRA() as any AdapterMethod, VeRA()])
+    func classifierLeavesTheAdapterBelowFrozen(_ below: any AdapterMethod) throws {
+      let model = try tinyModel("tiny-roberta")
+      try model.attach(below)
+      let classifier = try model.attach(ClassifierOnly())
+      #expect(model.trainableParameters().allSatisfy { $0.name.hasPrefix("classifier.") })
+      #expect(classifier.state().allSatisfy { $0.name.hasPrefix("classifier.") })
+    }
+
     @Test(arguments: choices.indices) func targetsChooseLayers(_ index: Int) throws {
       let choice = choices[index]
       let attached = try tinyModel("tiny-roberta").attach(LoRA(), targets: choice.targets)
