@@ -117,6 +117,36 @@ import Testing
     }
   }
 
+  /// A new head keeps what the adapter has learnt; another adapter goes beside it, and both take part.
+  @Test func adaptersGoToANewHead() throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        """
+        local base = models.from_config { config = '\(folder)' }
+        adapters.define('mine', { config = { r = 4 },
+          build = function(layer, c) return { A = tensor.randn({ c.r, layer.in_features }):freeze(), B = tensor.randn { layer.out_features, c.r } } end,
+          delta = function(x, w, c) return x:linear(w.A):linear(w.B) end })
+        local function sums(model)
+          local text = ''
+          for _, p in ipairs(model:parameters()) do
+            if p.name:find('[AB]$') then text = text .. string.format('%.5f %s ', model:parameter(p.name):sum():item(), p.trainable) end
+          end
+          return text
+        end
+        local model = base:classifier { num_labels = 2 }:add_adapter(adapters.mine { seed = 3 })
+        local first = sums(model)
+        local other = model:new_head { num_labels = 3 }
+        print(sums(other) == first:gsub('true', 'false'))
+        print(select(2, first:gsub('true', '')), select(2, first:gsub('false', '')))
+        other:add_adapter(adapters.mine { seed = 4, r = 2, adapter_name = 'second' })
+        print(#other.adapters, other.adapters[1].method, other.adapters[2].parameters)
+        print(adapters.mine { r = 5 })
+        """)
+      #expect(lines == ["true", "4\t4", "2\tmine\t256", "mine { r = 5 }"])
+    }
+  }
+
   /// Saved by one script, loaded by others: with the definition, with another of the name, without.
   @Test func foldersNeedTheDefinition() throws {
     try ScriptHost.with { host, folder in

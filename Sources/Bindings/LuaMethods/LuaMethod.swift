@@ -68,14 +68,12 @@ struct LuaMethod: LinearAdapterMethod {
     guard case .object(let object) = value, let tensor = object as? Tensor, tensor.dtype.isFloatingPoint else {
       throw definition.mistake(build, "build", "gives '\(name)' = \(value.configValue.briefly): expected a Tensor of floating-point numbers")
     }
-    if layer.shared.contains(ObjectIdentifier(tensor)) { return (name, tensor, isShared: true) }
+    if layer.shared.contains(ObjectIdentifier(tensor)) { return (name, tensor, isShared: true, isFrozen: tensor.staysFrozen) }
     if let bad = tensor.firstNonFinite {
       throw definition.mistake(build, "build", "gives '\(name)' a value that is not finite at index \(bad)")
     }
     // A copy: what the script keeps, or gave to another layer, is not ours to train.
-    let own = try tensor.detach().to(.float32).copy()
-    own.staysFrozen = tensor.staysFrozen
-    return (name, own, isShared: false)
+    return (name, try tensor.detach().to(.float32).copy(), isShared: false, isFrozen: tensor.staysFrozen)
   }
 
   /// The options as the functions get them.
@@ -101,7 +99,7 @@ struct LuaMethod: LinearAdapterMethod {
 
 /// The parameters of one layer, and the script's functions that use them.
 final class LuaAdapter: LinearAdapter, LowRankUpdate {
-  typealias Parameter = (name: String, tensor: Tensor, isShared: Bool)
+  typealias Parameter = (name: String, tensor: Tensor, isShared: Bool, isFrozen: Bool)
 
   let method: LuaMethod
   let definition: LuaDefinition
@@ -115,7 +113,7 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
   }
 
   override var ownParameters: [(name: String, tensor: Tensor)] { parameters.filter { !$0.isShared }.map { ($0.name, $0.tensor) } }
-  override var frozenParameters: [String] { parameters.filter { !$0.isShared && $0.tensor.staysFrozen }.map(\.name) }
+  override var frozenParameters: [String] { parameters.filter { !$0.isShared && $0.isFrozen }.map(\.name) }
   override var dropout: Double { method.dropoutShare }
 
   /// The tensors and the options, as the script's functions get them.
