@@ -123,7 +123,7 @@ struct AdapterConformance {
   // MARK: Checks
 
   private func freshAdapter() throws -> Outcome {
-    guard method.freshChangesNothing else { return .notApplicable("fresh_equals_base = false") }
+    guard method.freshEqualsBase else { return .notApplicable("fresh_equals_base = false") }
     let model = try plainModel()
     let before = try logits(model)
     try model.addAdapter(method, seed: 1)

@@ -21,7 +21,7 @@ struct LuaMethod: LinearAdapterMethod {
   var peftType: String? { Self.folderType }
   var mergeTolerance: Double { definition?.parts.mergeTolerance ?? Self.mergeTolerance }
 
-  var freshChangesNothing: Bool { definition?.parts.freshEqualsBase ?? true }
+  var freshEqualsBase: Bool { definition?.parts.freshEqualsBase ?? true }
 
   var configuration: [(key: String, value: ConfigurationValue)] {
     [
