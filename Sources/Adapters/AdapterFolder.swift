@@ -87,7 +87,7 @@ extension AttachedAdapter {
         hint: "save the whole model")
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
-    for (key, value) in method.configuration(of: self) { config[key] = value.json }
+    for (key, value) in try method.configuration(of: self) { config[key] = value.json }
     // PEFT's word has the type's name in it.
     if targets.bias == .loraOnly, peftType == VeRA.peftType { config["bias"] = .string(VeRA.onlyBias) }
     for key in type(of: method).keysUnknownToPEFT where AdapterFolder.saysNothing(config[key]) { config[key] = nil }
@@ -171,9 +171,9 @@ extension AttachedAdapter {
 
   /// A layer's two factors; where they have more rows than the layer's smaller side, an identity and the product.
   private func limited(_ update: any LowRankUpdate, to limit: Int) throws -> (a: Tensor, b: Tensor, scaling: Double) {
-    let (a, b) = try update.loraFactors()
+    let (a, b) = try update.exportFactors()
     guard a.shape[0] > limit else { return (a, b, update.scaling) }
-    let delta = try Autograd.noGrad { try update.deltaWeight() }
+    let delta = try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: update.scaling)
     let isWide = delta.shape[1] > limit
     return try isWide ? (delta, Tensor.eye(limit), 1) : (Tensor.eye(limit), delta, 1)
   }
@@ -222,13 +222,16 @@ extension AttachedAdapter {
     return savedModules + (head.filter { !adapted.contains($0) } + layers.map(\.path)).filter { !isTaken($0) }
   }
 
+  /// `state()` with what the folder holds in place of the adapter's own parameters; nil: those.
+  func savedState(_ tensors: [(name: String, tensor: Tensor)]?) -> [(name: String, tensor: Tensor)] {
+    guard let tensors else { return state() }
+    let own = Set(ownParameters.map(\.name))
+    return tensors + state().filter { !own.contains($0.name) }
+  }
+
   /// The folder's tensors, without PEFT's prefix.
   func folderState() throws -> [(name: String, tensor: Tensor)] {
-    var state = state()
-    if let tensors = try method.folderTensors(of: self) {
-      let own = Set(ownParameters.map(\.name))
-      state = tensors + state.filter { !own.contains($0.name) }
-    }
+    let state = savedState(try method.folderTensors(of: self))
     let stored = storedModules
     let heads = root.namedModules().filter {
       stored.contains($0.path) && !savedModules.contains($0.path)

@@ -52,6 +52,7 @@ extension AttachedAdapter {
         reader.method, to: root, name: name, targets: reader.targets, defaultTargets: [], head: headModules, adaptsHead: true,
         over: underlying == nil ? nil : name, seed: 0, isShapeOnly: false)
       try reader.load(into: attached, head: head)
+      try attached.method.didLoad(attached)
       if !isTrainable { try root.setTrainable(false) }
       return attached
     }
@@ -95,7 +96,7 @@ private struct AdapterFolderReader {
   private static let informative = [
     "auto_mapping", "base_model_name_or_path", "eva_config", "inference_mode", "megatron_core",
     "peft_version",
-    "qalora_group_size", "revision", "runtime_config", "task_type",
+    "qalora_group_size", "revision", "runtime_config", "task_type", "total_step",
   ]
   /// Keys of PEFT that change the mathematics in ways that are not supported.
   private static let refused = [
@@ -118,8 +119,7 @@ private struct AdapterFolderReader {
     var values = written.values
     for (key, value) in own.members where key != "method" { values[key] = value }
     config = HuggingFaceConfig(values, path: written.path)
-    let known = AdapterCatalogue.methods.compactMap { method in method.peftType.map { ($0, method) }
-    }
+    let known = AdapterCatalogue.methods.flatMap { method in method.peftTypes.map { ($0, method) } }
     let type = try config.string("peft_type")
     let ofType = known.filter { $0.0 == type }
     if let found = ofType.first(where: { $0.1.name == own["method"]?.stringValue }) ?? ofType.first {
@@ -285,16 +285,13 @@ extension AdapterFolderReader {
     let isHeadInFile = { (name: String) in
       [AdapterFolder.prefix, "base_model."].contains { name.hasPrefix($0) && isHead(String(name.dropFirst($0.count))) }
     }
-    var places = attached.state()
     let taken = try method.folderTensors(of: attached)
-    if let taken {
-      let own = Set(attached.ownParameters.map(\.name))
-      places = taken + places.filter { !own.contains($0.name) }
-    }
+    var places = attached.savedState(taken)
     if head == .new { places.removeAll { isHead($0.name) } }
     let given = file.names.filter { name in
       // With bias = "all", PEFT also writes biases of the head that it replaced.
       if name.contains(".original_module.") || name.contains(".modules_to_save.") { return false }
+      if attached.method.ignores(name) { return false }
       return head == .saved || !isHeadInFile(name)
     }
     // A head that the adapter froze is in its folder all the same.

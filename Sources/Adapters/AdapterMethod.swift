@@ -62,7 +62,7 @@ public protocol AdapterMethod: Record, Sendable {
   /// Whether folders leave out an adapter's parameter, by its path, because it follows from the options and the base model.
   func omits(_ parameter: String) -> Bool
   /// The same for an attached adapter's folder, where that takes more than the options.
-  func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)]
+  func configuration(of attached: AttachedAdapter) throws -> [(key: String, value: ConfigurationValue)]
 
   /// `peft_type` of the method's folders: PEFT's word where PEFT has the method, else a name of our own that PEFT
   /// refuses. Nil: the method changes the base model, and there is no adapter to save.
@@ -79,8 +79,17 @@ public protocol AdapterMethod: Record, Sendable {
   static var informativeKeys: [String] { get }
   /// Keys of every folder's configuration that PEFT's type does not have; they are left out where they say nothing.
   static var keysUnknownToPEFT: [String] { get }
+  /// All `peft_type`s that the method reads.
+  static var peftTypes: [String] { get }
   /// The method with the options of an `adapter_config.json`. Throws `EngineError` naming file and key.
   static func saved(in config: HuggingFaceConfig) throws -> Self
+  /// Whether a tensor of a folder says nothing.
+  func ignores(_ tensor: String) -> Bool
+  /// Called when the values of a folder are in the adapter.
+  func didLoad(_ attached: AttachedAdapter) throws
+
+  /// Whether a forward pass in training draws which parameters it uses, so that the others have no gradient.
+  var drawsParameters: Bool { get }
 }
 
 /// Where a method attaches its adapters.
@@ -129,7 +138,7 @@ extension AdapterMethod {
   public var ownConfiguration: [(key: String, value: ConfigurationValue)] { [] }
   public var isLowRank: Bool { if case .linear = placement { true } else { false } }
   public func omits(_ parameter: String) -> Bool { false }
-  public func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)] { configuration }
+  public func configuration(of attached: AttachedAdapter) throws -> [(key: String, value: ConfigurationValue)] { configuration }
   public static var peftType: String? { "PERIGEE_" + name.uppercased() }
   public static var keysUnknownToPEFT: [String] { [] }
   public static var informativeKeys: [String] { [] }
@@ -143,6 +152,10 @@ extension AdapterMethod {
   }
   /// Whether a weight can hold what the method learns: nothing acts elsewhere than on linear layers.
   public var isMergeable: Bool { if case .hosts = placement { false } else { true } }
+  public static var peftTypes: [String] { peftType.map { [$0] } ?? [] }
+  public func ignores(_ tensor: String) -> Bool { false }
+  public func didLoad(_ attached: AttachedAdapter) throws {}
+  public var drawsParameters: Bool { false }
   /// Whether the method attaches something.
   public var hasSites: Bool { if case .nowhere = placement { false } else { true } }
 }

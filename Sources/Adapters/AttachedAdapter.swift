@@ -168,6 +168,11 @@ public final class AttachedAdapter {
     }
   }
 
+  /// The name in the model of a parameter of the adapter at a path.
+  func name(of parameter: String, at path: String) -> String {
+    path + (name == "default" ? "." : "." + name + ".") + parameter
+  }
+
   /// What the layers share; nil: nothing.
   public var shared: SharedParameters? {
     sites.isEmpty ? nil : (root as? AdapterHost)?.adapter(named: name) as? SharedParameters

@@ -12,6 +12,12 @@ public protocol LowRankUpdate: LinearAdapter {
   var scaling: Double { get }
   /// A: [r, in], and B: [out, r], of the equal plain LoRA.
   func loraFactors() throws -> (a: Tensor, b: Tensor)
+  /// The same over the pre-trained weight, where training changed the layer's own. Default: `loraFactors()`.
+  func exportFactors() throws -> (a: Tensor, b: Tensor)
+}
+
+extension LowRankUpdate {
+  public func exportFactors() throws -> (a: Tensor, b: Tensor) { try loraFactors() }
 }
 
 /// A linear adapter with a rank and a scale that may differ between layers; folders list them as PEFT does.

@@ -111,6 +111,13 @@ public final class TrainableModel {
     network.trainableParameters() + adapters.flatMap { $0.method.changedParameters(of: $0) }
   }
 
+  /// What trains in every update: not what a forward pass may leave out.
+  var steadyParameters: [(name: String, tensor: Tensor)] {
+    let drawn = Set(adapters.filter(\.method.drawsParameters).flatMap { $0.state().map { ObjectIdentifier($0.tensor) } })
+    let all = network.trainableParameters()
+    return drawn.isEmpty ? all : all.filter { !drawn.contains(ObjectIdentifier($0.tensor)) }
+  }
+
   /// Whether parameters of the body itself train, so that only the whole model holds what was learnt.
   public var trainsBody: Bool {
     let saved = Set(adapters.flatMap { $0.state().map { ObjectIdentifier($0.tensor) } })

@@ -230,7 +230,7 @@ public final class Trainer {
     let scale = optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm)
     let place = place(gradientScale: scale)
     if let warning = movement.observe(
-      model.network.trainableParameters(), learningRate: try learningRate, isLast: state.step + 1 == totalSteps)
+      model.steadyParameters, learningRate: try learningRate, isLast: state.step + 1 == totalSteps)
     {
       callbacks.onWarning?(warning)
     }

@@ -146,7 +146,7 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
   static let lowRank = linear.filter(\.method.isLowRank)
   /// Those whose folders PEFT reads; of a random part of the weight it draws another.
   static let peft = saved.filter {
-    !(type(of: $0.method).peftType ?? "").hasPrefix("PERIGEE_") && ($0.method as? LoRA)?.initLoraWeights.isDrawn != true
+    !($0.method.peftType ?? "").hasPrefix("PERIGEE_") && ($0.method as? LoRA)?.initLoraWeights.isDrawn != true
   }
   /// Those that attach something.
   static let attached = all.filter(\.method.hasSites)
