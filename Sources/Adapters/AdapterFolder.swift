@@ -87,12 +87,16 @@ extension AttachedAdapter {
         hint: "save the whole model")
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
-    for (key, value) in try method.configuration(of: self) { config[key] = value.json }
+    let options = method.configuration
+    for (key, value) in options { config[key] = value.json }
     // PEFT's word has the type's name in it.
     if targets.bias == .loraOnly, peftType == VeRA.peftType { config["bias"] = .string(VeRA.onlyBias) }
-    for key in type(of: method).keysUnknownToPEFT where AdapterFolder.saysNothing(config[key]) { config[key] = nil }
     addRanks(
       adapters.compactMap { path, _, adapter in (adapter as? any RankedAdapter).map { (path, $0.rank, $0.scaling) } }, to: &config)
+    for (key, value) in try method.configuration(of: self) where !options.contains(where: { $0.key == key && $0.value == value }) {
+      config[key] = value.json
+    }
+    for key in type(of: method).keysUnknownToPEFT where AdapterFolder.saysNothing(config[key]) { config[key] = nil }
     var extra = extra
     if let own = ownFolderConfiguration(peftType) { extra[AdapterFolder.method] = own }
     try AdapterFolder.write(config, named(folderState()), extra: extra, to: folder)

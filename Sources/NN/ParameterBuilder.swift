@@ -13,6 +13,8 @@ public enum Initialization: Sendable {
   case uniform(bound: Double)
   /// Uniform on ±1/sqrt(fan in), the second size: torch's `kaiming_uniform_(a = sqrt 5)`.
   case kaimingUniform
+  /// Uniform on ±sqrt(6 / (rows + columns)): torch's `xavier_uniform_`.
+  case xavierUniform
 
   /// Writes starting values. `source` names the draws; use one stream for each parameter.
   public func make(_ shape: [Int], _ source: RandomSource) throws -> Tensor {
@@ -36,6 +38,9 @@ public enum Initialization: Sendable {
     case .uniform(let bound): return try .rand(shape, low: -bound, high: bound, source)
     case .kaimingUniform:
       let bound = 1 / Double(max(shape.count > 1 ? shape[1] : shape.first ?? 1, 1)).squareRoot()
+      return try .rand(shape, low: -bound, high: bound, source)
+    case .xavierUniform:
+      let bound = (6 / Double(max(shape.prefix(2).reduce(0, +), 1))).squareRoot()
       return try .rand(shape, low: -bound, high: bound, source)
     }
   }

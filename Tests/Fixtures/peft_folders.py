@@ -18,6 +18,7 @@ from peft import (
 )
 
 from cases import QUERY_VALUE, load, random_batches
+from methods import adalora, glora
 from packed import write_fixture
 from training import record
 
@@ -100,6 +101,17 @@ FOLDERS = {
     ),
 }
 
+# Folders of other methods: their rows of `methods`.
+METHODS = {
+    "tiny-bert-adalora": (adalora, "bert-adalora"),
+    "tiny-roberta-adalora": (adalora, "roberta-adalora"),
+    "tiny-bert-glora": (glora, "bert-glora-vector"),
+    "tiny-roberta-glora": (glora, "roberta-glora"),
+    "tiny-bert-glora-none": (glora, "bert-glora-none"),
+}
+
+
+
 
 def write_peft_folders(models, folder):
     """<name>/adapter holds PEFT's files, <name>/expected.safetensors a batch and its logits."""
@@ -109,17 +121,31 @@ def write_peft_folders(models, folder):
         model, _ = load(os.path.join(models, base), entry)
         config = (kind or [LoraConfig])[0](task_type=TaskType.SEQ_CLS, **options)
         model = get_peft_model(model, config)
-        config = model.config
-        first_id = max(config.pad_token_id, config.eos_token_id or 0) + 1
-        batches = random_batches(entry, config.vocab_size, first_id, 400 + index)
-        result = record(model, batches, 1e-2, base == "tiny-bert")
-        adapter = os.path.join(folder, name, "adapter")
-        model.save_pretrained(adapter)
-        _tidy(adapter)
-        tensors = batches[0].tensors("")
-        tensors["logits"] = result["final_logits"]
-        path = os.path.join(folder, name, "expected.safetensors")
-        write_fixture(path, tensors, dict(model=base, num_labels=3, **options))
+        _write(model, entry, os.path.join(folder, name), 400 + index, options)
+    for index, (name, (module, case)) in enumerate(METHODS.items()):
+        torch.manual_seed(500 + index)
+        entry = next(row for row in module.CASES if row["name"] == case)
+        model, _ = load(os.path.join(models, entry["model"]), entry)
+        options = entry["options"]
+        model = module.attach(model, None, dict(options))
+        training = getattr(module, "Training", None)
+        hooks = training and (lambda model: training(model, options))
+        _write(model, entry, os.path.join(folder, name), 600 + index, options, hooks)
+
+
+def _write(model, entry, folder, seed, options, hooks=None):
+    """Trains for ten steps, and writes the adapter and what it then computes."""
+    base, config = entry["model"], model.config
+    first_id = max(config.pad_token_id, config.eos_token_id or 0) + 1
+    batches = random_batches(entry, config.vocab_size, first_id, seed)
+    result = record(model, batches, 1e-2, base == "tiny-bert", hooks)
+    adapter = os.path.join(folder, "adapter")
+    model.save_pretrained(adapter)
+    _tidy(adapter)
+    tensors = batches[0].tensors("")
+    tensors["logits"] = result["final_logits"]
+    path = os.path.join(folder, "expected.safetensors")
+    write_fixture(path, tensors, dict(model=base, num_labels=3, **options))
 
 
 def _tidy(adapter):

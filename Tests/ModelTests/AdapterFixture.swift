@@ -3,6 +3,7 @@ import Checkpoints
 import Files
 import Foundation
 import NN
+import Optimizers
 import TensorCore
 import TestSupport
 import Testing
@@ -34,6 +35,22 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
     over.over = "lora"
     var overDiagonal = over
     overDiagonal.sigma = .diagonal
+    var delta = DeltaLoRA()
+    delta.r = 4
+    var ada = AdaLoRA()
+    (ada.initR, ada.targetR, ada.loraAlpha) = (4, 2, 8)
+    var dy = DyLoRA()
+    (dy.r, dy.loraAlpha) = (4, 8)
+    var dyFrozen = dy
+    dyFrozen.frozen = true
+    var glora = GLoRA()
+    glora.r = 3
+    var gloraVectors = glora
+    (gloraVectors.configAB, gloraVectors.configC, gloraVectors.configDE) = (.vector, .vector, .vector)
+    var gloraConstants = glora
+    (gloraConstants.configAB, gloraConstants.configC) = (.constant, GLoRA.ColumnForm.none)
+    var supernet = glora
+    supernet.supernet = true
     var biased = AdapterTargets()
     biased.bias = .loraOnly
     var all = AdapterTargets()
@@ -132,6 +149,14 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "bitfit", method: BitFit()),
       AdapterCase(description: "bitfit, some biases", method: partial),
       AdapterCase(description: "selective", method: SelectiveFineTuning()),
+      AdapterCase(description: "delta_lora", method: delta),
+      AdapterCase(description: "adalora", method: ada),
+      AdapterCase(description: "dylora", method: dy),
+      AdapterCase(description: "dylora, frozen, all-linear", method: dyFrozen, targets: all),
+      AdapterCase(description: "glora", method: glora),
+      AdapterCase(description: "glora, vectors, all-linear", method: gloraVectors, targets: all),
+      AdapterCase(description: "glora, constants", method: gloraConstants),
+      AdapterCase(description: "glora, supernet", method: supernet),
       AdapterCase(description: "classifier", method: ClassifierOnly()),
       AdapterCase(description: "full", method: FullFineTuning()),
       AdapterCase(description: "full, frozen embeddings", method: upper),
@@ -181,6 +206,32 @@ func perturb(_ attached: AttachedAdapter, seed: UInt64 = 5, std: Double = 0.2) t
       tensor.shape, std: std, RandomSource(seed: seed, stream: RandomSource.stream(named: name)))
     try Autograd.noGrad { try tensor.addInPlace(noise) }
   }
+}
+
+/// Updates with what the adapter's method does in training; `steps` of `total`. `before` is called ahead of each optimizer
+/// step, when gradients are there.
+func train(
+  _ model: TransformerModel, _ attached: AttachedAdapter, steps: Range<Int>, of total: Int, learningRate: Double = 0.01,
+  before: (Int) throws -> Void = { _ in }
+) throws {
+  let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model.trainableParameters(), weightDecay: 0.01))
+  let training = attached.training ?? MethodTraining()
+  func place(_ step: Int) -> TrainingPlace { TrainingPlace(step: step, totalSteps: total, seed: 7) }
+  model.context.isTraining = true
+  defer { model.context.isTraining = false }
+  try training.begin(place(steps.lowerBound))
+  for step in steps {
+    try training.beforeStep(place(step))
+    model.zeroGrad()
+    var loss = try model.loss(tinyBatch()).loss
+    if let term = try training.regularization() { loss = try loss.add(term) }
+    try loss.backward()
+    try training.beforeUpdate(place(step))
+    try before(step)
+    try optimizer.step(learningRate: learningRate)
+    try training.afterUpdate(place(step))
+  }
+  model.zeroGrad()
 }
 
 extension TransformerModel {

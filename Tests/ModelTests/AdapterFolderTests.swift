@@ -15,6 +15,7 @@ private let peftFolders = [
   "tiny-roberta-vera", "tiny-bert-vera-drawn", "tiny-roberta-loha", "tiny-bert-lokr",
   "tiny-bert-ia3", "tiny-roberta-ia3", "tiny-bert-prefix",
   "tiny-roberta-prefix-projection", "tiny-roberta-prompt", "tiny-bert-p-tuning",
+  "tiny-bert-adalora", "tiny-roberta-adalora", "tiny-bert-glora", "tiny-roberta-glora", "tiny-bert-glora-none",
 ]
 
 private func load(

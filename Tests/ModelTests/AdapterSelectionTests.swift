@@ -156,11 +156,24 @@ private let counts: [(name: String, method: any AdapterMethod, base: LoRA?, adap
     ("prompt tuning", PromptTuning(), nil, 20 * 768),
     ("p-tuning", PTuning(), nil, 20 * 768 + 3 * 769 * 768),
   ]
+  + stepCounts
 
 private let frozenEmbeddings: FullFineTuning = {
   var method = FullFineTuning()
   method.freezeEmbeddings = true
   return method
+}()
+
+/// Those of methods that act in training.
+private let stepCounts: [(name: String, method: any AdapterMethod, base: LoRA?, adapter: Int)] = {
+  var (small, large) = (AdaLoRA(), AdaLoRA())
+  (small.initR, small.targetR, large.initR) = (8, 8, 12)
+  var (glora, supernet) = (GLoRA(), GLoRA())
+  (glora.r, glora.configDE, supernet.r, supernet.supernet) = (4, .vector, 4, true)
+  return [
+    ("delta_lora", DeltaLoRA(), nil, 294_912), ("adalora 8", small, nil, 295_104), ("adalora 12", large, nil, 442_656),
+    ("dylora", DyLoRA(), nil, 294_912), ("glora", glora, nil, 24 * 16_900), ("glora supernet", supernet, nil, 24 * 16_900),
+  ]
 }()
 
 extension EngineTests {

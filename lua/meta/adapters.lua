@@ -143,6 +143,66 @@
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
 
+---delta_lora options
+---@class DeltaLoRAOptions
+---@field r? integer rank of the update (from 1 to 65536; default 8)
+---@field lora_alpha? number numerator of the scale lora_alpha / r (above 0; default 16)
+---@field start_step? integer weights change after steps beyond this one, counted from 0; K in the paper (at least 0; default 0)
+---@field update_ratio? number factor of the weights' updates; lambda in the paper (at least 0; default 0.5)
+---@field lora_dropout? number dropout on the adapter's input; the paper has none (at least 0 and below 1; default 0)
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---@alias Definition
+---| "code"
+---| "paper"
+---| "peft"
+
+---adalora options
+---@class AdaLoRAOptions
+---@field init_r? integer rank of each layer at first (from 1 to 65536; default 12)
+---@field target_r? integer mean rank of the layers at last (from 1 to 65536; default 8)
+---@field lora_alpha? number numerator of the scale lora_alpha / init_r; 0 or less: init_r (default 8)
+---@field lora_dropout? number dropout on the adapter's input (at least 0 and below 1; default 0)
+---@field tinit? integer steps before the first cut (at least 0; default 0)
+---@field tfinal? integer last steps, in which ranks stay (at least 0; default 0)
+---@field deltaT? integer steps between cuts (at least 1; default 1)
+---@field beta1? number average of importances: share that is kept in a step (at least 0 and below 1; default 0.85)
+---@field beta2? number average of uncertainties: share that is kept in a step (at least 0 and below 1; default 0.85)
+---@field orth_reg_weight? number weight of the penalty that keeps A and B orthogonal (at least 0; default 0.5)
+---@field definition? Definition whose formulas, where they differ: the authors' code, their paper, or PEFT (default "code")
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
+---dylora options
+---@class DyLoRAOptions
+---@field r? integer largest rank (from 1 to 65536; default 8)
+---@field lora_alpha? number numerator of the scale lora_alpha / rank in use (above 0; default 8)
+---@field lora_dropout? number dropout on the adapter's input (at least 0 and below 1; default 0)
+---@field frozen? boolean only the last of the rows in use has a gradient (default false)
+---@field masked_update? boolean rows without a gradient stay as they are; else momentum and weight decay move them (default false)
+---@field ranks? integer[] ranks of the steps, in turn, in place of draws (at least 1; default {})
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
 ---ia3 options
 ---@class IA3Options
 ---@field feedforward_modules? string[] suffixes of the target layers whose input is scaled instead of their output; default: output.dense
@@ -429,6 +489,26 @@ function adapters.loha(options) end
 ---@param options? LoKrOptions see the fields
 ---@return Adapter # adapter for Model:add_adapter
 function adapters.lokr(options) end
+
+---Delta-LoRA: the frozen weight follows the changes of B A.
+---@param options? DeltaLoRAOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.delta_lora(options) end
+
+---AdaLoRA: ranks move to the layers where they matter most.
+---@param options? AdaLoRAOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.adalora(options) end
+
+---DyLoRA: a LoRA trained for all ranks up to r at once.
+---@param options? DyLoRAOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.dylora(options) end
+
+---Generalised LoRA: scales and shifts weight and bias; as a supernet, of all configurations at once.
+---@param options? GLoRAOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.glora(options) end
 
 ---Trains vectors that scale keys, values and the feed-forward block's inner activations.
 ---@param options? IA3Options see the fields

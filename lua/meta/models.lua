@@ -52,6 +52,44 @@
 ---@field combination_type? CombinationType cat: exact, the ranks add up; svd: the best of one rank; linear: sums of factors, as PEFT's default (default "cat")
 ---@field svd_rank? integer rank for svd; default: the largest of the adapters' (from 1 to 65536)
 
+---set_rank options
+---@class RankOptions
+---@field r integer rank to compute with (at least 1)
+---@field adapter_name? string which adapter; default: the one that was attached last
+
+---adapter file options
+---@class AdapterFileOptions
+---@field adapter_name? string which adapter; default: the one that was attached last
+
+---@alias MatrixForm
+---| "lora"
+---| "vector"
+---| "constant"
+---| "none"
+
+---@alias ColumnForm
+---| "lora"
+---| "vector"
+---| "none"
+
+---@alias BiasForm
+---| "vector"
+---| "constant"
+---| "none"
+
+---GLoRA configuration
+---@class GLoRAForms
+---@field A MatrixForm scale of the weight
+---@field B MatrixForm shift of the weight
+---@field C ColumnForm column that goes through the weight into the bias
+---@field D BiasForm scale of the bias
+---@field E BiasForm shift of the bias
+
+---set_glora options
+---@class GLoRAOptions
+---@field configurations? GLoRAForms[] one for each layer, in the order of glora_layers; default: drawn in training again (default {})
+---@field adapter_name? string which adapter; default: the one that was attached last
+
 ---@alias HeadChoice
 ---| "saved"
 ---| "new"
@@ -60,10 +98,6 @@
 ---@class LoadAdapterOptions
 ---@field adapter_name? string what the adapter is called in the model (default "default")
 ---@field head? HeadChoice whether the head's values are taken too, or the model keeps its own (default "saved")
-
----adapter file options
----@class AdapterFileOptions
----@field adapter_name? string which adapter; default: the one that was attached last
 
 ---A pre-trained body, from which models with heads are made. They share its frozen weights.
 ---@class BaseModel
@@ -180,6 +214,21 @@ function Model:delete_adapter(name) end
 ---@param options? WeightedAdapterOptions see the fields
 ---@return Model # the model
 function Model:add_weighted_adapter(options) end
+
+---Lets a DyLoRA compute with its first rows alone.
+---@param options? RankOptions see the fields
+---@return Model # the model
+function Model:set_rank(options) end
+
+---The layers of a GLoRA supernet, in order.
+---@param options? AdapterFileOptions which adapter
+---@return table[] # list of tables: path, in_features, out_features, r, has_bias; A to E once they are chosen
+function Model:glora_layers(options) end
+
+---Gives every layer of a GLoRA supernet a configuration.
+---@param options? GLoRAOptions see the fields
+---@return Model # the model
+function Model:set_glora(options) end
 
 ---Attaches an adapter from a folder: PEFT's, where the method is known here, or one that was saved here.
 ---@param folder string the folder

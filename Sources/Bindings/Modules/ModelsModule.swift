@@ -140,7 +140,8 @@ private func reportUnused(_ base: PretrainedModel, _ session: Session) {
 
 private func modelClass(_ session: Session) -> Class<TrainableModel> {
   Class<TrainableModel>(
-    "A model with a head, and the adapters attached to it.", members: modelState(session) + modelChanges(session) + modelAdapters() + modelFiles(session))
+    "A model with a head, and the adapters attached to it.",
+    members: modelState(session) + modelChanges(session) + modelAdapters() + adapterChoices() + modelFiles(session))
 }
 
 /// What a model tells.

@@ -16,7 +16,11 @@ import importlib
 import zlib
 
 ALL = [
+    "adalora",
     "chosen",
+    "delta_lora",
+    "dylora",
+    "glora",
     "houlsby",
     "ia3",
     "lora_fa",
