@@ -28,6 +28,7 @@ function experiment.params(own)
     batch = { 0, min = 0, doc = "examples in a batch; 0: the paper's, or 32 on built-in data" },
     pretrain_steps = { 1600, min = 1, doc = "updates of masked language modelling; the built-in model only" },
     train_limit = { 0, min = 0, doc = "training rows to use; 0: all, or 4000 on built-in data" },
+    max_length = { 0, min = 0, doc = "tokens of an example; 0: the paper's, or 64 on built-in data" },
     dev_limit = { 0, min = 0, doc = "evaluation rows to use; 0: all" },
   }, own))
 end
@@ -60,13 +61,13 @@ end
 
 --- Training arguments for a task: the recipe's, or the built-in tasks' own, with what the parameters change.
 function experiment.arguments(p, recipe, name)
-  local builtin = { learning_rate = 5e-3, num_train_epochs = 4, per_device_train_batch_size = 32, warmup_ratio = 0.06, load_best_model_at_end = true }
+  local builtin = { learning_rate = 5e-3, num_train_epochs = 4, per_device_train_batch_size = 32, max_length = 64, warmup_ratio = 0.06, load_best_model_at_end = true }
   local of_paper = recipe.tasks[name] or experiment.is_builtin(p) or error(("the recipe has no task '%s'"):format(name))
   local arguments = experiment.is_builtin(p) and builtin or experiment.merged(recipe.common, of_paper)
   arguments.adapter = nil
   return experiment.merged(arguments, {
     learning_rate = positive(p.learning_rate), num_train_epochs = positive(p.epochs), per_device_train_batch_size = positive(p.batch),
-    max_steps = positive(p.steps),
+    max_steps = positive(p.steps), max_length = positive(p.max_length),
   })
 end
 

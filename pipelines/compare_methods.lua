@@ -1,7 +1,8 @@
 -- All methods on one task, with the same data, steps and seeds: trainable parameters, score with its spread, seconds.
 --
 --   perigee run pipelines/compare_methods.lua
---   perigee run pipelines/compare_methods.lua --set model=FacebookAI/roberta-base --set data=glue_data --set tasks=rte,mrpc --set seeds=1,2,3
+--   perigee run pipelines/compare_methods.lua --set model=FacebookAI/roberta-base --set data=glue_data --set tasks=rte,mrpc --set seeds=1,2,3 \
+--     --set max_length=256    # prompts take some of the model's positions
 local experiment, sweep = require "experiment", require "sweep"
 local recipe = require "recipes.lora"
 

@@ -46,7 +46,7 @@ local mnli = sweep.run {
 }[1]
 for _, name in ipairs(p.transfer) do
   local metric, rows = experiment.metric(p, name), { names = { "method" } }
-  for _, arm in ipairs { { "classifier", {} }, { "delora", { over = "lora" } } } do
+  for _, arm in ipairs { { "classifier", { adapter_name = "head" } }, { "delora", { over = "lora" } } } do
     local of_seed = {}
     for i, seed in ipairs(p.seeds) do of_seed[seed] = mnli.results[i].model end
     rows[#rows + 1] = sweep.run {

@@ -68,7 +68,7 @@ local rte = tasks.glue("rte", p.rte, { max_train_samples = limit(p.rte_limit) })
 
 local classifier = stage("rte-classifier", function()
   local model = mnli.model:new_head { task = rte } -- the LoRA stays, frozen
-  model:add_adapter(adapters.classifier { modules_to_save = p.modules_to_save })
+  model:add_adapter(adapters.classifier { adapter_name = "classifier", modules_to_save = p.modules_to_save })
   return fit(model, rte, p.rte_learning_rate, p.rte_epochs)
 end)
 

@@ -88,7 +88,7 @@ public final class AttachedAdapter {
       if let adapter = try method.makeAdapter(for: host, at: site) { made.append((path, host, adapter, base?.name)) }
     }
     guard shared.ownParameters.isEmpty || root is AdapterHost else {
-      throw EngineError(.argument, "method '\(type(of: method).name)': what its layers share needs a whole model, given a part of one")
+      throw EngineError(.argument, "method '\(method.name)': what its layers share needs a whole model, given a part of one")
     }
     let isNew = over == nil && method.over == nil
     if isNew, modules.contains(where: { ($0.module as? AdapterHost)?.adapter(named: name) != nil }) {
@@ -127,9 +127,7 @@ public final class AttachedAdapter {
     }
     let sites = Set(sites)
     for (path, module) in root.namedModules() {
-      // A method without sites may have the name of one that has them.
-      let isOwn = sites.contains(path) || module === root && !sites.isEmpty
-      let adapter = isOwn ? (module as? AdapterHost)?.adapter(named: name) : nil
+      let adapter = (module as? AdapterHost)?.adapter(named: name)
       for (parameter, tensor) in adapter?.ownParameters ?? [] where !(adapter?.frozenParameters.contains(parameter) ?? true) {
         try train(tensor)
       }
@@ -174,9 +172,7 @@ public final class AttachedAdapter {
   }
 
   /// What the layers share; nil: nothing.
-  public var shared: SharedParameters? {
-    sites.isEmpty ? nil : (root as? AdapterHost)?.adapter(named: name) as? SharedParameters
-  }
+  public var shared: SharedParameters? { (root as? AdapterHost)?.adapter(named: name) as? SharedParameters }
 
   /// The base model's parameters that the method chose to train, which the head's are not.
   public var chosenParameters: [(name: String, tensor: Tensor)] {

@@ -178,12 +178,14 @@ private let stepCounts: [(name: String, method: any AdapterMethod, base: LoRA?, 
 
 extension EngineTests {
   @Suite struct AdapterSelectionTests {
-    /// The head alone trains over an adapter, also under that adapter's name.
+    /// The head alone trains over an adapter, under a name of its own.
     @Test(arguments: [LoRA() as any AdapterMethod, VeRA()])
     func classifierLeavesTheAdapterBelowFrozen(_ below: any AdapterMethod) throws {
       let model = try tinyModel("tiny-roberta")
       try model.attach(below)
-      let classifier = try model.attach(ClassifierOnly())
+      let text = message { try model.attach(ClassifierOnly()) }
+      #expect(text == "adapter 'default' exists already; give the new one another adapter_name")
+      let classifier = try model.attach(ClassifierOnly(), name: "head")
       #expect(model.trainableParameters().allSatisfy { $0.name.hasPrefix("classifier.") })
       #expect(classifier.state().allSatisfy { $0.name.hasPrefix("classifier.") })
     }

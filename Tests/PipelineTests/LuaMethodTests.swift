@@ -245,6 +245,37 @@ import Testing
     }
   }
 
+  /// Weights in 4 bits: the method sees their values.
+  @Test func quantizedWeights() throws {
+    try ScriptHost.with { host, _ in
+      let lines = try host.printed(
+        """
+        adapters.define('whole', {
+          config = { r = 8 },
+          build = function(layer, c)
+            return {
+              A = layer:kaiming_uniform('delora_A', { c.r, layer.in_features }):freeze(),
+              B = layer:kaiming_uniform('delora_B', { layer.out_features, c.r }):freeze(), S = tensor.zeros { c.r, c.r },
+            }
+          end,
+          weight = function(W, w, c) return W + w.B:matmul(w.S):matmul(w.A) * 2 end,
+        })
+        require 'adapters.delora'
+        local base = models.load('builtin:tiny', { quantization_config = { load_in_4bit = true } })
+        local task = tasks.glue('rte', 'builtin:rte', { max_train_samples = 32, max_eval_samples = 8 })
+        for _, spec in ipairs { adapters.delora {}, adapters.delora_lua {}, adapters.whole {} } do
+          local model = base:classifier { task = task }:add_adapter(spec)
+          local loss
+          trainer.fit { model = model, task = task, learning_rate = 1e-2, max_steps = 3, on_step = function(t) loss = t.loss end }
+          print(loss)
+          model:merge()
+        end
+        """)
+      let losses = try lines.map { try #require(Double($0)) }
+      #expect(losses.count == 3 && losses[0] == losses[1] && abs(losses[0] - losses[2]) < 1e-5)
+    }
+  }
+
   @Test func adaptersInTheLibraryAreShort() throws {
     let folder = packageRoot + "/lua/adapters"
     let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()

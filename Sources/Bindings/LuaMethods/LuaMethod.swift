@@ -132,10 +132,10 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
   }
 
   private func weighted(_ call: LinearCall) throws -> Tensor {
-    let base = call.layer.base
-    let weight = try weight(definition.parts.weight, "weight", base.weight.detach())
-    if call.isPlain { return try call.input.linear(weight, base.bias, output: call.y.dtype) }
-    return try call.y.add(call.input.linear(weight.sub(base.weight.detach()), output: weight.dtype)).to(call.y.dtype)
+    let plain = try call.layer.base.weight.dequantized().detach()
+    let weight = try weight(definition.parts.weight, "weight", plain)
+    if call.isPlain { return try call.input.linear(weight, call.layer.base.bias, output: call.y.dtype) }
+    return try call.y.add(call.input.linear(weight.sub(plain), output: weight.dtype)).to(call.y.dtype)
   }
 
   /// What `delta` does, if it is a sum of products; nil: it has to be computed.
@@ -193,7 +193,7 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
   override func deltaWeight() throws -> Tensor {
     try Autograd.noGrad {
       guard definition.parts.delta != nil else {
-        let base = layer.linear.base.weight.detach()
+        let base = try layer.linear.base.weight.dequantized().detach()
         return try weight(definition.parts.weight, "weight", base).sub(base)
       }
       return try expression()?.matrix(inFeatures: layer.linear.inFeatures) ?? probedMatrix()
