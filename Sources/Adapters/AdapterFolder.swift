@@ -88,12 +88,13 @@ extension AttachedAdapter {
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
     let options = method.configuration
-    for (key, value) in options { config[key] = value.json }
+    let attachedOptions = try method.configuration(of: self)
+    for (key, value) in options where attachedOptions.contains(where: { $0.key == key }) { config[key] = value.json }
     // PEFT's word has the type's name in it.
     if targets.bias == .loraOnly, peftType == VeRA.peftType { config["bias"] = .string(VeRA.onlyBias) }
     addRanks(
       adapters.compactMap { path, _, adapter in (adapter as? any RankedAdapter).map { (path, $0.rank, $0.scaling) } }, to: &config)
-    for (key, value) in try method.configuration(of: self) where !options.contains(where: { $0.key == key && $0.value == value }) {
+    for (key, value) in attachedOptions where !options.contains(where: { $0.key == key && $0.value == value }) {
       config[key] = value.json
     }
     for key in type(of: method).keysUnknownToPEFT where AdapterFolder.saysNothing(config[key]) { config[key] = nil }

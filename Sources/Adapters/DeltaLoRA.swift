@@ -138,7 +138,8 @@ public final class DeltaLoRAAdapter: LinearAdapter, LowRankUpdate {
   }
 
   public override func output(_ call: LinearCall) throws -> Tensor {
-    let x = try call.input.dropout(call.context.dropout(dropout))
+    // The paper's branch has no dropout: without it, it takes no place among the model's either.
+    let x = dropout > 0 ? try call.input.dropout(call.context.dropout(dropout)) : call.input
     return try call.y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
   }
 
