@@ -6,17 +6,16 @@ import TensorCore
 
 /// A parameter-efficient method: its options are the type's properties, and it makes one adapter for each linear
 /// layer that it is attached to. One file each; see `AdapterCatalogue`.
-public protocol AdapterMethod: Record, Sendable {
+public protocol AdapterMethod: AdapterFormat, Record, Sendable {
   /// The name in Lua and on the command line: "lora".
   static var name: String { get }
   /// One line for help and stubs.
   static var summary: String { get }
   /// Largest difference between logits with a merged and an unmerged adapter that rounding explains, with the reason.
   static var mergeTolerance: Double { get }
-  /// Name, merge tolerance and `peftType` of this instance: those of the type, unless one type stands for several methods.
+  /// Name and merge tolerance of this instance: those of the type, unless one type stands for several methods.
   var name: String { get }
   var mergeTolerance: Double { get }
-  var peftType: String? { get }
 
   /// Which modules the method attaches something to.
   var placement: AdapterPlacement { get }
@@ -52,42 +51,10 @@ public protocol AdapterMethod: Record, Sendable {
   var over: String? { get }
   /// A method whose adapter can stand in for the one that `over` names, where only shapes matter or values follow.
   var underlying: (any AdapterMethod)? { get }
-  /// The options in the words of the saved configuration.
-  var configuration: [(key: String, value: ConfigurationValue)] { get }
-  /// Options that PEFT has no words for, where the folder's type is PEFT's: they are saved beside its configuration.
-  var ownConfiguration: [(key: String, value: ConfigurationValue)] { get }
-
   /// Whether the update of every layer is a product of two factors, so that a plain LoRA equals it.
   var isLowRank: Bool { get }
-  /// Whether folders leave out an adapter's parameter, by its path, because it follows from the options and the base model.
-  func omits(_ parameter: String) -> Bool
-  /// The same for an attached adapter's folder, where that takes more than the options.
-  func configuration(of attached: AttachedAdapter) throws -> [(key: String, value: ConfigurationValue)]
-
-  /// `peft_type` of the method's folders: PEFT's word where PEFT has the method, else a name of our own that PEFT
-  /// refuses. Nil: the method changes the base model, and there is no adapter to save.
-  static var peftType: String? { get }
-  /// The name that the folder's file has for a parameter, or a tensor of `folderTensors`, given by its path.
-  static func folderName(of name: String) -> String
-  /// What the folder has in place of the adapter's own parameters, by name: what they amount to. nil: the parameters.
-  func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]?
-  /// Whether the folder has all that the parameters are, so that training can go on from it.
-  var savesParameters: Bool { get }
-  /// Gives the adapter's parameters the values of such tensors, whose shapes are those of `folderTensors`.
-  func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws
-  /// Keys of PEFT's type that say nothing about a trained adapter's mathematics.
-  static var informativeKeys: [String] { get }
-  /// Keys of every folder's configuration that PEFT's type does not have; they are left out where they say nothing.
-  static var keysUnknownToPEFT: [String] { get }
-  /// All `peft_type`s that the method reads.
-  static var peftTypes: [String] { get }
-  /// The method with the options of an `adapter_config.json`. Throws `EngineError` naming file and key.
-  static func saved(in config: HuggingFaceConfig) throws -> Self
-  /// Whether a tensor of a folder says nothing.
-  func ignores(_ tensor: String) -> Bool
-  /// Called when the values of a folder are in the adapter.
-  func didLoad(_ attached: AttachedAdapter) throws
-
+  /// Whether a weight can hold what the method learns: nothing acts elsewhere than on linear layers.
+  var isMergeable: Bool { get }
   /// Whether a forward pass in training draws which parameters it uses, so that the others have no gradient.
   var drawsParameters: Bool { get }
 }
@@ -120,7 +87,6 @@ extension AdapterMethod {
   public static var recordName: String { name + " options" }
   public var name: String { Self.name }
   public var mergeTolerance: Double { Self.mergeTolerance }
-  public var peftType: String? { Self.peftType }
   public var placement: AdapterPlacement { .nowhere }
   public var adaptsHead: Bool { false }
   public func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets { targets }
@@ -135,52 +101,12 @@ extension AdapterMethod {
   public func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] { [] }
   public var over: String? { nil }
   public var underlying: (any AdapterMethod)? { nil }
-  public var ownConfiguration: [(key: String, value: ConfigurationValue)] { [] }
   public var isLowRank: Bool { if case .linear = placement { true } else { false } }
-  public func omits(_ parameter: String) -> Bool { false }
-  public func configuration(of attached: AttachedAdapter) throws -> [(key: String, value: ConfigurationValue)] { configuration }
-  public static var peftType: String? { "PERIGEE_" + name.uppercased() }
-  public static var keysUnknownToPEFT: [String] { [] }
-  public static var informativeKeys: [String] { [] }
-  public static func folderName(of name: String) -> String { AdapterFolder.prefix + name }
-  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? { nil }
-  public var savesParameters: Bool { true }
-  public func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws {}
   public func tokenized(_ encode: (String) throws -> [Int32]) throws -> Self { self }
-  public static func saved(in config: HuggingFaceConfig) throws -> Self {
-    throw EngineError(.data, "\(config.path): adapters of method '\(name)' cannot be read from a folder")
-  }
-  /// Whether a weight can hold what the method learns: nothing acts elsewhere than on linear layers.
   public var isMergeable: Bool { if case .hosts = placement { false } else { true } }
-  public static var peftTypes: [String] { peftType.map { [$0] } ?? [] }
-  public func ignores(_ tensor: String) -> Bool { false }
-  public func didLoad(_ attached: AttachedAdapter) throws {}
   public var drawsParameters: Bool { false }
   /// Whether the method attaches something.
   public var hasSites: Bool { if case .nowhere = placement { false } else { true } }
-}
-
-/// A value of a saved adapter configuration.
-public enum ConfigurationValue: Sendable, Equatable {
-  case int(Int)
-  case number(Double)
-  case bool(Bool)
-  case string(String)
-  case json(JSONValue)
-
-  /// A list of texts.
-  public static func strings(_ values: [String]) -> ConfigurationValue { .json(.array(values.map { .string($0) })) }
-
-  /// The value as JSON; whole numbers are written without a fraction, as people write them.
-  public var json: JSONValue {
-    switch self {
-    case .int(let value): .int(value)
-    case .number(let value): Int(exactly: value).map { .int($0) } ?? .double(value)
-    case .bool(let value): .bool(value)
-    case .string(let value): .string(value)
-    case .json(let value): value
-    }
-  }
 }
 
 /// A module that a method is attached to.
