@@ -44,6 +44,32 @@ import TransformerModels
     ]
   }()
 
+  /// The others, once each, with the options that change what training does.
+  static let statelessRows: [Row] = {
+    var (dora, pissa) = (LoRA(), LoRA())
+    (dora.useDora, dora.loraDropout, pissa.initLoraWeights) = (true, 0.1, .pissa)
+    var projected = LoRAFA()
+    projected.variant = .projected
+    var (vera, mini, loha, lokr) = (VeRA(), LoRAMini(), LoHa(), LoKr())
+    (vera.r, mini.r, mini.a, mini.b, loha.r, lokr.r) = (6, 2, 4, 5, 2, 2)
+    var prefix = PrefixTuning()
+    (prefix.numVirtualTokens, prefix.prefixProjection, prefix.encoderHiddenSize) = (2, true, 6)
+    var (prompt, pTuning) = (PromptTuning(), PTuning())
+    (prompt.numVirtualTokens, pTuning.numVirtualTokens, pTuning.encoderHiddenSize) = (2, 2, 6)
+    let methods: [any AdapterMethod] = [
+      LoRA(), dora, pissa, projected, vera, mini, loha, lokr, DeLoRA(), IA3(), Houlsby(), Pfeiffer(), prefix, prompt, pTuning,
+      BitFit(), SelectiveFineTuning(), ClassifierOnly(), FullFineTuning(),
+    ]
+    return methods.enumerated().map { Row(testDescription: "\($0) \($1.name)", method: $1) }
+  }()
+
+  @Test func everyMethodIsInATable() {
+    let covered = Set((Self.rows + Self.statelessRows).map { $0.method.name })
+    #expect(covered == Set(AdapterCatalogue.methods.map { $0.name }))
+  }
+
+  @Test(arguments: statelessRows) func anyMethodGoesOnWithTheSameBits(_ row: Row) throws { try aRunGoesOnWithTheSameBits(row, 6) }
+
   private func model(_ row: Row) throws -> TrainableModel {
     var frozen = FrozenCase(testDescription: "")
     frozen.dropout = row.dropout
