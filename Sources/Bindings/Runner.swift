@@ -189,9 +189,11 @@ extension Runner {
     if !script.isEmpty {
       candidates.append(((script as NSString).deletingLastPathComponent as NSString).deletingLastPathComponent + "/lua")
     }
+    // The program lies somewhere in the build folder, or beside `lua`. The declarations in it tell ours from another's.
     var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
-    for _ in 0..<4 {
-      candidates.append(folder.appendingPathComponent("lua").path)
+    while folder.path != "/" {
+      let own = folder.appendingPathComponent("lua").path
+      if manager.fileExists(atPath: own + "/meta") { candidates.append(own) }
       folder = folder.deletingLastPathComponent()
     }
     return candidates.map { $0 == "/lua" ? "lua" : $0 }.filter { manager.fileExists(atPath: $0) }
