@@ -24,7 +24,8 @@ local methods = {
   { "lora_mini", { r = 8, a = 64, b = 64, init = "zero_up" } }, { "adalora", { init_r = 12, target_r = 8, lora_alpha = 16, target_modules = q_v }, has_schedule = true },
   { "dylora", { r = 8, lora_alpha = 16, target_modules = q_v } }, { "glora", { r = 8, target_modules = q_v } },
   { "delta_lora", { r = 8, lora_alpha = 16, update_ratio = 0.5, start_step = 100, target_modules = q_v } },
-  { "loha", { r = 8, target_modules = q_v } }, { "lokr", { r = 8, target_modules = q_v } }, { "ia3", {} }, { "houlsby", {} }, { "pfeiffer", {} }, { "prefix_tuning", {} }, { "prompt_tuning", {} }, { "p_tuning", {} },
+  { "loha", { r = 8, target_modules = q_v } }, { "lokr", { r = 8, target_modules = q_v } }, { "ia3", {} }, { "houlsby", {} }, { "pfeiffer", {} },
+  { "prefix_tuning", {} }, { "prompt_tuning", {} }, { "p_tuning", {} }, { "selective", {}, is_full = true },
 }
 
 local function is_wanted(label)
