@@ -15,7 +15,7 @@ local q_v = { "query", "value" }
 
 -- In the order of the table. What a method trains at a rate of its own says so.
 local methods = {
-  { "classifier", {} }, { "full", {}, is_full = true }, { "bitfit", {} }, { "lora", { r = 8, lora_alpha = 16, target_modules = q_v } },
+  { "classifier", {} }, { "full", {}, is_full = true }, { "selective", {}, is_full = true }, { "bitfit", {} }, { "lora", { r = 8, lora_alpha = 16, target_modules = q_v } },
   { "lora", { r = 8, lora_alpha = 16, use_rslora = true, target_modules = q_v }, label = "rslora" },
   { "lora", { r = 8, lora_alpha = 16, use_dora = true, target_modules = q_v }, label = "dora" },
   { "lora", { r = 8, lora_alpha = 16, init_lora_weights = "pissa", target_modules = q_v }, label = "pissa" },
@@ -24,8 +24,7 @@ local methods = {
   { "lora_mini", { r = 8, a = 64, b = 64, init = "zero_up" } }, { "adalora", { init_r = 12, target_r = 8, lora_alpha = 16, target_modules = q_v }, has_schedule = true },
   { "dylora", { r = 8, lora_alpha = 16, target_modules = q_v } }, { "glora", { r = 8, target_modules = q_v } },
   { "delta_lora", { r = 8, lora_alpha = 16, update_ratio = 0.5, start_step = 100, target_modules = q_v } },
-  { "loha", { r = 8, target_modules = q_v } }, { "lokr", { r = 8, target_modules = q_v } }, { "ia3", {} }, { "houlsby", {} }, { "pfeiffer", {} },
-  { "prefix_tuning", {} }, { "prompt_tuning", {} }, { "p_tuning", {} }, { "selective", {}, is_full = true },
+  { "loha", { r = 8, target_modules = q_v } }, { "lokr", { r = 8, target_modules = q_v } }, { "ia3", {} }, { "houlsby", {} }, { "pfeiffer", {} }, { "prefix_tuning", {} }, { "prompt_tuning", {} }, { "p_tuning", {} },
 }
 
 local function is_wanted(label)
