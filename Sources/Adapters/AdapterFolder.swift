@@ -242,7 +242,7 @@ extension AttachedAdapter {
       stored.contains($0.path) && !savedModules.contains($0.path)
     }
     var missing = heads.flatMap { path, module in
-      plainParameters(of: module).map { (name: path + "." + $0.name, tensor: $0.tensor) }
+      module.plainParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) }
     }
     // An adapted layer of the head is as new as the head: its own parameters have no other place. PEFT's names.
     for (path, host, _) in adapters where isInHead(path) {

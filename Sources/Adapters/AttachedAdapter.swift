@@ -133,7 +133,7 @@ public final class AttachedAdapter {
       }
       if targets.bias == .loraOnly, sites.contains(path), let bias = (module as? Linear)?.bias { try train(bias) }
       if savedModules.contains(path) {
-        for (_, tensor) in plainParameters(of: module) { try train(tensor) }
+        for (_, tensor) in module.plainParameters() { try train(tensor) }
       }
       if targets.bias == .all {
         for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") { try train(tensor) }
@@ -181,11 +181,7 @@ public final class AttachedAdapter {
 
   /// The base model's parameters outside the head.
   private static func baseParameters(of root: Module, head: [String]) -> [(name: String, tensor: Tensor)] {
-    let adapters = root.namedModules().flatMap { ($0.module as? AdapterHost)?.adapters ?? [] }
-    let own = Set(adapters.flatMap { $0.adapter.namedParameters().map { ObjectIdentifier($0.tensor) } })
-    return root.namedParameters().filter { entry in
-      !own.contains(ObjectIdentifier(entry.tensor)) && !head.contains { isInside(entry.name, $0) }
-    }
+    root.plainParameters().filter { entry in !head.contains { isInside(entry.name, $0) } }
   }
 
   /// Whether the adapter takes part in its layers; saved modules stay as they are.
@@ -228,16 +224,9 @@ public final class AttachedAdapter {
   private var savedParameters: [(name: String, tensor: Tensor)] {
     let saved = Set(savedModules)
     let inModel = root.namedModules().flatMap { path, module in
-      saved.contains(path) ? plainParameters(of: module).map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
+      saved.contains(path) ? module.plainParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
     } + chosenParameters
     return stashed.map { zip(inModel, $0).map { ($0.name, $1) } } ?? inModel
-  }
-
-  /// A module's parameters without those of adapters in it.
-  func plainParameters(of module: Module) -> [(name: String, tensor: Tensor)] {
-    let added = Set(
-      module.namedModules().flatMap { ($0.module as? Adapter)?.namedParameters() ?? [] }.map { ObjectIdentifier($0.tensor) })
-    return module.namedParameters().filter { !added.contains(ObjectIdentifier($0.tensor)) }
   }
 
   /// Whether a module is the head, or a part of it.

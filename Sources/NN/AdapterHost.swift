@@ -15,6 +15,14 @@ open class Adapter: Module {
   open var borrowedParameters: [Tensor] { [] }
 }
 
+extension Module {
+  /// All parameters with their state-dict names, without those of adapters.
+  public func plainParameters() -> [(name: String, tensor: Tensor)] {
+    let added = Set(namedModules().flatMap { ($0.module as? Adapter)?.namedParameters() ?? [] }.map { ObjectIdentifier($0.tensor) })
+    return namedParameters().filter { !added.contains(ObjectIdentifier($0.tensor)) }
+  }
+}
+
 /// A module that adapters are attached to, by name, in an order.
 open class AdapterHost: Module {
   /// Attached adapters by name, in the order in which they were attached.

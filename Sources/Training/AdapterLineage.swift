@@ -31,7 +31,7 @@ extension TrainableModel {
     guard let body else { return Digest(of: try base.identity()) }
     let heads = body.headModules
     let stream = DigestStream()
-    for (name, tensor) in body.stateDict() where !heads.contains(where: { name.hasPrefix($0 + ".") }) {
+    for (name, tensor) in body.plainParameters() where !heads.contains(where: { name.hasPrefix($0 + ".") }) {
       stream.update(name, tensor)
     }
     return stream.finish()

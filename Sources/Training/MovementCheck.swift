@@ -12,9 +12,12 @@ struct MovementCheck {
   /// Trainable parameters without a gradient so far; whether they had one that was zero.
   private var still: [(name: String, hadGradient: Bool)]?
 
+  /// Whether there is nothing more to look at.
+  var isDone: Bool { seen == Self.updates }
+
   /// Looks at the gradients of an update. Returns a warning after the last one that is looked at, if something stood still.
   mutating func observe(_ parameters: [(name: String, tensor: Tensor)], learningRate: Double, isLast: Bool) -> String? {
-    guard seen < Self.updates else { return nil }
+    guard !isDone else { return nil }
     let waiting = still.map { Dictionary($0.map { ($0.name, $0.hadGradient) }, uniquingKeysWith: { $0 || $1 }) }
     still = parameters.compactMap { name, tensor in
       guard let before = waiting.map({ $0[name] }) ?? false else { return nil }
@@ -23,7 +26,7 @@ struct MovementCheck {
     }
     if learningRate > 0 { seen += 1 }
     if still?.isEmpty ?? true { seen = Self.updates }
-    guard isLast || seen == Self.updates, let still, !still.isEmpty else { return nil }
+    guard isLast || isDone, let still, !still.isEmpty else { return nil }
     seen = Self.updates
     let isUnreached = still.allSatisfy { !$0.hadGradient }
     return "\(still.count) parameter\(still.count == 1 ? "" : "s") cannot move, "

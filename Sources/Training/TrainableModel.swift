@@ -104,7 +104,10 @@ public final class TrainableModel {
   }
 
   /// What the active adapters' methods do in training.
-  var activeTrainings: [MethodTraining] { adapters.filter(\.isActive).compactMap(\.training) }
+  var activeTrainings: [MethodTraining] {
+    // Whether one is active takes a walk through the model, in every step: most methods do nothing there.
+    adapters.compactMap { adapter in adapter.training.flatMap { adapter.isActive ? $0 : nil } }
+  }
 
   /// What a run changes, by name: everything that trains, and frozen parameters that methods change nevertheless.
   public var changedParameters: [(name: String, tensor: Tensor)] {

@@ -229,7 +229,7 @@ public final class Trainer {
     let norm = known ?? optimizer.gradientNorm()
     let scale = optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm)
     let place = place(gradientScale: scale)
-    if let warning = movement.observe(
+    if !movement.isDone, let warning = movement.observe(
       model.steadyParameters, learningRate: try learningRate, isLast: state.step + 1 == totalSteps)
     {
       callbacks.onWarning?(warning)

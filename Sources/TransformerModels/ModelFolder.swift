@@ -24,7 +24,7 @@ extension TransformerModel {
           hint: "merge it first, or save the adapter")
       }
     }
-    let state = stateDict()
+    let state = plainParameters()
     for (name, tensor) in state {
       if let bad = tensor.firstNonFinite {
         throw EngineError(
@@ -42,15 +42,6 @@ extension TransformerModel {
       }
       try SafetensorsFile.write(tensors: state, to: temporary + "/model.safetensors")
     }
-  }
-
-  /// The model's own parameters, without those of adapters.
-  public func stateDict() -> [(name: String, tensor: Tensor)] {
-    let adapters = namedModules().flatMap { _, module in
-      (module as? Adapter)?.namedParameters() ?? []
-    }
-    let added = Set(adapters.map { ObjectIdentifier($0.tensor) })
-    return namedParameters().filter { !added.contains(ObjectIdentifier($0.tensor)) }
   }
 
   private func transformersConfig() -> JSONObject {

@@ -93,18 +93,3 @@ struct ParityFixture {
     return try make(AdapterCatalogue.method(named: name))
   }
 }
-
-extension JSONValue {
-  fileprivate var configValue: ConfigValue {
-    switch self {
-    case .null: .null
-    case .bool(let value): .bool(value)
-    case .int(let value): .integer(value)
-    case .double(let value): .number(value)
-    case .string(let value): .text(value)
-    case .array(let values): .table(ConfigTable(list: values.map(\.configValue)))
-    case .object(let values):
-      .table(ConfigTable(fields: Dictionary(uniqueKeysWithValues: values.members.map { ($0.0, $0.1.configValue) })))
-    }
-  }
-}

@@ -35,22 +35,7 @@ private struct RecordedSteps {
   }
 
   private func makeRule<Rule: UpdateRule>(_ type: Rule.Type, _ options: JSONObject) throws -> any UpdateRule {
-    try Rule(table: ConfigTable(fields: Dictionary(options.members.map { ($0, $1.config) }, uniquingKeysWith: { a, _ in a })))
-  }
-}
-
-extension JSONValue {
-  fileprivate var config: ConfigValue {
-    switch self {
-    case .null: .null
-    case .bool(let value): .bool(value)
-    case .int(let value): .integer(value)
-    case .double(let value): .number(value)
-    case .string(let value): .text(value)
-    case .array(let values): .table(ConfigTable(list: values.map(\.config)))
-    case .object(let object):
-      .table(ConfigTable(fields: Dictionary(object.members.map { ($0, $1.config) }, uniquingKeysWith: { a, _ in a })))
-    }
+    try Rule(table: ConfigTable(fields: Dictionary(options.members.map { ($0, $1.configValue) }, uniquingKeysWith: { a, _ in a })))
   }
 }
 
@@ -244,7 +229,7 @@ private func make<Rule: UpdateRule>(_ rule: Rule.Type) -> any UpdateRule { Rule(
     for name in recorded.schedules {
       let entry = try #require(recorded.config["schedules"]?[name])
       let kind = try #require(Schedule.Kind(rawValue: entry["kind"]?.stringValue ?? ""))
-      let fields = recorded.options(of: name, in: "schedules").members.map { ($0, $1.config) }
+      let fields = recorded.options(of: name, in: "schedules").members.map { ($0, $1.configValue) }
       let options = try ScheduleOptions(table: ConfigTable(fields: Dictionary(uniqueKeysWithValues: fields)))
       try options.check(kind, learningRate: rate)
       let schedule = Schedule(
