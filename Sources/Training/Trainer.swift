@@ -160,6 +160,8 @@ public final class Trainer {
     if let folder = try store?.stateFolder() { try restore(from: folder) }
     try callbacks.onBegin?(self, totalSteps, state.step)
     lastSave = Date()
+    // An evaluation that was cut off comes first.
+    if state.step > 0, isEvaluationDue, !task.evaluation.isEmpty, state.lastEvaluation?.step != state.step { try finishEpoch() }
     while state.step < totalSteps, !state.shouldStop {
       let (passes, tokens) = (network.context.step, state.tokens)
       do {
@@ -266,12 +268,24 @@ public final class Trainer {
   private func afterUpdate() throws {
     try callbacks.onStep?(self)
     if state.step % arguments.loggingSteps == 0 || state.step == totalSteps { try log() }
-    let endsEpoch = state.step % stepsPerEpoch == 0
-    let isDue = arguments.evalStrategy == .epoch && endsEpoch
-      || arguments.evalStrategy == .steps && state.step % arguments.evalSteps == 0
-    if isDue { try evaluate() }
-    if endsEpoch { try callbacks.onEpoch?(self, state.step / stepsPerEpoch) }
+    try finishEpoch()
     if store != nil, Date().timeIntervalSince(lastSave) >= arguments.saveSeconds { try save() }
+  }
+
+  private var endsEpoch: Bool { state.step % stepsPerEpoch == 0 }
+
+  private var isEvaluationDue: Bool {
+    switch arguments.evalStrategy {
+    case .no: false
+    case .epoch: endsEpoch
+    case .steps: state.step % arguments.evalSteps == 0
+    }
+  }
+
+  /// The evaluation and the callback that are due after an update.
+  private func finishEpoch() throws {
+    if isEvaluationDue { try evaluate() }
+    if endsEpoch { try callbacks.onEpoch?(self, state.step / stepsPerEpoch) }
   }
 
   private func log() throws {
@@ -295,8 +309,14 @@ public final class Trainer {
   private func evaluate() throws {
     guard !task.evaluation.isEmpty else { return }
     let started = Date()
-    let metrics = try Evaluator(
-      model: model, task: task, arguments: arguments, functions: functions, hiddenStates: hiddenStates)()
+    let metrics: [String: Double]
+    do {
+      metrics = try Evaluator(
+        model: model, task: task, arguments: arguments, functions: functions, hiddenStates: hiddenStates)()
+    } catch let error as EngineError where error.kind == .interrupted {
+      try save()
+      throw error
+    }
     state.seconds += Date().timeIntervalSince(started)
     state.lastEvaluation = (state.step, metrics)
     var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]

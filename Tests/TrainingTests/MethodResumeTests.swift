@@ -94,7 +94,7 @@ import TransformerModels
     }
     callbacks.onLog = { row in
       guard row["eval_loss"] != nil else { return }
-      outcome.evaluations.append(["eval_loss": row["eval_loss"]?.doubleValue ?? .nan])
+      outcome.evaluations.append(["step": row["step"]?.doubleValue ?? .nan, "eval_loss": row["eval_loss"]?.doubleValue ?? .nan])
     }
     let model = try model(row)
     _ = try Trainer(model: model, task: FrozenTask.task, arguments: arguments(row), callbacks: callbacks, store: store).run()
@@ -113,6 +113,23 @@ import TransformerModels
       let isSame = rest.steps == Array(whole.steps.suffix(18 - step)) && rest.weights == whole.weights
         && rest.evaluations.last == whole.evaluations.last
       #expect(isSame, "resumed after \(step)")
+    }
+  }
+
+  @Test func anEvaluationThatWasCutOffIsDoneFirst() throws {
+    try withTemporaryFolder { folder in
+      let row = Self.rows[0]
+      let whole = try train(row, FolderStore(folder + "/whole"))
+      for (i, evaluation) in whole.evaluations.enumerated() {
+        let (store, step) = (FolderStore(folder + "/cut-\(i)"), Int(evaluation["step"] ?? 0))
+        let cut = #expect(throws: EngineError.self) { try train(row, store, interruptAfter: step) }
+        Interrupt.reset()
+        #expect(cut?.kind == .interrupted)
+        let rest = try train(row, store)
+        #expect(rest.steps.count == 18 - step && rest.weights == whole.weights)
+        #expect(rest.evaluations == Array(whole.evaluations.dropFirst(i)))
+      }
+      #expect(whole.evaluations.count > 1)
     }
   }
 
