@@ -52,7 +52,6 @@ extension AttachedAdapter {
         reader.method, to: root, name: name, targets: reader.targets, defaultTargets: [], head: headModules, adaptsHead: true,
         over: underlying == nil ? nil : name, seed: 0, isShapeOnly: false)
       try reader.load(into: attached, head: head)
-      try attached.method.didLoad(attached)
       if !isTrainable { try root.setTrainable(false) }
       return attached
     }
@@ -275,7 +274,7 @@ extension AdapterFolderReader {
 // MARK: - Tensors
 
 extension AdapterFolderReader {
-  /// Copies the file's values into the adapter, the head and the chosen biases.
+  /// Copies the file's values into the adapter, the head and the chosen biases. If they are refused, all is as it was.
   func load(into attached: AttachedAdapter, head: HeadLoading) throws {
     let fileName = type(of: method).folderName(of:)
     let isHead = { (name: String) in
@@ -321,11 +320,19 @@ extension AdapterFolderReader {
       }
       values.append((tensor, value))
     }
-    for (tensor, value) in values {
-      try tensor.makeExclusive()
-      try tensor.assign(value)
+    // The method may still refuse what the tensors say; then the head is again what it was.
+    let before = try values.map { (tensor: $0.tensor, value: try $0.tensor.copy()) }
+    do {
+      for (tensor, value) in values {
+        try tensor.makeExclusive()
+        try tensor.assign(value)
+      }
+      if let taken { try method.take(taken, into: attached) }
+      try attached.method.didLoad(attached)
+    } catch {
+      for (tensor, value) in before { try tensor.assign(value) }
+      throw error
     }
-    if let taken { try method.take(taken, into: attached) }
   }
 
   private func checkNames(_ given: [String], wanted: [String]) throws {

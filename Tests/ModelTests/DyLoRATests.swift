@@ -83,6 +83,23 @@ extension EngineTests {
       }
     }
 
+    /// The head is the model's own: a folder that is refused has not touched it.
+    @Test func aRankThatIsNoneLeavesTheModelAsItWas() throws {
+      try withTemporaryFolder { folder in
+        let model = try tinyModel("tiny-roberta")
+        let attached = try model.attach(DyLoRA.quick)
+        try #require(model.namedParameters().first { $0.name.hasSuffix("dylora_rank") }).tensor.fill(2.5)
+        try attached.save(to: folder + "/a", baseModelName: "x")
+        let other = try tinyModel("tiny-roberta", headSeed: 9)
+        let before = other.namedParameters().map { ($0.name, $0.tensor.values) }
+        let problem = message {
+          try AttachedAdapter.load(folder: folder + "/a", into: other, headModules: other.headModules)
+        }
+        #expect(problem?.hasSuffix("dylora_rank' is 2.5, expected a whole number from 1 to 4") == true, "\(problem ?? "")")
+        #expect(other.namedParameters().elementsEqual(before) { $0.name == $1.0 && $0.tensor.values == $1.1 })
+      }
+    }
+
     @Test func mistakesAreNamed() throws {
       let model = try tinyModel("tiny-roberta")
       let attached = try model.attach(DyLoRA.quick)
