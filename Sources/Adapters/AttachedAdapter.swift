@@ -174,9 +174,9 @@ public final class AttachedAdapter {
   /// What the layers share; nil: nothing.
   public var shared: SharedParameters? { (root as? AdapterHost)?.adapter(named: name) as? SharedParameters }
 
-  /// The base model's parameters that the method chose to train, which the head's are not.
+  /// The base model's parameters that the method chose to train, which those of the head and of saved modules are not.
   public var chosenParameters: [(name: String, tensor: Tensor)] {
-    method.trainsBase ? [] : Self.baseParameters(of: root, head: head).filter { method.trains($0.name) }
+    method.trainsBase ? [] : Self.baseParameters(of: root, head: head + savedModules).filter { method.trains($0.name) }
   }
 
   /// The base model's parameters outside the head.

@@ -103,7 +103,17 @@ extension EngineTests {
     }
 
     @Test(arguments: tinyModels, AdapterCase.saved)
-    func folderGivesTheAdapterBack(_ name: String, _ row: AdapterCase) throws {
+    func folderGivesTheAdapterBack(_ name: String, _ row: AdapterCase) throws { try expectAdapterBack(name, row) }
+
+    /// BERT's pooler, which some methods adapt or train parts of, belongs to the head then.
+    @Test(arguments: AdapterCase.saved)
+    func folderGivesAdapterAndPoolerBack(_ row: AdapterCase) throws {
+      var row = row
+      row.targets.modulesToSave = ["classifier", "pooler"]
+      try expectAdapterBack("tiny-bert", row)
+    }
+
+    private func expectAdapterBack(_ name: String, _ row: AdapterCase) throws {
       try withTemporaryFolder { folder in
         let model = try tinyModel(name)
         let attached = try row.attach(to: model)
