@@ -61,7 +61,7 @@ end
 local known = { name = true, grid = true, order = true, seeds = true, metric = true, run = true }
 
 --- Trains every point with every seed, each in a stage of its own, and returns one row for each point: its values, `metric`
---- (the mean), `spread`, `n`, `trainable`, `seconds` (in all), and the `results` themselves.
+--- (the mean), `spread`, `n`, `trainable`, `seconds` (in all), `peak_tensor_mb` (the highest), and the `results` themselves.
 ---@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, run: fun(point: table, seed: integer): Result }
 function sweep.run(options)
   for key in pairs(options) do
@@ -70,7 +70,7 @@ function sweep.run(options)
   local points, names = sweep.points(options.grid or {}, options.order)
   local metric, rows = options.metric or "accuracy", { names = names, metric = options.metric or "accuracy" }
   for _, point in ipairs(points) do
-    local row, scores = { results = {}, seconds = 0 }, {}
+    local row, scores = { results = {}, seconds = 0, peak_tensor_mb = 0 }, {}
     for name, value in pairs(point) do row[name] = value end
     for _, seed in ipairs(options.seeds or { 42 }) do
       local stage_name = ("%s %s seed=%d"):format(options.name, label(point, names), seed):gsub("  +", " ")
@@ -79,6 +79,7 @@ function sweep.run(options)
       if not score then error(("sweep.run: stage '%s' has no metric '%s'"):format(stage_name, metric), 2) end
       scores[#scores + 1], row.results[#row.results + 1] = score, result
       row.trainable, row.seconds = result.trainable, row.seconds + result.seconds
+      row.peak_tensor_mb = math.max(row.peak_tensor_mb, result.peak_tensor_mb)
     end
     row[metric], row.spread, row.n = sweep.mean(scores), sweep.spread(scores), #scores
     rows[#rows + 1] = row
@@ -86,7 +87,7 @@ function sweep.run(options)
   return rows
 end
 
---- Prints the rows of `sweep.run`: the grid's names, parameters, mean, spread, seconds.
+--- Prints the rows of `sweep.run`: the grid's names, parameters, mean, spread, seconds, memory.
 ---@param rows table[] of one or more runs, joined
 ---@param options? { title?: string, columns?: string[] } columns: more of them, in front
 function sweep.report(rows, options)
@@ -94,7 +95,7 @@ function sweep.report(rows, options)
   local columns = {}
   for _, name in ipairs(options.columns or {}) do columns[#columns + 1] = name end
   for _, name in ipairs(rows.names) do columns[#columns + 1] = name end
-  for _, name in ipairs { "trainable", rows.metric, "spread", "n", "seconds" } do columns[#columns + 1] = name end
+  for _, name in ipairs { "trainable", rows.metric, "spread", "n", "seconds", "peak_tensor_mb" } do columns[#columns + 1] = name end
   local shown = { columns = columns, title = options.title }
   for i, row in ipairs(rows) do
     shown[i] = {}

@@ -77,14 +77,15 @@ extension Session {
       defer { work.close() }
       for difference in (store.why(key) ?? []).prefix(4) { progress.note("\(name): runs again, \(difference)") }
       observe(&callbacks, name)
+      Memory.resetPeak()
       let trainer = try Trainer(
         model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks, store: WorkStore(work))
       let metrics = try trainer.run()
       let counts = model.network.parameterCounts()
       let result = FitResult(
         stage: name, model: model, metrics: metrics, trainable: counts.trainable, total: counts.total,
-        steps: trainer.state.step, tokens: trainer.state.tokens, seconds: trainer.state.seconds, isReused: false,
-        key: key.digest.hex)
+        steps: trainer.state.step, tokens: trainer.state.tokens, seconds: trainer.state.seconds,
+        peakTensorMB: Memory.peakBytes >> 20, isReused: false, key: key.digest.hex)
       model.lineage.append(name)
       let stored = try work.finish(result.facts) { try save(model, trainer, to: $0) }
       progress.end(result.summary)
@@ -129,8 +130,8 @@ extension Session {
     return FitResult(
       stage: stored.key.name, model: model, metrics: Dictionary(metrics, uniquingKeysWith: { a, _ in a }),
       trainable: counts.trainable, total: counts.total, steps: facts["steps"]?.intValue ?? 0,
-      tokens: facts["tokens"]?.intValue ?? 0, seconds: facts["seconds"]?.doubleValue ?? 0, isReused: true,
-      key: stored.key.digest.hex)
+      tokens: facts["tokens"]?.intValue ?? 0, seconds: facts["seconds"]?.doubleValue ?? 0,
+      peakTensorMB: facts["peak_tensor_mb"]?.intValue ?? 0, isReused: true, key: stored.key.digest.hex)
   }
 
   private func finish(_ result: FitResult, _ stored: StoredStage) throws -> FitResult {
@@ -214,8 +215,8 @@ extension Session {
       + (try options.metricNames(model, task, arguments))
     return FitResult(
       stage: name, model: model, metrics: Dictionary(names.map { ("eval_" + $0, Double.nan) }, uniquingKeysWith: { a, _ in a }),
-      trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false,
-      key: "")
+      trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, peakTensorMB: 0,
+      isReused: false, key: "")
   }
 }
 

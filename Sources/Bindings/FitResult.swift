@@ -14,6 +14,8 @@ public final class FitResult {
   public let tokens: Int
   /// Seconds of training and evaluation, those of interrupted attempts included.
   public let seconds: Double
+  /// The highest memory that tensors held during the training, in MB of 2^20 bytes; all models of the process together.
+  public let peakTensorMB: Int
   /// Whether a stored result was taken.
   public let isReused: Bool
   /// The stage's key.
@@ -21,7 +23,7 @@ public final class FitResult {
 
   init(
     stage: String, model: TrainableModel, metrics: [String: Double], trainable: Int, total: Int, steps: Int, tokens: Int,
-    seconds: Double, isReused: Bool, key: String
+    seconds: Double, peakTensorMB: Int, isReused: Bool, key: String
   ) {
     self.stage = stage
     self.model = model
@@ -31,6 +33,7 @@ public final class FitResult {
     self.steps = steps
     self.tokens = tokens
     self.seconds = seconds
+    self.peakTensorMB = peakTensorMB
     self.isReused = isReused
     self.key = key
   }
@@ -45,7 +48,8 @@ public final class FitResult {
   var facts: JSONObject {
     [
       "stage": .string(stage), "key": .string(key), "trainable": .int(trainable), "total": .int(total), "steps": .int(steps),
-      "tokens": .int(tokens), "seconds": .double(seconds), "adapters": .array(model.adapters.map(\.facts)),
+      "tokens": .int(tokens), "seconds": .double(seconds), "peak_tensor_mb": .int(peakTensorMB),
+      "adapters": .array(model.adapters.map(\.facts)),
       "metrics": .object(JSONObject(metrics.sorted { $0.key < $1.key }.map { ($0.key, .double($0.value)) })),
     ]
   }
@@ -59,6 +63,7 @@ public final class FitResult {
     case "steps": return .int(steps)
     case "tokens": return .int(tokens)
     case "seconds": return .double(seconds)
+    case "peak_tensor_mb": return .int(peakTensorMB)
     case "reused": return .string(isReused ? "yes" : "no")
     default: return (metrics[name] ?? metrics["eval_" + name]).map { .double($0) }
     }
@@ -66,7 +71,7 @@ public final class FitResult {
 
   /// Names that `column` knows.
   var columnNames: [String] {
-    ["stage", "trainable", "total", "steps", "tokens", "seconds", "reused"]
+    ["stage", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "reused"]
       + metrics.keys.map { $0.hasPrefix("eval_") ? String($0.dropFirst(5)) : $0 }.sorted()
   }
 }

@@ -123,16 +123,17 @@ struct PipelineScriptTests {
           }
           for _, row in ipairs(rows) do
             local a, b = row.results[1], row.results[2]
-            print(a.stage, b.stage, row.n, row.trainable == a.trainable, a.metrics.eval_loss ~= b.metrics.eval_loss)
+            print(a.stage, b.stage, row.n, row.trainable == a.trainable, a.metrics.eval_loss ~= b.metrics.eval_loss,
+              row.peak_tensor_mb == math.max(a.peak_tensor_mb, b.peak_tensor_mb) and math.type(row.peak_tensor_mb))
             print(math.abs(row.loss - (a.metrics.eval_loss + b.metrics.eval_loss) / 2) < 1e-12,
               math.abs(row.spread - math.abs(a.metrics.eval_loss - b.metrics.eval_loss) / math.sqrt(2)) < 1e-12)
           end
           sweep.report(rows, { title = 'T' })
           print(sweep.best(rows).loss == math.max(rows[1].loss, rows[2].loss))
           """)
-      #expect(lines[0] == "lora r=2 seed=1\tlora r=2 seed=2\t2\ttrue\ttrue" && lines[1] == "true\ttrue")
-      #expect(lines[2] == "lora r=4 seed=1\tlora r=4 seed=2\t2\ttrue\ttrue" && lines[3] == "true\ttrue")
-      #expect(lines[4] == "T" && lines[5].split(separator: " ") == ["r", "trainable", "loss", "spread", "n", "seconds"])
+      #expect(lines[0] == "lora r=2 seed=1\tlora r=2 seed=2\t2\ttrue\ttrue\tinteger" && lines[1] == "true\ttrue")
+      #expect(lines[2] == "lora r=4 seed=1\tlora r=4 seed=2\t2\ttrue\ttrue\tinteger" && lines[3] == "true\ttrue")
+      #expect(lines[4] == "T" && lines[5].split(separator: " ") == ["r", "trainable", "loss", "spread", "n", "seconds", "peak_tensor_mb"])
       #expect(lines.last == "true")
     }
   }

@@ -189,6 +189,7 @@ function Trainer:evaluate() end
 ---@field steps integer updates
 ---@field tokens integer tokens trained on
 ---@field seconds number seconds of training and evaluation
+---@field peak_tensor_mb integer the highest memory that tensors held meanwhile, in MB (2^20 bytes), all models of the process together; of the last attempt where one was cut off
 ---@field reused boolean whether a stored result was taken
 ---@field key string digest of everything that the result depends on
 local Result = {}

@@ -121,7 +121,7 @@ extension Session {
       throw EngineError(.argument, "report.table: no row has a column '\(column)'", hint: suggestion(for: column, among: Array(Set(known))))
     }
     let shown = columns.map { name in
-      Table.Column(name, decimals: name == "seconds" ? 1 : ["trainable", "total", "steps", "tokens"].contains(name) ? nil : 4)
+      Table.Column(name, decimals: name == "seconds" ? 1 : ["trainable", "total", "steps", "tokens", "peak_tensor_mb"].contains(name) ? nil : 4)
     }
     // A check has no numbers to show.
     guard mode == .run else { return }

@@ -119,6 +119,7 @@ private func resultClass() -> Class<FitResult> {
     .property("steps", "updates") { $0.steps },
     .property("tokens", "tokens trained on") { $0.tokens },
     .property("seconds", "seconds of training and evaluation") { $0.seconds },
+    .property("peak_tensor_mb", "the highest memory that tensors held meanwhile, in MB (2^20 bytes), all models of the process together; of the last attempt where one was cut off") { $0.peakTensorMB },
     .property("reused", "whether a stored result was taken") { $0.isReused },
     .property("key", "digest of everything that the result depends on") { $0.key },
     .metamethod("__tostring", "stage and metrics", Param<FitResult>("result", "a result")) { "Result(\($0.stage): \($0.summary))" })
