@@ -7,7 +7,7 @@ import TensorCore
 /// `p ← p - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)`.
 ///
 /// Paper: Loshchilov and Hutter 2019, arXiv 1711.05101.
-public struct AdamW: UpdateRule {
+public struct AdamW: AdamRule {
   public var betas: [Double]
   public var eps: Double
 
@@ -20,18 +20,6 @@ public struct AdamW: UpdateRule {
   public static let pagedName: String? = "paged_adamw_32bit"
   public static let summary = "AdamW as torch's: Adam with decoupled weight decay."
   public static let defaultWeightDecay = 0.01
-  public static let takesAdamArguments = true
-  public static let fields: [Field<Self>] = [
-    .value("betas", \.betas, "decay of the first and the second moment"),
-    .float("eps", \.eps, "added to the root of the second moment", in: Above(0)),
-  ]
-
-  public func validate() throws(EngineError) {
-    try check(betas: betas)
-    try checkFinite([("eps", eps)])
-  }
-
-  public func state(of shape: [Int]) -> [(name: String, shape: [Int])] { [("exp_avg", shape), ("exp_avg_sq", shape)] }
 
   public func update(_ u: ParameterUpdate) throws {
     try u.parameter.adamWInPlace(

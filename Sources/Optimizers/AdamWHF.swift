@@ -9,7 +9,7 @@ import TensorCore
 /// `eps` is not bias-corrected, and the decay applies to the new parameter.
 ///
 /// Paper: Loshchilov and Hutter 2019, arXiv 1711.05101.
-public struct AdamWHF: UpdateRule {
+public struct AdamWHF: AdamRule {
   public var betas = [0.9, 0.999]
   public var eps = 1e-6
   /// False leaves the corrections out, as TensorFlow's BERT did.
@@ -19,19 +19,9 @@ public struct AdamWHF: UpdateRule {
 
   public static let name = "adamw_hf"
   public static let summary = "AdamW as Transformers had it before version 5: eps without bias correction, decay after the step."
-  public static let takesAdamArguments = true
-  public static let fields: [Field<Self>] = [
-    .value("betas", \.betas, "decay of the first and the second moment"),
-    .float("eps", \.eps, "added to the root of the second moment", in: Above(0)),
-    .bool("correct_bias", \.correctBias, "whether the moments' start at 0 is made up for"),
+  public static let fields: [Field<Self>] = adamFields + [
+    .bool("correct_bias", \.correctBias, "whether the moments' start at 0 is made up for")
   ]
-
-  public func validate() throws(EngineError) {
-    try check(betas: betas)
-    try checkFinite([("eps", eps)])
-  }
-
-  public func state(of shape: [Int]) -> [(name: String, shape: [Int])] { [("exp_avg", shape), ("exp_avg_sq", shape)] }
 
   public func update(_ u: ParameterUpdate) throws {
     let (p, g, state) = u.elements

@@ -17,8 +17,6 @@ public protocol UpdateRule: Record, Sendable {
   /// The step size and decay of the rule's function in Lua, where a script gives none.
   static var defaultLearningRate: Double { get }
   static var defaultWeightDecay: Double { get }
-  /// Whether `adam_beta1`, `adam_beta2` and `adam_epsilon` of the training arguments are the rule's `betas` and `eps`.
-  static var takesAdamArguments: Bool { get }
 
   /// What is kept for a parameter of this shape: names without dots, and shapes. All start with zeros.
   func state(of shape: [Int]) -> [(name: String, shape: [Int])]
@@ -35,7 +33,6 @@ extension UpdateRule {
   public static var pagedName: String? { nil }
   public static var defaultLearningRate: Double { 1e-3 }
   public static var defaultWeightDecay: Double { 0 }
-  public static var takesAdamArguments: Bool { false }
   public static var recordName: String { functionName + " options" }
   public var usesLearningRate: Bool { true }
   public func stepSize(_ scheduled: Double, step: Int) -> Double { scheduled }

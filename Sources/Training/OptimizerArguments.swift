@@ -32,8 +32,9 @@ extension TrainingArguments {
       ("adam_beta1", "betas", adamBeta1 != plain.adamBeta1), ("adam_beta2", "betas", adamBeta2 != plain.adamBeta2),
       ("adam_epsilon", "eps", adamEpsilon != plain.adamEpsilon),
     ]
+    let isAdam = optim.rule is any AdamRule.Type
     for (name, option, isGiven) in adam where isGiven {
-      guard optim.rule.takesAdamArguments else {
+      guard isAdam else {
         throw EngineError(
           .argument, "'\(name)' has no meaning with optim = \"\(optim.name)\"", hint: "options of an optimizer stand in optim_args")
       }
@@ -41,7 +42,7 @@ extension TrainingArguments {
         throw EngineError(.argument, "'\(option)' in 'optim_args' is given twice, as '\(name)' too")
       }
     }
-    if optim.rule.takesAdamArguments {
+    if isAdam {
       fields["betas"] = fields["betas"] ?? [adamBeta1, adamBeta2].configValue
       fields["eps"] = fields["eps"] ?? .number(adamEpsilon)
     }
