@@ -38,21 +38,33 @@ public struct JSONObject: Sendable, ExpressibleByDictionaryLiteral {
       case (let place?, let value?):
         values[place] = value
       case (nil, let value?):
-        keys.append(key)
-        values.append(value)
-        if keys.count == Self.linearLimit + 1 {
-          rebuildIndex()
-        } else if keys.count > Self.linearLimit {
-          index[ExactKey(string: key)] = keys.count - 1
-        }
+        _ = append(key, value)
       case (let place?, nil):
         keys.remove(at: place)
         values.remove(at: place)
-        rebuildIndex()
+        index = [:]
+        if keys.count > Self.linearLimit { indexAll() }
       case (nil, nil):
         break
       }
     }
+  }
+
+  /// Appends a member. False, and nothing changed, if there is one of that name.
+  mutating func append(_ key: String, _ value: JSONValue) -> Bool {
+    if keys.count < Self.linearLimit {
+      if position(of: key) != nil { return false }
+    } else {
+      let exact = ExactKey(string: key)
+      if keys.count == Self.linearLimit { indexAll() }
+      if let place = index.updateValue(keys.count, forKey: exact) {
+        index[exact] = place
+        return false
+      }
+    }
+    keys.append(key)
+    values.append(value)
+    return true
   }
 
   private func position(of key: String) -> Int? {
@@ -61,10 +73,7 @@ public struct JSONObject: Sendable, ExpressibleByDictionaryLiteral {
     return keys.firstIndex { ExactKey(string: $0) == wanted }
   }
 
-  private mutating func rebuildIndex() {
-    index = [:]
-    guard keys.count > Self.linearLimit else { return }
-    index.reserveCapacity(keys.count)
+  private mutating func indexAll() {
     for (place, key) in keys.enumerated() { index[ExactKey(string: key)] = place }
   }
 }

@@ -68,13 +68,15 @@ struct JSONParser {
       guard peek() == UInt8(ascii: "\"") else { throw unexpected("a key in double quotes") }
       let start = offset
       let key = try parseString()
-      if duplicateKeys == .reject && object[key] != nil {
+      skipSpace()
+      guard take(UInt8(ascii: ":")) else { throw unexpected("':'") }
+      let value = try parseValue()
+      if duplicateKeys == .keepLast {
+        object[key] = value
+      } else if !object.append(key, value) {
         offset = start
         throw failure("duplicate key \(JSONValue.string(key).excerpt())")
       }
-      skipSpace()
-      guard take(UInt8(ascii: ":")) else { throw unexpected("':'") }
-      object[key] = try parseValue()
       skipSpace()
       if take(UInt8(ascii: "}")) { return .object(object) }
       guard take(UInt8(ascii: ",")) else { throw unexpected("',' or '}'") }

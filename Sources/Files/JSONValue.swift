@@ -52,6 +52,8 @@ public enum JSONValue: Sendable, Equatable {
   public enum Layout: Sendable {
     /// 2-space indent and keys sorted by their bytes: files that people and `diff` read.
     case file
+    /// 2-space indent, every element on a line of its own, keys in insertion order: tokenizer files.
+    case indented
     /// No spaces and keys sorted by their bytes: equal values have equal bytes, so this is what
     /// digests are taken of.
     case canonical
@@ -154,7 +156,7 @@ private struct JSONEncoding {
     case .array(let elements):
       // Shapes and short lists of numbers stay on one line even in files.
       let isFlat = elements.allSatisfy { $0.arrayValue == nil && $0.objectValue == nil }
-      let breaksLines = layout == .file && !(isFlat && elements.count <= 16)
+      let breaksLines = layout == .indented || layout == .file && !(isFlat && elements.count <= 16)
       write(elements.count, open: "[", close: "]", indent: indent, breaksLines: breaksLines) {
         $0.write(elements[$1], indent: indent + 1)
       }
@@ -163,9 +165,10 @@ private struct JSONEncoding {
       if layout == .file || layout == .canonical {
         order.sort { object.keys[$0].utf8.lexicographicallyPrecedes(object.keys[$1].utf8) }
       }
-      write(order.count, open: "{", close: "}", indent: indent, breaksLines: layout == .file) {
+      let breaksLines = layout == .file || layout == .indented
+      write(order.count, open: "{", close: "}", indent: indent, breaksLines: breaksLines) {
         $0.write(object.keys[order[$1]])
-        $0.append($0.layout == .file ? ": " : ":")
+        $0.append(breaksLines ? ": " : ":")
         $0.write(object.values[order[$1]], indent: indent + 1)
       }
     }

@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 
 /// A token that is found in text as a whole, before any model sees it.
 struct AddedToken: Sendable {
@@ -41,10 +42,10 @@ struct AddedToken: Sendable {
 
   var json: JSONValue {
     .object([
-      JSONMember("id", .int(id)), JSONMember("content", .string(content)),
-      JSONMember("single_word", .bool(singleWord)), JSONMember("lstrip", .bool(lstrip)),
-      JSONMember("rstrip", .bool(rstrip)), JSONMember("normalized", .bool(normalized)),
-      JSONMember("special", .bool(special)),
+      "id": .int(id), "content": .string(content),
+      "single_word": .bool(singleWord), "lstrip": .bool(lstrip),
+      "rstrip": .bool(rstrip), "normalized": .bool(normalized),
+      "special": .bool(special),
     ])
   }
 }

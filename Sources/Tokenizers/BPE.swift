@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 
 /// Byte-pair encoding: a word starts as its characters; the pair of neighbours that was learnt
 /// first is merged, the leftmost first among equals, until no pair can be.
@@ -29,7 +30,7 @@ struct BPE: TokenModel {
       throw EngineError(.data, "\(place): 'byte_fallback' = true is not supported")
     }
     switch json["dropout"] {
-    case nil, .null, .int(0), .number(0): break
+    case nil, .null, .int(0), .double(0): break
     default: throw EngineError(.data, "\(place): a 'dropout' other than 0 is not supported")
     }
     let vocabulary = try Vocabulary(json["vocab"], at: place)
@@ -201,21 +202,19 @@ struct BPE: TokenModel {
     // Older readers know only the form with a space, which a token that holds one cannot take.
     let hasSpaces = pairs.contains { $0.0.utf8.contains(0x20) || $0.1.utf8.contains(0x20) }
     return .object([
-      JSONMember("type", .string("BPE")),
-      JSONMember("dropout", .null),
-      JSONMember("unk_token", unknownToken.map(JSONValue.string) ?? .null),
-      JSONMember("continuing_subword_prefix", .null),
-      JSONMember("end_of_word_suffix", .null),
-      JSONMember("fuse_unk", .bool(fusesUnknown)),
-      JSONMember("byte_fallback", .bool(false)),
-      JSONMember("ignore_merges", .bool(ignoresMerges)),
-      JSONMember("vocab", vocabulary.json),
-      JSONMember(
-        "merges",
-        .array(
+      "type": .string("BPE"),
+      "dropout": .null,
+      "unk_token": unknownToken.map(JSONValue.string) ?? .null,
+      "continuing_subword_prefix": .null,
+      "end_of_word_suffix": .null,
+      "fuse_unk": .bool(fusesUnknown),
+      "byte_fallback": .bool(false),
+      "ignore_merges": .bool(ignoresMerges),
+      "vocab": vocabulary.json,
+      "merges": .array(
           pairs.map {
             hasSpaces ? .array([.string($0.0), .string($0.1)]) : .string($0.0 + " " + $0.1)
-          })),
+          }),
     ])
   }
 }

@@ -1,3 +1,5 @@
+import Files
+
 /// GPT-2's byte-level splitting: words by its pattern, every byte then written as a visible
 /// character.
 struct ByteLevel: PreTokenizer {

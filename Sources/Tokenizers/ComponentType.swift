@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 
 /// A component that `tokenizer.json` can name: its `type`, and how it is made from its settings.
 struct ComponentType<Component>: Sendable {

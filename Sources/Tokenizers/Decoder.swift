@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 
 /// Turns tokens back into text, as bytes: a byte-level token may hold part of a character.
 protocol Decoder: Sendable {
@@ -16,7 +17,7 @@ enum DecoderCatalogue {
   ]
 
   static func make(_ json: JSONValue?, at place: String) throws -> (any Decoder)? {
-    guard let json, !json.isNull else { return nil }
+    guard let json, json != .null else { return nil }
     return try component(json, among: types, "decoder", at: place)
   }
 }

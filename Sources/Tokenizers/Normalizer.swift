@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 
 /// Rewrites text before it is split. Text is UTF-8 bytes, here and in all later stages.
 protocol Normalizer: Sendable {
@@ -21,7 +22,7 @@ enum NormalizerCatalogue {
   ]
 
   static func make(_ json: JSONValue?, at place: String) throws -> (any Normalizer)? {
-    guard let json, !json.isNull else { return nil }
+    guard let json, json != .null else { return nil }
     return try component(json, among: types, "normalizer", at: place)
   }
 }

@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 
 /// Puts special tokens around one or two encoded texts.
 protocol PostProcessor: Sendable {
@@ -12,7 +13,7 @@ enum PostProcessorCatalogue {
   static func make(
     _ json: JSONValue?, vocabulary: CombinedVocabulary, at place: String
   ) throws -> (any PostProcessor)? {
-    guard let json, !json.isNull else { return nil }
+    guard let json, json != .null else { return nil }
     let types: [ComponentType<any PostProcessor>] = [
       .init("BertProcessing") { try PairProcessing.bert($0, vocabulary: vocabulary, at: $1) },
       .init("ByteLevel") { _, _ in NoProcessing() },
@@ -116,9 +117,7 @@ struct TemplateProcessing: PostProcessor {
       }
       return .text(index: name == "A" ? 0 : 1, type: type)
     }
-    guard case .object(let members)? = tokens,
-      let definition = members.first(where: { $0.key.utf8.elementsEqual(name.utf8) })?.value
-    else { throw EngineError(.data, "\(place): '\(name)' is not among 'special_tokens'") }
+    guard let definition = tokens?[name] else { throw EngineError(.data, "\(place): '\(name)' is not among 'special_tokens'") }
     let ids = try definition.array("ids", at: place)
     let names = try definition.array("tokens", at: place)
     guard ids.count == names.count else {

@@ -1,3 +1,5 @@
+import Files
+
 /// Text cut into pieces: one run of bytes, and where each piece ends.
 struct Pieces: Sendable {
   var bytes: [UInt8]
@@ -50,7 +52,7 @@ enum PreTokenizerCatalogue {
   ]
 
   static func make(_ json: JSONValue?, at place: String) throws -> (any PreTokenizer)? {
-    guard let json, !json.isNull else { return nil }
+    guard let json, json != .null else { return nil }
     return try component(json, among: types, "pre_tokenizer", at: place)
   }
 }

@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 
 /// Turns one word into ids. The result depends on the word alone, so that words can be cached.
 protocol TokenModel: Sendable {
@@ -32,21 +33,21 @@ enum ModelCatalogue {
 extension Vocabulary {
   /// Reads `{"token": id, ...}`.
   init(_ json: JSONValue?, at place: String) throws {
-    guard case .object(let members)? = json else {
+    guard case .object(let tokens)? = json else {
       throw EngineError(
         .data,
-        "\(place): 'vocab' is \(json?.kind ?? "missing"), expected an object of tokens and ids")
+        "\(place): 'vocab' is \(json?.kindName ?? "missing"), expected an object of tokens and ids")
     }
-    guard !members.isEmpty else { throw EngineError(.data, "\(place): the vocabulary is empty") }
-    let tokens = try members.map { member in
-      guard case .int(let id) = member.value else {
+    guard !tokens.isEmpty else { throw EngineError(.data, "\(place): the vocabulary is empty") }
+    let members = try tokens.members.map { token, id in
+      guard case .int(let id) = id else {
         throw EngineError(
-          .data, "\(place): the id of token '\(member.key)' is not a whole number in range")
+          .data, "\(place): the id of token '\(token)' is not a whole number in range")
       }
-      return (token: member.key, id: id)
+      return (token: token, id: id)
     }
-    try self.init(tokens, at: place)
+    try self.init(members, at: place)
   }
 
-  var json: JSONValue { .object(tokensById.map { JSONMember($0.token, .int($0.id)) }) }
+  var json: JSONValue { .object(JSONObject(tokensById.map { ($0.token, .int($0.id)) })) }
 }

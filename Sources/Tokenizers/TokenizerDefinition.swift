@@ -1,3 +1,5 @@
+import Files
+
 /// All that makes a tokenizer, in the form of `tokenizer.json`: what is loaded, and what is saved.
 struct TokenizerDefinition: Sendable {
   /// The file it came from, for errors.
@@ -11,19 +13,19 @@ struct TokenizerDefinition: Sendable {
   var specialTokens = SpecialTokens()
   var modelMaxLength: Int?
   /// `tokenizer_config.json` as it was loaded.
-  var configuration: [JSONMember] = []
+  var configuration = JSONObject()
 
   var json: JSONValue {
     .object([
-      JSONMember("version", .string("1.0")),
-      JSONMember("truncation", .null),
-      JSONMember("padding", .null),
-      JSONMember("added_tokens", .array(addedTokens.sorted { $0.id < $1.id }.map(\.json))),
-      JSONMember("normalizer", normalizer ?? .null),
-      JSONMember("pre_tokenizer", preTokenizer ?? .null),
-      JSONMember("post_processor", postProcessor ?? .null),
-      JSONMember("decoder", decoder ?? .null),
-      JSONMember("model", model.json),
+      "version": .string("1.0"),
+      "truncation": .null,
+      "padding": .null,
+      "added_tokens": .array(addedTokens.sorted { $0.id < $1.id }.map(\.json)),
+      "normalizer": normalizer ?? .null,
+      "pre_tokenizer": preTokenizer ?? .null,
+      "post_processor": postProcessor ?? .null,
+      "decoder": decoder ?? .null,
+      "model": model.json,
     ])
   }
 }
@@ -33,9 +35,9 @@ struct TokenizerDefinition: Sendable {
 extension TokenizerDefinition {
   static func byteLevelJSON(addsPrefixSpace: Bool) -> JSONValue {
     .object([
-      JSONMember("type", .string("ByteLevel")),
-      JSONMember("add_prefix_space", .bool(addsPrefixSpace)),
-      JSONMember("trim_offsets", .bool(true)), JSONMember("use_regex", .bool(true)),
+      "type": .string("ByteLevel"),
+      "add_prefix_space": .bool(addsPrefixSpace),
+      "trim_offsets": .bool(true), "use_regex": .bool(true),
     ])
   }
 
@@ -43,42 +45,30 @@ extension TokenizerDefinition {
     cls: (token: String, id: Int), sep: (token: String, id: Int), addsPrefixSpace: Bool
   ) -> JSONValue {
     .object([
-      JSONMember("type", .string("RobertaProcessing")),
-      JSONMember("sep", .array([.string(sep.token), .int(sep.id)])),
-      JSONMember("cls", .array([.string(cls.token), .int(cls.id)])),
-      JSONMember("trim_offsets", .bool(true)),
-      JSONMember("add_prefix_space", .bool(addsPrefixSpace)),
+      "type": .string("RobertaProcessing"),
+      "sep": .array([.string(sep.token), .int(sep.id)]),
+      "cls": .array([.string(cls.token), .int(cls.id)]),
+      "trim_offsets": .bool(true),
+      "add_prefix_space": .bool(addsPrefixSpace),
     ])
   }
 
   static func bertJSON(cls: (token: String, id: Int), sep: (token: String, id: Int)) -> JSONValue {
     func special(_ token: String, _ type: Int) -> JSONValue {
-      .object([
-        JSONMember(
-          "SpecialToken",
-          .object([JSONMember("id", .string(token)), JSONMember("type_id", .int(type))]))
-      ])
+      ["SpecialToken": ["id": .string(token), "type_id": .int(type)]]
     }
     func sequence(_ name: String, _ type: Int) -> JSONValue {
-      .object([
-        JSONMember(
-          "Sequence", .object([JSONMember("id", .string(name)), JSONMember("type_id", .int(type))]))
-      ])
+      ["Sequence": ["id": .string(name), "type_id": .int(type)]]
     }
     let single = [special(cls.token, 0), sequence("A", 0), special(sep.token, 0)]
     let definitions = [cls, sep].map { token in
-      JSONMember(
-        token.token,
-        .object([
-          JSONMember("id", .string(token.token)), JSONMember("ids", .array([.int(token.id)])),
-          JSONMember("tokens", .array([.string(token.token)])),
-        ]))
+      (token.token, ["id": .string(token.token), "ids": [.int(token.id)], "tokens": [.string(token.token)]] as JSONValue)
     }
     return .object([
-      JSONMember("type", .string("TemplateProcessing")),
-      JSONMember("single", .array(single)),
-      JSONMember("pair", .array(single + [sequence("B", 1), special(sep.token, 1)])),
-      JSONMember("special_tokens", .object(definitions)),
+      "type": .string("TemplateProcessing"),
+      "single": .array(single),
+      "pair": .array(single + [sequence("B", 1), special(sep.token, 1)]),
+      "special_tokens": .object(JSONObject(definitions)),
     ])
   }
 }

@@ -48,10 +48,10 @@ private struct TokenizerFiles {
     self.folder = folder
     func readObject(_ name: String) throws -> JSONValue {
       let path = folder + "/" + name
-      guard FileManager.default.fileExists(atPath: path) else { return .object([]) }
-      let json = try JSONValue.read(path)
+      guard FileManager.default.fileExists(atPath: path) else { return [:] }
+      let json = try JSONValue(file: path)
       guard case .object = json else {
-        throw EngineError(.data, "\(path): is \(json.kind), expected an object")
+        throw EngineError(.data, "\(path): is \(json.kindName), expected an object")
       }
       return json
     }
@@ -69,9 +69,9 @@ private struct TokenizerFiles {
 
   func tokenizerJSON() throws -> TokenizerDefinition {
     let place = path("tokenizer.json")
-    let json = try JSONValue.read(place)
+    let json = try JSONValue(file: place)
     guard case .object = json else {
-      throw EngineError(.data, "\(place): is \(json.kind), expected an object")
+      throw EngineError(.data, "\(place): is \(json.kindName), expected an object")
     }
     var definition = TokenizerDefinition(
       place: place, model: try ModelCatalogue.make(json["model"], at: place))
@@ -98,8 +98,7 @@ private struct TokenizerFiles {
       }
       for (from, to) in keys {
         guard case .bool(let value)? = configuration[from] else { continue }
-        members.removeAll { $0.key == to }
-        members.append(JSONMember(to, .bool(value)))
+        members[to] = .bool(value)
       }
       component = .object(members)
     }
@@ -120,13 +119,11 @@ private struct TokenizerFiles {
     var lastLine = [ArraySlice<UInt8>: Int](minimumCapacity: lines.count)
     for (id, line) in lines.enumerated() { lastLine[line] = id }
     let members = lines.enumerated().compactMap { id, line in
-      lastLine[line] == id ? JSONMember(String(decoding: line, as: UTF8.self), .int(id)) : nil
+      lastLine[line] == id ? (String(decoding: line, as: UTF8.self), JSONValue.int(id)) : nil
     }
     let unknown = try specialToken(.unk)?.content ?? "[UNK]"
     let model = try WordPiece(
-      .object([
-        JSONMember("unk_token", .string(unknown)), JSONMember("vocab", .object(members)),
-      ]), at: place)
+      ["unk_token": .string(unknown), "vocab": .object(JSONObject(members))], at: place)
     var definition = TokenizerDefinition(place: place, model: model)
     let roles: [(SpecialTokens.Role, String)] = [
       (.pad, "[PAD]"), (.unk, "[UNK]"), (.cls, "[CLS]"), (.sep, "[SEP]"), (.mask, "[MASK]"),
@@ -139,24 +136,20 @@ private struct TokenizerFiles {
     }
     let lowercases = try configuration.bool("do_lower_case", default: true, at: configurationPath)
     definition.normalizer = .object([
-      JSONMember("type", .string("BertNormalizer")),
-      JSONMember("clean_text", .bool(true)),
-      JSONMember(
-        "handle_chinese_chars",
-        .bool(
-          try configuration.bool("tokenize_chinese_chars", default: true, at: configurationPath))),
-      JSONMember(
-        "strip_accents",
-        .bool(try configuration.bool("strip_accents", default: lowercases, at: configurationPath))),
-      JSONMember("lowercase", .bool(lowercases)),
+      "type": .string("BertNormalizer"),
+      "clean_text": .bool(true),
+      "handle_chinese_chars": .bool(
+          try configuration.bool("tokenize_chinese_chars", default: true, at: configurationPath)),
+      "strip_accents": .bool(try configuration.bool("strip_accents", default: lowercases, at: configurationPath)),
+      "lowercase": .bool(lowercases),
     ])
-    definition.preTokenizer = .object([JSONMember("type", .string("BertPreTokenizer"))])
+    definition.preTokenizer = .object(["type": .string("BertPreTokenizer")])
     definition.postProcessor = TokenizerDefinition.bertJSON(
       cls: try require(.cls, "[CLS]", in: model.vocabulary, at: place),
       sep: try require(.sep, "[SEP]", in: model.vocabulary, at: place))
     definition.decoder = .object([
-      JSONMember("type", .string("WordPiece")), JSONMember("prefix", .string("##")),
-      JSONMember("cleanup", .bool(true)),
+      "type": .string("WordPiece"), "prefix": .string("##"),
+      "cleanup": .bool(true),
     ])
     return definition
   }
@@ -167,7 +160,7 @@ private struct TokenizerFiles {
     guard has("merges.txt") else {
       throw EngineError(.file, "\(mergesPath): no such file", hint: "vocab.json needs it")
     }
-    let vocabulary = try Vocabulary(JSONValue.read(place), at: place)
+    let vocabulary = try Vocabulary(JSONValue(file: place), at: place)
     var pairs = [(left: Substring, right: Substring)]()
     var lineNumbers = [Int]()
     for (index, line) in try lines(of: mergesPath).enumerated() {
@@ -242,7 +235,7 @@ private struct TokenizerFiles {
       token?.special = true
       return token
     case let other?:
-      throw EngineError(.data, "\(place): is \(other.kind), expected a string")
+      throw EngineError(.data, "\(place): is \(other.kindName), expected a string")
     }
   }
 
@@ -279,18 +272,18 @@ private struct TokenizerFiles {
   private func addConfiguredTokens(to definition: inout TokenizerDefinition) throws {
     var tokens = [AddedToken]()
     if case .object(let members)? = configuration["added_tokens_decoder"] {
-      for member in members {
-        let place = "\(configurationPath): added_tokens_decoder '\(member.key)'"
-        guard let id = Int(member.key) else {
+      for (key, token) in members.members {
+        let place = "\(configurationPath): added_tokens_decoder '\(key)'"
+        guard let id = Int(key) else {
           throw EngineError(.data, "\(place): expected a token id as the key")
         }
-        tokens.append(try AddedToken(member.value, id: id, at: place))
+        tokens.append(try AddedToken(token, id: id, at: place))
       }
     }
     // Beside a tokenizer.json it repeats what that holds.
     if !has("tokenizer.json"), has("added_tokens.json") {
       let place = path("added_tokens.json")
-      for (token, id) in try Vocabulary(JSONValue.read(place), at: place).tokensById {
+      for (token, id) in try Vocabulary(JSONValue(file: place), at: place).tokensById {
         var added = AddedToken(token, id: id)
         added.special = false
         added.normalized = true
@@ -321,9 +314,9 @@ private struct TokenizerFiles {
     switch configuration[key] {
     case nil, .null: return nil
     case .int(let value): length = Double(value)
-    case .number(let value): length = value
+    case .double(let value): length = value
     case let other?:
-      throw EngineError(.data, "\(configurationPath): '\(key)' is \(other.kind), expected a number")
+      throw EngineError(.data, "\(configurationPath): '\(key)' is \(other.kindName), expected a number")
     }
     // 1e30 is written for "no limit".
     guard length < 1e9 else { return nil }

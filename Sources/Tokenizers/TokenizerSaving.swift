@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 import Foundation
 
 extension Tokenizer {
@@ -13,17 +14,15 @@ extension Tokenizer {
     } catch {
       throw EngineError(.file, "\(folder): cannot be made: \(error.localizedDescription)")
     }
-    var roles = [JSONMember]()
+    var roles = JSONObject()
     for role in SpecialTokens.Role.allCases {
-      if let token = specialTokens[role] { roles.append(JSONMember(role.rawValue, .string(token))) }
+      if let token = specialTokens[role] { roles[role.rawValue] = .string(token) }
     }
     var configuration = definition.configuration
-    func setMissing(_ member: JSONMember) {
-      if !configuration.contains(where: { $0.key == member.key }) { configuration.append(member) }
-    }
-    roles.forEach(setMissing)
-    if let modelMaxLength { setMissing(JSONMember("model_max_length", .int(modelMaxLength))) }
-    setMissing(JSONMember("tokenizer_class", .string("PreTrainedTokenizerFast")))
+    func setMissing(_ key: String, _ value: JSONValue) { configuration[key] = configuration[key] ?? value }
+    roles.members.forEach(setMissing)
+    if let modelMaxLength { setMissing("model_max_length", .int(modelMaxLength)) }
+    setMissing("tokenizer_class", "PreTrainedTokenizerFast")
     try write(definition.json, to: folder + "/tokenizer.json")
     try write(.object(configuration), to: folder + "/tokenizer_config.json")
     try write(.object(roles), to: folder + "/special_tokens_map.json")
@@ -31,12 +30,12 @@ extension Tokenizer {
 
   /// What the tokenizer does, as text: tokenizers of equal identities give equal ids.
   public func identity() throws -> String {
-    String(decoding: definition.json.serialized(indented: false), as: UTF8.self)
+    definition.json.encoded(.ordered)
   }
 
   private func write(_ json: JSONValue, to path: String) throws {
     do {
-      try json.serialized(indented: true).write(to: URL(fileURLWithPath: path), options: .atomic)
+      try Data((json.encoded(.indented) + "\n").utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
     } catch {
       throw EngineError(.file, "\(path): cannot be written: \(error.localizedDescription)")
     }

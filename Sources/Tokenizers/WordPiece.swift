@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 
 /// BERT's model: the longest token that starts the word, then the longest that continues it, and so
 /// on. A word that cannot be spelt to its end is one unknown token.
@@ -80,11 +81,11 @@ struct WordPiece: TokenModel {
 
   var json: JSONValue {
     .object([
-      JSONMember("type", .string("WordPiece")),
-      JSONMember("unk_token", unknownToken.map(JSONValue.string) ?? .null),
-      JSONMember("continuing_subword_prefix", .string(String(decoding: prefix, as: UTF8.self))),
-      JSONMember("max_input_chars_per_word", .int(maxCharacters)),
-      JSONMember("vocab", vocabulary.json),
+      "type": .string("WordPiece"),
+      "unk_token": unknownToken.map(JSONValue.string) ?? .null,
+      "continuing_subword_prefix": .string(String(decoding: prefix, as: UTF8.self)),
+      "max_input_chars_per_word": .int(maxCharacters),
+      "vocab": vocabulary.json,
     ])
   }
 }
