@@ -11,6 +11,18 @@ public enum Precision: String, Sendable, CaseIterable {
   /// What layers use from now on. Set once, before the first product.
   nonisolated(unsafe) public static var current = Precision.fp32
 
+  /// Whether frozen weights are laid out for products, and stay so.
+  nonisolated(unsafe) static var packsWeights = true
+
+  /// Runs `body` in float32, with weights as they are: for a comparison that bfloat16's rounding would hide. Nothing is laid
+  /// out for it, so it needs little memory and is slow.
+  public static func inFloat32<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let before = (current, packsWeights)
+    (current, packsWeights) = (.fp32, false)
+    defer { (current, packsWeights) = before }
+    return try body()
+  }
+
   /// Whether this CPU has bfloat16 products (AVX512-BF16 or AMX) that this build can use. Without them bf16 works, rounds
   /// as it should and multiplies in float32, which is slower than fp32.
   public static var hasBFloat16Units: Bool { pg_has_bf16() }

@@ -77,7 +77,7 @@ extension TrainableModel {
       adapter.isActive = wasActive
     }
     let probe = try self.probe()
-    let (own, exported) = (try network.predict(probe), try fresh.predict(probe))
+    let (own, exported) = (try network.predictInFloat32(probe), try fresh.predictInFloat32(probe))
     if let difference = own.difference(from: exported, tolerance: adapter.mergeTolerance) {
       throw EngineError(
         .argument, "export: a model with the exported LoRA gives other logits, by \(difference), more than rounding explains; nothing was written",

@@ -6,7 +6,7 @@ extension TransformerModel {
   /// Puts all active adapters into the weights. If that fails, the weights are bit for bit what they were.
   ///
   /// - Parameters:
-  ///   - probe: a batch whose logits must stay the same; nil: no check.
+  ///   - probe: a batch whose logits, in float32, must stay the same; nil: no check.
   ///   - tolerance: how far they may move: absolute for logits up to 1, else relative to the
   ///     largest. The adapter's `mergeTolerance`.
   /// - Throws: `EngineError` for an update that is not finite, or logits that moved further than
@@ -17,7 +17,7 @@ extension TransformerModel {
     }
     .filter { !$0.linear.activeAdapters.isEmpty }
     try requireMergeable()
-    let before = try probe.map { try predict($0) }
+    let before = try probe.map { try predictInFloat32($0) }
     var changed: [(linear: Linear, before: Linear.MergeState)] = []
     do {
       for (path, linear) in linears {
@@ -25,7 +25,7 @@ extension TransformerModel {
         do { try linear.merge() } catch let error as EngineError { throw error.at(path) }
       }
       if let probe, let before {
-        if let difference = try before.difference(from: predict(probe), tolerance: tolerance) {
+        if let difference = try before.difference(from: predictInFloat32(probe), tolerance: tolerance) {
           throw EngineError(
             .argument, "merge: the logits moved by \(difference), more than rounding explains; nothing was merged",
             hint: "keep the adapter unmerged")
@@ -36,6 +36,9 @@ extension TransformerModel {
       throw error
     }
   }
+
+  /// Logits that two forms of one model share: bfloat16 rounds a merged weight otherwise than its parts.
+  public func predictInFloat32(_ batch: Batch) throws -> Tensor { try Precision.inFloat32 { try predict(batch) } }
 
   /// Takes merged adapters out of the weights again; see `Linear.unmerge`.
   public func unmerge() throws {

@@ -39,9 +39,9 @@ package final class PackedLayouts {
 }
 
 extension Tensor {
-  /// The packed layout of a frozen parameter; nil where the weight trains, is small, or oneDNN is missing.
+  /// The packed layout of a frozen parameter; nil where the weight trains, is small, is not to be packed, or oneDNN is missing.
   private func packedMatrix(transposed: Bool) throws -> PackedMatrix? {
-    guard !requiresGrad, rank == 2, shape[0] >= 32, shape[1] >= 32 else { return nil }
+    guard Precision.packsWeights, !requiresGrad, rank == 2, shape[0] >= 32, shape[1] >= 32 else { return nil }
     let layout = PackedLayout(isTransposed: transposed, precision: Precision.current)
     if let quantized {
       // Kept layouts of all layers would take the memory that 4 bits save, and so would elements that somebody read.
