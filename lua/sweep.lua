@@ -58,11 +58,21 @@ local function label(point, names)
   return table.concat(words, " ")
 end
 
-local known = { name = true, grid = true, order = true, seeds = true, metric = true, run = true }
+local known = { name = true, grid = true, order = true, seeds = true, metric = true, run = true, keep_models = true }
+
+--- A result's numbers, without its model.
+local function numbers(result)
+  local copy = {}
+  for _, name in ipairs { "stage", "metrics", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "reused", "key" } do
+    copy[name] = result[name]
+  end
+  return copy
+end
 
 --- Trains every point with every seed, each in a stage of its own, and returns one row for each point: its values, `metric`
---- (the mean), `spread`, `n`, `trainable`, `seconds` (in all), `peak_tensor_mb` (the highest), and the `results` themselves.
----@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, run: fun(point: table, seed: integer): Result }
+--- (the mean), `spread`, `n`, `trainable`, `seconds` (in all), `peak_tensor_mb` (the highest), and `results`, one for each seed.
+--- `keep_models`: the results have their models, which then stay in memory as long as the rows do.
+---@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, run: (fun(point: table, seed: integer): Result), keep_models?: boolean }
 function sweep.run(options)
   for key in pairs(options) do
     if not known[key] then error(("sweep.run: unknown field '%s'"):format(key), 2) end
@@ -77,7 +87,7 @@ function sweep.run(options)
       local result = stage(stage_name, function() return options.run(point, seed) end)
       local score = result.metrics["eval_" .. metric]
       if not score then error(("sweep.run: stage '%s' has no metric '%s'"):format(stage_name, metric), 2) end
-      scores[#scores + 1], row.results[#row.results + 1] = score, result
+      scores[#scores + 1], row.results[#row.results + 1] = score, options.keep_models and result or numbers(result)
       row.trainable, row.seconds = result.trainable, row.seconds + result.seconds
       row.peak_tensor_mb = math.max(row.peak_tensor_mb, result.peak_tensor_mb)
     end

@@ -41,7 +41,7 @@ end
 
 -- Table 3. The LoRA stays, frozen; Sigma starts at the identity between its factors.
 local mnli = sweep.run {
-  name = "mnli lora", seeds = p.seeds, metric = "accuracy",
+  name = "mnli lora", seeds = p.seeds, metric = "accuracy", keep_models = true,
   run = run("mnli", "lora", { r = p.lora_r, lora_alpha = lora.adapter.lora_alpha, target_modules = modules }),
 }[1]
 for _, name in ipairs(p.transfer) do

@@ -38,12 +38,14 @@ end
 for _, name in ipairs(p.tasks) do
   local metric = experiment.metric(p, name)
   local K = experiment.is_builtin(p) and { start_step = p.start_step } or {}
-  local function swept(label, method, own, grid)
-    return sweep.run { name = name .. " " .. label, grid = grid, seeds = p.seeds, metric = metric, run = run(name, method, own) }
+  local function swept(label, method, own, grid, keep_models)
+    return sweep.run {
+      name = name .. " " .. label, grid = grid, seeds = p.seeds, metric = metric, keep_models = keep_models, run = run(name, method, own),
+    }
   end
   local rows, figure = { names = { "method" }, metric = metric }, { title = name .. ", cosine with the base weight", columns = { "weight", "lora", "delta_lora" } }
   for _, method in ipairs { "lora", "delta_lora" } do
-    rows[#rows + 1] = swept(method, method, method == "lora" and {} or K)[1]
+    rows[#rows + 1] = swept(method, method, method == "lora" and {} or K, nil, true)[1]
     rows[#rows].method = method
     for i, entry in ipairs(cosines(rows[#rows].results[1])) do
       figure[i] = figure[i] or { weight = entry.name }

@@ -77,6 +77,7 @@ extension Session {
       defer { work.close() }
       for difference in (store.why(key) ?? []).prefix(4) { progress.note("\(name): runs again, \(difference)") }
       observe(&callbacks, name)
+      collect()
       Memory.resetPeak()
       let trainer = try Trainer(
         model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks, store: WorkStore(work))

@@ -177,6 +177,7 @@ extension Runner {
       guard let state else { throw EngineError(.argument, "define: the script has ended") }
       return try state.add(function, to: "adapters")
     }
+    session.collect = { [weak state] in state?.collect() }
     session.sourceDigest = { [weak state] in Digest(of: (state?.sources ?? []).map(\.text).joined(separator: "\u{0}")).hex }
     return state
   }

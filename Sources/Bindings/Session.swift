@@ -51,6 +51,9 @@ public final class Session {
   /// Digest of the script and the files that it required; part of a stage's key where callbacks take part.
   var sourceDigest: () -> String = { "" }
 
+  /// Frees the models and tensors that the script has dropped.
+  var collect: () -> Void = {}
+
   /// Where the module `tensor` draws from.
   let random: RandomState
   /// Methods that the script has defined, in order.
@@ -65,7 +68,8 @@ public final class Session {
   var stage: (name: String, inputs: JSONValue, fits: Int)?
   private(set) var stageNames: Set<String> = []
   private var tables: [JSONValue] = []
-  private(set) var results: [FitResult] = []
+  /// The numbers of every training. Their models are the script's to keep or to drop.
+  private var results: [JSONObject] = []
   var plan: [PlannedFit] = []
   private var shown: Set<String> = []
   private var bases: [String: [PretrainedModel]] = [:]
@@ -136,7 +140,7 @@ public final class Session {
 
   // MARK: Reports
 
-  func record(_ result: FitResult) { results.append(result) }
+  func record(_ result: FitResult) { results.append(result.facts) }
 
   /// Prints a table and keeps it for `results.json`.
   func report(_ table: Table, title: String?) throws {
@@ -151,7 +155,7 @@ public final class Session {
   /// Writes the tables and every fit's numbers so far.
   func writeResults() throws {
     try runDirectory?.writeResults([
-      "tables": .array(tables), "stages": .array(results.map { .object($0.facts) }),
+      "tables": .array(tables), "stages": .array(results.map { .object($0) }),
     ])
   }
 

@@ -138,6 +138,32 @@ struct PipelineScriptTests {
     }
   }
 
+  /// Of many trainings, only the models that the script keeps stay in memory.
+  @Test func droppedModelsAreFreed() throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        TinyTask.script(folder, "max_steps = 1") + """
+          local live = {}
+          for _, keep_models in ipairs { false, true } do
+            local rows = require('sweep').run {
+              name = tostring(keep_models), grid = { learning_rate = { 1e-3, 2e-3, 3e-3, 4e-3 } }, metric = 'loss', keep_models = keep_models,
+              run = function(point)
+                collectgarbage()
+                live[#live + 1] = tensor.memory().live
+                local o = options(base:classifier { task = task }:add_adapter(adapters.full {}))
+                o.learning_rate = point.learning_rate
+                return trainer.fit(o)
+              end,
+            }
+          end
+          local size = 4 * base:classifier { task = task }.total
+          print(live[4] - live[2] < size, live[8] - live[6] >= 2 * size)
+          """)
+      #expect(lines == ["true\ttrue"])
+    }
+  }
+
   static let mistakes: [(script: String, message: String)] = [
     ("sweep.run { nmae = 'x' }", "t.lua:2: sweep.run: unknown field 'nmae'"),
     ("sweep.points({ r = {} })", "t.lua:2: sweep: grid has no values for 'r'"),
