@@ -117,6 +117,28 @@ function sweep.report(rows, options)
   report.table(shown)
 end
 
+--- Prints the rows of several runs as one table: for each value of `key` the means of all runs with their spread, the sum of
+--- their seconds, and the largest memory.
+---@param runs table[] rows of `sweep.run`, joined, each with a `title`
+---@param key string
+function sweep.summary(runs, key)
+  local shown, by_value = { columns = { key, "trainable" }, title = "all" }, {}
+  for _, rows in ipairs(runs) do
+    shown.columns[#shown.columns + 1] = rows.title .. " " .. rows.metric
+    for _, row in ipairs(rows) do
+      local line = by_value[row[key]]
+      if not line then
+        line = { [key] = row[key], trainable = row.trainable, seconds = 0, peak_tensor_mb = 0 }
+        by_value[row[key]], shown[#shown + 1] = line, line
+      end
+      line[rows.title .. " " .. rows.metric] = ("%.3f"):format(row[rows.metric]) .. (row.spread and (" ± %.3f"):format(row.spread) or "")
+      line.seconds, line.peak_tensor_mb = line.seconds + row.seconds, math.max(line.peak_tensor_mb, row.peak_tensor_mb)
+    end
+  end
+  for _, name in ipairs { "seconds", "peak_tensor_mb" } do shown.columns[#shown.columns + 1] = name end
+  report.table(shown)
+end
+
 --- The row with the largest mean.
 ---@param rows table[]
 function sweep.best(rows)

@@ -10,27 +10,20 @@ local recipe = require "recipes.comparison"
 local p = experiment.params {
   methods = { {}, doc = "which of them, by their labels; default: all" },
   modules_to_save = { { "classifier" }, doc = "the head, which trains with every method; for BERT with a pooler that was not pre-trained: pooler,classifier" },
-  full_learning_rate = { 0.0, min = 0, doc = "of methods that train the model's own parameters; 0: the recipe's, or 1e-3 on built-in data" },
+  full_learning_rate = { 0.0, min = 0, doc = "of methods that train the model's own parameters; 0: the recipe's" },
 }
 local base, is_builtin = experiment.base(p), experiment.is_builtin(p)
-local labels = {}
-for i, entry in ipairs(recipe.methods) do labels[i] = entry.label end
+local known, wanted = {}, {}
+for i, entry in ipairs(recipe.methods) do known[i], known[entry.label] = entry.label, true end
 for _, label in ipairs(p.methods) do
-  if not table.concat(labels, "\n"):find(label, 1, true) then error(("no method '%s': expected some of %s"):format(label, table.concat(labels, ", "))) end
-end
-
-local function is_wanted(entry)
-  for _, label in ipairs(p.methods) do
-    if label == entry.label then return true end
-  end
-  return #p.methods == 0
+  wanted[label] = known[label] or error(("no method '%s': expected some of %s"):format(label, table.concat(known, ", ")))
 end
 
 --- What an entry of the recipe changes in the training arguments. Built-in tasks have a learning rate of their own.
 local function changes(entry)
-  local given, own = entry.trains_model and p.full_learning_rate or p.learning_rate, entry.learning_rate
-  if is_builtin then own = entry.trains_model and 1e-3 or nil end
-  return { learning_rate = given > 0 and given or own, loraplus_lr_ratio = entry.loraplus_lr_ratio }
+  local given = entry.trains_model and p.full_learning_rate or p.learning_rate
+  local own = is_builtin and "builtin_learning_rate" or "learning_rate"
+  return { learning_rate = given > 0 and given or entry[own], loraplus_lr_ratio = entry.loraplus_lr_ratio }
 end
 
 local function train(entry, name, seed)
@@ -45,15 +38,18 @@ local function train(entry, name, seed)
   return experiment.fit(p, recipe, start, name, seed, entry.method, options, changes(entry))
 end
 
+local runs = {}
 for _, name in ipairs(p.tasks) do
-  local rows = { names = { "method" }, metric = experiment.metric(p, name) }
+  local rows = { title = name, names = { "method" }, metric = experiment.metric(p, name) }
   for _, entry in ipairs(recipe.methods) do
     local is_possible = not (entry.quantization_config and p.model == "builtin:tiny") -- 4 bits are for models from a folder
-    if is_wanted(entry) and is_possible then
+    if (wanted[entry.label] or #p.methods == 0) and is_possible then
       local run = function(_, seed) return train(entry, name, seed) end
       rows[#rows + 1] = sweep.run { name = name .. " " .. entry.label, seeds = p.seeds, metric = rows.metric, run = run }[1]
       rows[#rows].method = entry.label
     end
   end
   if #rows > 0 then sweep.report(rows, { title = name .. ", all methods" }) end
+  runs[#runs + 1] = rows
 end
+if #runs > 1 then sweep.summary(runs, "method") end

@@ -5,9 +5,11 @@ import Training
 extension AttachedAdapter {
   /// "lora 'default': 294,912 parameters on 24 modules: roberta.encoder.layer.{0-11}.attention.self.{query,value}".
   var summary: String {
-    let count = Runner.grouped(parameterCount)
-    let saved = savedModules.isEmpty ? "" : "; saved whole: " + savedModules.joined(separator: ", ")
-    return "\(method.name) '\(name)': \(count) parameters" + (sites.isEmpty ? "" : " on \(siteSummary)") + saved
+    let count = parameterCount
+    let own = method.trainsBase ? "the model's own parameters"
+      : count > 0 ? "\(Runner.grouped(count)) parameters" + (sites.isEmpty ? "" : " on \(siteSummary)") : nil
+    let saved = savedModules.isEmpty ? nil : "saved whole: " + savedModules.joined(separator: ", ")
+    return "\(method.name) '\(name)': " + [own, saved].compactMap { $0 }.joined(separator: "; ")
   }
 
   /// "24 modules: roberta.encoder.layer.{0-11}.attention.self.{query,value}".

@@ -1,6 +1,7 @@
 -- Every method on the same tasks with the same rows, steps and batches: what pipelines/compare_methods.lua runs. Options are the
 -- methods' usual ones; adapters sit on query and value where a method leaves the choice. `learning_rate` is for pre-trained
--- models of BERT's kind (docs/results.md says how they were chosen); `trains_model`: the model's own parameters train.
+-- models of BERT's kind (docs/results.md says how they were chosen), `builtin_learning_rate` for the built-in tasks, where it is
+-- not theirs; `trains_model`: the model's own parameters train.
 local q_v = { "query", "value" }
 
 local function lora(options)
@@ -16,11 +17,11 @@ return {
   tasks = { cola = task, sst2 = task, mrpc = task, stsb = task, qqp = task, mnli = task, qnli = task, rte = task, wnli = task },
   methods = {
     { label = "classifier", method = "classifier", learning_rate = 1e-2 },
-    { label = "full", method = "full", learning_rate = 1e-4, trains_model = true },
-    { label = "selective", method = "selective", learning_rate = 1e-3, trains_model = true },
+    { label = "full", method = "full", learning_rate = 1e-4, builtin_learning_rate = 1e-3, trains_model = true },
+    { label = "selective", method = "selective", learning_rate = 1e-3, builtin_learning_rate = 1e-3, trains_model = true },
     { label = "bitfit", method = "bitfit", learning_rate = 3e-3 },
     { label = "lora", method = "lora", options = lora(), learning_rate = 3e-3 },
-    { label = "lora+", method = "lora", options = lora(), learning_rate = 2e-4, loraplus_lr_ratio = 16 },
+    { label = "lora+", method = "lora", options = lora(), learning_rate = 2e-4, builtin_learning_rate = 3e-4, loraplus_lr_ratio = 16 },
     { label = "rslora", method = "lora", options = lora { use_rslora = true }, learning_rate = 1e-3 },
     { label = "dora", method = "lora", options = lora { use_dora = true }, learning_rate = 3e-3 },
     { label = "pissa", method = "lora", options = lora { init_lora_weights = "pissa" }, learning_rate = 3e-3 },
