@@ -161,7 +161,7 @@ public final class Trainer {
     try callbacks.onBegin?(self, totalSteps, state.step)
     lastSave = Date()
     // An evaluation that was cut off comes first.
-    if state.step > 0, isEvaluationDue, !task.evaluation.isEmpty, state.lastEvaluation?.step != state.step { try finishEpoch() }
+    if state.step > 0, isEvaluationDue, !task.evaluation.isEmpty, state.lastEvaluation?.step != state.step { try evaluateWhenDue() }
     while state.step < totalSteps, !state.shouldStop {
       let (passes, tokens) = (network.context.step, state.tokens)
       do {
@@ -268,7 +268,7 @@ public final class Trainer {
   private func afterUpdate() throws {
     try callbacks.onStep?(self)
     if state.step % arguments.loggingSteps == 0 || state.step == totalSteps { try log() }
-    try finishEpoch()
+    try evaluateWhenDue()
     if store != nil, Date().timeIntervalSince(lastSave) >= arguments.saveSeconds { try save() }
   }
 
@@ -283,7 +283,7 @@ public final class Trainer {
   }
 
   /// The evaluation and the callback that are due after an update.
-  private func finishEpoch() throws {
+  private func evaluateWhenDue() throws {
     if isEvaluationDue { try evaluate() }
     if endsEpoch { try callbacks.onEpoch?(self, state.step / stepsPerEpoch) }
   }
