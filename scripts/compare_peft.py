@@ -7,7 +7,7 @@ Prints one JSON object for every training (method, task, seed, the task's first 
 means and spreads. A training that the file given with --done has is not run again. The settings are those of
 lua/recipes/comparison.lua. Needs the packages of scripts/requirements-bench.txt.
 """
-import argparse, csv, json, math, os, random, statistics, sys, time
+import argparse, json, math, os, random, statistics, sys, time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", required=True, help="folder of a model of BERT's kind")
@@ -105,8 +105,7 @@ def train(method, task, seed, rows, evaluation):
     torch.manual_seed(seed)
     classes = TASKS[task][3]
     model = AutoModelForSequenceClassification.from_pretrained(a.model, num_labels=len(classes) if classes else 1)
-    steps = math.ceil(len(rows) / a.batch)
-    total = steps * a.epochs
+    total = math.ceil(len(rows) / a.batch) * a.epochs
     if method != "full":
         model = peft.get_peft_model(model, adapter(method, total))
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -42,8 +42,8 @@ for _, pair in ipairs(pairs_of) do
   local native, own, same = 0, 0, true
   for round = 0, p.rounds do -- round 0 warms up: whatever runs first in a process is slower
     local a, b, model
-    native, a, model = measure(pair[1], round > 0 and native or 0)
-    own, b = measure(pair[2], round > 0 and own or 0, model)
+    native, a, model = measure(pair[1], native)
+    own, b = measure(pair[2], own, model)
     if round == 0 then native, own = 0, 0 end
     same = same and a == b
   end
