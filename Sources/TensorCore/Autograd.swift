@@ -37,16 +37,28 @@ package final class GradNode {
   /// Gradient of the result -> gradient of each operand (nil: none). Emptied with `inputs`, which frees what
   /// the operation saved.
   var backward: ((Tensor) throws -> [Tensor?])?
+  /// What `backward` reads, and how often it had been written by then.
+  private var saved: [(storage: Storage, version: Int, summary: String)]
 
-  init(name: String, inputs: [GradientSlot], backward: @escaping (Tensor) throws -> [Tensor?]) {
+  init(name: String, inputs: [GradientSlot], saving saved: [Tensor], backward: @escaping (Tensor) throws -> [Tensor?]) {
     self.name = name
     self.inputs = inputs
+    self.saved = saved.map { ($0.storage, $0.version, $0.summary) }
     self.backward = backward
   }
 
   func clear() {
     inputs = []
+    saved = []
     backward = nil
+  }
+
+  /// Throws if something that `backward` reads was overwritten: the gradient would be another function's.
+  func requireUnchanged() throws {
+    guard let changed = saved.first(where: { $0.storage.version != $0.version }) else { return }
+    throw EngineError(
+      .argument, "backward(): \(changed.summary), which '\(name)' needs for its gradient, was changed in place after it",
+      hint: "change a clone() of it, or after backward()")
   }
 
   /// Frees a chain of nodes without recursion, however long it is. A node belongs to one slot alone.
@@ -117,12 +129,15 @@ public enum Autograd {
   }
 
   /// Attaches the backward function to a result, where gradients are wanted.
+  ///
+  /// - `saving`: the tensors that `backward` reads and that somebody else can reach: operands, and the result.
   package static func attach(
-    _ name: String, to result: Tensor, inputs: [Tensor], backward: @escaping (Tensor) throws -> [Tensor?]
+    _ name: String, to result: Tensor, inputs: [Tensor], saving saved: [Tensor] = [],
+    backward: @escaping (Tensor) throws -> [Tensor?]
   ) {
     guard records(inputs) else { return }
     result.slot.requiresGrad = true
-    result.slot.node = GradNode(name: name, inputs: inputs.map(\.slot), backward: backward)
+    result.slot.node = GradNode(name: name, inputs: inputs.map(\.slot), saving: saved, backward: backward)
   }
 
   /// Slots that lead from `root` to leaves, each after everything that it was computed into.
@@ -177,6 +192,7 @@ public enum Autograd {
         guard let backward = node.backward else {
           throw EngineError(.argument, "backward(): the graph was freed", hint: "pass retain_graph = true the first time")
         }
+        try node.requireUnchanged()
         let inputs = node.inputs
         let results = try backward(gradient)
         precondition(results.count == inputs.count, "\(node.name): one gradient for each operand")

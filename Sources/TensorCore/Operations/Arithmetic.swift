@@ -79,7 +79,10 @@ extension Tensor {
       }
     default:
       let (x, y, z) = (a.detach(), b.detach(), operation == .pow ? result.detach() : nil)
-      Autograd.attach(name, to: result, inputs: [a, b]) { dy in
+      let readsX = needs.1 || (operation != .mul && operation != .div)
+      let readsY = needs.0 || operation != .mul
+      let saved = (readsX ? [x] : []) + (readsY ? [y] : []) + (z.map { [$0] } ?? [])
+      Autograd.attach(name, to: result, inputs: [a, b], saving: saved) { dy in
         let slopes = try operation.slopes(x, y, z, needs)
         return [
           try slopes.0.map { try dy.binary(.mul, $0).summed(to: x.shape) },
@@ -127,7 +130,7 @@ extension Tensor {
     if let lower { y = try y.binary(.maximum, lower) }
     if let upper { y = try y.binary(.minimum, upper) }
     if y.storage === x.storage { y = try x.copy() }
-    Autograd.attach("clamp", to: y, inputs: [x]) { [x = x.detach()] dy in
+    Autograd.attach("clamp", to: y, inputs: [x], saving: [x]) { [x = x.detach()] dy in
       var dx = dy
       if let lower { dx = try dx.mul(x.binary(.ge, lower)) }
       if let upper { dx = try dx.mul(x.binary(.le, upper)) }
@@ -155,7 +158,7 @@ extension Tensor {
         steps[2], out.pointer)
     }
     let (needsA, needsB, aShape, bShape) = (a.requiresGrad, b.requiresGrad, a.shape, b.shape)
-    Autograd.attach("where", to: out, inputs: [a, b]) { dy in
+    Autograd.attach("where", to: out, inputs: [a, b], saving: [mask]) { dy in
       let zero = try Tensor.zeros([], dy.dtype)
       return [
         needsA ? try Tensor.where(mask, dy, zero).summed(to: aShape) : nil,

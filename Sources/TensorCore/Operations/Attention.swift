@@ -89,7 +89,7 @@ extension Tensor {
       pg_attention_forward(
         dtype.kernel, $0, queries.pointer, keys.pointer, values.pointer, output.pointer, logSum?.pointer)
     }
-    Autograd.attach("attention", to: output, inputs: inputs) { [dtype] gradient in
+    Autograd.attach("attention", to: output, inputs: inputs, saving: inputs) { [dtype] gradient in
       guard let logSum else { preconditionFailure("attention recorded without its sums") }
       let gradient = try gradient.converted(to: dtype)
       let results = try inputs.map { try Tensor(uninitialized: $0.shape, dtype) }

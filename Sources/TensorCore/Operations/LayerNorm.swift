@@ -66,7 +66,7 @@ extension Tensor {
     let (needsX, needsResidual) = (requiresGrad, residual?.requiresGrad ?? false)
     let hasResidual = residual != nil
     let trainsWeight = weight.requiresGrad || bias.requiresGrad
-    Autograd.attach("layer_norm", to: y, inputs: inputs) { [dtype, shape] dy in
+    Autograd.attach("layer_norm", to: y, inputs: inputs, saving: [weight]) { [dtype, shape] dy in
       guard let normalized, let rstd else { preconditionFailure("layer_norm recorded without its statistics") }
       let dy = try dy.converted(to: dtype)
       var result: [Tensor?] = [nil, nil, nil] + (hasResidual ? [nil] : [])

@@ -87,7 +87,7 @@ extension Tensor {
     let (trainsWeight, trainsBias) = (weight.requiresGrad, bias?.requiresGrad ?? false)
     let saved = trainsWeight && Autograd.isEnabled ? x.detach() : nil
     let (inputShape, inputType, outputType, hasBias) = (shape, dtype, y.dtype, bias != nil)
-    Autograd.attach("linear", to: y, inputs: inputs) { [weight] dy in
+    Autograd.attach("linear", to: y, inputs: inputs, saving: (saved.map { [$0] } ?? []) + (needsX ? [weight] : [])) { [weight] dy in
       let dy = try dy.converted(to: outputType)
       var result: [Tensor?] = [nil, nil] + (hasBias ? [nil] : [])
       if needsX {
@@ -155,7 +155,7 @@ extension Tensor {
     let y = detach()
     let (needsX, trainsWeight, inputShape) = (x.requiresGrad, weight.requiresGrad, x.shape)
     let saved = trainsWeight && Autograd.isEnabled ? x.detach() : nil
-    Autograd.attach("adapter", to: y, inputs: [self, x, weight]) { [weight] dy in
+    Autograd.attach("adapter", to: y, inputs: [self, x, weight], saving: (saved.map { [$0] } ?? []) + (needsX ? [weight] : [])) { [weight] dy in
       var dx: Tensor?
       var dw: Tensor?
       if needsX {

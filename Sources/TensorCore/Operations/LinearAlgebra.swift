@@ -42,10 +42,10 @@ extension Tensor {
     let vh = try Tensor(uninitialized: [k, n], x.dtype)
     if k > 0 { try Lapack.decompose(x, u: u, s: s, vh: vh) }
     let factors = (u: u.detach(), s: s.detach(), vh: vh.detach())
-    Autograd.attach("svd", to: s, inputs: [x]) { ds in
+    Autograd.attach("svd", to: s, inputs: [x], saving: [u, vh]) { ds in
       [try factors.u.mul(ds).matmul(factors.vh)]
     }
-    Autograd.attach("svd", to: u, inputs: [x]) { du in
+    Autograd.attach("svd", to: u, inputs: [x], saving: [u, s, vh]) { du in
       let inner = try singularGaps(factors.s).mul(antisymmetric(factors.u.transposed().matmul(du)))
       var dx = try factors.u.matmul(inner.mul(factors.s)).matmul(factors.vh)
       if m > k {
@@ -54,7 +54,7 @@ extension Tensor {
       }
       return [dx]
     }
-    Autograd.attach("svd", to: vh, inputs: [x]) { dvh in
+    Autograd.attach("svd", to: vh, inputs: [x], saving: [u, s, vh]) { dvh in
       let inner = try singularGaps(factors.s).mul(
         antisymmetric(factors.vh.matmul(dvh.transposed())))
       var dx = try factors.u.matmul(inner.mul(factors.s.unsqueeze(1))).matmul(factors.vh)
@@ -89,10 +89,10 @@ extension Tensor {
       if let direct { right = try right.add(direct) }
       return [try factors.r.solve(right.transposed()).transposed()]
     }
-    Autograd.attach("qr", to: q, inputs: [x]) { dq in
+    Autograd.attach("qr", to: q, inputs: [x], saving: [q, r]) { dq in
       try pull(dq, try dq.transposed().matmul(factors.q).unary(.neg))
     }
-    Autograd.attach("qr", to: r, inputs: [x]) { dr in
+    Autograd.attach("qr", to: r, inputs: [x], saving: [q, r]) { dr in
       try pull(nil, try factors.r.matmul(dr.transposed()))
     }
     return (q, r)
@@ -109,7 +109,7 @@ extension Tensor {
       throw EngineError(.shape, "solve: \(shape) and \(other.shape): expected as many rows in both")
     }
     let result = try Lapack.solve(a, b)
-    Autograd.attach("solve", to: result, inputs: [a, b]) {
+    Autograd.attach("solve", to: result, inputs: [a, b], saving: [a, result]) {
       [a = a.detach(), x = result.detach()] dy in
       let db = try a.transposed().solve(dy)
       return [try db.matmul(x.transposed()).unary(.neg), db]
@@ -131,7 +131,7 @@ extension Tensor {
   public func cholesky() throws -> Tensor {
     let x = try matrix("cholesky", isSquare: true)
     let factor = try Lapack.cholesky(x)
-    Autograd.attach("cholesky", to: factor, inputs: [x]) { [l = factor.detach()] dl in
+    Autograd.attach("cholesky", to: factor, inputs: [x], saving: [factor]) { [l = factor.detach()] dl in
       // dA = sym(L^-T P(L^T dL) L^-1), where P keeps the lower triangle and half of the diagonal.
       let lower = try l.transposed().matmul(dl).tril()
       let halved = try lower.add(lower.tril(-1)).mul(0.5)

@@ -27,7 +27,7 @@ extension Tensor {
       dtype.kernel, n, classes, pointer, labels, ignoredLabel, labelSmoothing, losses.pointer, logSum.pointer)
     let result = try Tensor.full([], pg_sum(dtype.kernel, n, losses.pointer) / divisor, dtype)
     let logits = detach()
-    Autograd.attach("cross_entropy", to: result, inputs: [self]) { [dtype] gradient in
+    Autograd.attach("cross_entropy", to: result, inputs: [self], saving: [logits]) { [dtype] gradient in
       let dx = try Tensor(uninitialized: logits.shape, dtype)
       pg_cross_entropy_backward(
         dtype.kernel, n, classes, logits.pointer, labels, ignoredLabel, labelSmoothing, logSum.pointer,

@@ -67,7 +67,7 @@ extension Tensor {
       let k = columns
       pg_gemm(dtype.kernel, false, false, m, n, k, 1, pointer, k, other.pointer, n, 0, y.pointer, n)
       let (a, b, needsA, needsB) = (detach(), other.detach(), requiresGrad, other.requiresGrad)
-      Autograd.attach("matmul", to: y, inputs: [self, other]) { dy in
+      Autograd.attach("matmul", to: y, inputs: [self, other], saving: (needsA ? [b] : []) + (needsB ? [a] : [])) { dy in
         let da = needsA ? try Tensor(uninitialized: a.shape, a.dtype) : nil
         let db = needsB ? try Tensor(uninitialized: b.shape, b.dtype) : nil
         if let da {
@@ -94,7 +94,7 @@ extension Tensor {
       }
     }
     let (a, b, needsA, needsB) = (detach(), other.detach(), requiresGrad, other.requiresGrad)
-    Autograd.attach("matmul", to: y, inputs: [self, other]) { dy in
+    Autograd.attach("matmul", to: y, inputs: [self, other], saving: (needsA ? [b] : []) + (needsB ? [a] : [])) { dy in
       // Matrices that were repeated add up.
       let da = needsA ? try Tensor.zeros(a.shape, a.dtype) : nil
       let db = needsB ? try Tensor.zeros(b.shape, b.dtype) : nil

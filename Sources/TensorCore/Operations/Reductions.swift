@@ -114,7 +114,7 @@ extension Tensor {
       variance.pointer)
     let isRoot = name == "std"
     let result = (isRoot ? try variance.unary(.sqrt) : variance).view(plan.resultShape(keepdim))
-    Autograd.attach(name, to: result, inputs: [self]) {
+    Autograd.attach(name, to: result, inputs: [self], saving: isRoot ? [self, result] : [self]) {
       [x = detach(), kept = plan.keptShape, y = result.detach()] dy in
       var slope = try dy.view(kept).mul(2 / divisor)
       if isRoot {
@@ -144,7 +144,7 @@ extension Tensor {
       y = try powers.sum(axes).binary(.pow, 1 / p)
     }
     let result = y.view(plan.resultShape(keepdim))
-    Autograd.attach("norm", to: result, inputs: [x]) {
+    Autograd.attach("norm", to: result, inputs: [x], saving: [x, y]) {
       [x = x.detach(), y = y.view(plan.keptShape)] dy in
       let slope =
         try p == 2 ? x.div(y) : x.unary(.sign).mul(x.unary(.abs).div(y).binary(.pow, p - 1))
@@ -160,7 +160,7 @@ extension Tensor {
     let plan = try Reduction("logsumexp", x, axes)
     let y = try plan.reduce(PG_LOG_SUM_EXP)
     let result = y.view(plan.resultShape(keepdim))
-    Autograd.attach("logsumexp", to: result, inputs: [x]) {
+    Autograd.attach("logsumexp", to: result, inputs: [x], saving: [x, y]) {
       [x = x.detach(), y = y.view(plan.keptShape)] dy in
       [try x.sub(y).unary(.exp).mul(dy.view(y.shape))]
     }
@@ -170,7 +170,7 @@ extension Tensor {
   /// Running sums along an axis. int32 stays int32.
   public func cumsum(_ axis: Int) throws -> Tensor {
     if dtype == .int32 { return try converted(to: .float64).cumsum(axis).converted(to: .int32) }
-    return try computed().alongAxis("cumsum", axis) { x, y in
+    return try computed().alongAxis("cumsum", axis, readsResult: false) { x, y in
       pg_cumsum(x.dtype.kernel, x.rows, x.columns, false, x.pointer, y.pointer)
     } backward: { _, dy, dx in
       pg_cumsum(dy.dtype.kernel, dy.rows, dy.columns, true, dy.pointer, dx.pointer)
@@ -198,7 +198,7 @@ extension Tensor {
   /// A function of the rows of the tensor with `axis` moved last. `backward` gets the result and
   /// its gradient, and fills the gradient of the operand.
   private func alongAxis(
-    _ name: String, _ axis: Int, forward: (Tensor, Tensor) -> Void,
+    _ name: String, _ axis: Int, readsResult: Bool = true, forward: (Tensor, Tensor) -> Void,
     backward: @escaping (_ y: Tensor, _ dy: Tensor, _ dx: Tensor) -> Void
   ) throws -> Tensor {
     var order = Array(0..<rank)
@@ -208,7 +208,7 @@ extension Tensor {
     forward(moved, y)
     let restored = try y.permuted(order)
     let result = restored === y ? y.detach() : restored
-    Autograd.attach(name, to: result, inputs: [self]) { dy in
+    Autograd.attach(name, to: result, inputs: [self], saving: readsResult ? [y] : []) { dy in
       let gradient = try dy.permuted(order)
       let dx = try Tensor(uninitialized: y.shape, y.dtype)
       backward(y, gradient, dx)

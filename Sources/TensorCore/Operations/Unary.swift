@@ -73,7 +73,7 @@ extension Tensor {
     pg_unary(dtype.kernel, operation.kernel, count, pointer, y.pointer)
     guard Autograd.records([self]) else { return y }
     let saved = operation.saved(x: self, y: y)
-    Autograd.attach(operation.rawValue, to: y, inputs: [self]) { [dtype, shape, count] dy in
+    Autograd.attach(operation.rawValue, to: y, inputs: [self], saving: [saved.x, saved.y]) { [dtype, shape, count] dy in
       let dy = try dy.converted(to: dtype)
       let dx = try Tensor(uninitialized: shape, dtype)
       pg_unary_backward(
