@@ -10,30 +10,53 @@ package struct AdapterSettings {
 
   /// Throws `EngineError` for an unknown method, an unknown option, or a value that does not fit.
   package init(adapter: String, settings: [String]) throws {
-    self = try Self.read(AdapterCatalogue.method(named: adapter), settings)
+    self = try Self.native(AdapterCatalogue.method(named: adapter), settings)
+  }
+
+  /// The same for a method that a script has defined.
+  init(_ definition: LuaDefinition, settings: [String]) throws {
+    let given = try Given<LuaMethod>(settings, apart: definition.fields.parameters.map(\.name))
+    let options = try definition.fields.resolve(settings: given.apart)
+    try self.init(definition.method(options, place: definition.name + " options"), given.options.targets, numLabels: given.numLabels)
   }
 
   private init(_ method: any AdapterMethod, _ targets: AdapterTargets, numLabels: Int) {
     (self.method, self.targets, self.numLabels) = (method, targets, numLabels)
   }
 
-  private static func read<Method: AdapterMethod>(_ type: Method.Type, _ settings: [String]) throws -> AdapterSettings {
-    var options = AdapterOptions<Method>()
-    var labels = 2
+  private static func native<Method: AdapterMethod>(_ type: Method.Type, _ settings: [String]) throws -> AdapterSettings {
+    let given = try Given<Method>(settings)
+    return AdapterSettings(given.options.method, given.options.targets, numLabels: given.numLabels)
+  }
+}
+
+/// The settings of a command line, read.
+private struct Given<Method: AdapterMethod> {
+  var options = AdapterOptions<Method>()
+  var numLabels = 2
+  /// Those that somebody else reads.
+  var apart: [String] = []
+
+  init(_ settings: [String], apart names: [String] = []) throws {
+    let known = names + AdapterOptions<Method>.fields.map(\.name) + ["num_labels"]
     for setting in settings {
       guard let equals = setting.firstIndex(of: "="), equals > setting.startIndex else {
         throw EngineError(.argument, "--set \(setting): expected name=value")
       }
       let (name, text) = (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
-      if name == "num_labels" {
+      guard known.contains(name) else {
+        throw EngineError(.argument, "--set \(setting): no option '\(name)'", hint: suggestion(for: name, among: known.sorted()))
+      }
+      if names.contains(name) {
+        apart.append(setting)
+      } else if name == "num_labels" {
         guard let count = Int(text), (1...1_000_000).contains(count) else {
           throw EngineError(.argument, "--set \(setting): expected a number of labels of at least 1")
         }
-        labels = count
+        numLabels = count
       } else {
         do { try options.set(name, text: text) } catch { throw error.at("--set \(setting)") }
       }
     }
-    return AdapterSettings(options.method, options.targets, numLabels: labels)
   }
 }

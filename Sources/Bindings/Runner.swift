@@ -88,11 +88,18 @@ public enum Runner {
   ///
   /// - Parameters:
   ///   - model: a folder with `config.json`, the file itself, or a hub name in the local cache.
+  ///   - adapter: a method's name, or a Lua file that defines one; for that, the model is made with random weights.
   ///   - settings: the method's options, `num_labels=N` (default 2), and those that all methods share.
   public static func parameterCounts(model: String, adapter: String, settings: [String]) throws -> String {
     let isFile = model.hasSuffix(".json")
     let config = try isFile ? HuggingFaceConfig(path: model) : HuggingFaceConfig(folder: ModelLocation.folder(of: model))
-    return try countTable(config, AdapterSettings(adapter: adapter, settings: settings))
+    guard adapter.hasSuffix(".lua") else { return try countTable(config, AdapterSettings(adapter: adapter, settings: settings)) }
+    return try withDefinitions(of: adapter) { session in
+      guard let definition = session.definitions.last, session.definitions.count == 1 else {
+        throw EngineError(.argument, "\(adapter): defines \(session.definitions.map(\.name).joined(separator: ", ")), expected one method")
+      }
+      return try countTable(config, AdapterSettings(definition, settings: settings), isShapeOnly: false)
+    }
   }
 
   /// Files for the Lua language server, by name.
@@ -238,15 +245,19 @@ extension Runner {
 // MARK: - Counting
 
 extension Runner {
-  private static func countTable(_ config: HuggingFaceConfig, _ settings: AdapterSettings) throws -> String {
+  private static func countTable(
+    _ config: HuggingFaceConfig, _ settings: AdapterSettings, isShapeOnly: Bool = true
+  ) throws -> String {
     let (method, targets, labels) = (settings.method, settings.targets, settings.numLabels)
     let names = (0..<labels).map { "LABEL_\($0)" }
     let task = ModelTask.sequenceClassification(labels: names, labels == 1 ? .regression : .singleLabelClassification)
-    let model = try PretrainedModel.shapes(config, task)
+    let model =
+      try isShapeOnly
+      ? PretrainedModel.shapes(config, task) : PretrainedModel(config: config, name: config.path, seed: 0).make(task, headSeed: 0)
     let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
     // Counting needs an adapter of the same shapes below.
-    if let underlying = method.underlying { try attach(underlying, to: model, targets) }
-    let attached = try attach(method, to: model, targets)
+    if let underlying = method.underlying { try attach(underlying, to: model, targets, isShapeOnly) }
+    let attached = try attach(method, to: model, targets, isShapeOnly)
     let trainable = model.parameterCounts().trainable
     let own = attached.parameterCount
     let total = model.parameterCounts().total
@@ -263,11 +274,11 @@ extension Runner {
 
   @discardableResult
   private static func attach(
-    _ method: any AdapterMethod, to model: TransformerModel, _ targets: AdapterTargets
+    _ method: any AdapterMethod, to model: TransformerModel, _ targets: AdapterTargets, _ isShapeOnly: Bool
   ) throws -> AttachedAdapter {
     try AttachedAdapter.attach(
       method, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
-      seed: 0, isShapeOnly: true)
+      seed: 0, isShapeOnly: isShapeOnly)
   }
 
   /// "124,647,170".

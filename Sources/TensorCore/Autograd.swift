@@ -111,7 +111,7 @@ public enum Autograd {
     let result = try noGrad { try body(x) }
     let saved = x.detach()
     let passesGradient = x.requiresGrad
-    attach("checkpoint", to: result, inputs: [x] + parameters.filter(\.requiresGrad)) { gradient in
+    attach("checkpoint", to: result, inputs: [x] + parameters.filter(\.requiresGrad), saving: [x] + parameters) { gradient in
       saved.requiresGrad = passesGradient
       let wasEnabled = setEnabled(true)
       defer { _ = setEnabled(wasEnabled) }

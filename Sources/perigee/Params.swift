@@ -10,6 +10,7 @@ struct Params: ParsableCommand {
       Reads only config.json, no weights.
 
         perigee params models/roberta-base --adapter lora --set r=8 --set target_modules=query,value
+        perigee params models/roberta-base --adapter lua/adapters/vera.lua
       """)
 
   @Argument(
@@ -18,7 +19,7 @@ struct Params: ParsableCommand {
     completion: .directory)
   var model: String
 
-  @Option(help: ArgumentHelp("The adapter, such as lora or delora.", valueName: "name"))
+  @Option(help: ArgumentHelp("The adapter, such as lora or delora, or a Lua file that defines one.", valueName: "name"))
   var adapter: String
 
   @Option(

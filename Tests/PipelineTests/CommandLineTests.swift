@@ -96,13 +96,33 @@ struct CommandLineTests {
     }
   }
 
+  private let config = """
+    {"model_type": "roberta", "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
+     "intermediate_size": 128, "max_position_embeddings": 66, "pad_token_id": 1, "type_vocab_size": 1}
+    """
+
+  /// A method written in Lua counts what the native one does.
+  @Test(arguments: [("lora_fa", ["r=3"]), ("vera", ["r=7"]), ("delora", ["r=3", "num_labels=3"]), ("delta_lora", [])])
+  func countsOfMethodsInLua(_ name: String, settings: [String]) throws {
+    try withTemporaryFolder { folder in
+      try config.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+      let counts = try [name, packageRoot + "/lua/adapters/\(name).lua"].map { adapter in
+        let settings = (settings + ["target_modules=query,dense"]).flatMap { ["--set", $0] }
+        let outcome = try perigee(["params", "config.json", "--adapter", adapter] + settings, in: folder)
+        #expect((outcome.code, outcome.error) == (0, ""))
+        return outcome.output.split(separator: "\n").filter { !$0.hasPrefix("adapter  ") && !$0.hasPrefix("total") }
+      }
+      #expect(counts[0].count == 5)
+      #expect(counts[0] == counts[1])
+      let mistaken = try perigee(["params", "config.json", "--adapter", packageRoot + "/lua/adapters/\(name).lua", "--set", "rr=3"], in: folder)
+      #expect(mistaken.code == 1)
+      #expect(mistaken.error == "perigee: error: --set rr=3: no option 'rr'; did you mean 'r'?\n")
+    }
+  }
+
   /// The text and the data of a short benchmark.
   @Test func benchmark() throws {
     try withTemporaryFolder { folder in
-      let config = """
-        {"model_type": "roberta", "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
-         "intermediate_size": 128, "max_position_embeddings": 66, "pad_token_id": 1, "type_vocab_size": 1}
-        """
       try config.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
       let command = ["bench", "step", "--model", "config.json", "--batch", "2", "--length", "8", "--set", "r=2", "--steps", "2"]
       let data = try perigee(command + ["--json", "--threads", "1"], in: folder)

@@ -35,7 +35,7 @@ struct LuaMethod: LinearAdapterMethod {
   func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
     guard let definition else { throw EngineError(.argument, "the method has no definition") }
     guard !site.isShapeOnly else {
-      throw EngineError(.argument, "method '\(name)' is defined in Lua: only its script can count", hint: "perigee check")
+      throw EngineError(.argument, "method '\(name)' is defined in Lua, which needs a model with weights")
     }
     let layer = AdaptedLayer(linear, site)
     defer { layer.site = nil }

@@ -10,6 +10,15 @@ extension Runner {
   /// `settings`: `name=value` for options of the methods; each must be an option of one of them. Throws for a file that cannot
   /// be run, or defines nothing.
   public static func testAdapters(_ path: String, settings: [String] = []) throws -> Bool {
+    try withDefinitions(of: path) { session in
+      let outcomes = try conformance(of: session.definitions, settings, session)
+      print(summary(outcomes, session.definitions.map(\.name)))
+      return outcomes.allSatisfy { $0.results.allSatisfy { if case .failed = $0 { false } else { true } } }
+    }
+  }
+
+  /// Runs a Lua file, and `body` with the session whose methods it defined. Throws if it defines none.
+  static func withDefinitions<Result>(of path: String, _ body: (Session) throws -> Result) throws -> Result {
     configure(threads: nil, precision: .fp32)
     let session = Session(
       mode: .check, settings: [], runDirectory: nil, store: StageStore(),
@@ -20,9 +29,7 @@ extension Runner {
     guard !session.definitions.isEmpty else {
       throw EngineError(.argument, "\(path): defines no adapter", hint: "call adapters.define")
     }
-    let outcomes = try conformance(of: session.definitions, settings, session)
-    print(summary(outcomes, session.definitions.map(\.name)))
-    return outcomes.allSatisfy { $0.results.allSatisfy { if case .failed = $0 { false } else { true } } }
+    return try body(session)
   }
 
   typealias CheckOutcomes = (check: String, results: [AdapterConformance.Outcome])
