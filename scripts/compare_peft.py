@@ -15,6 +15,7 @@ parser.add_argument("--data", required=True, help="folder with GLUE's task folde
 parser.add_argument("--tasks", default="rte", help="of cola,mrpc,rte,stsb")
 parser.add_argument("--methods", default="full,lora,vera,adalora,ia3")
 parser.add_argument("--seeds", default="42")
+parser.add_argument("--learning-rate", type=float, help="of all methods; default: those of lua/recipes/comparison.lua")
 parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--batch", type=int, default=16)
 parser.add_argument("--max-length", type=int, default=128)
@@ -109,7 +110,7 @@ def train(method, task, seed, rows, evaluation):
     if method != "full":
         model = peft.get_peft_model(model, adapter(method, total))
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATES[method], weight_decay=0)
+    optimizer = torch.optim.AdamW(parameters, lr=a.learning_rate or LEARNING_RATES[method], weight_decay=0)
     schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(0.06 * total), total)
     order, step = random.Random(seed), 0
     for _ in range(a.epochs):
