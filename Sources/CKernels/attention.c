@@ -9,17 +9,8 @@ static pg_factor factor(pg_dtype t, const void *data, size_t at, size_t stride, 
   return (pg_factor){(const char *)data + at * pg_size(t), t, transposed, stride};
 }
 
-#define REAL float
-#define FN(name) name##_f32
-#define MATH(name) name##f
-#include "attention.c"
-#undef REAL
-#undef FN
-#undef MATH
-#define REAL double
-#define FN(name) name##_f64
-#define MATH(name) name
-#include "attention.c"
+#define PG_TEMPLATE "attention.c"
+#include "both_types.h"
 
 void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
                           void *log_sum) {

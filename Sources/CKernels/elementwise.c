@@ -1,17 +1,8 @@
 #ifndef REAL
 #include "internal.h"
 
-#define REAL float
-#define FN(name) name##_f32
-#define MATH(name) name##f
-#include "elementwise.c"
-#undef REAL
-#undef FN
-#undef MATH
-#define REAL double
-#define FN(name) name##_f64
-#define MATH(name) name
-#include "elementwise.c"
+#define PG_TEMPLATE "elementwise.c"
+#include "both_types.h"
 
 void pg_binary(pg_dtype t, pg_binary_op op, size_t n, const void *a, int sa, const void *b, int sb, void *out) {
   PG_TIMED(PG_KIND_ELEMENTWISE);

@@ -1,17 +1,8 @@
 #ifndef REAL
 #include "internal.h"
 
-#define REAL float
-#define FN(name) name##_f32
-#define MATH(name) name##f
-#include "layer_norm.c"
-#undef REAL
-#undef FN
-#undef MATH
-#define REAL double
-#define FN(name) name##_f64
-#define MATH(name) name
-#include "layer_norm.c"
+#define PG_TEMPLATE "layer_norm.c"
+#include "both_types.h"
 
 void pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
                                pg_random r, const void *gamma, const void *beta, double eps, void *y,

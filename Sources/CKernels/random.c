@@ -16,14 +16,8 @@ void pg_random_bits(size_t n, pg_random r, uint32_t *out) {
   }
 }
 
-#define REAL float
-#define FN(name) name##_f32
-#include "random.c"
-#undef REAL
-#undef FN
-#define REAL double
-#define FN(name) name##_f64
-#include "random.c"
+#define PG_TEMPLATE "random.c"
+#include "both_types.h"
 
 void pg_random_uniform(pg_dtype t, size_t n, pg_random r, double low, double high, void *out) {
   PG_TIMED(PG_KIND_RANDOM);

@@ -1,17 +1,8 @@
 #ifndef REAL
 #include "internal.h"
 
-#define REAL float
-#define FN(name) name##_f32
-#define MATH(name) name##f
-#include "reduce.c"
-#undef REAL
-#undef FN
-#undef MATH
-#define REAL double
-#define FN(name) name##_f64
-#define MATH(name) name
-#include "reduce.c"
+#define PG_TEMPLATE "reduce.c"
+#include "both_types.h"
 
 void pg_reduce(pg_dtype t, pg_reduction op, size_t rows, size_t cols, const void *x, void *y) {
   PG_TIMED(PG_KIND_OTHER);

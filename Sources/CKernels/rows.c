@@ -1,14 +1,8 @@
 #ifndef REAL
 #include "internal.h"
 
-#define REAL float
-#define FN(name) name##_f32
-#include "rows.c"
-#undef REAL
-#undef FN
-#define REAL double
-#define FN(name) name##_f64
-#include "rows.c"
+#define PG_TEMPLATE "rows.c"
+#include "both_types.h"
 
 // bfloat16 rows come from hidden states: chosen, not summed.
 static void gather_narrow(size_t n, size_t cols, const int32_t *ids, const uint16_t *table, uint16_t *y) {

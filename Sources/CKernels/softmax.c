@@ -1,17 +1,8 @@
 #ifndef REAL
 #include "internal.h"
 
-#define REAL float
-#define FN(name) name##_f32
-#define MATH(name) name##f
-#include "softmax.c"
-#undef REAL
-#undef FN
-#undef MATH
-#define REAL double
-#define FN(name) name##_f64
-#define MATH(name) name
-#include "softmax.c"
+#define PG_TEMPLATE "softmax.c"
+#include "both_types.h"
 
 void pg_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y) {
   PG_TIMED(PG_KIND_OTHER);
