@@ -9,6 +9,8 @@
 #define TARGET_F32 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define TARGET_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #define INLINE static inline __attribute__((always_inline))
+// A loop over a tile's registers, which are no array once it is unrolled.
+#define TILE_LOOP _Pragma("clang loop unroll(full)") for
 enum { TILE_ROWS = 6 };
 
 bool pg_has_avx512(void) {
@@ -17,59 +19,94 @@ bool pg_has_avx512(void) {
 }
 bool pg_has_avx512_bf16(void) { return pg_has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
+// pg_to_bf16 of sixteen elements. The instruction would flush the smallest numbers to 0.
+TARGET_F32 INLINE __m256i narrowed(__m512 x) {
+  __m512i bits = _mm512_castps_si512(x), upper = _mm512_srli_epi32(bits, 16);
+  __m512i half = _mm512_add_epi32(_mm512_set1_epi32(0x7FFF), _mm512_and_si512(upper, _mm512_set1_epi32(1)));
+  __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+  __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, nan, upper, _mm512_set1_epi32(0x40)));
+}
+
+// The tile's sums to rows first.. of the result.
+TARGET_F32 INLINE void finish_tile(const int rows, const int v, __m512 sum[TILE_ROWS][4], const pg_finish *f, size_t first) {
+  __m512 alpha = _mm512_set1_ps(f->alpha), beta = _mm512_set1_ps(f->beta);
+  TILE_LOOP (int j = 0; j < v; j++) {
+    __m512 bias = f->bias ? _mm512_loadu_ps(f->bias + 16 * j) : _mm512_setzero_ps();
+    TILE_LOOP (int i = 0; i < rows; i++) {
+      size_t at = (first + (size_t)i) * f->stride + 16 * (size_t)j;
+      __m512 x = _mm512_fmadd_ps(alpha, sum[i][j], bias);
+      if (f->t == PG_BF16) {
+        uint16_t *c = (uint16_t *)f->c + at;
+        if (f->beta != 0) {
+          __m512i old = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)c));
+          x = _mm512_fmadd_ps(beta, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)), x);
+        }
+        _mm256_storeu_si256((void *)c, narrowed(x));
+      } else {
+        float *c = (float *)f->c + at;
+        if (f->beta != 0) x = _mm512_fmadd_ps(beta, _mm512_loadu_ps(c), x);
+        _mm512_storeu_ps(c, x);
+      }
+    }
+  }
+}
+
 // c[rows, 16 v] (+)= a[rows, k] * b, b being [k][16 v].
 TARGET_F32 INLINE void tile_f32(const int rows, const int v, size_t k, const float *a, size_t lda, const float *b,
-                                float *c, size_t ldc, bool accumulate) {
+                                float *c, size_t ldc, bool accumulate, const pg_finish *finish, size_t first) {
   __m512 sum[TILE_ROWS][4];
-  for (int i = 0; i < rows; i++) {
-    for (int j = 0; j < v; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();
+  TILE_LOOP (int i = 0; i < rows; i++) {
+    TILE_LOOP (int j = 0; j < v; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();
   }
   for (size_t kk = 0; kk < k; kk++, b += 16 * v) {
     __m512 right[4];
-    for (int j = 0; j < v; j++) right[j] = _mm512_loadu_ps(b + 16 * j);
-    for (int i = 0; i < rows; i++) {
+    TILE_LOOP (int j = 0; j < v; j++) right[j] = _mm512_loadu_ps(b + 16 * j);
+    TILE_LOOP (int i = 0; i < rows; i++) {
       __m512 left = _mm512_set1_ps(a[i * lda + kk]);
-      for (int j = 0; j < v; j++) sum[i][j] = _mm512_fmadd_ps(left, right[j], sum[i][j]);
+      TILE_LOOP (int j = 0; j < v; j++) sum[i][j] = _mm512_fmadd_ps(left, right[j], sum[i][j]);
     }
   }
-  for (int i = 0; i < rows; i++) {
-    for (int j = 0; j < v; j++) _mm512_storeu_ps(c + i * ldc + 16 * j, sum[i][j]);
+  if (finish) return finish_tile(rows, v, sum, finish, first);
+  TILE_LOOP (int i = 0; i < rows; i++) {
+    TILE_LOOP (int j = 0; j < v; j++) _mm512_storeu_ps(c + i * ldc + 16 * j, sum[i][j]);
   }
 }
 
 // The same with pairs of bfloat16 along k: b is [k / 2][16 v][2].
 TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const uint16_t *a, size_t lda, const uint16_t *b,
-                                  float *c, size_t ldc, bool accumulate) {
+                                  float *c, size_t ldc, bool accumulate, const pg_finish *finish, size_t first) {
   __m512 sum[TILE_ROWS][4];
   const uint16_t *row[TILE_ROWS];
-  for (int i = 0; i < rows; i++) {
+  TILE_LOOP (int i = 0; i < rows; i++) {
     row[i] = a + i * lda;
-    for (int j = 0; j < v; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();
+    TILE_LOOP (int j = 0; j < v; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();
   }
   for (size_t kk = 0; kk < k; kk += 2, b += 32 * v) {
     __m512bh right[4];
-    for (int j = 0; j < v; j++) right[j] = (__m512bh)_mm512_loadu_si512(b + 32 * j);
-    for (int i = 0; i < rows; i++) {
+    TILE_LOOP (int j = 0; j < v; j++) right[j] = (__m512bh)_mm512_loadu_si512(b + 32 * j);
+    TILE_LOOP (int i = 0; i < rows; i++) {
       int32_t pair;
       memcpy(&pair, row[i] + kk, 4);
       __m512bh left = (__m512bh)_mm512_set1_epi32(pair);
-      for (int j = 0; j < v; j++) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, right[j]);
+      TILE_LOOP (int j = 0; j < v; j++) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, right[j]);
     }
   }
-  for (int i = 0; i < rows; i++) {
-    for (int j = 0; j < v; j++) _mm512_storeu_ps(c + i * ldc + 16 * j, sum[i][j]);
+  if (finish) return finish_tile(rows, v, sum, finish, first);
+  TILE_LOOP (int i = 0; i < rows; i++) {
+    TILE_LOOP (int j = 0; j < v; j++) _mm512_storeu_ps(c + i * ldc + 16 * j, sum[i][j]);
   }
 }
 
 // The inlined tiles, with numbers of rows and vectors that the compiler knows.
 #define ROWS_CASES(tile, v) \
-  for (; i + TILE_ROWS <= rows; i += TILE_ROWS) tile(TILE_ROWS, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate); \
+  for (; i + TILE_ROWS <= rows; i += TILE_ROWS) tile(TILE_ROWS, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); \
   switch (rows - i) { \
-    case 5: tile(5, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate); break; \
-    case 4: tile(4, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate); break; \
-    case 3: tile(3, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate); break; \
-    case 2: tile(2, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate); break; \
-    case 1: tile(1, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate); break; \
+    case 5: tile(5, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
+    case 4: tile(4, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
+    case 3: tile(3, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
+    case 2: tile(2, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
+    case 1: tile(1, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
   }
 #define VECTORS_CASES(tile) \
   size_t i = 0; \
@@ -81,18 +118,18 @@ TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const u
   }
 
 TARGET_F32 static void block_f32(size_t rows, size_t width, size_t k, const float *a, size_t lda, const float *b, float *c,
-                                 size_t ldc, bool accumulate) {
+                                 size_t ldc, bool accumulate, const pg_finish *finish) {
   VECTORS_CASES(tile_f32)
 }
 TARGET_BF16 static void block_bf16(size_t rows, size_t width, size_t k, const uint16_t *a, size_t lda, const uint16_t *b,
-                                   float *c, size_t ldc, bool accumulate) {
+                                   float *c, size_t ldc, bool accumulate, const pg_finish *finish) {
   VECTORS_CASES(tile_bf16)
 }
 
 void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
-                       float *c, size_t ldc, bool accumulate) {
-  if (t == PG_BF16) block_bf16(rows, width, k, a, lda, panel, c, ldc, accumulate);
-  else block_f32(rows, width, k, a, lda, panel, c, ldc, accumulate);
+                       float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
+  if (t == PG_BF16) block_bf16(rows, width, k, a, lda, panel, sums, stride, accumulate, finish);
+  else block_f32(rows, width, k, a, lda, panel, sums, stride, accumulate, finish);
 }
 
 // Sixteen rows of sixteen 32-bit elements -> their transpose.
@@ -235,8 +272,9 @@ void pg_flip_strip(pg_dtype t, const float *strip, void *out, size_t stride) {
 bool pg_has_avx512(void) { return false; }
 bool pg_has_avx512_bf16(void) { return false; }
 void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
-                       float *c, size_t ldc, bool accumulate) {
-  (void)t, (void)rows, (void)width, (void)k, (void)a, (void)lda, (void)panel, (void)c, (void)ldc, (void)accumulate;
+                       float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
+  (void)t, (void)rows, (void)width, (void)k, (void)a, (void)lda, (void)panel, (void)sums, (void)stride, (void)accumulate;
+  (void)finish;
 }
 size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
   return (void)t, (void)b, (void)k0, (void)kb, (void)first, (void)width, (void)out, (size_t)0;

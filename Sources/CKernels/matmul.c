@@ -232,6 +232,11 @@ static const void *left_block(const struct product *p, size_t row, size_t count,
   return scratch;
 }
 
+static pg_finish finish_at(const struct product *p, size_t row, size_t column) {
+  return (pg_finish){p->c_type, p->c + (row * p->c_stride + column) * pg_size(p->c_type), p->c_stride,
+                     p->bias ? p->bias + column : NULL, (float)p->alpha, (float)p->beta};
+}
+
 static void multiply_item(void *context, size_t begin, size_t end) {
   const struct product *p = context;
   size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, each = (panels + p->groups - 1) / p->groups;
@@ -252,8 +257,10 @@ static void multiply_item(void *context, size_t begin, size_t end) {
         const void *right = block;
         if (p->panels) right = p->panels + (column * padded_k(p->k) + k0 * w) * size;
         else fill_block(&p->b, k0, kb, p->k, column, columns, w, p->type, rounds(p), block);
-        pg_panel_multiply(p->type, rows, w, kb, left, stride, right, c, width, k0 > 0);
-        if (k0 + kb == p->k) write_back(p, row, column, rows, columns, c, width);
+        bool is_last = k0 + kb == p->k, is_direct = is_last && columns == w && !p->swapped;
+        pg_finish finish = finish_at(p, row, column);
+        pg_panel_multiply(p->type, rows, w, kb, left, stride, right, c, width, k0 > 0, is_direct ? &finish : NULL);
+        if (is_last && !is_direct) write_back(p, row, column, rows, columns, c, width);
       }
     }
   }

@@ -8,9 +8,18 @@ enum pg_provider { PG_TILES, PG_ONEDNN, PG_OPENBLAS };
 enum { PG_PANEL = 64 };  // columns of B side by side
 bool pg_has_avx512(void);
 bool pg_has_avx512_bf16(void);
-// c[rows, width] (+)= a[rows, k] * panel. width: 16, 32, 48 or 64; k: even in bfloat16; a: fp32 or bfloat16 as t says.
+// What becomes of finished sums: c = alpha sums + beta c + bias, in the type t.
+typedef struct {
+  pg_dtype t;
+  void *c;
+  size_t stride;
+  const float *bias;  // or null
+  float alpha, beta;
+} pg_finish;
+// sums[rows, width] (+)= a[rows, k] * panel. width: 16, 32, 48 or 64; k: even in bfloat16; a: fp32 or bfloat16 as t says.
+// With `finish`, the sums go from the registers to where that says, and `sums` is only read.
 void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
-                       float *c, size_t ldc, bool accumulate);
+                       float *sums, size_t stride, bool accumulate, const pg_finish *finish);
 
 // Lays out rows k0 ..< k0 + kb of a panel whose `width` columns all exist; returns how many rows it did, from the first.
 size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out);

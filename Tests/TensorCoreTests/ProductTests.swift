@@ -1,5 +1,5 @@
 import CKernels
-import TensorCore
+@testable import TensorCore
 import TestSupport
 import Testing
 
@@ -48,6 +48,27 @@ import Testing
       expectClose(
         "beta \(beta)", c.values, expected.values, relative: row.types.c == .bfloat16 ? 1.0 / 256 : 1e-5,
         absolute: 2e-6 * Double(k).squareRoot() * 4)
+    }
+  }
+
+  /// Sums leave a tile in two ways, by the width of the panel: both scale, add and round alike, extreme values too.
+  @Test(arguments: Precision.allCases, [DType.float32, .bfloat16]) func edgesRoundAsWholePanelsDo(_ precision: Precision, _ type: DType)
+    throws
+  {
+    // OpenBLAS and oneDNN may order the sums of another width in another way.
+    guard precision.provider == "AVX-512" else { return }
+    let (m, k) = (9, 34)
+    let a = try normal([m, k], stream: 1, .float32)
+    for (row, value) in [1e38, 1e-39, 3e-42, Double.nan, .infinity].enumerated() { a.set(value, at: row * k) }
+    let b = try normal([k, 64], stream: 2, .float32)
+    for beta in [0.0, 0.5] {
+      let results = try [64, 60].map { n in
+        let c = try normal([m, 64], stream: 3, .float32).to(type)
+        pg_multiply(
+          precision == .bf16 ? PG_BF16 : PG_F32, m, n, k, 1e-2, a.factor, b.factor, beta, type.kernel, c.pointer, 64)
+        return try c.slice(1, 0, 60).values.map(\.bitPattern)
+      }
+      #expect(results[0] == results[1], "beta \(beta)")
     }
   }
 
