@@ -42,10 +42,10 @@ extension KernelCase {
     }
   }
 
-  /// Packed layouts need oneDNN; bfloat16 is worth measuring where the CPU multiplies it.
+  /// bfloat16 is worth measuring where the CPU multiplies it.
   private static var variants: [Variant] {
-    [.plain] + (Precision.hasOneDNN ? [.packed(.fp32)] : [])
-      + (Precision.hasOneDNN && Precision.hasBFloat16Units ? [.packed(.bf16)] : [])
+    let precisions: [Precision] = Precision.hasBFloat16Units ? [.fp32, .bf16] : [.fp32]
+    return [.plain] + precisions.filter(\.packsFrozenWeights).map { .packed($0) }
   }
 
   private static func product(

@@ -36,6 +36,7 @@ const char *pg_provider_name(pg_dtype precision) {
   return names[pg_provider_of(precision)];
 }
 
+bool pg_packs_frozen(pg_dtype precision) { return pg_provider_of(precision) != PG_OPENBLAS; }
 bool pg_has_onednn(void) { return pg_onednn_exists(); }
 bool pg_has_bf16(void) { return pg_has_avx512_bf16() || (pg_onednn_exists() && pg_onednn_has_bf16()); }
 

@@ -32,6 +32,9 @@ public enum Precision: String, Sendable, CaseIterable {
   /// What multiplies: "AVX-512" (the engine's own kernels), "oneDNN" or "OpenBLAS".
   public var provider: String { String(cString: pg_provider_name(self == .bf16 ? PG_BF16 : PG_F32)) }
 
+  /// Whether what multiplies wants frozen weights laid out once: all but OpenBLAS.
+  public var packsFrozenWeights: Bool { pg_packs_frozen(self == .bf16 ? PG_BF16 : PG_F32) }
+
   /// The faster precision for a layer's product on this machine, and how many times faster than fp32 bf16 is; nil where
   /// nothing was measured, because there are no bfloat16 units. Takes a few milliseconds.
   ///

@@ -57,9 +57,9 @@ import Testing
     #expect(error?.kind == .interrupted)
   }
 
-  /// Products of other shapes round alike with oneDNN alone, and there not those of a LoRA's few rows.
+  /// Products of other shapes round alike where weights are packed, and there not those of a LoRA's few rows.
   private func expectEqual(_ a: Outcome, _ b: Outcome, _ frozen: FrozenCase, sourceLocation: SourceLocation = #_sourceLocation) {
-    if Precision.hasOneDNN, !frozen.hasFrozenLoRA {
+    if Precision.current.packsFrozenWeights, !frozen.hasFrozenLoRA {
       let isEqual = a == b
       #expect(isEqual, "distance \(a.distance(to: b))", sourceLocation: sourceLocation)
     } else {

@@ -177,6 +177,8 @@ bool pg_has_onednn(void);
 bool pg_has_bf16(void);
 // What multiplies in a precision: "AVX-512", "oneDNN" or "OpenBLAS".
 const char *pg_provider_name(pg_dtype precision);
+// Whether pg_pack lays out matrices for it.
+bool pg_packs_frozen(pg_dtype precision);
 
 // A frozen matrix laid out for products from the left: y[m, columns] = x[m, rows] * matrix (+ bias) (+ beta y).
 typedef struct pg_packed pg_packed;
