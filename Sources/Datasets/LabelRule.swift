@@ -61,6 +61,10 @@ func sortedClasses(_ labels: some Sequence<String>, path: String, column: String
       "\(path): column '\(column)' has \(distinct.count) different labels, expected at most 1000",
       hint: "for scores, set the problem type to \(ProblemType.regression.rawValue)")
   }
+  guard !distinct.contains("") else {
+    throw EngineError(
+      .data, "\(path): column '\(column)' is empty in some rows, expected a label in each", hint: "give the labels' names if '' is one of them")
+  }
   guard distinct.count >= 2 else {
     let only = distinct.first.map { "'\(excerpt($0))'" } ?? "none"
     throw EngineError(

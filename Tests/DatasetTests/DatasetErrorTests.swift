@@ -86,7 +86,10 @@ private let badFiles: [BadFile] = [
   ),
   BadFile(
     "broken JSON", "t.jsonl", "{\"text\": \"a\", \"label\": 0}\n{\"text\": \"b\"",
-    "F/t.jsonl:2: not a JSON object, expected one object per line"),
+    "F/t.jsonl:2: invalid JSON: expected ',' or '}', the text ends (byte 12)"),
+  BadFile(
+    "half a character", "t.jsonl", "{\"text\": \"a \\ud83d\", \"label\": 0}",
+    "F/t.jsonl:1: invalid JSON: half of a surrogate pair (byte 18)"),
   BadFile(
     "JSON array", "t.jsonl", "[{\"text\": \"a\", \"label\": 0}]",
     "F/t.jsonl:1: not a JSON object, expected one object per line (a JSON array? write its elements on lines of their own)"
@@ -105,7 +108,7 @@ private let badFiles: [BadFile] = [
     "F/t.jsonl:1: column 'text' holds a NUL character"),
   BadFile(
     "JSON too deep", "t.jsonl", String(repeating: "[", count: 100_000),
-    "F/t.jsonl:1: not a JSON object, expected one object per line (a JSON array? write its elements on lines of their own)"
+    "F/t.jsonl:1: invalid JSON: nested deeper than 128 levels (byte 128)"
   ),
   BadFile(
     "unknown label", "t.tsv", good + "c\tO\n",
@@ -117,6 +120,9 @@ private let badFiles: [BadFile] = [
       $0.labelNames = ["x", "y"]
       $0.skippedLabels = ["0", "1"]
     }),
+  BadFile(
+    "row without a label", "t.csv", "text,label\na,pos\nb,neg\nc,\n",
+    "F/t.csv: column 'label' is empty in some rows, expected a label in each; give the labels' names if '' is one of them"),
   BadFile(
     "one class", "t.tsv", header + "a\t0\n",
     "F/t.tsv: column 'label' needs at least two different labels, found '0'"),
