@@ -9,7 +9,7 @@ extension Metric {
     name: "f1",
     doc: "2TP / (2TP + FP + FN) of class 1 against class 0, 0 to 1; 0 where undefined",
     reference: "sklearn.metrics.f1_score(average='binary', pos_label=1, zero_division=0)",
-    kind: .classification, greaterIsBetter: true,
+    kind: .classification, isBinary: true, greaterIsBetter: true,
     computation: .numbers { predictions, references in
       var truePositives = 0
       var errors = 0

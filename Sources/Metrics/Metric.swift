@@ -31,20 +31,33 @@ public struct Metric: Sendable {
   public let reference: String
   /// The problem type that it is for.
   public let kind: Kind
+  /// Whether it is defined for two classes alone.
+  public let isBinary: Bool
   /// False for errors, where the best model has the lowest value.
   public let greaterIsBetter: Bool
   let computation: Computation
 
   init(
-    name: String, doc: String, reference: String, kind: Kind, greaterIsBetter: Bool,
+    name: String, doc: String, reference: String, kind: Kind, isBinary: Bool = false, greaterIsBetter: Bool,
     computation: Computation
   ) {
     self.name = name
     self.doc = doc
     self.reference = reference
     self.kind = kind
+    self.isBinary = isBinary
     self.greaterIsBetter = greaterIsBetter
     self.computation = computation
+  }
+
+  /// Throws `EngineError` where the metric says nothing about a task with so many classes; nil: with scores.
+  public func requireFit(classes: Int?) throws {
+    guard (kind == .classification) == (classes != nil) else {
+      throw EngineError(.argument, "metric '\(name)' is for \(kind.rawValue), the task is \(classes == nil ? "a regression" : "a classification")")
+    }
+    guard !isBinary || classes == 2 else {
+      throw EngineError(.argument, "metric '\(name)' is for two classes, the task has \(classes ?? 0)")
+    }
   }
 
   /// The metric's value; never NaN.

@@ -24,7 +24,7 @@ public class TrainingTask {
   public let skippedRows: [SkippedRows]
   /// Where tokens are kept from run to run; nil: nowhere.
   public var tokenFolder: String?
-  private var cache: [String: EncodedDataset] = [:]
+  private var cache: [(split: Split, tokenizer: Tokenizer, maxLength: Int, data: EncodedDataset)] = []
 
   init(
     name: String, modelTask: ModelTask, metricNames: [String], metricForBestModel: String, identity: JSONValue,
@@ -55,10 +55,10 @@ public class TrainingTask {
 
   /// A split as token ids; encoded once for each tokenizer and length.
   func encoded(_ split: Split, tokenizer: Tokenizer, maxLength: Int) throws -> EncodedDataset {
-    let key = "\(split.name) \(maxLength) \(ObjectIdentifier(tokenizer).hashValue)"
-    if let found = cache[key] { return found }
+    // Names do not tell splits apart, nor do paths: two limits of one file are two splits.
+    if let found = cache.first(where: { $0.split == split && $0.tokenizer === tokenizer && $0.maxLength == maxLength }) { return found.data }
     let data = try EncodedDataset(split.examples, source: split.path, tokenizer: tokenizer, maxLength: maxLength, folder: tokenFolder)
-    cache[key] = data
+    cache.append((split, tokenizer, maxLength, data))
     return data
   }
 }
@@ -72,7 +72,9 @@ public final class ClassificationTask: TrainingTask {
   public init(_ definition: TaskDefinition, identity: JSONValue? = nil) throws {
     problemType = definition.problemType == .regression ? .regression : .singleLabelClassification
     labelNames = definition.labelNames
-    for metric in definition.metricNames { _ = try MetricCatalogue.metric(named: metric) }
+    for metric in definition.metricNames {
+      try MetricCatalogue.metric(named: metric).requireFit(classes: problemType == .regression ? nil : labelNames.count)
+    }
     let labels = problemType == .regression ? ["score"] : definition.labelNames
     super.init(
       name: definition.name, modelTask: .sequenceClassification(labels: labels, problemType),

@@ -51,6 +51,21 @@ import Tokenizers
     }
   }
 
+  /// Two files of one name, and two limits of one file, are two splits.
+  @Test func splitsOfOneNameKeepTheirOwnTokens() throws {
+    func split(_ labels: [Double]) -> Split {
+      Split(name: "data", path: "data.csv", examples: labels.map { Example(text: "the cat", label: $0, line: 2) })
+    }
+    let task = try ClassificationTask(
+      TaskDefinition(
+        name: "t", problemType: .singleLabelClassification, labelNames: ["0", "1"], metricNames: ["accuracy"], metricForBestModel: "accuracy",
+        train: split([0, 1]), evaluation: [split([1, 0])]))
+    let tokenizer = try Self.tokenizer()
+    func encoded(_ split: Split) throws -> EncodedDataset { try task.encoded(split, tokenizer: tokenizer, maxLength: 8) }
+    #expect(try encoded(task.train).labels == [0, 1])
+    #expect(try encoded(task.evaluation[0]).labels == [1, 0])
+  }
+
   @Test func tokensAreReadFromTheFile() throws {
     try withTemporaryFolder { folder in
       let tokenizer = try Self.tokenizer()
