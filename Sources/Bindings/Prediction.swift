@@ -16,7 +16,7 @@ struct PredictionInput: LuaArgument {
   static var expectedWord: String { "text or pair of text" }
 
   static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> PredictionInput {
-    if let text = try? String.read(stack, at: index) { return PredictionInput(text: text, pair: nil) }
+    if stack.typeName(index) == "string" { return PredictionInput(text: try String.read(stack, at: index), pair: nil) }
     let texts = try [String].read(stack, at: index)
     guard texts.count == 2 else { throw ValueMismatch(expected: "a text or a pair of texts", found: "a list of \(texts.count)") }
     return PredictionInput(text: texts[0], pair: texts[1])

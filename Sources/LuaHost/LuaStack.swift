@@ -37,7 +37,7 @@ public struct LuaStack {
   }
 
   /// What messages call the type of the value.
-  func typeName(_ index: Int32) -> String {
+  package func typeName(_ index: Int32) -> String {
     switch kind(index) {
     case LB_NONE: return "nothing"
     case LB_NIL: return "nil"

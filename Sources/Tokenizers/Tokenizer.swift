@@ -79,7 +79,7 @@ public final class Tokenizer: Sendable {
     let added = addSpecialTokens ? postProcessor?.addedTokens(isPair: texts.count > 1) ?? 0 : 0
     guard maxLength >= added else {
       throw EngineError(
-        .argument, "maxLength is \(maxLength), expected at least \(added), the special tokens alone"
+        .argument, "max_length is \(maxLength), expected at least \(added), the special tokens alone"
       )
     }
     let limit = maxLength - added

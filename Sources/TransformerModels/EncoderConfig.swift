@@ -48,6 +48,9 @@ public struct EncoderConfig: Sendable {
     guard kind == "absolute" else {
       throw EngineError(.data, "\(config.path): position_embedding_type '\(kind)' is not supported, expected 'absolute'")
     }
+    for key in ["is_decoder", "add_cross_attention"] where try config.bool(key, default: false) {
+      throw EngineError(.data, "\(config.path): \(key) is true: only the encoders of this family are supported")
+    }
     guard firstPosition < maxPositionEmbeddings else {
       throw EngineError(.data, "\(config.path): max_position_embeddings \(maxPositionEmbeddings) leaves no position for a token")
     }

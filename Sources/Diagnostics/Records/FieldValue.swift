@@ -85,14 +85,16 @@ extension Double: FieldValue {
   public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> Double {
     switch value {
     case .integer(let whole): return Double(whole)
-    case .number(let number): return number
+    case .number(let number):
+      guard number.isFinite else { throw ValueMismatch(expected: "a finite number", found: value.briefly) }
+      return number
     default: throw mismatch(value)
     }
   }
 
   public static func decode(text: String) throws(ValueMismatch) -> Double {
     guard let number = Double(text) else { throw mismatch(.text(text)) }
-    return number
+    return try decode(.number(number))
   }
 }
 
