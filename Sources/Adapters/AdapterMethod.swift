@@ -28,6 +28,8 @@ public protocol AdapterMethod: AdapterFormat, Record, Sendable {
   var defaultTargets: AdapterTargets.Selection? { get }
   /// Checks the options against the modules that were chosen, given by their paths. Throws `EngineError`.
   func check(sites: [String]) throws
+  /// Regular expressions for some of the layers, by option: each has to match one.
+  var layerPatterns: [(option: String, patterns: [String])] { get }
   /// Whether a fresh adapter leaves what the model computes as it was.
   var freshEqualsBase: Bool { get }
   /// The adapter of one module of the placement; nil: it stays as it is.
@@ -92,6 +94,7 @@ extension AdapterMethod {
   public func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets { targets }
   public var defaultTargets: AdapterTargets.Selection? { nil }
   public func check(sites: [String]) throws {}
+  public var layerPatterns: [(option: String, patterns: [String])] { [] }
   public func check(parameters: [String]) throws {}
   public var freshEqualsBase: Bool { true }
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? { nil }

@@ -39,6 +39,10 @@ public struct LoHa: LinearAdapterMethod {
   public static var keysUnknownToPEFT: [String] { ["bias", "fan_in_fan_out"] }
   public var freshEqualsBase: Bool { initWeights }
 
+  public var layerPatterns: [(option: String, patterns: [String])] {
+    [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
+  }
+
   public var configuration: [(key: String, value: ConfigurationValue)] {
     [
       ("r", .int(r)), ("alpha", .number(alpha)), ("init_weights", .bool(initWeights)), ("rank_dropout", .number(0)),

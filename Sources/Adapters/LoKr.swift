@@ -47,6 +47,10 @@ public struct LoKr: LinearAdapterMethod {
   public var freshEqualsBase: Bool { initWeights }
   public var isLowRank: Bool { false }
 
+  public var layerPatterns: [(option: String, patterns: [String])] {
+    [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
+  }
+
   public var configuration: [(key: String, value: ConfigurationValue)] {
     [
       ("r", .int(r)), ("alpha", .number(alpha)), ("decompose_both", .bool(decomposeBoth)),

@@ -71,6 +71,10 @@ public struct LoRA: LinearAdapterMethod {
     alpha / (useRslora ? Double(r).squareRoot() : Double(r))
   }
 
+  public var layerPatterns: [(option: String, patterns: [String])] {
+    [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
+  }
+
   public var configuration: [(key: String, value: ConfigurationValue)] {
     [
       ("r", .int(r)), ("lora_alpha", .number(loraAlpha)), ("lora_dropout", .number(loraDropout)),
