@@ -58,6 +58,7 @@ public final class AttachedAdapter {
     _ method: any AdapterMethod, to root: Module, name: String, targets: AdapterTargets, defaultTargets: [String],
     head: [String], adaptsHead: Bool, over: String? = nil, seed: UInt64, isShapeOnly: Bool
   ) throws -> AttachedAdapter {
+    try checkName(name)
     try method.validate()
     let modules = root.namedModules()
     let paths = modules.map(\.path)
@@ -105,6 +106,14 @@ public final class AttachedAdapter {
     try attached.markTrainable(isShapeOnly: isShapeOnly)
     attached.training = method.makeTraining(for: attached)
     return attached
+  }
+
+  /// Throws for a name that could not be part of a parameter's path and of a folder's name.
+  private static func checkName(_ name: String) throws {
+    let isWord = name.unicodeScalars.allSatisfy { $0.isASCII && (Character($0).isLetter || Character($0).isNumber || "_-".unicodeScalars.contains($0)) }
+    guard isWord, !name.isEmpty, name.count <= 80 else {
+      throw EngineError(.argument, "adapter_name '\(name)': expected 1 to 80 letters, digits, '_' and '-'")
+    }
   }
 
   /// Takes the adapter off the model. What trained stays as it is.

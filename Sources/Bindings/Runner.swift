@@ -42,6 +42,10 @@ public enum Runner {
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     progress.note("run directory: \(opened.directory.path)")
     progress.note("\(Threads.count) threads, \(arithmetic)")
+    let here = FileManager.default.currentDirectoryPath
+    if options.resume != nil, let there = try opened.directory.command()["working_directory"]?.stringValue, there != here {
+      progress.note("warning: the run was started in \(there): relative paths of the script now begin at \(here)")
+    }
     let store = StageStore { progress.note("warning: \($0)") }
     let session = Session(
       mode: .run, settings: options.settings, runDirectory: opened.directory, store: store,
@@ -91,8 +95,10 @@ public enum Runner {
   ///   - adapter: a method's name, or a Lua file that defines one; for that, the model is made with random weights.
   ///   - settings: the method's options, `num_labels=N` (default 2), and those that all methods share.
   public static func parameterCounts(model: String, adapter: String, settings: [String]) throws -> String {
-    let isFile = model.hasSuffix(".json")
-    let config = try isFile ? HuggingFaceConfig(path: model) : HuggingFaceConfig(folder: ModelLocation.folder(of: model))
+    let config: HuggingFaceConfig =
+      if model == BuiltInModel.name { try BuiltInModel.make(model, seed: 0).base.config }
+      else if model.hasSuffix(".json") { try HuggingFaceConfig(path: model) }
+      else { try HuggingFaceConfig(folder: ModelLocation.folder(of: model)) }
     guard adapter.hasSuffix(".lua") else { return try countTable(config, AdapterSettings(adapter: adapter, settings: settings)) }
     return try withDefinitions(of: adapter) { session in
       guard let definition = session.definitions.last, session.definitions.count == 1 else {
@@ -228,6 +234,7 @@ extension Runner {
       "argv": .array(CommandLine.arguments.map { .string($0) }), "version": .string(version), "threads": .int(Threads.count),
       "precision": .string(Precision.current.rawValue), "seed": .int(options.seed ?? 42),
       "settings": .array(options.settings.map { .string($0) }),
+      "working_directory": .string(FileManager.default.currentDirectoryPath),
     ]
     let directory = try RunDirectory.create(
       out: options.out, scriptPath: options.script, scriptText: readText(options.script), parameters: JSONObject(), command: command)

@@ -2,11 +2,11 @@ import Datasets
 import Diagnostics
 import Files
 import LuaHost
-import LuaHost
 import Pipelines
 import TensorCore
 import Tokenizers
 import TransformerModels
+import class Foundation.FileManager
 
 /// How products with frozen weights compute.
 public enum PrecisionChoice: String, CaseIterable, Sendable {
@@ -118,6 +118,9 @@ public final class Session {
     guard stageNames.insert(name).inserted else {
       throw EngineError(.argument, "stage '\(name)': another stage has this name")
     }
+    if let other = stageNames.first(where: { $0 != name && $0.replacing(" ", with: "_") == name.replacing(" ", with: "_") }) {
+      throw EngineError(.argument, "stage '\(name)': stage '\(other)' has the same folder", hint: "a space and '_' do not tell them apart")
+    }
     stage = (name, inputs, 0)
     defer { stage = nil }
     return try body()
@@ -207,6 +210,18 @@ public final class Session {
     guard !path.isEmpty, !path.hasPrefix("/"), !parts.contains("..") else {
       throw EngineError(.file, "'\(path)': scripts write inside the run directory: expected a relative path without '..'")
     }
+    let first = parts.first { !$0.isEmpty && $0 != "." }.map(String.init) ?? ""
+    guard !first.isEmpty, !RunDirectory.ownNames.contains(first) else {
+      throw EngineError(.file, "'\(path)': the run directory keeps its own files there", hint: "choose another name")
+    }
     return root + "/" + path
+  }
+
+  /// A path to read from: from the working directory, or, where nothing is there, from the run directory, which
+  /// `writablePath` leads to.
+  func readablePath(_ path: String) -> String {
+    guard let root = runDirectory?.path, !path.isEmpty, !path.hasPrefix("/") else { return path }
+    let exists = FileManager.default.fileExists(atPath:)
+    return !exists(path) && exists(root + "/" + path) ? root + "/" + path : path
   }
 }

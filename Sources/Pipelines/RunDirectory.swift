@@ -21,6 +21,8 @@ public final class RunDirectory {
 
   private static let commandFile = "command.json"
   private static let parametersFile = "params.json"
+  /// What the run itself keeps at the top of its directory: no place for a script's files.
+  public static let ownNames: Set<String> = [commandFile, parametersFile, "metrics.jsonl", "results.json", "code", "stages", ".lock"]
 
   /// Creates the directory of a new run.
   ///
@@ -51,6 +53,9 @@ public final class RunDirectory {
       try AtomicFile.write(.object(facts), to: folder + "/" + commandFile)
     }
     let isUsed = FileManager.default.fileExists(atPath: path + "/" + commandFile)
+    if isUsed, let other = try self.command(in: path)["script"]?.stringValue, other != name {
+      throw EngineError(.file, "--out \(path): holds a run of \(other)", hint: "choose a new folder; nothing in it was touched")
+    }
     // A new directory appears whole, so that a kill leaves one that can be resumed, or none.
     if !isUsed { try AtomicFolder.write(to: path, replace: false, writeFiles) }
     let lock = try lockDirectory(path)
@@ -129,11 +134,13 @@ public final class RunDirectory {
     try AtomicFile.write(text, to: target)
   }
 
-  /// The folder of a stage. Letters that could lead elsewhere are replaced.
+  /// The folder of a stage. Spaces become '_', and so do letters that could lead elsewhere; then, and where the name is cut,
+  /// a part of its digest keeps it apart from others.
   public func stageFolder(_ name: String) -> String {
-    var safe = String(
-      name.map { $0.isLetter || $0.isNumber || "-_.+=".contains($0) ? $0 : "_" }.prefix(80))
+    let plain = String(name.map { $0 == " " ? "_" : $0 })
+    var safe = String(plain.map { $0.isLetter || $0.isNumber || "-_.+=".contains($0) ? $0 : "_" }.prefix(80))
     if safe.isEmpty || safe.hasPrefix(".") { safe = "_" + safe }
+    if safe != plain { safe += "-" + Digest(of: .string(name)).hex.prefix(8) }
     return path + "/stages/" + safe
   }
 

@@ -132,7 +132,7 @@ import Testing
           copy:load_adapter('\(folder)/run/c', { adapter_name = 'c' })
           print(score(copy) == score(model))
           local named = base:classifier { labels = { 'x', 'y' } }
-          named:load_adapter('\(folder)/run/a')
+          named:load_adapter('a')
           print(table.concat(named.labels, ' '))
           """)
       #expect(lines[0] == "true" && lines[1] == "no yes", "\(lines)")

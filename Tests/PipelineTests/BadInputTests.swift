@@ -54,6 +54,16 @@ struct BadInputTests {
       name: "unknown label", script: changed("label_column = \"label\"", "label_column = \"label\", labels = { \"yes\", \"no\" }"),
       says: ["train.tsv:2", "'0'", "yes"]),
     Mistake(name: "unknown metric", script: changed("label_column = \"label\"", "label_column = \"label\", metrics = { \"acuracy\" }"), says: ["pipeline.lua:2", "acuracy", "accuracy"]),
+    Mistake(
+      name: "metric of another kind", script: changed("label_column = \"label\"", "label_column = \"label\", metrics = { \"pearson\" }"),
+      says: ["pipeline.lua:2", "metric 'pearson' is for regression, the task is a classification"]),
+    Mistake(
+      name: "metric of scores", script: changed("label_column = \"label\"", "label_column = \"label\", problem_type = \"regression\", metrics = { \"f1\" }"),
+      says: ["pipeline.lua:2", "metric 'f1' is for classification, the task is a regression"]),
+    Mistake(
+      name: "metric of two classes", files: ["train.tsv": text("sentence\tlabel\na\t0\nb\t1\nc\t2\n")],
+      script: changed("label_column = \"label\"", "label_column = \"label\", metrics = { \"f1\" }"),
+      says: ["pipeline.lua:2", "metric 'f1' is for two classes, the task has 3"]),
     Mistake(name: "unknown GLUE task", script: "tasks.glue(\"rtee\", \"x\")", says: ["pipeline.lua:1", "rtee", "rte"]),
     Mistake(name: "no GLUE folder", script: "tasks.glue(\"rte\", \"nowhere\")", says: ["pipeline.lua:1", "nowhere"]),
   ]
@@ -98,6 +108,30 @@ struct BadInputTests {
     Mistake(name: "r = 0", script: changed("r = 2", "r = 0"), says: ["pipeline.lua:4", "'r'", "got 0"]),
     Mistake(name: "r larger than the layer", script: changed("r = 2", "r = 100"), says: ["pipeline.lua:4", "r = 100", "1 to 32"]),
     Mistake(name: "unknown target module", script: changed("r = 2", "target_modules = { \"qurey\" }"), says: ["pipeline.lua:4", "'qurey'", "'query'"]),
+    Mistake(
+      name: "adapter name that leads elsewhere", script: changed("r = 2", "r = 2, adapter_name = \"x/../../../../victim\""),
+      says: ["pipeline.lua:4", "adapter_name 'x/../../../../victim'", "letters"]),
+    Mistake(name: "adapter without a name", script: changed("r = 2", "r = 2, adapter_name = \"\""), says: ["pipeline.lua:4", "adapter_name ''"]),
+    Mistake(
+      name: "pattern that matches nothing", script: changed("r = 2", "r = 2, rank_pattern = { qurey = 4 }"),
+      says: ["pipeline.lua:4", "rank_pattern: 'qurey' matches no linear layer", "'query'"]),
+    Mistake(
+      name: "layer that the model lacks", script: changed("r = 2", "r = 2, layers_to_transform = { 0, 99 }"),
+      says: ["pipeline.lua:4", "layers_to_transform: the model has no layer 99"]),
+    Mistake(
+      name: "infinite learning rate", script: changed("max_steps = 2", "max_steps = 2, learning_rate = 1/0"),
+      says: ["pipeline.lua:5", "'learning_rate'", "a finite number", "inf"]),
+    Mistake(name: "infinite scale", script: changed("r = 2", "r = 2, lora_alpha = 1/0"), says: ["pipeline.lua:4", "'lora_alpha'", "a finite number"]),
+    Mistake(
+      name: "folder of the run", script: trainScript + "\nm:save_adapter(\"./code\")",
+      says: ["pipeline.lua:7", "'./code'", "the run directory keeps its own files there"]),
+    Mistake(
+      name: "stages in one folder", script: "stage(\"a 1\", function() end) stage(\"a_1\", function() end)",
+      says: ["pipeline.lua:1", "stage 'a_1': stage 'a 1' has the same folder"]),
+    Mistake(name: "other built-in task", script: "tasks.glue(\"stsb\", \"builtin:rte\")", says: ["pipeline.lua:1", "'builtin:rte' is the task 'rte', not 'stsb'"]),
+    Mistake(
+      name: "prediction of bytes", script: changed("m:add_adapter", "m:predict { \"\\xff\" } m:add_adapter"),
+      says: ["pipeline.lua:4", "not UTF-8"]),
     Mistake(name: "unknown function", script: changed("trainer.fit", "trainer.fitt"), says: ["pipeline.lua:5", "'fitt'", "'fit'"]),
     Mistake(name: "unknown global", script: "local x = model", says: ["pipeline.lua:1", "unknown global 'model'", "'models'"]),
     Mistake(name: "unknown metric for the best model", script: changed("max_steps = 2", "max_steps = 2, metric_for_best_model = \"f2\""), says: ["pipeline.lua:5", "'f2'"]),

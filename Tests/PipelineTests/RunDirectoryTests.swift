@@ -8,10 +8,10 @@ import Testing
 
 @Suite struct RunDirectoryTests {
   private func create(
-    _ out: String?, parameters: JSONObject = ["r": 8], outputs: String = "/none"
+    _ out: String?, script: String = "mnli_to_rte.lua", parameters: JSONObject = ["r": 8], outputs: String = "/none"
   ) throws -> RunDirectory {
     try RunDirectory.create(
-      out: out, scriptPath: "pipelines/mnli_to_rte.lua", scriptText: "print(1)\n",
+      out: out, scriptPath: "pipelines/" + script, scriptText: "print(1)\n",
       parameters: parameters, command: ["argv": ["perigee", "run"], "seed": 42, "threads": 2],
       outputs: outputs, now: Date(timeIntervalSince1970: 1_000_000_000))
   }
@@ -27,7 +27,11 @@ import Testing
         try run.writeResults([["stage": "a"]])
         #expect(throws: EngineError.self) { try run.addSource("", at: "../x.lua") }
         #expect(throws: EngineError.self) { try run.addSource("", at: "/x.lua") }
-        #expect(run.stageFolder("../../a b") == path + "/stages/_.._.._a_b")
+        #expect(run.stageFolder("a b=1") == path + "/stages/a_b=1")
+        #expect(run.stageFolder("../../a b").hasPrefix(path + "/stages/_.._.._a_b-"))
+        let long = String(repeating: "x", count: 80)
+        let alike = ["lr/1", "lr:1", "lr,1", long + " seed=1", long + " seed=2", long, ""]
+        #expect(Set(alike.map(run.stageFolder)).count == alike.count)
         #expect { try create(path) } throws: {
           "\($0)" == "\(path): another run is using this folder (process \(getpid()))"
         }
@@ -69,6 +73,9 @@ import Testing
         run.metrics.append(["step": 1])
         try run.writeResults([])
       }
+      #expect { try create(folder + "/run", script: "other.lua") } throws: {
+        "\($0)" == "--out \(folder)/run: holds a run of mnli_to_rte.lua; choose a new folder; nothing in it was touched"
+      }
       let again = try create(folder + "/run", parameters: ["r": 9])
       #expect(try again.metrics.rows().isEmpty)
       #expect(try again.parameters() == ["r": 9])
@@ -96,7 +103,7 @@ import Testing
       let store = StageStore(root: folder + "/cache")
       let run = try create(folder + "/run")
       for (r, file) in [(1, "old"), (2, "new")] {
-        guard case .begun(let work) = try store.open(StageKey(name: "a/b", inputs: .int(r))) else {
+        guard case .begun(let work) = try store.open(StageKey(name: "a b=1", inputs: .int(r))) else {
           return
         }
         let stage = try work.finish {
@@ -105,8 +112,8 @@ import Testing
         }
         try run.publish(stage)
       }
-      #expect(try AtomicFolder.names(in: folder + "/run/stages/a_b") == ["manifest.json", "sub"])
-      #expect(try AtomicFolder.names(in: folder + "/run/stages/a_b/sub") == ["new"])
+      #expect(try AtomicFolder.names(in: folder + "/run/stages/a_b=1") == ["manifest.json", "sub"])
+      #expect(try AtomicFolder.names(in: folder + "/run/stages/a_b=1/sub") == ["new"])
     }
   }
 

@@ -82,7 +82,7 @@ func modelsModule(_ session: Session) -> Module {
         "load", "Opens a model folder; weights are mapped, not read.",
         Param<String>("name", "folder, hub name in the local Hugging Face cache, or \"builtin:tiny\""),
         Param<LoadOptions>("options", "see the fields"), returns: "base model"
-      ) { name, options in try session.base(name, options.quantizationConfig?.quantization) },
+      ) { name, options in try session.base(session.readablePath(name), options.quantizationConfig?.quantization) },
       Function(
         "from_config", "A model with seeded random weights.", Param<ConfigOptions>("options", "see the fields"),
         returns: "base model"
@@ -191,6 +191,7 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
       "add_adapter", "Attaches a method; everything but its own parameters and modules_to_save is frozen.",
       Param<AdapterSpec>("adapter", "made by the module adapters"), returns: "the model"
     ) { model, spec in
+      try spec.targets.requireMatches(spec.method, in: model.network)
       try model.addAdapter(spec.method, name: spec.name, targets: spec.targets, seed: UInt64(spec.seed ?? session.seed))
       return model
     },
@@ -265,7 +266,7 @@ private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
       "load_adapter", "Attaches an adapter from a folder: PEFT's, where the method is known here, or one that was saved here.", Param<String>("folder", "the folder"),
       Param<LoadAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, folder, options in
-      try model.loadAdapter(folder, name: options.adapterName, head: options.head == .new ? .new : .saved, reading: session.definedMethod)
+      try model.loadAdapter(session.readablePath(folder), name: options.adapterName, head: options.head == .new ? .new : .saved, reading: session.definedMethod)
       return model
     },
     .method(

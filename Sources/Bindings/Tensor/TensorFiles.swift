@@ -27,7 +27,7 @@ func tensorFiles(_ session: Session) -> [Function] {
       Param<String>("path", "of the file"),
       returns: "table of names and tensors"
     ) { path in
-      let file = try SafetensorsFile(path)
+      let file = try SafetensorsFile(session.readablePath(path))
       // Tensors of a script can be written to; the mapped file cannot.
       let tensors = try file.names.map { name in
         let tensor = try file.tensor(name)
