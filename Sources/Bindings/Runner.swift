@@ -91,14 +91,11 @@ public enum Runner {
   /// Parameter counts of a method on a model, from its `config.json` alone.
   ///
   /// - Parameters:
-  ///   - model: a folder with `config.json`, the file itself, or a hub name in the local cache.
+  ///   - model: a folder with `config.json`, the file itself, a hub name in the local cache, or the built-in model.
   ///   - adapter: a method's name, or a Lua file that defines one; for that, the model is made with random weights.
   ///   - settings: the method's options, `num_labels=N` (default 2), and those that all methods share.
   public static func parameterCounts(model: String, adapter: String, settings: [String]) throws -> String {
-    let config: HuggingFaceConfig =
-      if model == BuiltInModel.name { try BuiltInModel.make(model, seed: 0).base.config }
-      else if model.hasSuffix(".json") { try HuggingFaceConfig(path: model) }
-      else { try HuggingFaceConfig(folder: ModelLocation.folder(of: model)) }
+    let config = try config(of: model)
     guard adapter.hasSuffix(".lua") else { return try countTable(config, AdapterSettings(adapter: adapter, settings: settings)) }
     return try withDefinitions(of: adapter) { session in
       guard let definition = session.definitions.last, session.definitions.count == 1 else {
@@ -252,6 +249,11 @@ extension Runner {
 // MARK: - Counting
 
 extension Runner {
+  private static func config(of model: String) throws -> HuggingFaceConfig {
+    if model == BuiltInModel.name { return try BuiltInModel.make(model, seed: 0).base.config }
+    return try model.hasSuffix(".json") ? HuggingFaceConfig(path: model) : HuggingFaceConfig(folder: ModelLocation.folder(of: model))
+  }
+
   private static func countTable(
     _ config: HuggingFaceConfig, _ settings: AdapterSettings, isShapeOnly: Bool = true
   ) throws -> String {

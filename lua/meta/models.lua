@@ -231,7 +231,7 @@ function Model:glora_layers(options) end
 function Model:set_glora(options) end
 
 ---Attaches an adapter from a folder: PEFT's, where the method is known here, or one that was saved here.
----@param folder string the folder
+---@param folder string the folder; what this script saved goes by the name that it was saved under
 ---@param options? LoadAdapterOptions see the fields
 ---@return Model # the model
 function Model:load_adapter(folder, options) end
@@ -255,7 +255,7 @@ function Model:save(folder) end
 models = {}
 
 ---Opens a model folder; weights are mapped, not read.
----@param name string folder, hub name in the local Hugging Face cache, or "builtin:tiny"
+---@param name string folder, also one that this script saved; hub name in the local Hugging Face cache; or "builtin:tiny"
 ---@param options? LoadOptions see the fields
 ---@return BaseModel # base model
 function models.load(name, options) end

@@ -664,7 +664,7 @@ function tensor.grad_enabled() end
 function tensor.save(path, tensors) end
 
 ---Reads a safetensors file; float16 becomes float32, int64 becomes int32.
----@param path string of the file
+---@param path string of the file; what this script saved goes by the name that it was saved under
 ---@return table # table of names and tensors
 function tensor.load(path) end
 

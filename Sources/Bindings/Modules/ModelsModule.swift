@@ -80,7 +80,7 @@ func modelsModule(_ session: Session) -> Module {
     functions: [
       Function(
         "load", "Opens a model folder; weights are mapped, not read.",
-        Param<String>("name", "folder, hub name in the local Hugging Face cache, or \"builtin:tiny\""),
+        Param<String>("name", "folder, also one that this script saved; hub name in the local Hugging Face cache; or \"builtin:tiny\""),
         Param<LoadOptions>("options", "see the fields"), returns: "base model"
       ) { name, options in try session.base(session.readablePath(name), options.quantizationConfig?.quantization) },
       Function(
@@ -263,7 +263,8 @@ enum HeadChoice: String, LuaChoice {
 private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
   [
     .method(
-      "load_adapter", "Attaches an adapter from a folder: PEFT's, where the method is known here, or one that was saved here.", Param<String>("folder", "the folder"),
+      "load_adapter", "Attaches an adapter from a folder: PEFT's, where the method is known here, or one that was saved here.",
+      Param<String>("folder", "the folder; what this script saved goes by the name that it was saved under"),
       Param<LoadAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, folder, options in
       try model.loadAdapter(session.readablePath(folder), name: options.adapterName, head: options.head == .new ? .new : .saved, reading: session.definedMethod)

@@ -24,7 +24,7 @@ func tensorFiles(_ session: Session) -> [Function] {
     },
     Function(
       "load", "Reads a safetensors file; float16 becomes float32, int64 becomes int32.",
-      Param<String>("path", "of the file"),
+      Param<String>("path", "of the file; what this script saved goes by the name that it was saved under"),
       returns: "table of names and tensors"
     ) { path in
       let file = try SafetensorsFile(session.readablePath(path))
