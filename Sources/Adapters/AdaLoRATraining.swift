@@ -30,6 +30,8 @@ final class AdaLoRATraining: MethodTraining {
 
   override func begin(_ place: TrainingPlace) throws {
     totalSteps = place.totalSteps
+    // A training is a function of the model's values: another one before it leaves nothing here.
+    averages = [:]
     guard !trained.isEmpty else { return }
     guard method.tinit < totalSteps - method.tfinal else {
       throw EngineError(

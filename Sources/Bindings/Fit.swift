@@ -117,15 +117,15 @@ extension Session {
     return .object(values)
   }
 
-  /// Puts a stored result's weights into the model.
+  /// Makes the model what the stored training left.
   private func reuse(_ stored: StoredStage, _ model: TrainableModel) throws -> FitResult {
-    let path = stored.folder + "/" + (model.isWhole ? Self.modelFolder + "/model.safetensors" : Self.weightsFile)
-    let file = try SafetensorsFile(path)
-    let tensors = try file.names.map { ($0, try file.tensor($0)) }
-    try model.network.load(tensors)
+    // What the stage saved depends on what trained in the end, which callbacks may have changed.
+    let whole = stored.folder + "/" + Self.modelFolder + "/model.safetensors"
+    let isWhole = FileManager.default.fileExists(atPath: whole)
+    let file = try SafetensorsFile(isWhole ? whole : stored.folder + "/" + Self.weightsFile)
+    try model.takeResult(summary: stored.folder, values: file.names.map { ($0, try file.tensor($0)) })
     let facts = stored.facts
     let counts = model.network.parameterCounts()
-    if let passes = facts["forward_passes"]?.intValue { model.network.context.resume(after: UInt64(max(0, passes))) }
     model.lineage.append(stored.key.name)
     let metrics = (facts["metrics"]?.objectValue ?? JSONObject()).members.map { ($0, $1.doubleValue ?? .nan) }
     return FitResult(

@@ -41,7 +41,7 @@ extension Trainer {
   private static let moments = "optimizer.safetensors"
   private static let methods = "methods.safetensors"
   private static let bestParameters = "best.safetensors"
-  private static let file = "trainer_state.json"
+  fileprivate static let file = "trainer_state.json"
 
   /// Writes everything that the rest of the run depends on into a folder.
   func write(to folder: String) throws {
@@ -114,10 +114,7 @@ extension Trainer {
       Dictionary(uniqueKeysWithValues: (value?.objectValue ?? [:]).members.map { ($0, $1.doubleValue ?? .nan) })
     }
     let network = model.network
-    let trainable = Set((json["trainable"]?.arrayValue ?? []).compactMap(\.stringValue))
-    for (name, tensor) in network.namedParameters() where tensor.requiresGrad != trainable.contains(name) {
-      try tensor.setTrainable(trainable.contains(name))
-    }
+    try model.restoreTrainable(json)
     state.learningRate = try number("learning_rate")
     regroup()
     func tensors(_ file: String) throws -> [(name: String, tensor: Tensor)] {
@@ -144,6 +141,33 @@ extension Trainer {
         step: best["step"]?.intValue ?? 0, value: best["value"]?.doubleValue ?? .nan, metrics: metrics(best["metrics"]),
         values: values)
     }
+  }
+}
+
+extension TrainableModel {
+  /// Lets those parameters train that a state or summary names, and freezes all others.
+  fileprivate func restoreTrainable(_ json: JSONValue) throws {
+    let trainable = Set((json["trainable"]?.arrayValue ?? []).compactMap(\.stringValue))
+    for (name, tensor) in network.namedParameters() where tensor.requiresGrad != trainable.contains(name) {
+      try tensor.setTrainable(trainable.contains(name))
+    }
+  }
+
+  /// Makes the model what a training left, without training: the values that it changed, what trained in the end, and the
+  /// number of the last forward pass.
+  ///
+  /// - Parameters:
+  ///   - summary: the folder that `Trainer.writeSummary` wrote to.
+  ///   - values: parameters by name.
+  public func takeResult(summary folder: String, values: [(name: String, tensor: Tensor)]) throws {
+    let path = folder + "/" + Trainer.file
+    let json = try JSONValue(file: path)
+    guard let passes = json["forward_passes"]?.intValue, passes >= 0 else {
+      throw EngineError(.data, "\(path): missing number 'forward_passes'")
+    }
+    try restoreTrainable(json)
+    try network.load(values)
+    network.context.resume(after: UInt64(passes))
   }
 }
 
