@@ -97,12 +97,13 @@ public final class Trainer {
       isKeeping: totalSteps > stepsPerEpoch, batch: data.batch)
     state.learningRate = arguments.learningRate
     optimizer = try arguments.optimizer(scratchFolder: store?.scratchFolder)
-    regroup()
+    try regroup()
     for training in model.activeTrainings { try training.begin(place()) }
   }
 
   /// Trainable parameters in groups; again after parameters were frozen or unfrozen, or the learning rate changed.
-  func regroup() {
+  func regroup() throws {
+    try completeBest()
     let parameters = model.network.trainableParameters()
     optimizer.groups = LoRAPlus(arguments)?.groups(
       of: parameters, learningRate: state.learningRate, factor: learningRateFactor, weightDecay: arguments.weightDecay)
@@ -147,7 +148,7 @@ public final class Trainer {
     guard model.network.parameterCounts().trainable > 0 else {
       throw EngineError(.argument, "freeze '\(name)': nothing is left to train")
     }
-    regroup()
+    try regroup()
   }
 
   /// Trains to the end, from the last saved state if the store has one. Returns the last evaluation's metrics.
@@ -247,9 +248,9 @@ public final class Trainer {
   }
 
   /// Changes the schedule's highest step size for all later updates; those of parameter groups change by the same factor.
-  public func setLearningRate(_ value: Double) {
+  public func setLearningRate(_ value: Double) throws {
     state.learningRate = value
-    regroup()
+    try regroup()
   }
 
   /// Ends the run after the current update.
@@ -357,6 +358,13 @@ public final class Trainer {
     state.best = TrainerState.Best(step: state.step, value: value, metrics: state.lastEvaluation?.metrics ?? [:], values: values)
   }
 
+  /// Adds what trains only since the best evaluation to the weights that it had: those are still the same.
+  private func completeBest() throws {
+    guard arguments.loadBestModelAtEnd, let best = state.best else { return }
+    let known = Set(best.values.map(\.name))
+    state.best?.values += try model.changedParameters.filter { !known.contains($0.name) }.map { ($0.name, try $0.tensor.copy()) }
+  }
+
   private func restoreBest(_ best: TrainerState.Best) throws {
     try model.network.load(best.values)
     state.lastEvaluation = (best.step, best.metrics)
@@ -399,6 +407,16 @@ extension Trainer {
     }
     guard !trains || model.network.parameterCounts().trainable > 0 else {
       throw EngineError(.argument, "nothing to train: no parameter requires grad", hint: "add an adapter, or unfreeze something")
+    }
+    if trains, task.evaluation.isEmpty {
+      let useless =
+        arguments.loadBestModelAtEnd ? "load_best_model_at_end"
+        : arguments.earlyStoppingPatience.map { "early_stopping_patience = \($0)" }
+      if let useless {
+        throw EngineError(
+          .argument, "\(useless): the task '\(task.name)' has no evaluation set: nothing is evaluated",
+          hint: "give the task validation files")
+      }
     }
     guard arguments.maxLength <= model.network.maxLength else {
       throw EngineError(

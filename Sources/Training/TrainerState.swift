@@ -116,7 +116,7 @@ extension Trainer {
     let network = model.network
     try model.restoreTrainable(json)
     state.learningRate = try number("learning_rate")
-    regroup()
+    try regroup()
     func tensors(_ file: String) throws -> [(name: String, tensor: Tensor)] {
       let file = try SafetensorsFile(folder + "/" + file)
       return try file.names.map { ($0, try file.tensor($0)) }

@@ -68,4 +68,48 @@ import Testing
       #expect(warm.dropLast() == fresh.dropLast() && again.dropLast() == fresh.dropLast())
     }
   }
+
+  /// The weights of the best evaluation are those of all that trained later, too: also of what a callback let train only then,
+  /// and in a run that was cut off and went on.
+  @Test(arguments: [false, true], ["t:unfreeze('layer.1')", "model:unfreeze('layer.1')"])
+  func theBestWeightsAreWhole(isCut: Bool, change: String) throws {
+    try withTemporaryFolder { data in
+      try TinyTask.write(to: data)
+      func run(_ stop: String) throws -> String? {
+        try ScriptHost.with(in: data) { host, _ in
+          let script =
+            TinyTask.script(data, "save_seconds = 0, load_best_model_at_end = true, metric_for_best_model = 'loss'") + """
+              local model = base:classifier { task = task }:add_adapter(adapters.classifier {})
+              local o = options(model)
+              o.num_train_epochs, o.per_device_train_batch_size = 2, 8
+              local losses = {}
+              o.on_evaluate = function(t, metrics) losses[#losses + 1] = metrics.eval_loss end
+              o.on_epoch = function(t, epoch) if epoch == 1 then \(change) t.learning_rate = 0.2 end end
+              o.on_step = function(t) \(stop) end
+              local result = trainer.fit(o)
+              print(#losses < 2 or losses[2] > losses[1])
+              print(string.format('%a', result.metrics.eval_loss) == string.format('%a', trainer.evaluate(options(model)).eval_loss))
+              """
+          return stop.isEmpty ? try host.printed(script).joined(separator: " ") : try host.failure(script)
+        }
+      }
+      if isCut { #expect(try run(TinyTask.stop)?.contains("stop") == true) }
+      #expect(try run("") == "true true")
+    }
+  }
+
+  @Test(arguments: ["load_best_model_at_end = true", "early_stopping_patience = 1"])
+  func nothingToEvaluateOnIsExplained(setting: String) throws {
+    try ScriptHost.with { host, data in
+      try TinyTask.write(to: data)
+      let failure = try host.failure(
+        TinyTask.script(data, setting) + """
+          local o = options(make())
+          o.task = tasks.table { train_file = '\(data)/train.tsv', text_column = 'text', label_column = 'label' }
+          trainer.fit(o)
+          """)
+      let what = setting.replacing(" = true", with: "")
+      #expect(failure?.contains("\(what): the task ") == true && failure?.contains("has no evaluation set") == true, "\(failure ?? "")")
+    }
+  }
 }

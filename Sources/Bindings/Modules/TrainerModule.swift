@@ -78,7 +78,7 @@ private func trainerClass() -> Class<Trainer> {
         guard value.isFinite, value >= 0 else {
           throw EngineError(.argument, "learning_rate = \(value): expected a finite number of at least 0")
         }
-        trainer.setLearningRate(value)
+        try trainer.setLearningRate(value)
       }),
     .property("seed", "seeds order, dropout and masking: what Model:train takes") { Int(clamping: $0.arguments.usedSeed) },
     .property("current_learning_rate", "the step size of the next update, parameter groups with their own apart") { try $0.learningRate },
