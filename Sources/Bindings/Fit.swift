@@ -71,6 +71,7 @@ extension Session {
     switch opened {
     case .finished(let stored):
       let result = try reuse(stored, model)
+      try restoreRows(of: name, Trainer.logHistory(in: stored.folder), step: .max)
       progress.note("\(name): reused (\(result.summary))")
       return try finish(result, stored)
     case .begun(let work):
@@ -80,7 +81,8 @@ extension Session {
       collect()
       Memory.resetPeak()
       let trainer = try Trainer(
-        model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks, store: WorkStore(work))
+        model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks,
+        store: WorkStore(work, runDirectory?.metrics))
       let metrics = try trainer.run()
       let counts = model.network.parameterCounts()
       let result = FitResult(
@@ -183,8 +185,7 @@ extension Session {
     let script = callbacks.onStep
     callbacks.onBegin = { [self] trainer, total, done in
       progress.begin(name, total: total, step: done, tokens: trainer.state.tokens)
-      // A resumed run repeats the steps after its last state: their rows are written again.
-      try runDirectory?.metrics.keepRows { $0["stage"]?.stringValue != name || ($0["step"]?.intValue ?? 0) <= done }
+      try restoreRows(of: name, trainer.state.logHistory, step: done)
     }
     callbacks.onStep = { [progress] trainer in
       progress.update(
@@ -192,11 +193,25 @@ extension Session {
       try script?(trainer)
     }
     callbacks.onWarning = { [progress] in progress.note("\(name): \($0)") }
-    callbacks.onLog = { [self] row in
-      var entry: JSONObject = ["stage": .string(name)]
-      for (key, value) in row.members { entry[key] = value }
-      log(entry)
+    callbacks.onLog = { [self] row in log(Self.row(row, of: name)) }
+  }
+
+  private static func row(_ row: JSONObject, of stage: String) -> JSONObject {
+    JSONObject([("stage", .string(stage))] + row.members.map { ($0, $1) })
+  }
+
+  /// Makes `metrics.jsonl` hold a stage's rows up to here: those of a run that was killed may lack some, or have some of steps
+  /// that will be repeated; another run's folder has none. Rows that the script adds for the stage stay up to the step.
+  private func restoreRows(of stage: String, _ history: [JSONObject], step: Int) throws {
+    guard let metrics = runDirectory?.metrics else { return }
+    func isTrainers(_ row: JSONObject) -> Bool {
+      row["stage"]?.stringValue == stage && row["epoch"] != nil && (row["grad_norm"] != nil || row["eval_loss"] != nil)
     }
+    func isKept(_ row: JSONObject) -> Bool { row["stage"]?.stringValue != stage || (row["step"]?.intValue ?? 0) <= step }
+    let rows = history.map { Self.row($0, of: stage) }
+    if try metrics.rows().filter(isTrainers) == rows { return try metrics.keepRows(where: isKept) }
+    try metrics.keepRows { !isTrainers($0) && isKept($0) }
+    rows.forEach(metrics.append)
   }
 
   /// Notes what would be trained; the result has the metrics' names, without values.
@@ -224,10 +239,15 @@ extension Session {
 /// Saved states of a trainer in the stage store.
 private final class WorkStore: TrainerStore {
   private let work: StageWork
+  private let metrics: MetricsLog?
 
-  init(_ work: StageWork) { self.work = work }
+  init(_ work: StageWork, _ metrics: MetricsLog?) { (self.work, self.metrics) = (work, metrics) }
 
-  func saveState(_ write: (String) throws -> Void) throws { try work.saveState { try write($0) } }
+  func saveState(_ write: (String) throws -> Void) throws {
+    // Whoever reads the log while the run works, or after it was killed, finds all rows up to the state.
+    try metrics?.flush()
+    try work.saveState { try write($0) }
+  }
   func stateFolder() throws -> String? { try work.loadState()?.folder }
   var scratchFolder: String? { work.scratchFolder }
 }

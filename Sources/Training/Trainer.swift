@@ -303,6 +303,11 @@ public final class Trainer {
     row["grad_norm"] = .double(state.gradientNorm)
     row["tokens"] = .int(state.tokens)
     (state.lossSum, state.lossCount) = (0, 0)
+    try record(row)
+  }
+
+  private func record(_ row: JSONObject) throws {
+    state.logHistory.append(row)
     try callbacks.onLog?(row)
   }
 
@@ -322,7 +327,7 @@ public final class Trainer {
     state.lastEvaluation = (state.step, metrics)
     var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
     for (name, value) in metrics.sorted(by: { $0.key < $1.key }) { row[name] = .double(value) }
-    try callbacks.onLog?(row)
+    try record(row)
     let name = bestMetricName
     if functions.metrics != nil, arguments.metricForBestModel != nil, metrics[name] == nil {
       throw EngineError(

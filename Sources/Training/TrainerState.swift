@@ -23,6 +23,8 @@ public struct TrainerState {
   var lossSum = 0.0
   var lossCount = 0
   var evaluationsWithoutImprovement = 0
+  /// What was logged so far, one row each, as Transformers keeps it.
+  public internal(set) var logHistory: [JSONObject] = []
   public var lastEvaluation: (step: Int, metrics: [String: Double])?
   public var best: Best?
 
@@ -52,7 +54,7 @@ extension Trainer {
     if let best = state.best, !best.values.isEmpty {
       try SafetensorsFile.write(tensors: best.values, to: folder + "/" + Self.bestParameters)
     }
-    try AtomicFile.write(stateJSON(), to: folder + "/" + Self.file)
+    try writeSummary(to: folder)
   }
 
   /// The parameters that the run has changed or may change: those that train, and those that a callback froze after they
@@ -94,6 +96,7 @@ extension Trainer {
       "forward_passes": .int(Int(model.network.context.step)),
       "trainable": .array(model.network.trainableParameters().map { .string($0.name) }),
     ]
+    json["log_history"] = .array(state.logHistory.map { .object($0) })
     if let last = state.lastEvaluation { json["last_evaluation"] = ["step": .int(last.step), "metrics": metrics(last.metrics)] }
     if let best = state.best {
       json["best"] = ["step": .int(best.step), "value": .double(best.value), "metrics": metrics(best.metrics)]
@@ -131,6 +134,7 @@ extension Trainer {
     (state.lossSum, state.lossCount) = (try number("loss_sum"), Int(try number("loss_count")))
     state.shouldStop = json["should_training_stop"]?.boolValue ?? false
     state.evaluationsWithoutImprovement = Int(try number("evaluations_without_improvement"))
+    state.logHistory = Self.logHistory(json)
     network.context.resume(after: UInt64(try number("forward_passes")))
     if let last = json["last_evaluation"] {
       state.lastEvaluation = (last["step"]?.intValue ?? 0, metrics(last["metrics"]))
@@ -172,6 +176,11 @@ extension TrainableModel {
 }
 
 extension Trainer {
+  /// The rows that a finished training logged, from the folder that `writeSummary` wrote to.
+  public static func logHistory(in folder: String) throws -> [JSONObject] { logHistory(try JSONValue(file: folder + "/" + file)) }
+
+  private static func logHistory(_ json: JSONValue) -> [JSONObject] { (json["log_history"]?.arrayValue ?? []).compactMap(\.objectValue) }
+
   /// Examples of the training set.
   public var exampleCount: Int { sampler.lengths.count }
   /// Tokens of one pass over it.
@@ -179,7 +188,8 @@ extension Trainer {
 
   /// Writes `trainer_state.json`: how the run ended.
   public func writeSummary(to folder: String) throws {
-    try AtomicFile.write(stateJSON(), to: folder + "/" + Self.file)
+    // Rows keep the order of their names: they are written to `metrics.jsonl` again.
+    try AtomicFile.write(stateJSON().encoded(.indented) + "\n", to: folder + "/" + Self.file)
   }
 
   /// Bytes that training will need, roughly: weights as stored (in 4 bits, or packed), gradients and the optimizer's state of

@@ -98,6 +98,63 @@ import Testing
     }
   }
 
+  /// A process that was killed, and one that finds a result or a state in the store, leave the rows of an unbroken run, and the
+  /// stage's own folder has them, too.
+  @Test(.enabled(if: perigeeExecutable != nil, "perigee is not built"))
+  func everyRunHasAllRows() throws {
+    try withTemporaryFolder { folder in
+      try TinyTask.write(to: folder)
+      let script =
+        TinyTask.script(folder, "save_seconds = 0, logging_steps = 1") + """
+          local function kill(t, file)
+            local start = os.clock()
+            while t.step == 4 and os.clock() - start < 0.3 do end
+            if t.step ~= 5 or io.open(file) then return end
+            io.open(file, 'w'):close()
+            os.execute('kill -9 $PPID')
+          end
+          local model = make()
+          for _, name in ipairs { 'one', 'two' } do
+            stage(name, function()
+              local o = options(model)
+              o.on_step = function(t)
+                log.metrics { stage = name, step = t.step, mine = t.loss }
+                kill(t, name)
+              end
+              trainer.fit(o)
+            end)
+          end
+          """
+      try AtomicFile.write(script, to: folder + "/t.lua")
+      func run(_ arguments: [String]) throws -> Int32 {
+        try perigee(["run", "--allow-io", "--quiet", "--precision", "fp32"] + arguments, in: folder).code
+      }
+      func rows(_ run: String) throws -> [String] { try readText(folder + "/" + run + "/metrics.jsonl").split(separator: "\n").map(String.init) }
+      #expect(try run(["t.lua", "--out", "killed"]) != 0)
+      let atOnce = try rows("killed")
+      #expect((2...10).contains(atOnce.count))
+      func isMine(_ row: String) -> Bool { row.contains("\"mine\"") }
+      // The state goes on in the folder of another run, which is killed in the second stage.
+      #expect(try run(["t.lua", "--out", "other"]) != 0)
+      for (name, code) in [("other", try run(["--resume", "other"])), ("killed", try run(["--resume", "killed"]))] {
+        #expect(code == 0, "\(name)")
+      }
+      #expect(try run(["t.lua", "--out", "again"]) == 0)
+      try AtomicFolder.move(folder + "/.cache", to: folder + "/cache-before")
+      #expect(try run(["t.lua", "--out", "unbroken"]) == 0)
+      let expected = try rows("unbroken").filter { !isMine($0) }
+      // 12 updates and 2 evaluations in each stage.
+      #expect(expected.count == 28)
+      for name in ["other", "killed", "again"] { #expect(try rows(name).filter { !isMine($0) } == expected, "\(name)") }
+      // What the script itself added stays; a run that calls it no more has no more of it.
+      #expect(try rows("killed").filter(isMine) == atOnce.filter(isMine) && atOnce.contains(where: isMine))
+      for name in ["other", "killed", "again", "unbroken"] {
+        let state = try JSONValue(file: folder + "/\(name)/stages/two/trainer_state.json")
+        #expect(state["log_history"]?.arrayValue?.count == 14)
+      }
+    }
+  }
+
   @Test(arguments: ["load_best_model_at_end = true", "early_stopping_patience = 1"])
   func nothingToEvaluateOnIsExplained(setting: String) throws {
     try ScriptHost.with { host, data in
