@@ -15,6 +15,8 @@ public final class Storage {
   private let owner: AnyObject?
   /// Whether the bytes may be written.
   public let isWritable: Bool
+  /// Whether another storage writes the same bytes.
+  package let isLent: Bool
   private let whenUnneeded: (() -> Void)?
   /// Counts writes to the bytes, through whichever tensor.
   package var version = 0
@@ -29,6 +31,7 @@ public final class Storage {
     quantized = nil
     owner = nil
     isWritable = true
+    isLent = false
     whenUnneeded = nil
   }
 
@@ -42,6 +45,7 @@ public final class Storage {
     quantized = nil
     self.owner = owner
     isWritable = false
+    isLent = false
     self.whenUnneeded = whenUnneeded
   }
 
@@ -52,6 +56,18 @@ public final class Storage {
     quantized = nil
     self.owner = owner
     isWritable = true
+    isLent = false
+    whenUnneeded = nil
+  }
+
+  /// The bytes of another storage, to be read only.
+  fileprivate init(lending other: Storage) {
+    fixed = other.pointer
+    byteCount = other.byteCount
+    quantized = nil
+    owner = other
+    isWritable = false
+    isLent = true
     whenUnneeded = nil
   }
 
@@ -62,6 +78,7 @@ public final class Storage {
     fixed = nil
     owner = nil
     isWritable = false
+    isLent = false
     whenUnneeded = nil
   }
 
@@ -82,10 +99,23 @@ public final class Storage {
   }
 
   /// What is said of a tensor that cannot be written.
-  package var whyReadOnly: String { quantized == nil ? "belongs to a file" : "is held in 4 bits" }
+  package var whyReadOnly: String {
+    isLent ? "is not the script's own" : quantized == nil ? "belongs to a file" : "is held in 4 bits"
+  }
 
   deinit {
     if quantized != nil { pg_free(expansion, byteCount) } else if owner == nil { pg_free(fixed, byteCount) }
+  }
+}
+
+extension Tensor {
+  /// The same elements, and the same place in the graph, for a function that must not change them: it, and every view of it,
+  /// cannot be written.
+  package func lent() throws -> Tensor {
+    let source = try dequantized()
+    return Tensor(
+      shape: shape, dtype: source.dtype, storage: Storage(lending: source.storage), byteOffset: source.byteOffset, count: count,
+      slot: source.slot)
   }
 }
 

@@ -28,13 +28,15 @@ public final class Tensor {
     set { storage.version = newValue }
   }
 
-  package init(shape: [Int], dtype: DType, storage: Storage, byteOffset: Int = 0, count: Int) {
+  package init(
+    shape: [Int], dtype: DType, storage: Storage, byteOffset: Int = 0, count: Int, slot: GradientSlot? = nil
+  ) {
     self.shape = shape
     self.dtype = dtype
     self.storage = storage
     self.byteOffset = byteOffset
     self.count = count
-    slot = GradientSlot(shape: shape, dtype: dtype)
+    self.slot = slot ?? GradientSlot(shape: shape, dtype: dtype)
   }
 
   /// Uninitialised elements.

@@ -245,6 +245,117 @@ import Testing
     }
   }
 
+  /// What the layers share is part of the result: where only `after_step` changes it, and where it alone trains.
+  @Test func sharedTensorsAreStored() throws {
+    try withTemporaryFolder { folder in
+      try TinyTask.write(to: folder)
+      func run() throws -> [String] {
+        try ScriptHost.with(in: folder) { host, _ in
+          try host.printed(
+            TinyTask.script(folder, "load_best_model_at_end = true") + """
+              adapters.define('mine', {
+                config = { r = 4, frozen = false },
+                build = function(layer, c)
+                  local B = c.frozen and layer:normal('B', { layer.out_features, c.r }):freeze() or tensor.zeros { layer.out_features, c.r }
+                  return { S = layer:shared('S', { c.r, layer.in_features }, { trains = c.frozen }), B = B }
+                end,
+                delta = function(x, w, c) return x:linear(w.S):linear(w.B) end,
+                after_step = function(w, c, step, layer) if not c.frozen and layer.index == 0 then w.S:mul_(1.25) end end,
+              })
+              for i, spec in ipairs { adapters.mine {}, adapters.mine { adapter_name = 'other' }, adapters.mine { frozen = true } } do
+                local model = base:classifier { task = task }:add_adapter(spec)
+                local name = i == 2 and 'other.S' or 'S'
+                local before = model:parameter(name):clone()
+                local loss = trainer.fit(options(model)).metrics.eval_loss
+                print(loss == trainer.evaluate(options(model)).eval_loss, (model:parameter(name) - before):norm():item() > 0)
+              end
+              """)
+        }
+      }
+      for _ in 0..<2 { #expect(try run() == ["true\ttrue", "true\ttrue", "true\ttrue"]) }
+    }
+  }
+
+  /// A gradient reaches what the layers share where nothing of their own trains, however the layers are computed.
+  @Test func sharedTensorsTrainBesideFrozenOnes() throws {
+    let lines = try printed(
+      """
+      adapters.define('mine', {
+        config = { r = 4 },
+        build = function(layer, c)
+          return {
+            S = layer:shared('S', { c.r, layer.in_features }, { trains = true, init_weights = 'zeros' }),
+            B = layer:normal('B', { layer.out_features, c.r }):freeze(),
+          }
+        end,
+        delta = function(x, w, c) return x:linear(w.S):linear(w.B) end,
+      })
+      for _, checkpointing in ipairs { false, true } do
+        for _, dropout in ipairs { true, false } do
+          local model = base:classifier { task = task }:add_adapter(adapters.mine {})
+          local o = options(model)
+          o.gradient_checkpointing, o.frozen_layer_dropout = checkpointing, dropout
+          trainer.fit(o)
+          print(model:parameter('S'):norm():item())
+        end
+      end
+      """)
+    let norms = try lines.map { try #require(Double($0)) }
+    #expect(norms.count == 4 && norms.allSatisfy { $0 > 0.01 && abs($0 - norms[0]) < 1e-4 * norms[0] }, "\(norms)")
+  }
+
+  /// The input and the weight are the model's: a function that wrote to them would change other models, and the layer's output.
+  @Test(arguments: [
+    ("delta = function(x, w, c) return x:mul_(2):linear(w.B) end", "mul_"),
+    ("delta = function(x, w, c) return x:detach():add_(2):relu():linear(w.B) end", "add_"),
+    ("delta = function(x, w, c) return x:reshape({ #x, layer_width }):fill_(0):linear(w.B) end", "fill_"),
+    ("weight = function(W, w, c) return W:mul_(2) + w.B end", "mul_"),
+    ("weight = function(W, w, c) W:detach():set(1, 0, 0) return W + w.B end", "set"),
+    ("weight = function(W, w, c) return W + w.B end, merge = function(W, w, c) return W:zero_() end", "fill_"),
+  ])
+  func whatTheModelLendsCannotBeWritten(_ function: String, _ operation: String) throws {
+    let lines = try printed(
+      """
+      local layer_width = 0
+      adapters.define('mine', {
+        config = {},
+        build = function(layer, c)
+          layer_width = layer.in_features
+          return { B = tensor.zeros { layer.out_features, layer.in_features } }
+        end,
+        \(function),
+      })
+      local function say(model) return model:predict({ 'good film' })[1].probabilities[model.labels[1]] end
+      local other, model = base:classifier { task = task }, base:classifier { task = task }
+      local before = say(other)
+      model:add_adapter(adapters.mine {})
+      local ok, message = pcall(function() say(model) model:merge() end)
+      print(ok, message)
+      print(say(other) == before)
+      """)
+    let hint = ["mul_", "add_"].contains(operation) ? "use \(operation.dropLast()), or clone() it first" : "clone() it first"
+    let message = try #require(lines.first)
+    #expect(message.contains("false") && message.contains(operation + ": [") && message.hasSuffix("is not the script's own and cannot be written; " + hint), "\(message)")
+    #expect(lines.last == "true")
+  }
+
+  /// What is computed from them is the script's.
+  @Test func resultsCanBeWritten() throws {
+    let lines = try printed(
+      Self.differences + """
+        local function define(name, delta)
+          return adapters.define(name, {
+            config = {},
+            build = function(layer, c) return { B = tensor.zeros { layer.out_features, layer.in_features } } end, delta = delta,
+          })
+        end
+        define('plain', function(x, w, c) return (x:detach() * 2):linear(w.B) end)
+        define('written', function(x, w, c) return x:detach():clone():mul_(2):linear(w.B) end)
+        compare(losses(adapters.plain {}), losses(adapters.written {}))
+        """)
+    #expect(lines.last == "0" || lines.last == "0.0")
+  }
+
   /// Weights in 4 bits: the method sees their values.
   @Test func quantizedWeights() throws {
     try ScriptHost.with { host, _ in

@@ -86,14 +86,13 @@ struct LuaMethod: LinearAdapterMethod {
     return LuaTraining(attached.linearAdapters.compactMap { $0.adapter as? LuaAdapter })
   }
 
-  /// `after_step` may change what is frozen.
+  /// `after_step` may change what is frozen, also what the layers share.
   func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
     guard definition?.parts.afterStep != nil else { return [] }
-    let prefix = attached.name == "default" ? "." : ".\(attached.name)."
-    return attached.linearAdapters.flatMap { path, _, adapter in
-      let frozen = adapter.frozenParameters
-      return adapter.ownParameters.filter { frozen.contains($0.name) }.map { (path + prefix + $0.name, $0.tensor) }
-    }
+    let name = attached.name == "default" ? "" : attached.name + "."
+    let own = attached.linearAdapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + name + $0.name, $0.tensor) } }
+    let shared = attached.shared?.ownParameters.map { (name + $0.name, $0.tensor) } ?? []
+    return (own + shared).filter { !$0.1.requiresGrad }
   }
 }
 
@@ -114,6 +113,7 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
 
   override var ownParameters: [(name: String, tensor: Tensor)] { parameters.filter { !$0.isShared }.map { ($0.name, $0.tensor) } }
   override var frozenParameters: [String] { parameters.filter { !$0.isShared && $0.isFrozen }.map(\.name) }
+  override var borrowedParameters: [Tensor] { parameters.filter(\.isShared).map(\.tensor) }
   override var dropout: Double { method.dropoutShare }
 
   /// The tensors and the options, as the script's functions get them.
@@ -160,7 +160,7 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
   /// What `delta` makes of the elements, [..., out].
   private func delta(of x: Tensor) throws -> Tensor {
     let function = definition.parts.delta
-    let results = try function?.call([.object(x.to(.float32))] + arguments) ?? []
+    let results = try function?.call([.object(x.to(.float32).lent())] + arguments) ?? []
     let expected = Array(x.shape.dropLast()) + [layer.linear.outFeatures]
     guard case .object(let object)? = results.first, let y = object as? Tensor, y.shape == expected, y.dtype.isFloatingPoint else {
       throw definition.mistake(function, "delta", "returned \(described(results)): expected a Tensor of \(expected)")
@@ -169,7 +169,7 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
   }
 
   private func weight(_ function: LuaFunction?, _ what: String, _ base: Tensor) throws -> Tensor {
-    let results = try function?.call([.object(base)] + arguments) ?? []
+    let results = try function?.call([.object(base.lent())] + arguments) ?? []
     guard case .object(let object)? = results.first, let weight = object as? Tensor, weight.shape == base.shape, weight.dtype.isFloatingPoint
     else { throw definition.mistake(function, what, "returned \(described(results)): expected a Tensor of \(base.shape)") }
     return try weight.to(.float32)

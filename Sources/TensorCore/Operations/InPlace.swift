@@ -6,8 +6,14 @@ import Diagnostics
 
 extension Tensor {
   /// Throws unless the elements may be overwritten: not for results in a graph, for leaves while
-  /// recording, and for memory that belongs to a file.
+  /// recording, and for memory that belongs to a file or is lent.
   package func requireWritable(_ name: String, _ other: Tensor? = nil) throws {
+    guard storage.isWritable else {
+      let plain = ["add_", "mul_"].contains(name) ? "use \(name.dropLast()), or " : ""
+      throw EngineError(
+        .argument, "\(name): \(summary) \(storage.whyReadOnly) and cannot be written",
+        hint: storage.isLent ? plain + "clone() it first" : nil)
+    }
     if requiresGrad {
       guard isLeaf else {
         throw EngineError(
@@ -23,9 +29,6 @@ extension Tensor {
       throw EngineError(
         .argument, "\(name): the operand requires grad, which a write in place would lose",
         hint: "detach() it, or use no_grad()")
-    }
-    guard storage.isWritable else {
-      throw EngineError(.argument, "\(name): \(summary) \(storage.whyReadOnly) and cannot be written")
     }
   }
 
