@@ -117,14 +117,9 @@ private struct ScriptAnswer {
   private let function: LuaFunction
   private let role: String
 
-  /// Calls the function. Ctrl-C in it is the engine's own interruption, so that the trainer saves its state.
   init(_ function: LuaFunction, _ role: String, _ arguments: [LuaValue]) throws {
     (self.function, self.role) = (function, role)
-    do {
-      values = try function.call(arguments)
-    } catch let error as LuaError where error.isInterruption {
-      throw error.underlying ?? EngineError(.interrupted, "interrupted")
-    }
+    values = try function.call(arguments)
   }
 
   private func mismatch(_ got: String, _ expected: String, hint: String? = nil) -> EngineError {

@@ -10,6 +10,7 @@ public enum Interrupt {
   public static let exitCode: Int32 = 130
 
   private static let requests = Atomic<Int>(0)
+  private static let holds = Atomic<Int>(0)
 
   /// Makes SIGINT count as a request; the second one leaves the process with code 130.
   public static func install() {
@@ -18,8 +19,16 @@ public enum Interrupt {
     signal(SIGINT) { _ in Interrupt.request() }
   }
 
-  /// Whether an interruption was asked for.
-  public static var isRequested: Bool { requests.load(ordering: .relaxed) > 0 }
+  /// Whether an interruption was asked for, and need not wait.
+  public static var isRequested: Bool { requests.load(ordering: .relaxed) > 0 && holds.load(ordering: .relaxed) == 0 }
+
+  /// Runs what must not be cut off half-way: an interruption that is asked for meanwhile waits for its end. The second one
+  /// still ends the process at once.
+  public static func hold<Result>(_ body: () throws -> Result) rethrows -> Result {
+    holds.add(1, ordering: .relaxed)
+    defer { holds.subtract(1, ordering: .relaxed) }
+    return try body()
+  }
 
   /// Throws an `EngineError` of kind `.interrupted` if an interruption was asked for.
   public static func check() throws(EngineError) {

@@ -18,7 +18,8 @@ public final class LuaFunction {
   // Deinitialisation can happen anywhere, also while Lua collects: the state frees the reference later.
   deinit { state?.releaseLater(reference) }
 
-  /// Calls the function and returns its results; throws `LuaError` if it fails.
+  /// Calls the function and returns its results; throws `LuaError` if it fails. Ctrl-C in it is an `EngineError`
+  /// (`.interrupted`) as anywhere else, so that whoever called it can save and stop.
   @discardableResult
   public func call(_ arguments: [LuaValue] = []) throws -> [LuaValue] {
     guard let state, let thread = state.currentThread else {
@@ -33,7 +34,11 @@ public final class LuaFunction {
       lb_set_top(thread, base)
       throw error
     }
-    return try state.call(stack, arguments: Int32(arguments.count))
+    do {
+      return try state.call(stack, arguments: Int32(arguments.count))
+    } catch let error as LuaError where error.isInterruption {
+      throw error.underlying ?? EngineError(.interrupted, "interrupted")
+    }
   }
 
   func pushReference(onto stack: LuaStack) throws {

@@ -161,24 +161,22 @@ public final class Trainer {
     if let folder = try store?.stateFolder() { try restore(from: folder) }
     try callbacks.onBegin?(self, totalSteps, state.step)
     lastSave = Date()
-    // An evaluation that was cut off comes first.
-    if state.step > 0, isEvaluationDue, !task.evaluation.isEmpty, state.lastEvaluation?.step != state.step { try evaluateWhenDue() }
-    while state.step < totalSteps, !state.shouldStop {
-      let (passes, tokens) = (network.context.step, state.tokens)
-      do {
+    do {
+      // What was cut off comes first.
+      try doDue()
+      while state.step < totalSteps, !state.shouldStop {
         try Interrupt.check()
         try update()
-      } catch let error as EngineError where error.kind == .interrupted {
-        // An update that was cut off has only counted.
-        network.context.resume(after: passes)
-        state.tokens = tokens
-        try save()
-        throw error
+        try doDue()
+        if store != nil, Date().timeIntervalSince(lastSave) >= arguments.saveSeconds { try save() }
       }
-      try afterUpdate()
+      network.zeroGrad()
+      if state.lastEvaluation?.step != state.step { state.due.insert(.evaluation) }
+      try doDue()
+    } catch let error as EngineError where error.kind == .interrupted {
+      try save()
+      throw error
     }
-    network.zeroGrad()
-    if state.lastEvaluation?.step != state.step { try evaluate() }
     if arguments.loadBestModelAtEnd, let best = state.best { try restoreBest(best) }
     return state.lastEvaluation?.metrics ?? [:]
   }
@@ -200,9 +198,25 @@ public final class Trainer {
     }
   }
 
-  /// One update: the batches of its group forward and backward, then the optimizer.
+  /// One update: the batches of its group forward and backward, then the optimizer. One that is cut off leaves no trace.
   private func update() throws {
     let started = Date()
+    let (passes, tokens, done) = (model.network.context.step, state.tokens, state.step)
+    do {
+      try tryUpdate()
+    } catch let error as EngineError where error.kind == .interrupted && state.step == done {
+      model.network.context.resume(after: passes)
+      state.tokens = tokens
+      throw error
+    }
+    state.seconds += Date().timeIntervalSince(started)
+    state.due = [.onStep]
+    if state.step % arguments.loggingSteps == 0 || state.step == totalSteps { state.due.insert(.log) }
+    if isEvaluationDue { state.due.insert(.evaluation) }
+    if endsEpoch { state.due.insert(.onEpoch) }
+  }
+
+  private func tryUpdate() throws {
     let batches = try nextBatches()
     let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
     model.network.zeroGrad()
@@ -222,7 +236,6 @@ public final class Trainer {
     state.loss = total
     state.lossSum += total
     state.lossCount += 1
-    state.seconds += Date().timeIntervalSince(started)
   }
 
   /// Clips the gradients, updates the parameters and goes to the next step. Returns the norm before clipping, which is
@@ -232,17 +245,20 @@ public final class Trainer {
     let norm = known ?? optimizer.gradientNorm()
     let scale = optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm)
     let place = place(gradientScale: scale)
+    let multiplier = try multiplier(state.step)
     if !movement.isDone, let warning = movement.observe(
       model.steadyParameters, learningRate: try learningRate, isLast: state.step + 1 == totalSteps)
     {
       callbacks.onWarning?(warning)
     }
-    for training in model.activeTrainings { try training.beforeUpdate(place) }
-    try optimizer.step(
-      learningRate: state.learningRate, multiplier: try multiplier(state.step), gradientScale: scale)
-    for training in model.activeTrainings { try training.afterUpdate(place) }
-    model.network.zeroGrad()
-    state.step += 1
+    // All of it or nothing: a script's `after_step` that was cut off could not go on where it was.
+    try Interrupt.hold {
+      for training in model.activeTrainings { try training.beforeUpdate(place) }
+      try optimizer.step(learningRate: state.learningRate, multiplier: multiplier, gradientScale: scale)
+      for training in model.activeTrainings { try training.afterUpdate(place) }
+      model.network.zeroGrad()
+      state.step += 1
+    }
     state.gradientNorm = norm
     return norm
   }
@@ -265,12 +281,32 @@ public final class Trainer {
     return try Evaluator(model: model, task: task, arguments: arguments, functions: functions)()
   }
 
-  /// Logging, callbacks, evaluation and saving that are due after an update.
-  private func afterUpdate() throws {
-    try callbacks.onStep?(self)
-    if state.step % arguments.loggingSteps == 0 || state.step == totalSteps { try log() }
-    try evaluateWhenDue()
-    if store != nil, Date().timeIntervalSince(lastSave) >= arguments.saveSeconds { try save() }
+  /// Does what is due after an update. Whatever is cut off stays due.
+  private func doDue() throws {
+    for due in TrainerState.Due.allCases where state.due.contains(due) {
+      switch due {
+      case .onStep: try call { try callbacks.onStep?(self) }
+      case .log: try log()
+      case .evaluation: try evaluate()
+      case .onEvaluate: try call { try callbacks.onEvaluate?(self, state.lastEvaluation?.metrics ?? [:]) }
+      case .onEpoch: try call { try callbacks.onEpoch?(self, state.step / stepsPerEpoch) }
+      }
+      state.due.remove(due)
+    }
+  }
+
+  /// Calls a callback. What one that is cut off did to the run is taken back: a resumed run calls it again.
+  private func call(_ callback: () throws -> Void) throws {
+    let before = state
+    let flags = model.network.namedParameters().map { ($0.tensor, $0.tensor.requiresGrad) }
+    do {
+      try callback()
+    } catch let error as EngineError where error.kind == .interrupted {
+      for (tensor, flag) in flags where tensor.requiresGrad != flag { try tensor.setTrainable(flag) }
+      state = before
+      try regroup()
+      throw error
+    }
   }
 
   private var endsEpoch: Bool { state.step % stepsPerEpoch == 0 }
@@ -281,12 +317,6 @@ public final class Trainer {
     case .epoch: endsEpoch
     case .steps: state.step % arguments.evalSteps == 0
     }
-  }
-
-  /// The evaluation and the callback that are due after an update.
-  private func evaluateWhenDue() throws {
-    if isEvaluationDue { try evaluate() }
-    if endsEpoch { try callbacks.onEpoch?(self, state.step / stepsPerEpoch) }
   }
 
   private func log() throws {
@@ -315,14 +345,8 @@ public final class Trainer {
   private func evaluate() throws {
     guard !task.evaluation.isEmpty else { return }
     let started = Date()
-    let metrics: [String: Double]
-    do {
-      metrics = try Evaluator(
-        model: model, task: task, arguments: arguments, functions: functions, hiddenStates: hiddenStates)()
-    } catch let error as EngineError where error.kind == .interrupted {
-      try save()
-      throw error
-    }
+    let metrics = try Evaluator(
+      model: model, task: task, arguments: arguments, functions: functions, hiddenStates: hiddenStates)()
     state.seconds += Date().timeIntervalSince(started)
     state.lastEvaluation = (state.step, metrics)
     var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
@@ -345,7 +369,7 @@ public final class Trainer {
       }
       if let patience = arguments.earlyStoppingPatience, state.evaluationsWithoutImprovement >= patience { state.shouldStop = true }
     }
-    try callbacks.onEvaluate?(self, metrics)
+    state.due.insert(.onEvaluate)
   }
 
   private func hiddenStates(ofEvaluationSet set: Int, _ data: EncodedDataset, _ batches: [[Int]]) -> HiddenStateCache? {

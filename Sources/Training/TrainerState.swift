@@ -23,10 +23,21 @@ public struct TrainerState {
   var lossSum = 0.0
   var lossCount = 0
   var evaluationsWithoutImprovement = 0
+  /// What is still to be done after the last update.
+  var due: Set<Due> = []
   /// What was logged so far, one row each, as Transformers keeps it.
   public internal(set) var logHistory: [JSONObject] = []
   public var lastEvaluation: (step: Int, metrics: [String: Double])?
   public var best: Best?
+
+  /// What comes after an update, in this order.
+  enum Due: String, CaseIterable {
+    case onStep = "on_step"
+    case log
+    case evaluation
+    case onEvaluate = "on_evaluate"
+    case onEpoch = "on_epoch"
+  }
 
   /// The best evaluation so far.
   public struct Best {
@@ -96,6 +107,7 @@ extension Trainer {
       "forward_passes": .int(Int(model.network.context.step)),
       "trainable": .array(model.network.trainableParameters().map { .string($0.name) }),
     ]
+    json["due"] = .array(TrainerState.Due.allCases.filter(state.due.contains).map { .string($0.rawValue) })
     json["log_history"] = .array(state.logHistory.map { .object($0) })
     if let last = state.lastEvaluation { json["last_evaluation"] = ["step": .int(last.step), "metrics": metrics(last.metrics)] }
     if let best = state.best {
@@ -134,6 +146,7 @@ extension Trainer {
     (state.lossSum, state.lossCount) = (try number("loss_sum"), Int(try number("loss_count")))
     state.shouldStop = json["should_training_stop"]?.boolValue ?? false
     state.evaluationsWithoutImprovement = Int(try number("evaluations_without_improvement"))
+    state.due = Set((json["due"]?.arrayValue ?? []).compactMap { $0.stringValue.flatMap(TrainerState.Due.init) })
     state.logHistory = Self.logHistory(json)
     network.context.resume(after: UInt64(try number("forward_passes")))
     if let last = json["last_evaluation"] {

@@ -148,7 +148,7 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
       {
         return found
       }
-    } catch let error as LuaError where error.isInterruption {
+    } catch let error as EngineError where error.kind == .interrupted {
       throw error
     } catch {
       // With the elements it works, or fails for a reason of its own.
