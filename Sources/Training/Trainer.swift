@@ -171,6 +171,7 @@ public final class Trainer {
         if store != nil, Date().timeIntervalSince(lastSave) >= arguments.saveSeconds { try save() }
       }
       network.zeroGrad()
+      if state.shouldStop { try requireFinite() }
       if state.lastEvaluation?.step != state.step { state.due.insert(.evaluation) }
       try doDue()
     } catch let error as EngineError where error.kind == .interrupted {
@@ -210,6 +211,7 @@ public final class Trainer {
       throw error
     }
     state.seconds += Date().timeIntervalSince(started)
+    if state.step == totalSteps { try requireFinite() }
     state.due = [.onStep]
     if state.step % arguments.loggingSteps == 0 || state.step == totalSteps { state.due.insert(.log) }
     if isEvaluationDue { state.due.insert(.evaluation) }
@@ -486,6 +488,16 @@ extension Trainer {
     }
   }
 
+  /// Throws where the last update left something that is not finite: no loss after it would tell.
+  private func requireFinite() throws {
+    guard let bad = trainedParameters().first(where: { $0.tensor.firstNonFinite != nil }) else { return }
+    throw EngineError(
+      .notFinite, "step \(state.step): the update left a value that is not finite; first parameter that is not finite: \(bad.name)",
+      hint: Self.remedy)
+  }
+
+  private static let remedy = "a lower learning_rate or max_grad_norm may help"
+
   /// The error of a loss or gradient that is not finite: the step, the rows, and the first parameter that is at fault.
   private func notFinite(_ what: String, _ batch: Batch) -> EngineError {
     let parameters = model.network.namedParameters()
@@ -499,6 +511,6 @@ extension Trainer {
     }
     return EngineError(
       .notFinite, "step \(state.step + 1): \(what); \(culprit); batch: \(data.places(batch.examples))",
-      hint: "a lower learning_rate or max_grad_norm may help")
+      hint: Self.remedy)
   }
 }

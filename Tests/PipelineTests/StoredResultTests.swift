@@ -155,6 +155,23 @@ import Testing
     }
   }
 
+  /// The last update is followed by no loss that would tell: a whole run's, and that of a run that a callback ends.
+  @Test(arguments: ["o.max_steps = 1", "o.on_step = function(t) t:stop() end"], ["no", "epoch"])
+  func aLastUpdateThatIsNotFiniteIsExplained(setting: String, strategy: String) throws {
+    try ScriptHost.with { host, data in
+      try TinyTask.write(to: data)
+      let failure = try host.failure(
+        TinyTask.script(data, "warmup_steps = 0, eval_strategy = '\(strategy)'") + """
+          local o = options(make())
+          o.learning_rate, o.max_grad_norm = 1e38, 0
+          \(setting)
+          trainer.fit(o)
+          """)
+      #expect(failure?.contains("step 1: the update left a value that is not finite; first parameter that is not finite: ") == true, "\(failure ?? "")")
+      #expect(failure?.hasSuffix("; a lower learning_rate or max_grad_norm may help") == true)
+    }
+  }
+
   @Test(arguments: ["load_best_model_at_end = true", "early_stopping_patience = 1"])
   func nothingToEvaluateOnIsExplained(setting: String) throws {
     try ScriptHost.with { host, data in
