@@ -193,10 +193,13 @@ public final class AttachedAdapter {
     root.plainParameters().filter { entry in !head.contains { isInside(entry.name, $0) } }
   }
 
-  /// Whether the adapter takes part in its layers; saved modules stay as they are.
-  public var isActive: Bool {
-    get { adapters.allSatisfy { !$0.host.inactive.contains(name) } }
-    set { for (_, host, _) in adapters { host.setActive(newValue, name) } }
+  /// Whether the adapter takes part in its layers.
+  public var isActive: Bool { adapters.allSatisfy { !$0.host.inactive.contains(name) } }
+
+  /// Lets the adapter take part in its layers, or not; saved modules stay as they are. What is merged into a layer whose
+  /// adapters change comes out of its weight first. Throws where it cannot.
+  public func setActive(_ isActive: Bool) throws {
+    for (_, host, _) in adapters { try host.setActive(isActive, name) }
   }
 
   /// Whether another adapter's values are in the saved modules of the model.

@@ -28,7 +28,7 @@ open class AdapterHost: Module {
   /// Attached adapters by name, in the order in which they were attached.
   public private(set) var adapters: [(name: String, adapter: Adapter)] = []
   /// Whether the adapters take part; `false` gives the plain module.
-  public var adaptersEnabled = true
+  public private(set) var adaptersEnabled = true
   /// Names of attached adapters that do not take part.
   public private(set) var inactive: Set<String> = []
 
@@ -46,7 +46,7 @@ open class AdapterHost: Module {
     return adapters.filter { !inactive.contains($0.name) }
   }
 
-  /// Called before the adapters change, so that a host can take back what it did with them.
+  /// Called before the adapters change, or which of them take part, so that a host can take back what it did with them.
   open func willChangeAdapters() throws {}
 
   /// Attaches an adapter. Throws where the name is taken.
@@ -80,8 +80,17 @@ open class AdapterHost: Module {
   }
 
   /// Lets an adapter take part, or not.
-  public func setActive(_ isActive: Bool, _ name: String) {
-    if isActive { inactive.remove(name) } else if adapter(named: name) != nil { inactive.insert(name) }
+  public func setActive(_ isActive: Bool, _ name: String) throws {
+    guard adapter(named: name) != nil, inactive.contains(name) == isActive else { return }
+    try willChangeAdapters()
+    if isActive { inactive.remove(name) } else { inactive.insert(name) }
+  }
+
+  /// Lets the adapters take part, or none of them.
+  public func setAdaptersEnabled(_ areEnabled: Bool) throws {
+    guard adaptersEnabled != areEnabled else { return }
+    try willChangeAdapters()
+    adaptersEnabled = areEnabled
   }
 }
 

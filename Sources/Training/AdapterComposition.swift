@@ -11,9 +11,11 @@ extension TrainableModel {
   public func setActive(_ names: [String], isTrainable: Bool) throws {
     for name in names { _ = try adapter(named: name) }
     let chosen = adapters.filter { names.contains($0.name) }
+    // The step that can fail comes first, while the model computes the same with it and without.
+    if adapters.contains(where: { $0.isActive != names.contains($0.name) }) { try network.unmerge() }
     for attached in adapters {
       try attached.setTrainable(false)
-      attached.isActive = names.contains(attached.name)
+      try attached.setActive(names.contains(attached.name))
     }
     for owner in chosen {
       for attached in adapters where attached !== owner && attached.sharesSavedModules(with: owner) {
@@ -63,7 +65,7 @@ extension TrainableModel {
     guard Set(names).count == names.count else { throw EngineError(.argument, "add_weighted_adapter: an adapter is named twice") }
     let terms = try zip(names, weights).map { (adapter: try adapter(named: $0), weight: $1) }
     try keepingHeads { try AttachedAdapter.weightedSum(terms, combination, r: r, name: name) }
-    for (adapter, _) in terms { adapter.isActive = false }
+    for (adapter, _) in terms { try adapter.setActive(false) }
     return try adapter(named: name)
   }
 }

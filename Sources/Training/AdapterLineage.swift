@@ -68,21 +68,28 @@ extension TrainableModel {
   func compare(_ adapter: AttachedAdapter, exportedTo folder: String) throws {
     let fresh = try makeBody()
     _ = try AttachedAdapter.load(folder: folder, into: fresh, headModules: fresh.headModules)
-    let others = adapters.filter { $0 !== adapter && $0.isActive }
-    let wasActive = adapter.isActive
-    for other in others { other.isActive = false }
-    adapter.isActive = true
-    defer {
-      for other in others { other.isActive = true }
-      adapter.isActive = wasActive
-    }
     let probe = try self.probe()
-    let (own, exported) = (try network.predictInFloat32(probe), try fresh.predictInFloat32(probe))
+    let (own, exported) = (try alone(adapter) { try network.predictInFloat32(probe) }, try fresh.predictInFloat32(probe))
     if let difference = own.difference(from: exported, tolerance: adapter.mergeTolerance) {
       throw EngineError(
         .argument, "export: a model with the exported LoRA gives other logits, by \(difference), more than rounding explains; nothing was written",
         hint: "save the adapter instead")
     }
+  }
+
+  /// Runs `body` while one adapter takes part and no other does; then all is as it was.
+  private func alone<Value>(_ adapter: AttachedAdapter, _ body: () throws -> Value) throws -> Value {
+    let (wereEnabled, wereActive) = (network.adaptersEnabled, adapters.map { ($0, $0.isActive) })
+    let merged = network.namedModules().compactMap { $0.module as? Linear }.filter { !$0.merged.isEmpty }
+    let result = Result {
+      try network.setAdapters(enabled: true)
+      for other in adapters { try other.setActive(other === adapter) }
+      return try body()
+    }
+    for (other, wasActive) in wereActive { try other.setActive(wasActive) }
+    try network.setAdapters(enabled: wereEnabled)
+    for linear in merged where linear.merged.isEmpty { try linear.merge() }
+    return try result.get()
   }
 
   /// Three short sequences of ordinary tokens: what a change of form must not change the logits of.

@@ -90,9 +90,12 @@ open class TransformerModel: AdapterHost {
     task = .sequenceClassification(labels: labels, problem)
   }
 
-  /// Lets all adapters take part, or none.
-  public func setAdapters(enabled: Bool) {
-    for (_, module) in namedModules() { (module as? AdapterHost)?.adaptersEnabled = enabled }
+  /// Lets all adapters take part, or none. What is merged comes out of the weights first, unless nothing changes. Throws
+  /// where it cannot, and changes nothing then.
+  public func setAdapters(enabled: Bool) throws {
+    let hosts = namedModules().compactMap { $0.module as? AdapterHost }.filter { $0.adaptersEnabled != enabled }
+    for host in hosts { try host.willChangeAdapters() }
+    for host in hosts { try host.setAdaptersEnabled(enabled) }
   }
 
   /// PEFT's word for the task.

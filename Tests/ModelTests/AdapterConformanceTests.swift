@@ -112,7 +112,7 @@ extension EngineTests {
       let attached = try row.attach(to: model)
       try perturb(attached)
       #expect(try model.predict(tinyBatch()).values != before.values)
-      model.setAdapters(enabled: false)
+      try model.setAdapters(enabled: false)
       guard attached.chosenParameters.isEmpty else { return }
       #expect(try compare("disabled", model.predict(tinyBatch()), before, absolute: 1e-6))
     }

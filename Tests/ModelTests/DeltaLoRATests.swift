@@ -126,7 +126,7 @@ extension EngineTests {
       try train(model, attached, steps: 0..<8, of: 8)
       let before = try model.predict(tinyBatch())
       let sum = try AttachedAdapter.weightedSum([(attached, 1)], .cat, name: "sum")
-      attached.isActive = false
+      try attached.setActive(false)
       #expect((sum.method as? LoRA)?.r == 4)
       #expect(try compare("logits", model.predict(tinyBatch()), before, absolute: 1e-5))
     }

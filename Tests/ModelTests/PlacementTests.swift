@@ -214,9 +214,9 @@ extension EngineTests {
       #expect(
         message { _ = try model.predict(batch(11)) }
           == "a sequence of 11 tokens: the model's positions end at 64, and adapters take 54 of them; set max_length to 10 or less")
-      model.setAdapters(enabled: false)
+      try model.setAdapters(enabled: false)
       #expect(model.maxLength == 64)
-      model.setAdapters(enabled: true)
+      try model.setAdapters(enabled: true)
       var more = prompt
       more.numVirtualTokens = 30
       try model.attach(more, name: "more")

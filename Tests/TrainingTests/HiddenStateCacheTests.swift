@@ -185,7 +185,7 @@ import Testing
       case ("write", 1):
         let weight = try #require(network.namedParameters().first { $0.name.hasSuffix("layer.1.output.dense.weight") }).tensor
         try weight.assign(.full(weight.shape, 0.01))
-      case ("switch off", 1): network.namedModules().forEach { ($0.module as? AdapterHost)?.adaptersEnabled = false }
+      case ("switch off", 1): try network.setAdapters(enabled: false)
       case ("merge", 1): try network.merge()
       default: break
       }

@@ -170,7 +170,7 @@ function Model:merge() end
 ---Takes merged updates out of the weights again.
 function Model:unmerge() end
 
----Lets the adapters take part, or not.
+---Lets the adapters take part, or not. What was merged comes out of the weights first.
 ---@param on boolean whether they take part
 function Model:enable_adapters(on) end
 

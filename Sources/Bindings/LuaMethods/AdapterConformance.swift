@@ -190,7 +190,7 @@ struct AdapterConformance {
     targets.modulesToSave = []
     let (model, _) = try adaptedModel(targets: targets)
     guard try logits(model) != plain else { throw Failure(text: "the adapter changes nothing") }
-    model.network.setAdapters(enabled: false)
+    try model.network.setAdapters(enabled: false)
     try requireEqual(logits(model), plain, 1e-6, "disabled")
     return .passed
   }

@@ -211,8 +211,8 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
     },
     .method("merge", "Puts the active adapters into the weights. A probe batch must give the same logits before and after, else nothing is merged.") { model in try model.merge() },
     .method("unmerge", "Takes merged updates out of the weights again.") { model in try model.network.unmerge() },
-    .method("enable_adapters", "Lets the adapters take part, or not.", Param<Bool>("on", "whether they take part")) { model, on in
-      model.network.setAdapters(enabled: on)
+    .method("enable_adapters", "Lets the adapters take part, or not. What was merged comes out of the weights first.", Param<Bool>("on", "whether they take part")) { model, on in
+      try model.network.setAdapters(enabled: on)
     },
     .method("train", "Switches dropout on, for a training loop of one's own.", Param<Int?>("seed", "seeds dropout; default: --seed, else 42", in: 0...)) { model, seed in
       model.network.context.isTraining = true

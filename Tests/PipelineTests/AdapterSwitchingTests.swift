@@ -1,0 +1,73 @@
+import TestSupport
+import Testing
+
+/// Which adapters of a model take part, and what keeps to it.
+@Suite(.engine) struct AdapterSwitchingTests {
+  /// `pair()` is a model with the adapters `a` and `b`, which change what it computes; `score(model)` its answer as text.
+  private static func script(_ folder: String) -> String {
+    TinyTask.script(folder, "max_steps = 3") + """
+      local texts = { 'good film', 'bad plot the music was fine' }
+      local function score(model)
+        local out = {}
+        for i, p in ipairs(model:predict(texts)) do out[i] = string.format('%.9g', p.probabilities.yes) end
+        return table.concat(out, ' ')
+      end
+      local function pair()
+        local model = base:classifier { task = task }
+        for i, name in ipairs { 'a', 'b' } do
+          model:add_adapter(adapters.lora { adapter_name = name, r = 4, lora_alpha = 16, init_lora_weights = false, seed = i,
+            modules_to_save = {} })
+        end
+        return model
+      end
+      local weight = 'bert.encoder.layer.0.attention.self.query.weight'
+
+      """
+  }
+
+  /// What takes part after a merge, as after none.
+  @Test(arguments: [
+    "model:set_adapter('b')", "model:set_adapter({ 'a', 'b' })", "model:enable_adapters(false)",
+    "model:add_weighted_adapter { adapters = { 'a', 'b' }, weights = { 0.5, 2 }, adapter_name = 'c' }",
+  ])
+  func whatTakesPartComesOutOfTheWeightsFirst(_ change: String) throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.script(folder) + """
+          local function scoreOf(isMerged)
+            local model = pair()
+            model:set_adapter('a')
+            local before = model:parameter(weight):tolist()
+            if isMerged then model:merge() end
+            \(change)
+            local after = model:parameter(weight):tolist()
+            local isSame = true
+            for i, row in ipairs(before) do for j, x in ipairs(row) do isSame = isSame and x == after[i][j] end end
+            return score(model), isSame
+          end
+          local plain, merged, isSame = scoreOf(false), scoreOf(true)
+          print(plain == merged, isSame)
+          """)
+      #expect(lines == ["true\ttrue"], "\(lines)")
+    }
+  }
+
+  /// Asking for what is the case already takes nothing back.
+  @Test func whatStaysTheSameStaysMerged() throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.script(folder) + """
+          local model = pair()
+          local both = model:parameter(weight):clone()
+          model:merge()
+          local merged = score(model)
+          model:set_adapter({ 'a', 'b' })
+          model:enable_adapters(true)
+          print(score(model) == merged, (model:parameter(weight) - both):norm():item() > 0)
+          """)
+      #expect(lines == ["true\ttrue"], "\(lines)")
+    }
+  }
+}
