@@ -52,7 +52,7 @@ public final class TrainableModel {
   /// Forgets an adapter that was taken off.
   func remove(_ attached: AttachedAdapter) { adapters.removeAll { $0 === attached } }
 
-  /// A model for another task on this one's body: a new head, and copies of the adapters, frozen.
+  /// A model for another task on this one's body: a new head, and copies of the adapters, frozen, of which the same take part.
   ///
   /// What the body itself learnt (full fine-tuning, masked language modelling) is carried over; modules that trained beside
   /// adapters (`modules_to_save`) start again from the base model, as the protocol of the LoRA paper asks.
@@ -61,8 +61,9 @@ public final class TrainableModel {
     let fresh = try makeBody(task, from: source, seed: seed)
     let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage)
     for attached in adapters where attached.method.hasSites || !attached.chosenParameters.isEmpty {
-      try result.copy(attached, seed: seed)
+      try result.copy(attached, seed: seed).setActive(attached.isActive)
     }
+    try fresh.setAdapters(enabled: network.adaptersEnabled)
     try fresh.setTrainable(false)
     try fresh.headParameters.forEach { try $0.tensor.setTrainable(true) }
     return result
@@ -77,7 +78,7 @@ public final class TrainableModel {
     return try network.architecture.make(network.config.settingLabels(task), task, builder)
   }
 
-  private func copy(_ attached: AttachedAdapter, seed: UInt64) throws {
+  private func copy(_ attached: AttachedAdapter, seed: UInt64) throws -> AttachedAdapter {
     if let underlying = attached.method.underlying {
       try addAdapter(underlying, name: attached.name, targets: attached.targets(withHead: network.headModules), seed: seed)
     }
@@ -89,6 +90,7 @@ public final class TrainableModel {
       try tensor.makeExclusive()
       try tensor.assign(value)
     }
+    return copy
   }
 
   /// The mean loss of a batch with the methods' own terms, and the logits. Parameters are those of `TransformerModel.loss`.

@@ -70,4 +70,33 @@ import Testing
       #expect(lines == ["true\ttrue"], "\(lines)")
     }
   }
+
+  /// A model for another task computes with the adapters that took part, and no others.
+  @Test(arguments: [
+    ("model:set_adapter('b')", "a- b+"), ("model:set_adapter({ 'a', 'b' })", "a+ b+"), ("model:enable_adapters(false)", "a+ b+"),
+    ("model:add_weighted_adapter { adapters = { 'a', 'b' }, weights = { 0.5, 2 }, adapter_name = 'c' }", "a- b- c+"),
+  ])
+  func newHeadKeepsWhatTakesPart(_ change: String, _ active: String) throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.script(folder) + """
+          local function delta(model)
+            local before = model:parameter(weight):clone()
+            model:merge()
+            local norm = string.format('%a', (model:parameter(weight) - before):norm():item())
+            model:unmerge()
+            return norm
+          end
+          local model = pair()
+          \(change)
+          local next = model:new_head { num_labels = 3 }
+          local names = {}
+          for i, adapter in ipairs(next.adapters) do names[i] = adapter.name .. (adapter.active and '+' or '-') end
+          print(table.concat(names, ' '))
+          print(delta(next) == delta(model))
+          """)
+      #expect(lines == [active, "true"], "\(lines)")
+    }
+  }
 }
