@@ -149,7 +149,8 @@ public final class TrainableModel {
     return matching.reduce(0) { $0 + $1.tensor.count }
   }
 
-  /// What the model is: its structure and the content of every parameter. Equal identities train equally.
+  /// What the model is: its structure, the content of every parameter, and which adapters take part. Equal identities train
+  /// equally.
   public func identity() throws -> JSONValue {
     let stream = DigestStream()
     var trainable: [JSONValue] = []
@@ -161,12 +162,18 @@ public final class TrainableModel {
       var values = JSONObject((adapter.method.configuration + adapter.method.ownConfiguration).map { ($0.key, $0.value.json) })
       values["method"] = .string(adapter.method.name)
       values["sites"] = .string(Digest(of: adapter.sites.joined(separator: " ")).hex)
+      // What is built on another adapter has its scales, which the method's options do not tell.
+      let scalings = adapter.linearAdapters.map { ($0.adapter as? any RankedAdapter).map { JSONValue.double($0.scaling) } ?? .null }
+      values["scalings"] = .string(Digest(of: .array(scalings)).hex)
+      values["active"] = .bool(adapter.isActive)
+      values["merged"] = .bool(adapter.linearAdapters.contains { $0.linear.merged.contains(adapter.name) })
       return .object(values)
     }
     return [
       "architecture": .string(network.architecture.modelType), "task": .string(network.taskName),
       "config": .string(Digest(of: .object(network.config.values)).hex), "parameters": .string(stream.finish().hex),
       "trainable": .string(Digest(of: .array(trainable)).hex), "adapters": .array(attached),
+      "adapters_enabled": .bool(network.adaptersEnabled),
       "forward_passes": .int(Int(network.context.step)),
     ]
   }
