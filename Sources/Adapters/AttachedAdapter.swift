@@ -8,13 +8,13 @@ public final class AttachedAdapter {
   public let method: any AdapterMethod
   public let targets: AdapterTargets
   /// Full paths of the modules that it is attached to, in model order.
-  public let sites: [String]
+  public private(set) var sites: [String]
   /// Full paths of the modules that train as they are.
   public let savedModules: [String]
   /// Full paths of the head's modules.
   let head: [String]
   /// The suffixes that choose `sites`, where a list of suffixes alone chose them.
-  let targetSuffixes: [String]?
+  private(set) var targetSuffixes: [String]?
   let root: Module
   /// What the method does in training beside its share of the output.
   public private(set) var training: MethodTraining?
@@ -91,9 +91,17 @@ public final class AttachedAdapter {
     guard shared.ownParameters.isEmpty || root is AdapterHost else {
       throw EngineError(.argument, "method '\(method.name)': what its layers share needs a whole model, given a part of one")
     }
-    let isNew = over == nil && method.over == nil
-    if isNew, modules.contains(where: { ($0.module as? AdapterHost)?.adapter(named: name) != nil }) {
-      throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
+    let places = Set(made.map(\.path))
+    if let (path, _) = modules.first(where: { path, module in
+      (module as? AdapterHost)?.adapter(named: name) != nil && !(places.contains(path) && (over ?? method.over) != nil)
+    }) {
+      guard made.contains(where: { $0.base == name }) else {
+        throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
+      }
+      // Half of it would be left, under a name that is taken.
+      throw EngineError(
+        .argument, "over: adapter '\(name)' adapts '\(path)' too, which the new adapter '\(name)' would not take over",
+        hint: "leave target_modules out to take over all of its layers, or give the new one another adapter_name")
     }
     try freeze(root, but: method, isShapeOnly: isShapeOnly)
     for (_, host, adapter, base) in made {
@@ -119,6 +127,13 @@ public final class AttachedAdapter {
   /// Takes the adapter off the model. What trained stays as it is.
   public func detach() throws {
     for (_, module) in root.namedModules() { try (module as? AdapterHost)?.detach(name) }
+  }
+
+  /// Another adapter may have taken over some of its layers: the others are its sites.
+  public func leaveLostSites() {
+    let left = adapters.map(\.path)
+    guard left.count < sites.count else { return }
+    (sites, targetSuffixes) = (left, nil)
   }
 
   private static func freeze(_ root: Module, but method: any AdapterMethod, isShapeOnly: Bool) throws {

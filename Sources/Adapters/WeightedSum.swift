@@ -35,11 +35,7 @@ extension AttachedAdapter {
       layers[path] = try Autograd.noGrad { try combine(own, combination, r: r, at: path) }
       order.append(path)
     }
-    var lora = LoRA()
-    let ranks = order.compactMap { layers[$0]?.a.shape[0] }
-    (lora.r, lora.loraAlpha) = (ranks.first ?? 1, Double(ranks.first ?? 1))
-    lora.rankPattern = LayerPattern(exactly: zip(order, ranks).filter { $0.1 != lora.r })
-    lora.alphaPattern = LayerPattern(exactly: zip(order, ranks).filter { $0.1 != lora.r }.map { ($0.0, Double($0.1)) })
+    let lora = LoRA(layers: order.compactMap { path in layers[path].map { (path, $0.a.shape[0], 1) } })
     var targets = AdapterTargets()
     (targets.targetModules, targets.modulesToSave) = (.suffixes(order), [])
     let sum = try attach(

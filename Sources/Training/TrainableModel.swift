@@ -43,9 +43,10 @@ public final class TrainableModel {
     return try adapter(named: name)
   }
 
-  /// Keeps an attached adapter; those whose layers it took over are gone.
+  /// Keeps an attached adapter. Of those whose layers it took over, the rest stays, or nothing.
   func register(_ attached: AttachedAdapter) {
-    adapters.removeAll { $0.adapters.isEmpty && $0.method.hasSites || $0.name == attached.name }
+    adapters.forEach { $0.leaveLostSites() }
+    adapters.removeAll { $0.sites.isEmpty && $0.method.hasSites || $0.name == attached.name }
     adapters.append(attached)
   }
 
@@ -79,11 +80,8 @@ public final class TrainableModel {
   }
 
   private func copy(_ attached: AttachedAdapter, seed: UInt64) throws -> AttachedAdapter {
-    if let underlying = attached.method.underlying {
-      try addAdapter(underlying, name: attached.name, targets: attached.targets(withHead: network.headModules), seed: seed)
-    }
-    let copy = try addAdapter(
-      attached.method, name: attached.name, targets: attached.targets(withHead: network.headModules), seed: seed)
+    try keepingHeads { try attached.attachCopy(to: network, head: network.headModules, seed: seed) }
+    let copy = try adapter(named: attached.name)
     let values = Dictionary(attached.carriedParameters.map { ($0.name, $0.tensor) }, uniquingKeysWith: { a, _ in a })
     for (name, tensor) in copy.carriedParameters {
       guard let value = values[name] else { continue }
@@ -192,14 +190,5 @@ extension AttachedAdapter {
   var carriedParameters: [(name: String, tensor: Tensor)] {
     adapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) } }
       + (shared?.ownParameters ?? []) + chosenParameters + method.changedParameters(of: self)
-  }
-
-  /// The same targets for a model whose other modules do not train: only its head does.
-  func targets(withHead head: [String]) -> AdapterTargets {
-    var copy = targets
-    // The new head trains whole.
-    if case .linear = method.placement { copy.targetModules = .suffixes(sites.filter { !isInHead($0) }) }
-    (copy.excludeModules, copy.layersToTransform, copy.layersPattern, copy.modulesToSave) = ([], nil, [], head)
-    return copy
   }
 }
