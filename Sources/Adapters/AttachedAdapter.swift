@@ -18,7 +18,7 @@ public final class AttachedAdapter {
   let root: Module
   /// What the method does in training beside its share of the output.
   public private(set) var training: MethodTraining?
-  /// The saved modules' values while another adapter's are in the model.
+  /// The values of `modelParameters` while another adapter's are in the model.
   private var stashed: [Tensor]?
 
   private init(
@@ -149,21 +149,13 @@ public final class AttachedAdapter {
     func train(_ tensor: Tensor) throws {
       if isShapeOnly { tensor.requiresGrad = true } else { try tensor.setTrainable(true) }
     }
-    let sites = Set(sites)
-    for (path, module) in root.namedModules() {
+    for (_, module) in root.namedModules() {
       let adapter = (module as? AdapterHost)?.adapter(named: name)
       for (parameter, tensor) in adapter?.ownParameters ?? [] where !(adapter?.frozenParameters.contains(parameter) ?? true) {
         try train(tensor)
       }
-      if targets.bias == .loraOnly, sites.contains(path), let bias = (module as? Linear)?.bias { try train(bias) }
-      if savedModules.contains(path) {
-        for (_, tensor) in module.plainParameters() { try train(tensor) }
-      }
-      if targets.bias == .all {
-        for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") { try train(tensor) }
-      }
     }
-    for (_, tensor) in chosenParameters { try train(tensor) }
+    for (_, tensor) in modelParameters { try train(tensor) }
   }
 
   /// The modules that it is attached to, with their paths and what is attached, in model order.
@@ -217,24 +209,39 @@ public final class AttachedAdapter {
     for (_, host, _) in adapters { try host.setActive(isActive, name) }
   }
 
-  /// Whether another adapter's values are in the saved modules of the model.
+  /// Whether the adapter's values of `modelParameters` are not in the model, but another adapter's of some of them.
   public var isStashed: Bool { stashed != nil }
 
   /// Whether both hold values for the same parameters of the model, which then has those of one of them.
-  public func sharesSavedModules(with other: AttachedAdapter) -> Bool {
-    !Set(savedParameters.map(\.name)).isDisjoint(with: other.savedParameters.map(\.name))
+  public func sharesParameters(with other: AttachedAdapter) -> Bool {
+    !Set(modelParameters.map { ObjectIdentifier($0.tensor) }).isDisjoint(with: other.modelParameters.map { ObjectIdentifier($0.tensor) })
   }
 
-  /// Keeps the saved modules' values apart, because another adapter's are about to take their place in the model.
-  public func stashSavedModules() throws {
-    if stashed == nil { stashed = try savedParameters.map { try $0.tensor.copy() } }
+  /// Keeps the values of `modelParameters` apart, because another adapter's are about to take their place in the model.
+  public func stashParameters() throws {
+    if stashed == nil { stashed = try modelParameters.map { try $0.tensor.copy() } }
   }
 
-  /// Puts the saved modules' values back into the model.
-  public func restoreSavedModules() throws {
+  /// Puts the values of `modelParameters` back into the model.
+  public func restoreParameters() throws {
     guard let values = stashed else { return }
     stashed = nil
-    for ((_, tensor), value) in zip(savedParameters, values) {
+    try overwriteParameters(values)
+  }
+
+  /// Runs `body` with the adapter's values of `modelParameters` in the model, and puts back what was there.
+  public func withParameters<Value>(_ body: () throws -> Value) throws -> Value {
+    guard let own = stashed else { return try body() }
+    let others = try modelParameters.map { try $0.tensor.copy() }
+    try restoreParameters()
+    let result = Result { try body() }
+    try overwriteParameters(others)
+    stashed = own
+    return try result.get()
+  }
+
+  private func overwriteParameters(_ values: [Tensor]) throws {
+    for ((_, tensor), value) in zip(modelParameters, values) {
       try tensor.makeExclusive()
       try tensor.assign(value)
     }
@@ -243,17 +250,41 @@ public final class AttachedAdapter {
   /// Trains the adapter's parameters, saved modules and chosen biases as when it was attached, or freezes them.
   public func setTrainable(_ isTrainable: Bool) throws {
     if isTrainable { return try markTrainable(isShapeOnly: false) }
-    for (_, tensor) in state() { try tensor.setTrainable(false) }
+    for (_, tensor) in state() + modelParameters { try tensor.setTrainable(false) }
   }
 
-  /// Parameters of the modules that are saved as they are, and those that the method chose, with the values that belong to
-  /// this adapter.
-  private var savedParameters: [(name: String, tensor: Tensor)] {
-    let saved = Set(savedModules)
-    let inModel = root.namedModules().flatMap { path, module in
+  /// The model's own parameters that train with the adapter and are saved with it: those of the saved modules, those that the
+  /// method chose, and the chosen biases. While the adapter is stashed, they have another one's values.
+  public var modelParameters: [(name: String, tensor: Tensor)] {
+    let (saved, sites) = (Set(savedModules), Set(sites))
+    let modules = root.namedModules()
+    var result = modules.flatMap { path, module in
       saved.contains(path) ? module.plainParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
     } + chosenParameters
+    var names = Set(result.map(\.name))
+    for (path, module) in modules where targets.bias != .none && !(module is Adapter) {
+      let isSite = sites.contains(path)
+      for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") && (isSite || targets.bias == .all) {
+        // PEFT moves a target layer's own parameters below `base_layer`.
+        let key = path + (isSite ? ".base_layer." : ".") + parameter
+        if names.insert(key).inserted { result.append((key, tensor)) }
+      }
+    }
+    return result
+  }
+
+  /// `modelParameters` with the values that belong to this adapter.
+  private var savedParameters: [(name: String, tensor: Tensor)] {
+    let inModel = modelParameters
     return stashed.map { zip(inModel, $0).map { ($0.name, $1) } } ?? inModel
+  }
+
+  /// What the adapter changed in the model's body: the parameters that its method chose and the chosen biases, with the values
+  /// that belong to this adapter. Not the saved modules.
+  public var bodyParameters: [(name: String, tensor: Tensor)] {
+    zip(modelParameters, savedParameters).filter { place, _ in
+      !(head + savedModules).contains { Self.isInside(place.name, $0) }
+    }.map(\.1)
   }
 
   /// Whether a module is the head, or a part of it.
@@ -269,18 +300,7 @@ public final class AttachedAdapter {
   /// modules, the chosen biases.
   public func state() -> [(name: String, tensor: Tensor)] {
     if method.trainsBase { return root.namedParameters() }
-    var result = ownParameters.filter { !method.omits($0.name) } + savedParameters
-    var names = Set(result.map(\.name))
-    for (path, module) in root.namedModules() {
-      let isSite = sites.contains(path)
-      for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") {
-        guard targets.bias == .all || (targets.bias == .loraOnly && isSite) else { continue }
-        // PEFT moves a target layer's own parameters below `base_layer`.
-        let key = path + (isSite ? ".base_layer." : ".") + parameter
-        if names.insert(key).inserted { result.append((key, tensor)) }
-      }
-    }
-    return result
+    return ownParameters.filter { !method.omits($0.name) } + savedParameters
   }
 }
 

@@ -7,23 +7,26 @@ import TransformerModels
 
 extension TrainableModel {
   /// Lets these adapters take part, in the order in which they were attached, and no others. The last of them that has a head
-  /// (`modules_to_save`) brings it. `isTrainable`: whether their parameters train; the others' do not.
+  /// (`modules_to_save`) or trained biases brings them. `isTrainable`: whether their parameters train; the others' do not.
   public func setActive(_ names: [String], isTrainable: Bool) throws {
     for name in names { _ = try adapter(named: name) }
     let chosen = adapters.filter { names.contains($0.name) }
-    // The step that can fail comes first, while the model computes the same with it and without.
-    if adapters.contains(where: { $0.isActive != names.contains($0.name) }) { try network.unmerge() }
+    // The step that can fail comes first, while the model computes the same with it and without. Biases change with heads.
+    if adapters.contains(where: { $0.isActive != names.contains($0.name) || $0.isStashed && !$0.bodyParameters.isEmpty }) {
+      try network.unmerge()
+    }
     for attached in adapters {
       try attached.setTrainable(false)
       try attached.setActive(names.contains(attached.name))
     }
-    for owner in chosen {
-      for attached in adapters where attached !== owner && attached.sharesSavedModules(with: owner) {
-        try attached.stashSavedModules()
-      }
-      try owner.restoreSavedModules()
-    }
+    for owner in chosen { try bringParameters(of: owner) }
     for attached in chosen where isTrainable { try attached.setTrainable(true) }
+  }
+
+  /// Puts an adapter's head, and what else it trained of the model itself, into the model; keeps others' of the same apart.
+  func bringParameters(of owner: AttachedAdapter) throws {
+    for attached in adapters where attached !== owner && attached.sharesParameters(with: owner) { try attached.stashParameters() }
+    try owner.restoreParameters()
   }
 
   /// Puts the active adapters into the weights, where the logits of a probe stay the same.
@@ -32,16 +35,18 @@ extension TrainableModel {
     try network.merge(probe: probe(), tolerance: active.map(\.mergeTolerance).max() ?? 1e-4)
   }
 
-  /// Runs `attach`, which attaches an adapter, and keeps the heads of those before it.
+  /// Runs `attach`, which attaches an adapter, and keeps the heads, and what else they trained of the model, of those before it.
   func keepingHeads(_ attach: () throws -> AttachedAdapter) throws {
     let holders = adapters.filter { !$0.isStashed }
-    for holder in holders { try holder.stashSavedModules() }
+    // A merge may be in what they hold.
+    if holders.contains(where: { !$0.bodyParameters.isEmpty }) { try network.unmerge() }
+    for holder in holders { try holder.stashParameters() }
     do {
       let attached = try attach()
-      for holder in holders where !holder.sharesSavedModules(with: attached) { try holder.restoreSavedModules() }
+      for holder in holders where !holder.sharesParameters(with: attached) { try holder.restoreParameters() }
       register(attached)
     } catch {
-      for holder in holders { try holder.restoreSavedModules() }
+      for holder in holders { try holder.restoreParameters() }
       throw error
     }
   }

@@ -77,18 +77,19 @@ extension TrainableModel {
     }
   }
 
-  /// Runs `body` while one adapter takes part and no other does; then all is as it was.
+  /// Runs `body` while one adapter takes part, with its head, and no other does; then all is as it was.
   private func alone<Value>(_ adapter: AttachedAdapter, _ body: () throws -> Value) throws -> Value {
     let (wereEnabled, wereActive) = (network.adaptersEnabled, adapters.map { ($0, $0.isActive) })
     let merged = network.namedModules().compactMap { $0.module as? Linear }.filter { !$0.merged.isEmpty }
     let result = Result {
+      try network.unmerge()
       try network.setAdapters(enabled: true)
       for other in adapters { try other.setActive(other === adapter) }
-      return try body()
+      return try adapter.withParameters(body)
     }
     for (other, wasActive) in wereActive { try other.setActive(wasActive) }
     try network.setAdapters(enabled: wereEnabled)
-    for linear in merged where linear.merged.isEmpty { try linear.merge() }
+    for linear in merged { try linear.merge() }
     return try result.get()
   }
 

@@ -61,8 +61,12 @@ public final class TrainableModel {
     let source = trainsBody ? network : body
     let fresh = try makeBody(task, from: source, seed: seed)
     let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage)
-    for attached in adapters where attached.method.hasSites || !attached.chosenParameters.isEmpty {
-      try result.copy(attached, seed: seed).setActive(attached.isActive)
+    let carried = adapters.filter { $0.method.hasSites || !$0.bodyParameters.isEmpty }
+    for attached in carried { try result.copy(attached, seed: seed).setActive(attached.isActive) }
+    // Those that are in the model here are in it there; the head is that of one that takes part.
+    let present = carried.filter { !$0.isStashed }
+    for attached in present.filter({ !$0.isActive }) + present.filter(\.isActive) {
+      try result.bringParameters(of: result.adapter(named: attached.name))
     }
     try fresh.setAdapters(enabled: network.adaptersEnabled)
     try fresh.setTrainable(false)
@@ -123,7 +127,7 @@ public final class TrainableModel {
 
   /// Whether parameters of the body itself train, so that only the whole model holds what was learnt.
   public var trainsBody: Bool {
-    let saved = Set(adapters.flatMap { $0.state().map { ObjectIdentifier($0.tensor) } })
+    let saved = Set(adapters.flatMap { ($0.state() + $0.modelParameters).map { ObjectIdentifier($0.tensor) } })
     let head = Set(network.headParameters.map { ObjectIdentifier($0.tensor) })
     return adapters.contains { $0.method.trainsBase }
       || network.trainableParameters().contains { !saved.contains(ObjectIdentifier($0.tensor)) && !head.contains(ObjectIdentifier($0.tensor)) }
@@ -189,6 +193,6 @@ extension AttachedAdapter {
   /// what its method trained or changed in the base.
   var carriedParameters: [(name: String, tensor: Tensor)] {
     adapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) } }
-      + (shared?.ownParameters ?? []) + chosenParameters + method.changedParameters(of: self)
+      + (shared?.ownParameters ?? []) + bodyParameters + method.changedParameters(of: self)
   }
 }

@@ -127,4 +127,107 @@ import Testing
       }
     }
   }
+
+  /// `train(model, adapter)` trains a new adapter, alone, and returns the answer.
+  private static func training(_ folder: String) -> String {
+    script(folder) + """
+      local function train(model, adapter)
+        model:add_adapter(adapter)
+        model:set_adapter(model.adapters[#model.adapters].name)
+        trainer.fit { model = model, task = task, max_steps = 6, max_length = 32, learning_rate = 3e-2, per_device_train_batch_size = 4 }
+        return score(model)
+      end
+      local function lora(name, bias) return adapters.lora { adapter_name = name, r = 4, bias = bias } end
+
+      """
+  }
+
+  /// Every adapter has the biases that it trained.
+  @Test(arguments: [
+    ("lora('a', 'all')", "lora('b', 'all')"), ("lora('a', 'lora_only')", "lora('b', 'lora_only')"),
+    ("lora('a', 'all')", "lora('b', 'lora_only')"), ("adapters.bitfit { adapter_name = 'a' }", "lora('b', 'all')"),
+    ("lora('a', 'all')", "adapters.bitfit { adapter_name = 'b' }"),
+  ])
+  func biasesGoWithTheirAdapter(_ first: String, _ second: String) throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.training(folder) + """
+          local model = base:classifier { task = task }
+          local a = train(model, \(first))
+          model:save_adapter('early', { adapter_name = 'a' })
+          local b = train(model, \(second))
+          model:set_adapter('a')
+          print(a ~= b, score(model) == a)
+          model:set_adapter('b')
+          print(score(model) == b)
+          model:save_adapter('late', { adapter_name = 'a' })
+          for _, name in ipairs { 'early', 'late' } do
+            local other = base:classifier { task = task }
+            other:load_adapter('\(folder)/run/' .. name)
+            print(score(other) == a)
+          end
+          """)
+      #expect(lines == ["true\ttrue", "true", "true", "true"], "\(lines)")
+    }
+  }
+
+  /// A model for another task has the biases that take part.
+  @Test(arguments: ["'all'", "'lora_only'"]) func newHeadHasTheBiases(_ bias: String) throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.training(folder) + """
+          local model = base:classifier { task = task }
+          train(model, lora('a', \(bias)))
+          train(model, lora('b', \(bias)))
+          local function same(x, y)
+            local count = 0
+            for _, p in ipairs(x:parameters()) do
+              if p.name:find('bias') and not p.name:find('classifier') then
+                count = count + 1
+                if (x:parameter(p.name) - y:parameter(p.name)):norm():item() > 0 then return false end
+              end
+            end
+            return count > 0
+          end
+          for _, name in ipairs { 'b', 'a' } do
+            model:set_adapter(name)
+            local next = model:new_head { num_labels = 3 }
+            print(same(next, model), same(next, base:classifier { num_labels = 3 }))
+            model:set_adapter(name == 'a' and 'b' or 'a')
+            next:set_adapter(name == 'a' and 'b' or 'a')
+            print(same(next, model))
+          end
+          """)
+      #expect(lines == ["true\tfalse", "true", "true\tfalse", "true"], "\(lines)")
+    }
+  }
+
+  /// The head of another adapter in the model is no difference between an adapter and its export.
+  @Test func exportHasItsOwnHead() throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.training(folder) + """
+          local model = base:classifier { task = task }
+          local a = train(model, lora('a', 'none'))
+          local b = train(model, lora('b', 'none'))
+          model:merge()
+          local merged = score(model)
+          model:export_lora('a', { adapter_name = 'a' })
+          print(score(model) == merged)
+          model:enable_adapters(false)
+          model:export_lora('b', { adapter_name = 'b' })
+          model:enable_adapters(true)
+          print(score(model) == b)
+          for name, answer in pairs { a = a, b = b } do
+            local other = base:classifier { task = task }
+            other:load_adapter('\(folder)/run/' .. name)
+            print(score(other) == answer)
+          end
+          """)
+      #expect(lines == ["true", "true", "true", "true"], "\(lines)")
+    }
+  }
 }
