@@ -155,7 +155,11 @@ extension Session {
       try model.saveModel(to: folder + "/" + Self.modelFolder)
     } else {
       try SafetensorsFile.write(tensors: trainer.trainedParameters(), to: folder + "/" + Self.weightsFile)
-      for adapter in model.adapters where adapter.method.peftType != nil {
+      let changed = try model.changedBodyParameter()
+      if let changed {
+        progress.note("no adapter folder: '\(changed)' of the model itself was trained too; merge and save the whole model")
+      }
+      for adapter in model.adapters where adapter.method.peftType != nil && changed == nil {
         let name = adapter.name == "default" ? "adapter" : "adapter-" + adapter.name
         try model.save(adapter, to: folder + "/" + name)
       }

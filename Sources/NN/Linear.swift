@@ -30,6 +30,9 @@ public final class Linear: AdapterHost {
   /// Weight and bias without what was merged into them.
   public var base: (weight: Tensor, bias: Tensor?) { beforeMerge.map { ($0.weight, $0.bias) } ?? (weight, bias) }
 
+  /// Whether the parameters are those of `base` with what was merged, and nothing else.
+  package var isUntrainedSinceMerge: Bool { beforeMerge.map { $0.versions == versions } ?? true }
+
   public override var ownParameters: [(name: String, tensor: Tensor)] {
     [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
   }

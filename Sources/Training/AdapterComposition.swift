@@ -35,6 +35,15 @@ extension TrainableModel {
     try network.merge(probe: probe(), tolerance: active.map(\.mergeTolerance).max() ?? 1e-4)
   }
 
+  /// Runs `body` on the network without what is merged into it, and merges again.
+  func unmerged<Value>(_ body: () throws -> Value) throws -> Value {
+    let merged = network.namedModules().compactMap { $0.module as? Linear }.filter { !$0.merged.isEmpty }
+    try network.unmerge()
+    let result = Result { try body() }
+    for linear in merged { try linear.merge() }
+    return try result.get()
+  }
+
   /// Runs `attach`, which attaches an adapter, and keeps the heads, and what else they trained of the model, of those before it.
   func keepingHeads(_ attach: () throws -> AttachedAdapter) throws {
     let holders = adapters.filter { !$0.isStashed }

@@ -18,7 +18,10 @@ extension TrainableModel {
       "base_model": .string(base.name), Self.digest: .string(try baseDigest().hex),
       "stages": .array(lineage.map { .string($0) }),
     ]
-    let below = adapters.prefix { $0 !== adapter }.filter { $0.isActive && !$0.adapters.isEmpty }
+    let own = Set(adapter.modelParameters.map { ObjectIdentifier($0.tensor) })
+    let below = adapters.prefix { $0 !== adapter }.filter { other in
+      other.isActive && !other.adapters.isEmpty || !own.isSuperset(of: other.partsOfBody)
+    }
     if !below.isEmpty {
       facts["upstream"] = .array(try below.map { ["adapter_name": .string($0.name), "digest": .string(try $0.digest().hex)] })
     }
@@ -80,17 +83,16 @@ extension TrainableModel {
   /// Runs `body` while one adapter takes part, with its head, and no other does; then all is as it was.
   private func alone<Value>(_ adapter: AttachedAdapter, _ body: () throws -> Value) throws -> Value {
     let (wereEnabled, wereActive) = (network.adaptersEnabled, adapters.map { ($0, $0.isActive) })
-    let merged = network.namedModules().compactMap { $0.module as? Linear }.filter { !$0.merged.isEmpty }
-    let result = Result {
-      try network.unmerge()
-      try network.setAdapters(enabled: true)
-      for other in adapters { try other.setActive(other === adapter) }
-      return try adapter.withParameters(body)
+    return try unmerged {
+      let result = Result {
+        try network.setAdapters(enabled: true)
+        for other in adapters { try other.setActive(other === adapter) }
+        return try adapter.withParameters(body)
+      }
+      for (other, wasActive) in wereActive { try other.setActive(wasActive) }
+      try network.setAdapters(enabled: wereEnabled)
+      return try result.get()
     }
-    for (other, wasActive) in wereActive { try other.setActive(wasActive) }
-    try network.setAdapters(enabled: wereEnabled)
-    for linear in merged { try linear.merge() }
-    return try result.get()
   }
 
   /// Three short sequences of ordinary tokens: what a change of form must not change the logits of.
@@ -104,6 +106,11 @@ extension TrainableModel {
 }
 
 extension AttachedAdapter {
+  /// The parameters of the model's body that the adapter changed, and that have its values whether it is active or not.
+  fileprivate var partsOfBody: [ObjectIdentifier] {
+    (modelParameters.filter { !isInHead($0.name) } + method.changedParameters(of: self)).map { ObjectIdentifier($0.tensor) }
+  }
+
   /// The content of the adapter, without its head.
   func digest() throws -> Digest {
     let stream = DigestStream()

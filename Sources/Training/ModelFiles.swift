@@ -7,16 +7,26 @@ import TransformerModels
 
 extension TrainableModel {
   /// Writes an adapter's folder (PEFT's format for a LoRA), with the model that it belongs to and the stages that led to it.
+  /// Throws where the model's body was trained beside its adapters: no folder of an adapter holds that.
   public func save(_ adapter: AttachedAdapter, to folder: String) throws {
+    try requireBody(of: adapter, folder)
     try adapter.save(to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineage(of: adapter))
   }
 
   /// Writes an adapter as a plain LoRA that PEFT loads. The folder is read back into a new model first: unless it gives the
   /// logits of this one with the adapter alone, nothing is written.
   public func export(_ adapter: AttachedAdapter, to folder: String) throws {
+    try requireBody(of: adapter, folder)
     try adapter.exportAsLoRA(
       to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineage(of: adapter),
       verify: { try self.compare(adapter, exportedTo: $0) })
+  }
+
+  private func requireBody(of adapter: AttachedAdapter, _ folder: String) throws {
+    guard adapter.method.peftType != nil, let name = try changedBodyParameter() else { return }
+    throw EngineError(
+      .argument, "\(folder): '\(name)' of the model itself was trained too and belongs to no adapter: the folder of adapter "
+        + "'\(adapter.name)' would not hold it", hint: "merge the adapters and save the whole model")
   }
 
   /// Reads an adapter's folder, PEFT's or one written here, and attaches it; what trained before is frozen.

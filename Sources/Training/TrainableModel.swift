@@ -1,6 +1,7 @@
 import Adapters
 import Diagnostics
 import Files
+import Foundation
 import NN
 import TensorCore
 import Tokenizers
@@ -58,8 +59,10 @@ public final class TrainableModel {
   /// What the body itself learnt (full fine-tuning, masked language modelling) is carried over; modules that trained beside
   /// adapters (`modules_to_save`) start again from the base model, as the protocol of the LoRA paper asks.
   public func newHead(_ task: ModelTask, seed: UInt64) throws -> TrainableModel {
-    let source = trainsBody ? network : body
-    let fresh = try makeBody(task, from: source, seed: seed)
+    // A network of its own: this model may go on training.
+    let source = try trainsBody || changedBodyParameter() != nil
+      ? unmerged { try makeBody(network.task, from: network, seed: 0).network } : body
+    let fresh = try makeBody(task, from: source, seed: seed).network
     let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage)
     let carried = adapters.filter { $0.method.hasSites || !$0.bodyParameters.isEmpty }
     for attached in carried { try result.copy(attached, seed: seed).setActive(attached.isActive) }
@@ -75,12 +78,37 @@ public final class TrainableModel {
   }
 
   /// A network with a new head on what this model's adapters were trained on.
-  func makeBody(_ task: ModelTask? = nil) throws -> TransformerModel { try makeBody(task ?? network.task, from: body, seed: 0) }
+  func makeBody() throws -> TransformerModel { try makeBody(network.task, from: body, seed: 0).network }
 
-  private func makeBody(_ task: ModelTask, from source: TransformerModel?, seed: UInt64) throws -> TransformerModel {
-    guard let source else { return try base.make(task, headSeed: seed) }
+  /// The network, and the names of its parameters that the source has not: they start anew with every seed.
+  private func makeBody(
+    _ task: ModelTask, from source: TransformerModel?, seed: UInt64
+  ) throws -> (network: TransformerModel, new: Set<String>) {
+    guard let source else {
+      let network = try base.make(task, headSeed: seed)
+      return (network, Set(base.lastReport.missing))
+    }
     let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
-    return try network.architecture.make(network.config.settingLabels(task), task, builder)
+    return (try network.architecture.make(network.config.settingLabels(task), task, builder), Set(builder.log.missing))
+  }
+
+  /// The first parameter of the body that has other values than what the adapters are trained on, and that no adapter has
+  /// changed: only the whole model holds it. nil: there is none.
+  public func changedBodyParameter() throws -> String? {
+    let start = try makeBody(network.task, from: body, seed: 0)
+    let expected = Dictionary(start.network.plainParameters().map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
+    let owned = Set(
+      (network.headParameters + adapters.filter { !$0.method.trainsBase }.flatMap { $0.modelParameters + $0.method.changedParameters(of: $0) })
+        .map { ObjectIdentifier($0.tensor) })
+    let merged = network.namedModules().compactMap { $0.module as? Linear }.filter { !$0.merged.isEmpty && $0.isUntrainedSinceMerge }
+    let bases = merged.flatMap { linear in
+      [(linear.weight, linear.base.weight)] + (linear.bias.flatMap { bias in linear.base.bias.map { (bias, $0) } }.map { [$0] } ?? [])
+    }
+    let unmerged = Dictionary(bases.map { (ObjectIdentifier($0), $1) }, uniquingKeysWith: { first, _ in first })
+    return network.plainParameters().first { name, tensor in
+      guard !owned.contains(ObjectIdentifier(tensor)), !start.new.contains(name), let other = expected[name] else { return false }
+      return !(unmerged[ObjectIdentifier(tensor)] ?? tensor).hasElements(of: other)
+    }?.name
   }
 
   private func copy(_ attached: AttachedAdapter, seed: UInt64) throws -> AttachedAdapter {
@@ -178,6 +206,21 @@ public final class TrainableModel {
       "adapters_enabled": .bool(network.adaptersEnabled),
       "forward_passes": .int(Int(network.context.step)),
     ]
+  }
+}
+
+extension Tensor {
+  /// Whether the elements are bit for bit those of another tensor. Weights in 4 bits do not change.
+  fileprivate func hasElements(of other: Tensor) -> Bool {
+    if quantized != nil || other.quantized != nil { return quantized != nil && other.quantized != nil }
+    guard dtype == other.dtype, count == other.count else { return false }
+    // What never trained is shared.
+    guard pointer != other.pointer else { return true }
+    defer {
+      storage.giveBack()
+      other.storage.giveBack()
+    }
+    return memcmp(pointer, other.pointer, count * dtype.size) == 0
   }
 }
 

@@ -1,0 +1,160 @@
+import TestSupport
+import Testing
+
+/// Adapters on a body that was trained too.
+@Suite(.engine) struct ChangedBodyTests {
+  /// `fit(model)` trains what trains; `fresh()` is a model without adapters; `score(model)` its answer as text.
+  private static func script(_ folder: String) -> String {
+    TinyTask.script(folder, "max_steps = 6, eval_strategy = 'no'") + """
+      local function score(model)
+        local out = {}
+        for i, p in ipairs(model:predict { 'good film', 'bad plot the music was fine' }) do
+          out[i] = string.format('%.5f', p.probabilities.yes)
+        end
+        return table.concat(out, ' ')
+      end
+      local function fit(model)
+        local o = options(model)
+        o.learning_rate = 3e-2
+        trainer.fit(o)
+      end
+      local function fresh() return base:classifier { task = task } end
+      local norm = 'bert.encoder.layer.0.output.LayerNorm.weight'
+
+      """
+  }
+
+  private static let trained: [(name: String, model: String, parameter: String)] = [
+    ("unfrozen", "local model = make() model:unfreeze('LayerNorm') fit(model)", "bert.embeddings.LayerNorm.weight"),
+    ("frozen again", "local model = make() model:unfreeze('LayerNorm') fit(model) model:freeze('LayerNorm')", "bert.embeddings.LayerNorm.weight"),
+    (
+      "merged", "local model = make() model:unfreeze('LayerNorm') fit(model) model:merge()",
+      "bert.embeddings.LayerNorm.weight"
+    ),
+    (
+      "after a merge", "local model = make() model:merge() model:unfreeze('query') fit(model)",
+      "bert.encoder.layer.0.attention.self.query.weight"
+    ),
+    (
+      "all, then an adapter",
+      "local model = fresh():add_adapter(adapters.full {}) fit(model) model:add_adapter(adapters.lora { adapter_name = 'b' })",
+      "bert.embeddings.word_embeddings.weight"
+    ),
+    (
+      "what a removed adapter left", "local model = fresh():add_adapter(adapters.bitfit { adapter_name = 'a' }) fit(model) "
+        + "model:delete_adapter('a') model:add_adapter(adapters.lora {})", "bert.embeddings.LayerNorm.bias"
+    ),
+  ]
+
+  @Test(arguments: trained.indices) func foldersOfAdaptersAreRefused(_ index: Int) throws {
+    let row = Self.trained[index]
+    for call in ["save_adapter", "export_lora"] {
+      try ScriptHost.with { host, folder in
+        try TinyTask.write(to: folder)
+        let error = try host.failure(Self.script(folder) + row.model + " model:\(call)('x')")
+        #expect(error?.contains("'\(row.parameter)' of the model itself was trained too") == true, "\(row.name): \(error ?? "nothing")")
+        #expect(error?.contains("merge the adapters and save the whole model") == true)
+      }
+    }
+  }
+
+  /// What was learnt is not lost: by a model for another task, by a model folder, by a stage.
+  @Test(arguments: trained.indices) func bodyGoesOn(_ index: Int) throws {
+    let row = Self.trained[index]
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.script(folder) + row.model + """
+
+          local function differs(x, y)
+            for _, p in ipairs(y:parameters()) do
+              if not p.name:find('classifier') and (x:parameter(p.name) - y:parameter(p.name)):norm():item() > 0 then return true end
+            end
+            return false
+          end
+          model:unmerge()
+          local next = model:new_head { task = task }
+          print(differs(next, fresh()), differs(next, model))
+          next:freeze('classifier')
+          for _, name in ipairs { 'classifier.weight', 'classifier.bias' } do next:parameter(name):copy_(model:parameter(name):detach()) end
+          print(score(next) == score(model))
+          next:add_adapter(adapters.lora { adapter_name = 'late' })
+          next:save_adapter('late', { adapter_name = 'late' })
+          print(pcall(function() fresh():load_adapter('\(folder)/run/late') end))
+          """)
+      #expect(lines[0] == "true\tfalse" && lines[1] == "true", "\(row.name): \(lines)")
+      #expect(lines[2].hasPrefix("false") && lines[2].contains("with other weights than those of this model"), "\(lines)")
+    }
+  }
+
+  @Test func stageOfAChangedBodyIsReused() throws {
+    try withTemporaryFolder { folder in
+      try TinyTask.write(to: folder)
+      for i in 0..<2 {
+        try ScriptHost.with(in: folder) { host, folder in
+          let lines = try host.printed(
+            Self.script(folder) + """
+              local model = make()
+              model:unfreeze('LayerNorm')
+              local result = trainer.fit(options(model))
+              print(result.reused, trainer.evaluate { model = model, task = task, max_length = 32 }.eval_loss == result.metrics.eval_loss)
+              """)
+          #expect(lines == ["\(i == 1)\ttrue"], "\(lines)")
+          #expect(i == 1 || host.notes.contains { $0.contains("no adapter folder: 'bert.embeddings.LayerNorm.weight'") }, "\(host.notes)")
+        }
+      }
+    }
+  }
+
+  /// What trains with an adapter, or could have trained, is no reason.
+  @Test(arguments: [
+    "make() model:unfreeze('LayerNorm') model:freeze('LayerNorm')",
+    "fresh():add_adapter(adapters.lora { bias = 'all', modules_to_save = { 'classifier', 'pooler' } })",
+    "fresh():add_adapter(adapters.bitfit {})", "fresh():add_adapter(adapters.delta_lora { r = 4, start_step = 1 })",
+    "fresh():add_adapter(adapters.selective {})",
+  ])
+  func othersAreSaved(_ model: String) throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.script(folder) + """
+          local model = \(model)
+          fit(model)
+          model:save_adapter('x')
+          local other = fresh()
+          other:load_adapter('\(folder)/run/x')
+          local near = score(other) == score(model)
+          model:merge()
+          model:save_adapter('y')
+          other = fresh()
+          other:load_adapter('\(folder)/run/y')
+          model:unmerge()
+          print(near, score(other) == score(model))
+          """)
+      #expect(lines == ["true\ttrue"], "\(lines)")
+    }
+  }
+
+  /// An adapter that was trained on changed biases needs them.
+  @Test(arguments: ["adapters.bitfit { adapter_name = 'a' }", "adapters.lora { adapter_name = 'a', bias = 'all' }"])
+  func whatLiesBelowIsNeeded(_ below: String) throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        Self.script(folder) + """
+          local model = fresh():add_adapter(\(below))
+          fit(model)
+          model:save_adapter('a', { adapter_name = 'a' })
+          model:add_adapter(adapters.lora { adapter_name = 'b', r = 4 })
+          fit(model)
+          model:save_adapter('b', { adapter_name = 'b' })
+          print(pcall(function() fresh():load_adapter('\(folder)/run/b') end))
+          local other = fresh()
+          other:load_adapter('\(folder)/run/a', { adapter_name = 'a' })
+          other:load_adapter('\(folder)/run/b', { adapter_name = 'b' })
+          print(score(other) == score(model))
+          """)
+      #expect(lines[0].contains("was trained on top of adapter 'a', which this model lacks") && lines[1] == "true", "\(lines)")
+    }
+  }
+}
