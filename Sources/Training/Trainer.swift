@@ -436,6 +436,7 @@ extension Trainer {
         .argument, "the model was made for \(model.network.taskName) with \(model.network.numLabels) labels, "
           + "the task '\(task.name)' needs \(described(task.modelTask))", hint: "give the model a new head for this task")
     }
+    try checkLabelOrder(model.network.task, task)
     guard !trains || model.network.parameterCounts().trainable > 0 else {
       throw EngineError(.argument, "nothing to train: no parameter requires grad", hint: "add an adapter, or unfreeze something")
     }
@@ -479,6 +480,17 @@ extension Trainer {
       return x.count == y.count && p == q
     }
     return a == b
+  }
+
+  /// Throws where model and task have the same labels in different orders: every one would be taken for another.
+  private static func checkLabelOrder(_ model: ModelTask, _ task: TrainingTask) throws {
+    guard case .sequenceClassification(let own, _) = model, case .sequenceClassification(let wanted, _) = task.modelTask,
+      own != wanted, own.sorted() == wanted.sorted()
+    else { return }
+    func list(_ labels: [String]) -> String { "{ " + labels.map { "\"\($0)\"" }.joined(separator: ", ") + " }" }
+    throw EngineError(
+      .argument, "the model's labels are \(list(own)), those of the task '\(task.name)' are \(list(wanted)): the same in another order",
+      hint: "make the task with labels = \(list(own)), or give the model a new head for it")
   }
 
   private static func described(_ task: ModelTask) -> String {

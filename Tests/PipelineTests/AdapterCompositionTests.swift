@@ -139,6 +139,43 @@ import Testing
     }
   }
 
+  /// The labels that come with an adapter's head, and those of a task.
+  @Test(arguments: [
+    ("{ 'no', 'yes' }", nil), ("{ 'film', 'plot' }", nil),
+    ("{ 'yes', 'no' }", "the model's labels are { \"no\", \"yes\" }, those of the task 'other' are { \"yes\", \"no\" }: the same in another order"),
+  ] as [(String, String?)])
+  func labelsInAnotherOrderAreRefused(_ labels: String, _ message: String?) throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let prepared = script(folder) + """
+        train(fresh(), 'a', { r = 4 }):save_adapter('a')
+        local function tableTask(labels)
+          return tasks.table { train_file = '\(folder)/train.tsv', validation_files = { '\(folder)/dev.tsv' },
+            text_column = 'text', label_column = 'label', labels = labels, name = 'other' }
+        end
+        local labels = \(labels)
+        local model = base:classifier { labels = labels }
+        model:load_adapter('\(folder)/run/a')
+        if labels[1] == 'film' then
+          -- A head made by hand, with names of its own.
+          model = base:classifier { labels = labels }
+          labels = { 'no', 'yes' }
+        end
+        local other = tableTask(labels)
+
+        """
+      for call in ["trainer.evaluate { model = model, task = other, max_length = 32 }", "trainer.fit { model = model, task = other, max_length = 32, max_steps = 1 }"] {
+        let error = try host.failure(prepared + call)
+        if let message {
+          #expect(error?.contains(message) == true, "\(error ?? "nothing")")
+          #expect(error?.contains("make the task with labels = { \"no\", \"yes\" }") == true)
+        } else {
+          #expect(error == nil)
+        }
+      }
+    }
+  }
+
   @Test(arguments: [
     ("model:set_adapter('c')", "no adapter 'c'"),
     ("model:delete_adapter('c')", "no adapter 'c'"),
