@@ -29,9 +29,6 @@ public struct ParameterGroupOptions: Record, Sendable {
     guard !params.names.isEmpty, !params.names.contains("") else {
       throw EngineError(.argument, "'params' is empty: expected parts of parameters' paths")
     }
-    for (name, value) in [("learning_rate", learningRate), ("weight_decay", weightDecay)] where value?.isFinite == false {
-      throw EngineError(.argument, "'\(name)' must be a finite number")
-    }
   }
 }
 

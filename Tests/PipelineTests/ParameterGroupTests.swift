@@ -176,7 +176,7 @@ import Testing
     ("{ params = { 'a', 3 } }", "'parameter_groups[1]': parameter group: 'params[2]' must be a string, got 3"),
     ("{ params = 'classifier', learnig_rate = 1 }", "'parameter_groups[1]': parameter group: unknown field 'learnig_rate'; did you mean 'learning_rate'?"),
     ("{ params = 'classifier', learning_rate = -1 }", "'parameter_groups[1]': parameter group: 'learning_rate' must be a number at least 0, got -1.0"),
-    ("{ params = 'classifier', learning_rate = math.huge }", "'parameter_groups[1]': parameter group: 'learning_rate' must be a finite number"),
+    ("{ params = 'classifier', learning_rate = math.huge }", "'parameter_groups[1]': parameter group: 'learning_rate' must be a finite number at least 0, got inf"),
     ("{ params = 'classifier', weight_decay = '1' }", "'parameter_groups[1]': parameter group: 'weight_decay' must be a number at least 0, got '1'"),
     ("'classifier'", "'parameter_groups[1]' must be a table, got 'classifier'"),
     ("params = 'classifier'", "'parameter_groups' must be a list of ParameterGroups, got a table"),
