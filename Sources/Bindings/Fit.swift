@@ -161,7 +161,7 @@ extension Session {
       }
       for adapter in model.adapters where adapter.method.peftType != nil && changed == nil {
         let name = adapter.name == "default" ? "adapter" : "adapter-" + adapter.name
-        try model.save(adapter, to: folder + "/" + name)
+        try model.write(adapter, to: folder + "/" + name)
       }
       try model.tokenizer.save(to: folder)
     }

@@ -10,6 +10,11 @@ extension TrainableModel {
   /// Throws where the model's body was trained beside its adapters: no folder of an adapter holds that.
   public func save(_ adapter: AttachedAdapter, to folder: String) throws {
     try requireBody(of: adapter, folder)
+    try write(adapter, to: folder)
+  }
+
+  /// `save` for a caller that knows `changedBodyParameter` to be nil.
+  public func write(_ adapter: AttachedAdapter, to folder: String) throws {
     try adapter.save(to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineage(of: adapter))
   }
 
