@@ -300,7 +300,8 @@ public final class Trainer {
   /// Calls a callback. What one that is cut off did to the run is taken back: a resumed run calls it again.
   private func call(_ callback: () throws -> Void) throws {
     let before = state
-    let flags = model.network.namedParameters().map { ($0.tensor, $0.tensor.requiresGrad) }
+    // The walk through the model is left out of steps in which nothing can be frozen or unfrozen.
+    let flags = callbacks.mayUnfreeze ? model.network.namedParameters().map { ($0.tensor, $0.tensor.requiresGrad) } : []
     do {
       try callback()
     } catch let error as EngineError where error.kind == .interrupted {
