@@ -19,7 +19,7 @@ func jsonLineRows(_ bytes: UnsafeBufferPointer<UInt8>, columns: ColumnSelection)
 private func content(of line: UnsafeBufferPointer<UInt8>, names: [String]) -> Row.Content {
   let object: JSONObject
   do {
-    let value = try JSONValue(parsing: Data(line), source: "", duplicateKeys: .keepLast)
+    let value = try JSONValue(parsing: line, source: "", duplicateKeys: .keepLast)
     guard let found = value.objectValue else {
       return .malformed(
         "not a JSON object, expected one object per line"

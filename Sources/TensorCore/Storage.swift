@@ -16,7 +16,7 @@ public final class Storage {
   /// Whether the bytes may be written.
   public let isWritable: Bool
   /// Whether another storage writes the same bytes.
-  package let isLent: Bool
+  package var isLent: Bool { owner is Storage }
   private let whenUnneeded: (() -> Void)?
   /// Counts writes to the bytes, through whichever tensor.
   package var version = 0
@@ -31,7 +31,6 @@ public final class Storage {
     quantized = nil
     owner = nil
     isWritable = true
-    isLent = false
     whenUnneeded = nil
   }
 
@@ -45,7 +44,6 @@ public final class Storage {
     quantized = nil
     self.owner = owner
     isWritable = false
-    isLent = false
     self.whenUnneeded = whenUnneeded
   }
 
@@ -56,7 +54,6 @@ public final class Storage {
     quantized = nil
     self.owner = owner
     isWritable = true
-    isLent = false
     whenUnneeded = nil
   }
 
@@ -67,7 +64,6 @@ public final class Storage {
     quantized = nil
     owner = other
     isWritable = false
-    isLent = true
     whenUnneeded = nil
   }
 
@@ -78,7 +74,6 @@ public final class Storage {
     fixed = nil
     owner = nil
     isWritable = false
-    isLent = false
     whenUnneeded = nil
   }
 
