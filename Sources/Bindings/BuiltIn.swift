@@ -42,15 +42,20 @@ enum BuiltInModel {
 
 /// The tasks for machines without data: generated from a grammar, the same everywhere.
 enum BuiltInTasks {
-  private static let generators: [(name: String, metric: String, make: @Sendable () -> BuiltInTask)] = [
-    ("builtin:mnli", "accuracy", { BuiltIn.mnli() }), ("builtin:rte", "accuracy", { BuiltIn.rte() }),
+  private static let generators: [(name: String, task: String, metric: String, make: @Sendable () -> BuiltInTask)] = [
+    ("builtin:mnli", "mnli", "accuracy", { BuiltIn.mnli() }), ("builtin:rte", "rte", "accuracy", { BuiltIn.rte() }),
   ]
   private static let corpus = "builtin:corpus"
 
-  /// A task with labels, cut to the limits in the options. Throws for another name.
-  static func classification(_ name: String, _ options: GLUEOptions) throws -> ClassificationTask {
+  /// A task with labels, cut to the limits in the options. Throws for another name, and where GLUE's task is another one.
+  static func classification(_ name: String, as task: String, _ options: GLUEOptions) throws -> ClassificationTask {
     guard let generator = generators.first(where: { $0.name == name }) else {
       throw EngineError(.argument, "\(name): no such built-in task", hint: suggestion(for: name, among: generators.map(\.name)))
+    }
+    guard try GLUE.task(named: task).name == generator.task else {
+      throw EngineError(
+        .argument, "tasks.glue: '\(name)' is the task '\(generator.task)', not '\(task)'",
+        hint: "the built-in tasks are \(generators.map(\.task).joined(separator: " and "))")
     }
     let task = generator.make()
     func split(_ examples: [BuiltInExample], _ part: String, _ limit: Int?) -> Split {

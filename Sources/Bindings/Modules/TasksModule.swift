@@ -99,13 +99,7 @@ func tasksModule(_ session: Session) -> Module {
         Param<String>("folder", "folder with train.tsv and dev.tsv in GLUE's layout; or \"builtin:mnli\", \"builtin:rte\""),
         Param<GLUEOptions>("options", "see the fields"), returns: "task"
       ) { name, folder, options in
-        if folder.hasPrefix("builtin:") {
-          let wanted = folder.dropFirst("builtin:".count)
-          guard name.lowercased() == wanted else {
-            throw EngineError(.argument, "tasks.glue: '\(folder)' is the task '\(wanted)', not '\(name)'", hint: "the built-in tasks are mnli and rte")
-          }
-          return session.task(try BuiltInTasks.classification(folder, options))
-        }
+        if folder.hasPrefix("builtin:") { return session.task(try BuiltInTasks.classification(folder, as: name, options)) }
         return session.task(try ClassificationTask(try GLUE.read(name, folder: folder, trainFile: options.trainFile, limit: options.limit)))
       },
       Function(
