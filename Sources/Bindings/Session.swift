@@ -118,7 +118,8 @@ public final class Session {
     guard stageNames.insert(name).inserted else {
       throw EngineError(.argument, "stage '\(name)': another stage has this name")
     }
-    if let other = stageNames.first(where: { $0 != name && $0.replacing(" ", with: "_") == name.replacing(" ", with: "_") }) {
+    let folder = RunDirectory.stageFolderName(name)
+    if let other = stageNames.first(where: { $0 != name && RunDirectory.stageFolderName($0) == folder }) {
       throw EngineError(.argument, "stage '\(name)': stage '\(other)' has the same folder", hint: "a space and '_' do not tell them apart")
     }
     stage = (name, inputs, 0)

@@ -136,12 +136,15 @@ public final class RunDirectory {
 
   /// The folder of a stage. Spaces become '_', and so do letters that could lead elsewhere; then, and where the name is cut,
   /// a part of its digest keeps it apart from others.
-  public func stageFolder(_ name: String) -> String {
+  public func stageFolder(_ name: String) -> String { path + "/stages/" + Self.stageFolderName(name) }
+
+  /// The name of that folder.
+  public static func stageFolderName(_ name: String) -> String {
     let plain = String(name.map { $0 == " " ? "_" : $0 })
     var safe = String(plain.map { $0.isLetter || $0.isNumber || "-_.+=".contains($0) ? $0 : "_" }.prefix(80))
     if safe.isEmpty || safe.hasPrefix(".") { safe = "_" + safe }
     if safe != plain { safe += "-" + Digest(of: .string(name)).hex.prefix(8) }
-    return path + "/stages/" + safe
+    return safe
   }
 
   /// Puts a copy of a stage's files into its folder, in place of an older one.
