@@ -10,18 +10,29 @@ extension AttachedAdapter {
     guard method.over != nil else {
       return try Self.attach(method, to: root, name: name, targets: targets, defaultTargets: [], head: head, seed: seed)
     }
-    // The adapter contains the one that it was built on: give it one to take over.
-    var base = targets
-    (base.bias, base.modulesToSave) = (.none, [])
     let layers = linearAdapters.compactMap { path, _, adapter in
       (adapter as? any RankedAdapter).map { (path: path, r: $0.rank, scaling: $0.scaling) }
     }
-    _ = try Self.attach(
-      LoRA(layers: layers), to: root, name: name, targets: base, defaultTargets: [], head: head, adaptsHead: method.adaptsHead,
-      seed: seed, isShapeOnly: false)
     return try Self.attach(
-      method, to: root, name: name, targets: targets, defaultTargets: [], head: head, adaptsHead: method.adaptsHead, over: name,
-      seed: seed, isShapeOnly: false)
+      method, overNew: LoRA(layers: layers), to: root, name: name, targets: targets, head: head, adaptsHead: method.adaptsHead, seed: seed)
+  }
+
+  /// Attaches a method that contains the adapter that it is built on: gives it a new one to take over, whose values the caller
+  /// replaces. nil: it is built on none.
+  static func attach(
+    _ method: any AdapterMethod, overNew underlying: (any AdapterMethod)?, to root: Module, name: String, targets: AdapterTargets,
+    head: [String], adaptsHead: Bool, seed: UInt64
+  ) throws -> AttachedAdapter {
+    if let underlying {
+      var base = targets
+      (base.bias, base.modulesToSave) = (.none, [])
+      _ = try attach(
+        underlying, to: root, name: name, targets: base, defaultTargets: [], head: head, adaptsHead: adaptsHead, seed: seed,
+        isShapeOnly: false)
+    }
+    return try attach(
+      method, to: root, name: name, targets: targets, defaultTargets: [], head: head, adaptsHead: adaptsHead,
+      over: underlying == nil ? nil : name, seed: seed, isShapeOnly: false)
   }
 
   /// The same targets for a model whose other modules do not train: only its head does.

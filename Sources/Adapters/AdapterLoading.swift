@@ -39,18 +39,9 @@ extension AttachedAdapter {
   ) throws -> AttachedAdapter {
     let reader = try AdapterFolderReader(folder, modules: root.namedModules(), reading: reading)
     return try undoingOnError(root) {
-      let underlying = try reader.underlying()
-      if let underlying {
-        // The adapter contains the one that it was built on: give it one, whose values the folder's replace.
-        var base = reader.targets
-        (base.bias, base.modulesToSave) = (.none, [])
-        _ = try attach(
-          underlying, to: root, name: name, targets: base, defaultTargets: [], head: headModules, adaptsHead: true, seed: 0,
-          isShapeOnly: false)
-      }
       let attached = try attach(
-        reader.method, to: root, name: name, targets: reader.targets, defaultTargets: [], head: headModules, adaptsHead: true,
-        over: underlying == nil ? nil : name, seed: 0, isShapeOnly: false)
+        reader.method, overNew: reader.underlying(), to: root, name: name, targets: reader.targets, head: headModules, adaptsHead: true,
+        seed: 0)
       try reader.load(into: attached, head: head)
       if !isTrainable { try root.setTrainable(false) }
       return attached

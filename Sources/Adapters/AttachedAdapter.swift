@@ -317,6 +317,25 @@ extension AdapterTargets {
     }
   }
 
+  /// Throws for a pattern of the method, or a number of `layers_to_transform`, that no linear layer of the model fits: a
+  /// folder may hold such, an option of a script is a mistake.
+  public func requireMatches(_ method: any AdapterMethod, in root: Module) throws {
+    let linears = root.namedModules().compactMap { path, module in module is Linear ? path : nil }
+    for (option, patterns) in method.layerPatterns {
+      for pattern in patterns where !linears.contains(where: { Self.pattern(pattern, matches: $0) }) {
+        throw EngineError(
+          .argument, "\(option): '\(pattern)' matches no linear layer", hint: AttachedAdapter.nearestPath(to: pattern, among: linears))
+      }
+    }
+    for layer in layersToTransform ?? [] {
+      var one = self
+      one.layersToTransform = [layer]
+      guard linears.contains(where: one.includesLayer) else {
+        throw EngineError(.argument, "layers_to_transform: the model has no layer \(layer)", hint: "they count from 0")
+      }
+    }
+  }
+
   /// The suffixes, where nothing else narrows the choice.
   func plainSuffixes(default names: [String]) -> [String]? {
     guard excludeModules.isEmpty, layersToTransform == nil else { return nil }
@@ -416,15 +435,18 @@ extension AttachedAdapter {
   /// The paths that the names match, exactly or by a dotted suffix. Throws for a name that matches nothing.
   private static func matches(_ names: [String], among paths: [String], option: String) throws -> [String] {
     for name in names where !paths.contains(where: { isSuffix(name, of: $0) }) {
-      let last = Set(paths.flatMap { path in
-        let parts = path.split(separator: ".")
-        return (1...max(1, min(3, parts.count))).map { parts.suffix($0).joined(separator: ".") }
-      })
-      throw EngineError(
-        .argument, "\(option): '\(name)' matches no module",
-        hint: nearestName(to: name, among: last.sorted()).map { "did you mean '\($0)'?" } ?? available(paths))
+      throw EngineError(.argument, "\(option): '\(name)' matches no module", hint: nearestPath(to: name, among: paths) ?? available(paths))
     }
     return paths.filter { path in names.contains { isSuffix($0, of: path) } }
+  }
+
+  /// "did you mean 'query'?": of the last parts of the paths, the one like the name.
+  fileprivate static func nearestPath(to name: String, among paths: [String]) -> String? {
+    let last = Set(paths.flatMap { path in
+      let parts = path.split(separator: ".")
+      return (1...max(1, min(3, parts.count))).map { parts.suffix($0).joined(separator: ".") }
+    })
+    return nearestName(to: name, among: last.sorted()).map { "did you mean '\($0)'?" }
   }
 
   private static func available(_ paths: [String]) -> String {

@@ -82,30 +82,6 @@ extension AdapterTargets {
     guard let regex = try? Regex("(.*\\.)?(\(pattern))") else { return false }
     return (try? regex.wholeMatch(in: path)) != nil
   }
-
-  /// Throws for a pattern of the method, or a number of `layers_to_transform`, that no linear layer of the model fits: a
-  /// folder may hold such, an option of a script is a mistake.
-  public func requireMatches(_ method: any AdapterMethod, in root: Module) throws {
-    let linears = root.namedModules().compactMap { path, module in module is Linear ? path : nil }
-    for (option, patterns) in method.layerPatterns {
-      for pattern in patterns where !linears.contains(where: { Self.pattern(pattern, matches: $0) }) {
-        let last = Set(linears.flatMap { path in
-          let parts = path.split(separator: ".")
-          return (1...min(3, parts.count)).map { parts.suffix($0).joined(separator: ".") }
-        })
-        throw EngineError(
-          .argument, "\(option): '\(pattern)' matches no linear layer",
-          hint: nearestName(to: pattern, among: last.sorted()).map { "did you mean '\($0)'?" })
-      }
-    }
-    for layer in layersToTransform ?? [] {
-      var one = self
-      one.layersToTransform = [layer]
-      guard linears.contains(where: one.includesLayer) else {
-        throw EngineError(.argument, "layers_to_transform: the model has no layer \(layer)", hint: "they count from 0")
-      }
-    }
-  }
 }
 
 extension LayerPattern<Int> {
