@@ -8,13 +8,7 @@ import Testing
 @Suite(.engine) struct AdapterCompositionTests {
   /// Two trained adapters `a` and `b` on one model; `score(model)` is the model's answer to a text, as text.
   private func script(_ folder: String) -> String {
-    TinyTask.script(folder, "max_steps = 4") + """
-      local texts = { 'good film', 'bad plot the music was fine' }
-      local function score(model)
-        local out = {}
-        for i, p in ipairs(model:predict(texts)) do out[i] = string.format('%.9g', p.probabilities.yes) end
-        return table.concat(out, ' ')
-      end
+    TinyTask.script(folder, "max_steps = 4") + TinyTask.score() + """
       local function numbers(text) local t = {} for n in text:gmatch('%S+') do t[#t + 1] = tonumber(n) end return t end
       local function near(x, y)
         x, y = numbers(x), numbers(y)

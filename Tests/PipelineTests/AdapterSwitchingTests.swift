@@ -5,13 +5,7 @@ import Testing
 @Suite(.engine) struct AdapterSwitchingTests {
   /// `pair()` is a model with the adapters `a` and `b`, which change what it computes; `score(model)` its answer as text.
   private static func script(_ folder: String) -> String {
-    TinyTask.script(folder, "max_steps = 3") + """
-      local texts = { 'good film', 'bad plot the music was fine' }
-      local function score(model)
-        local out = {}
-        for i, p in ipairs(model:predict(texts)) do out[i] = string.format('%.9g', p.probabilities.yes) end
-        return table.concat(out, ' ')
-      end
+    TinyTask.script(folder, "max_steps = 3") + TinyTask.score() + """
       local function pair()
         local model = base:classifier { task = task }
         for i, name in ipairs { 'a', 'b' } do

@@ -5,14 +5,7 @@ import Testing
 @Suite(.engine) struct ChangedBodyTests {
   /// `fit(model)` trains what trains; `fresh()` is a model without adapters; `score(model)` its answer as text.
   private static func script(_ folder: String) -> String {
-    TinyTask.script(folder, "max_steps = 6, eval_strategy = 'no'") + """
-      local function score(model)
-        local out = {}
-        for i, p in ipairs(model:predict { 'good film', 'bad plot the music was fine' }) do
-          out[i] = string.format('%.5f', p.probabilities.yes)
-        end
-        return table.concat(out, ' ')
-      end
+    TinyTask.script(folder, "max_steps = 6, eval_strategy = 'no'") + TinyTask.score("%.5f") + """
       local function fit(model)
         local o = options(model)
         o.learning_rate = 3e-2

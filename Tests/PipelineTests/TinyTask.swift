@@ -42,6 +42,19 @@ enum TinyTask {
   /// Whether a training whose first step has this number went on from a saved state.
   static func wentOn(_ first: String?) -> Bool? { first.flatMap { Int($0) }.map { (2...5).contains($0) } }
 
+  /// `score(model)`: the model's answer to two texts, as text with numbers in this format.
+  static func score(_ format: String = "%.9g") -> String {
+    """
+    local texts = { 'good film', 'bad plot the music was fine' }
+    local function score(model)
+      local out = {}
+      for i, p in ipairs(model:predict(texts)) do out[i] = string.format('\(format)', p.probabilities.yes) end
+      return table.concat(out, ' ')
+    end
+
+    """
+  }
+
   /// A script's beginning: defines `options(model, task)` and `make()`; `SETTINGS` are further training arguments.
   static func script(_ folder: String, _ settings: String) -> String {
     """
