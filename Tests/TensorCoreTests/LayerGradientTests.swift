@@ -120,6 +120,11 @@ import Testing
         keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [5, 70]), causal: true,
         dropout: site)
     },
+    GradientCase("attention, dropout, more keys than a mask's block", [[3, 4], [150, 4], [150, 4]]) {
+      try $0[0].attention(
+        keys: $0[1], values: $0[2], heads: 2, offsets: Offsets(lengths: [1, 2]), keyOffsets: Offsets(lengths: [9, 141]),
+        dropout: site)
+    },
     GradientCase("attention, of one tensor", [[6, 4]]) {
       try $0[0].attention(keys: $0[0], values: $0[0], heads: 2, offsets: Offsets(lengths: [4, 2]))
     },

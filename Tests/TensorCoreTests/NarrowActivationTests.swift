@@ -32,6 +32,7 @@ import Testing
     Case(name: "gelu", activations: [[3, 1100]], weights: []) { x, _ in try x[0].activation(.gelu) },
     Case(name: "dropout", activations: [[3, 130]], weights: []) { x, _ in try x[0].dropout(site) },
     Case(name: "rows", activations: [[9, 7]], weights: []) { x, _ in try x[0].gatherRows([0, 4, 8]) },
+    Case(name: "rows, some of them twice", activations: [[9, 7]], weights: []) { x, _ in try x[0].gatherRows([4, 0, 4, 8, 4, 0]) },
     Case(name: "one activation used twice", activations: [[70, 40]], weights: [[40, 40]]) { x, w in
       try x[0].linear(w[0]).layerNorm(residual: x[0], Tensor.ones([40]), Tensor.zeros([40]))
     },
