@@ -113,3 +113,21 @@ private func write(_ text: String, _ name: String, in folder: String) throws -> 
     #expect(task.train.examples.count == 1 && task.evaluation[0].examples.count == 3)
   }
 }
+
+/// Quotes are ordinary characters, as with Python's `csv.QUOTE_NONE`: in a field's middle and around a whole one.
+@Test func quotesInTabSeparatedFieldsAreText() throws {
+  try withTemporaryFolder { folder in
+    let texts = ["\"a whole field\"", "\"opens", "closes\"", "\"\"", "\"", "a \"b\" c", "\"x\"\"y\"", "'a'", " \"a\" "]
+    let labels = texts.indices.map { $0 % 2 == 0 ? "\"yes\"" : "no" }
+    let lines = zip(texts, labels).map { "\($0)\t\($0)\t\($1)\n" }.joined()
+    var table = TableTask(
+      train: try write("\"text\"\tpair\tlabel\n" + lines, "train.tsv", in: folder), textColumn: "\"text\"", labelColumn: "label")
+    table.textPairColumn = "pair"
+    let task = try table.read()
+    #expect(task.train.examples.map(\.text) == texts)
+    #expect(task.train.examples.map(\.textPair) == texts)
+    #expect(task.labelNames == ["\"yes\"", "no"])
+    #expect(task.train.examples.map(\.label) == texts.indices.map { $0 % 2 == 0 ? 0 : 1 })
+    #expect(task.train.examples.map(\.line) == Array(2...10))
+  }
+}
