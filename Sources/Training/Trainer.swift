@@ -362,14 +362,12 @@ public final class Trainer {
         hint: suggestion(for: name, among: metrics.keys.sorted()))
     }
     if let value = metrics[name] {
-      let sign = isGreaterBetter ? 1.0 : -1.0
-      if let best = state.best, sign * (value - best.value) <= arguments.earlyStoppingThreshold {
-        state.evaluationsWithoutImprovement += 1
-        if sign * (value - best.value) > 0 { try keepBest(value) }
-      } else {
-        state.evaluationsWithoutImprovement = 0
-        try keepBest(value)
-      }
+      // The first evaluation is the best so far, whatever it gave; after that, what is not a number is worse than any number.
+      let best = state.best.map { $0.value.isNaN ? (isGreaterBetter ? -.infinity : .infinity) : $0.value }
+      let isBetter = best.map { isGreaterBetter ? value > $0 : value < $0 } ?? true
+      let isImprovement = isBetter && best.map { abs(value - $0) > arguments.earlyStoppingThreshold } ?? true
+      state.evaluationsWithoutImprovement = isImprovement ? 0 : state.evaluationsWithoutImprovement + 1
+      if isBetter { try keepBest(value) }
       if let patience = arguments.earlyStoppingPatience, state.evaluationsWithoutImprovement >= patience { state.shouldStop = true }
     }
     state.due.insert(.onEvaluate)

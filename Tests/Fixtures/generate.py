@@ -22,6 +22,7 @@ from quantization import write_quantization
 from quantized_models import write_quantized_models
 from torch_archives import write_torch_archives
 from trainer_check import check_all
+from trainer_rules import write_trainer_rules
 
 PARTS = (
     "models",
@@ -32,6 +33,7 @@ PARTS = (
     "peft",
     "quantization",
     "torch",
+    "trainer",
     "minilm",
 )
 
@@ -74,6 +76,8 @@ def main():
         write_quantized_models("quantized")
     if "torch" in arguments.only:
         write_torch_archives("models", "peft", "torch")
+    if "trainer" in arguments.only:
+        write_trainer_rules("trainer.json")
     if "minilm" in arguments.only and minilm:
         write_minilm(minilm, "minilm", report)
 
