@@ -1,0 +1,121 @@
+import Datasets
+import Diagnostics
+import Files
+import Foundation
+import TensorCore
+import TestSupport
+import Testing
+import Tokenizers
+import TransformerModels
+
+@testable import Training
+
+/// What an evaluation reports, against sums over the model's own answers to one example at a time.
+@Suite(.engine) struct EvaluationTests {
+  /// A model with random weights for a task, and nothing dropped.
+  private func model(_ task: TrainingTask, _ tokenizer: Tokenizer = FrozenTask.tokenizer) throws -> TrainableModel {
+    let path = packageRoot + "/Tests/Fixtures/models/tiny-roberta/config.json"
+    var config = try #require(JSONValue(file: path).objectValue)
+    config["vocab_size"] = .int(tokenizer.vocabularySize)
+    config["initializer_range"] = .double(0.3)
+    let base = try PretrainedModel(config: .init(config, path: path), name: "tiny", seed: 5)
+    return TrainableModel(network: try base.make(task.modelTask, headSeed: 6), base: base, tokenizer: tokenizer)
+  }
+
+  private func task(_ problem: Datasets.ProblemType, _ names: [String], _ metrics: [String]) throws -> ClassificationTask {
+    // Examples of one length stand together in a batch: labels that follow the length give batches unlike each other.
+    func relabelled(_ split: Split) -> Split {
+      var copy = split
+      copy.examples = split.examples.map { example in
+        let words = example.text.split(separator: " ").count
+        return Example(
+          text: example.text, label: problem == .regression ? Double(words) * 1.25 - 4 : Double(words % names.count), line: example.line)
+      }
+      return copy
+    }
+    return try ClassificationTask(
+      TaskDefinition(
+        name: "t", problemType: problem, labelNames: problem == .regression ? [] : names, metricNames: metrics,
+        metricForBestModel: metrics[0], train: relabelled(FrozenTask.train),
+        evaluation: [relabelled(FrozenTask.dev), relabelled(FrozenTask.train)]))
+  }
+
+  private func arguments(batch: Int) -> TrainingArguments {
+    var arguments = TrainingArguments()
+    (arguments.evalBatchSize, arguments.maxLength) = (batch, 32)
+    return arguments
+  }
+
+  /// The model's answer to each example of a set, alone.
+  private func answers(_ model: TrainableModel, _ split: Split) throws -> [[Double]] {
+    try split.examples.map { example in
+      let ids = try model.tokenizer.encode(example.text, maxLength: 32).ids
+      return try model.network.predict(Batch(ids: ids, offsets: Offsets(lengths: [ids.count]))).values
+    }
+  }
+
+  /// 13 and 26 examples in batches of 5 and 4, or all at once: the loss is the mean over the examples.
+  @Test(arguments: [1, 4, 5, 100]) func theLossOfClassesIsTheMeanOverExamples(batch: Int) throws {
+    let task = try task(.singleLabelClassification, ["a", "b", "c"], ["accuracy"])
+    let model = try model(task)
+    let metrics = try Trainer.evaluate(model, task, arguments(batch: batch))
+    for (split, suffix) in zip(task.evaluation, ["", "_train"]) {
+      let answers = try answers(model, split)
+      var (loss, correct) = (0.0, 0.0)
+      for (logits, example) in zip(answers, split.examples) {
+        let label = Int(try #require(example.label))
+        loss += log(logits.reduce(0) { $0 + exp($1) }) - logits[label]
+        correct += logits.max() == logits[label] ? 1 : 0
+      }
+      let count = Double(answers.count)
+      expectClose(
+        "eval_loss, eval_accuracy" + suffix, [metrics["eval_loss" + suffix] ?? .nan, metrics["eval_accuracy" + suffix] ?? .nan],
+        [loss / count, correct / count], relative: 1e-5)
+    }
+    #expect(metrics.count == 4)
+  }
+
+  @Test(arguments: [1, 5, 100]) func theLossOfScoresIsTheMeanOverExamples(batch: Int) throws {
+    let task = try task(.regression, ["score"], ["mse", "pearson"])
+    let model = try model(task)
+    let metrics = try Trainer.evaluate(model, task, arguments(batch: batch))
+    let answers = try answers(model, task.evaluation[0])
+    let errors = try zip(answers, task.evaluation[0].examples).map { answer, example in
+      try #require(answer.count == 1 ? answer.first : nil) - #require(example.label)
+    }
+    let mean = errors.reduce(0) { $0 + $1 * $1 } / Double(errors.count)
+    expectClose("eval_loss, eval_mse", [metrics["eval_loss"] ?? .nan, metrics["eval_mse"] ?? .nan], [mean, mean], relative: 1e-5)
+    #expect(metrics.keys.sorted().prefix(4) == ["eval_combined", "eval_combined_train", "eval_loss", "eval_loss_train"])
+  }
+
+  /// Masked tokens are the same in every evaluation and for every model, and each counts once, however many its batch has.
+  @Test func theLossOfMaskedTokensIsTheMeanOverThem() throws {
+    let task = MaskedLanguageTask(name: "mlm", train: FrozenTask.train, evaluation: [FrozenTask.dev], identity: .null)
+    let model = try model(task)
+    var arguments = arguments(batch: 5)
+    arguments.mlmProbability = 0.4
+    let metrics = try Trainer.evaluate(model, task, arguments)
+    #expect(try Trainer.evaluate(model, task, arguments) == metrics)
+    let data = try task.encoded(FrozenTask.dev, tokenizer: model.tokenizer, maxLength: 32)
+    let draw = RandomSource(seed: arguments.usedSeed, stream: RandomSource.stream(named: "evaluation masks"))
+    var (loss, correct, count) = (0.0, 0.0, 0.0)
+    var counts: Set<Int> = []
+    for (i, indices) in BatchSampler.evaluationBatches(data.lengths, batchSize: 5).enumerated() {
+      var batch = try data.batch(indices)
+      try task.label(&batch, data, RandomSource(seed: draw.seed, stream: draw.stream, step: UInt64(i)), arguments, model.tokenizer)
+      guard case .tokens(let labels) = batch.labels else { return }
+      counts.insert(batch.labelCount)
+      let logits = try model.network.predict(batch)
+      for (row, label) in labels.enumerated() where label != ignoredLabel {
+        let values = (0..<logits.columns).map { logits.element(row * logits.columns + $0) }
+        loss += log(values.reduce(0) { $0 + exp($1) }) - values[Int(label)]
+        correct += values.max() == values[Int(label)] ? 1 : 0
+        count += 1
+      }
+    }
+    #expect(counts.count > 1)
+    expectClose(
+      "eval_loss, eval_accuracy", [metrics["eval_loss"] ?? .nan, metrics["eval_accuracy"] ?? .nan], [loss / count, correct / count],
+      relative: 1e-5)
+  }
+}
