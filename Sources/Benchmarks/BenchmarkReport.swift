@@ -13,7 +13,7 @@ public struct BenchmarkReport {
   init(_ name: String) {
     json = [
       "benchmark": .string(name), "engine": .string("perigee \(Runner.version)"), "threads": .int(Threads.count),
-      "onednn": .bool(Precision.hasOneDNN), "host": .object(HostFacts.current()),
+      "onednn": .bool(Precision.hasOneDNN), "host": .object(HostFacts.current().json),
     ]
   }
 

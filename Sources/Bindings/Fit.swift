@@ -256,22 +256,6 @@ private final class WorkStore: TrainerStore {
   var scratchFolder: String? { work.scratchFolder }
 }
 
-extension ConfigValue {
-  /// The value for a canonical description.
-  var json: JSONValue {
-    switch self {
-    case .null, .object, .unusable: return .null
-    case .bool(let value): return .bool(value)
-    case .integer(let value): return .int(value)
-    case .number(let value): return .double(value)
-    case .text(let value): return .string(value)
-    case .table(let table):
-      if !table.list.isEmpty || table.fields.isEmpty { return .array(table.list.map(\.json)) }
-      return .object(JSONObject(table.fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) }))
-    }
-  }
-}
-
 extension LuaValue {
   /// The value for a canonical description; functions and objects are refused.
   func json(_ place: String) throws -> JSONValue {

@@ -1,26 +1,48 @@
+import Diagnostics
 import Files
 import Foundation
 
 /// What about this machine a reader needs to reproduce a run's numbers and speed. No names of
 /// users, machines or folders.
-public enum HostFacts {
-  public static func current() -> JSONObject {
-    var facts: JSONObject = [
-      "logical_cpus": .int(ProcessInfo.processInfo.activeProcessorCount),
-      "memory_bytes": .int(Int(clamping: ProcessInfo.processInfo.physicalMemory)),
-      "os": .string(operatingSystem()),
-    ]
+public struct HostFacts: Record, Sendable {
+  public private(set) var logicalCPUs = 1
+  public private(set) var memoryBytes = 0
+  public private(set) var os = ""
+  public private(set) var kernel: String?
+  public private(set) var machine: String?
+  public private(set) var cpu: String?
+  public private(set) var cpuFlags: [String]?
+
+  public static let recordName = "host"
+  public static let fields: [Field<Self>] = [
+    .int("logical_cpus", \.logicalCPUs, "processors that the process may use", in: 1..., required: true),
+    .int("memory_bytes", \.memoryBytes, "the machine's memory", in: 0..., required: true),
+    .string("os", \.os, "the operating system's name", required: true),
+    .string("kernel", \.kernel, "its release"),
+    .string("machine", \.machine, "the kind of processor, as uname says it"),
+    .string("cpu", \.cpu, "the processor's name"),
+    .strings("cpu_flags", \.cpuFlags, "those of its instruction sets that matter here"),
+  ]
+
+  /// What cannot be known here.
+  public init() {}
+
+  public static func current() -> HostFacts {
+    var facts = HostFacts()
+    facts.logicalCPUs = ProcessInfo.processInfo.activeProcessorCount
+    facts.memoryBytes = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+    facts.os = operatingSystem()
     var name = utsname()
     if uname(&name) == 0 {
-      facts["kernel"] = .string(text(name.release))
-      facts["machine"] = .string(text(name.machine))
+      facts.kernel = text(name.release)
+      facts.machine = text(name.machine)
     }
     let cpu = cpuInfo()
-    if let model = cpu["model name"] { facts["cpu"] = .string(model) }
+    facts.cpu = cpu["model name"]
     if let flags = cpu["flags"] {
       let present = Set(flags.split(separator: " ").map(String.init))
       let relevant = ["avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile"]
-      facts["cpu_flags"] = .array(relevant.filter(present.contains).map { .string($0) })
+      facts.cpuFlags = relevant.filter(present.contains)
     }
     return facts
   }

@@ -45,7 +45,7 @@ public final class RunDirectory {
     var facts = command
     facts["script"] = .string(name)
     facts["script_path"] = .string(scriptPath)
-    facts["host"] = .object(HostFacts.current())
+    facts["host"] = .object(HostFacts.current().json)
     func writeFiles(_ folder: String) throws {
       try createFolder(folder + "/code")
       try AtomicFile.write(scriptText, to: folder + "/code/" + inside(name))

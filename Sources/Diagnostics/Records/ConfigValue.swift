@@ -20,7 +20,12 @@ public enum ConfigValue {
     case .number(let value): return "\(value)"
     case .text(let value):
       return value.count <= 40 ? "'\(value)'" : "'\(value.prefix(37))...'"
-    case .table: return "a table"
+    case .table(let table):
+      switch table.form {
+      case .list: return "a list"
+      case .fields: return "an object"
+      case nil: return "a table"
+      }
     case .object(_, let typeName): return typeName
     case .unusable(let words): return words
     }
@@ -33,9 +38,18 @@ public struct ConfigTable {
   public var list: [ConfigValue]
   /// The values with names.
   public var fields: [String: ConfigValue]
+  /// What the source says it is, for one that tells an empty list from no names; nil where a table is both, as in Lua.
+  public var form: Form?
 
-  public init(list: [ConfigValue] = [], fields: [String: ConfigValue] = [:]) {
+  /// One of the two that JSON has.
+  public enum Form: Sendable {
+    case list
+    case fields
+  }
+
+  public init(list: [ConfigValue] = [], fields: [String: ConfigValue] = [:], form: Form? = nil) {
     self.list = list
     self.fields = fields
+    self.form = form
   }
 }

@@ -147,7 +147,7 @@ extension Array: FieldValue where Element: FieldValue {
   public var configValue: ConfigValue { .table(ConfigTable(list: map(\.configValue))) }
 
   public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> [Element] {
-    guard case .table(let table) = value, table.fields.isEmpty else { throw mismatch(value) }
+    guard case .table(let table) = value, table.fields.isEmpty, table.form != .fields else { throw mismatch(value) }
     var result: [Element] = []
     result.reserveCapacity(table.list.count)
     for (index, item) in table.list.enumerated() {
@@ -174,10 +174,10 @@ extension Array: FieldValue where Element: FieldValue {
 extension Dictionary: FieldValue where Key == String, Value: FieldValue {
   public static var typeName: String { "table<string, \(Value.typeName)>" }
   public static var expected: String { "a table from names to \(plural(Value.typeName))" }
-  public var configValue: ConfigValue { .table(ConfigTable(fields: mapValues(\.configValue))) }
+  public var configValue: ConfigValue { .table(ConfigTable(fields: mapValues(\.configValue), form: .fields)) }
 
   public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> [String: Value] {
-    guard case .table(let table) = value, table.list.isEmpty else { throw mismatch(value) }
+    guard case .table(let table) = value, table.list.isEmpty, table.form != .list else { throw mismatch(value) }
     var result: [String: Value] = [:]
     for (name, item) in table.fields {
       do throws(ValueMismatch) {

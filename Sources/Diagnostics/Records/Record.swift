@@ -34,7 +34,7 @@ extension Record {
 
   /// The values of all fields.
   public var configValue: ConfigValue {
-    var table = ConfigTable()
+    var table = ConfigTable(form: .fields)
     for field in Self.fields {
       let value = field.read(self)
       if case .null = value { continue }
@@ -48,7 +48,7 @@ extension Record {
     do throws(EngineError) {
       switch value {
       case .null: return try Self(table: ConfigTable())
-      case .table(let table): return try Self(table: table)
+      case .table(let table) where table.form != .list || listField != nil: return try Self(table: table)
       default: break
       }
     } catch {
@@ -77,7 +77,9 @@ extension Record {
         }
         value = .table(ConfigTable(list: table.list))
       }
-      if case .null = value {
+      // A source that can say null says it on purpose.
+      let isGiven = table.form == .fields && table.fields[field.name] != nil
+      if case .null = value, !isGiven {
         if field.isRequired {
           throw EngineError(.argument, "\(Self.recordName): missing field '\(field.name)'")
         }

@@ -1,0 +1,76 @@
+import Diagnostics
+
+// Records as JSON: the files that we write for ourselves have their fields declared once, and are read strictly. A key that
+// is missing, unknown or of another type is an error, because a file that was damaged or edited by mistake must not be read
+// as if it said nothing.
+
+extension Record {
+  /// The record in a JSON file.
+  ///
+  /// - Throws: `EngineError`: `.file` for a file that cannot be read; `.data` for text that is no JSON, for a value that is
+  ///   no object, and for keys that are unknown (with the nearest known one), missing where the field is required, or of
+  ///   another type. The message begins with the path, and names the key.
+  public init(jsonFile path: String) throws {
+    try self.init(json: JSONValue(file: path), source: path)
+  }
+
+  /// The record in a JSON value; `source`, usually a file's path, begins messages.
+  ///
+  /// `null` is a value like others here: only a field that may be empty takes it. Throws `EngineError` (`.data`) as
+  /// `init(jsonFile:)` does.
+  public init(json: JSONValue, source: String) throws(EngineError) {
+    guard case .table(let table) = json.configValue, json.objectValue != nil else {
+      throw EngineError(.data, "\(source): expected an object, found \(json.kindName)")
+    }
+    do throws(EngineError) { try self.init(table: table) } catch {
+      let name = Self.recordName + ": "
+      let words = error.message.hasPrefix(name) ? String(error.message.dropFirst(name.count)) : error.message
+      throw EngineError(.data, "\(source): \(words)", hint: error.hint)
+    }
+  }
+
+  /// The record as a JSON object, fields in their order; those without a value are left out.
+  public var json: JSONObject {
+    var object = JSONObject()
+    for field in Self.fields {
+      let value = field.read(self)
+      if case .null = value { continue }
+      object[field.name] = value.json
+    }
+    return object
+  }
+}
+
+extension JSONValue {
+  /// The value as a record's field reads it.
+  public var configValue: ConfigValue {
+    switch self {
+    case .null: .null
+    case .bool(let value): .bool(value)
+    case .int(let value): .integer(value)
+    case .double(let value): .number(value)
+    case .string(let value): .text(value)
+    case .array(let elements): .table(ConfigTable(list: elements.map(\.configValue), form: .list))
+    case .object(let object):
+      .table(
+        ConfigTable(fields: Dictionary(object.members.map { ($0, $1.configValue) }, uniquingKeysWith: { $1 }), form: .fields))
+    }
+  }
+}
+
+extension ConfigValue {
+  /// The value as JSON, names in their order; what JSON has no words for is null.
+  public var json: JSONValue {
+    switch self {
+    case .null, .object, .unusable: return .null
+    case .bool(let value): return .bool(value)
+    case .integer(let value): return .int(value)
+    case .number(let value): return .double(value)
+    case .text(let value): return .string(value)
+    case .table(let table):
+      let isList = !table.list.isEmpty || table.fields.isEmpty
+      if table.form.map({ $0 == .list }) ?? isList { return .array(table.list.map(\.json)) }
+      return .object(JSONObject(table.fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) }))
+    }
+  }
+}
