@@ -155,8 +155,7 @@ private struct AdapterFolderReader {
 
   private static func config(_ folder: String) throws -> HuggingFaceConfig {
     let path = folder + "/" + AdapterFolder.config
-    let exists = FileManager.default.fileExists(atPath:)
-    guard exists(path) || !exists(folder + "/config.json") else {
+    guard fileExists(path) || !fileExists(folder + "/config.json") else {
       throw EngineError(
         .file, "\(folder): is a model folder, expected an adapter's with \(AdapterFolder.config)")
     }
@@ -165,8 +164,7 @@ private struct AdapterFolderReader {
 
   private static func weights(_ folder: String) throws -> any TensorFile {
     let (path, pickled) = (folder + "/" + AdapterFolder.weights, folder + "/" + AdapterFolder.pickledWeights)
-    let exists = FileManager.default.fileExists(atPath:)
-    guard !exists(path), exists(pickled) else { return try SafetensorsFile(path) }
+    guard !fileExists(path), fileExists(pickled) else { return try SafetensorsFile(path) }
     let file = try TorchArchive(pickled)
     return file.names.contains(where: LoralibNames.isOwn) ? try RenamedTensorFile(file, LoralibNames.peft) : file
   }

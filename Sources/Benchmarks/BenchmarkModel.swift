@@ -33,7 +33,7 @@ public enum BenchmarkModel {
     }
     if name.hasSuffix(".json") { return .configuration(try HuggingFaceConfig(path: name)) }
     let folder = try ModelLocation.folder(of: name)
-    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    let files = (try? AtomicFolder.names(in: folder)) ?? []
     let hasWeights = files.contains { $0.hasSuffix(".safetensors") || $0.hasSuffix(".bin") }
     return hasWeights ? .folder : .configuration(try HuggingFaceConfig(folder: folder))
   }

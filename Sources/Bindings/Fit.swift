@@ -123,7 +123,7 @@ extension Session {
   private func reuse(_ stored: StoredStage, _ model: TrainableModel) throws -> FitResult {
     // What the stage saved depends on what trained in the end, which callbacks may have changed.
     let whole = stored.folder + "/" + Self.modelFolder + "/model.safetensors"
-    let isWhole = FileManager.default.fileExists(atPath: whole)
+    let isWhole = fileExists(whole)
     let file = try SafetensorsFile(isWhole ? whole : stored.folder + "/" + Self.weightsFile)
     try model.takeResult(summary: stored.folder, values: file.names.map { ($0, try file.tensor($0)) })
     let facts = stored.facts

@@ -25,6 +25,8 @@ public struct RunOptions {
   public var seed: Int?
   public var isQuiet = false
   public var allowIO = false
+  /// Limits reading to what `ReadPolicy` calls named.
+  public var isStrict = false
 
   public init() {}
 }
@@ -37,6 +39,7 @@ public enum Runner {
   /// Runs a pipeline: results to standard output, progress to standard error.
   public static func run(_ options: RunOptions) throws {
     var options = options
+    limitReading(options)
     let arithmetic = try prepare(&options)
     let opened = try openRun(options)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
@@ -67,6 +70,7 @@ public enum Runner {
   /// Does everything but the training, and prints what would be trained.
   public static func check(_ options: RunOptions) throws {
     var options = options
+    limitReading(options)
     try prepare(&options)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     let session = Session(
@@ -130,6 +134,20 @@ public enum Runner {
 // MARK: - Set-up
 
 extension Runner {
+  /// Sets what may be read. Only the command line counts: the files of a run directory can be a stranger's.
+  private static func limitReading(_ options: RunOptions) {
+    // A value can be a list of paths.
+    let values = options.settings.flatMap { setting in
+      let value = String(setting.drop { $0 != "=" }.dropFirst())
+      return ([value] + value.split(separator: ",").map(String.init)).map { ModelLocation.expandHome($0) }
+    }
+    let named = [".", ModelLocation.hubCache(), StageStore.defaultRoot(), options.script] + [options.out, options.resume].compactMap(\.self)
+    ReadPolicy.current = ReadPolicy(
+      named: named.filter { !$0.isEmpty } + values.filter(fileExists),
+      codeFolders: moduleFolders(script: options.script) + (options.script.isEmpty ? [] : [FilePath.folder(of: options.script)]),
+      isStrict: options.isStrict)
+  }
+
   /// Sets threads and precision. A resumed run takes what its command line did not say from the run that it continues: its
   /// result must not depend on where it was interrupted.
   @discardableResult
@@ -194,20 +212,19 @@ extension Runner {
 
   /// Where `require` looks beside the script's folder: `$PERIGEE_LUA`, else the `lua` folder above the program or the script.
   private static func moduleFolders(script: String) -> [String] {
-    let manager = FileManager.default
     var candidates: [String] = []
     if let folder = ProcessInfo.processInfo.environment["PERIGEE_LUA"], !folder.isEmpty { candidates.append(folder) }
     if !script.isEmpty {
-      candidates.append(((script as NSString).deletingLastPathComponent as NSString).deletingLastPathComponent + "/lua")
+      candidates.append(FilePath.join(FilePath.folder(of: FilePath.folder(of: script)), "lua"))
     }
     // The program lies somewhere in the build folder, or beside `lua`. The declarations in it tell ours from another's.
-    var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
-    while folder.path != "/" {
-      let own = folder.appendingPathComponent("lua").path
-      if manager.fileExists(atPath: own + "/meta") { candidates.append(own) }
-      folder = folder.deletingLastPathComponent()
+    var folder = FilePath.folder(of: realPath(CommandLine.arguments[0]) ?? "/")
+    while folder != "/" {
+      let own = FilePath.join(folder, "lua")
+      if fileExists(own + "/meta") { candidates.append(own) }
+      folder = FilePath.folder(of: folder)
     }
-    return candidates.map { $0 == "/lua" ? "lua" : $0 }.filter { manager.fileExists(atPath: $0) }
+    return candidates.filter(folderExists)
   }
 
   private struct OpenedRun {
@@ -241,7 +258,7 @@ extension Runner {
   /// Keeps the Lua files that the script required, beside its copy.
   private static func keepSources(_ state: LuaState, in directory: RunDirectory) throws {
     for source in state.sources.dropFirst() {
-      try directory.addSource(source.text, at: (source.path as NSString).lastPathComponent)
+      try directory.addSource(source.text, at: FilePath.name(of: source.path))
     }
   }
 }

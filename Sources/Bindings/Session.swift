@@ -6,7 +6,6 @@ import Pipelines
 import TensorCore
 import Tokenizers
 import TransformerModels
-import class Foundation.FileManager
 
 /// How products with frozen weights compute.
 public enum PrecisionChoice: String, CaseIterable, Sendable {
@@ -114,6 +113,7 @@ public final class Session {
   func runStage<Result>(_ name: String, inputs: JSONValue, _ body: () throws -> Result) throws -> Result {
     try checkSettings()
     guard !name.isEmpty else { throw EngineError(.argument, "stage: the name is empty") }
+    try FilePath.requireNoNUL(name, "stage")
     if let stage { throw EngineError(.argument, "stage '\(name)': inside stage '\(stage.name)'; stages do not nest") }
     guard stageNames.insert(name).inserted else {
       throw EngineError(.argument, "stage '\(name)': another stage has this name")
@@ -204,25 +204,24 @@ public final class Session {
     if shown.insert(text).inserted { progress.note(text) }
   }
 
-  /// A path that the script may write to: inside the run directory.
+  /// A path that the script may write to: inside the run directory. Whatever a script writes goes through here.
   func writablePath(_ path: String) throws -> String {
-    guard let root = runDirectory?.path else { throw EngineError(.argument, "'\(path)': nothing is written in a check") }
-    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
-    guard !path.isEmpty, !path.hasPrefix("/"), !parts.contains("..") else {
+    guard let runDirectory else { throw EngineError(.argument, "'\(path)': nothing is written in a check") }
+    try FilePath.require(path)
+    let parts = FilePath.parts(of: path)
+    guard !FilePath.isAbsolute(path), !parts.contains("..") else {
       throw EngineError(.file, "'\(path)': scripts write inside the run directory: expected a relative path without '..'")
     }
-    let first = parts.first { !$0.isEmpty && $0 != "." }.map(String.init) ?? ""
-    guard !first.isEmpty, !RunDirectory.ownNames.contains(first) else {
+    guard let first = parts.first, !RunDirectory.ownNames.contains(first) else {
       throw EngineError(.file, "'\(path)': the run directory keeps its own files there", hint: "choose another name")
     }
-    return root + "/" + path
+    return try runDirectory.place(path)
   }
 
   /// A path to read from: from the working directory, or, where nothing is there, from the run directory, which
   /// `writablePath` leads to.
   func readablePath(_ path: String) -> String {
-    guard let root = runDirectory?.path, !path.isEmpty, !path.hasPrefix("/") else { return path }
-    let exists = FileManager.default.fileExists(atPath:)
-    return !exists(path) && exists(root + "/" + path) ? root + "/" + path : path
+    guard let root = runDirectory?.path, !FilePath.isAbsolute(path) else { return path }
+    return !fileExists(path) && fileExists(root + "/" + path) ? root + "/" + path : path
   }
 }

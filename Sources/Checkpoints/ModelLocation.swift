@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 import Foundation
 
 /// Finds the folder of a model by path, or by hub name in the local hub cache. Never uses a
@@ -19,8 +20,9 @@ public enum ModelLocation {
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws -> String {
     let path = expandHome(name, environment)
-    if isFolder(path) { return path }
-    if FileManager.default.fileExists(atPath: path) {
+    try FilePath.require(path)
+    if folderExists(path) { return path }
+    if fileExists(path) {
       throw EngineError(.file, "\(name): is a file, expected a model folder or hub name")
     }
     guard isHubName(name) else {
@@ -30,7 +32,7 @@ public enum ModelLocation {
     let repository = root + "/models--" + name.split(separator: "/").joined(separator: "--")
     if let snapshot = snapshot(in: repository, revision: revision) { return snapshot }
     let tried = "tried ./\(name) and \(repository)"
-    if isFolder(repository) {
+    if folderExists(repository) {
       throw EngineError(
         .file, "\(name): the hub cache has no complete revision '\(revision)' of it (\(tried))")
     }
@@ -57,19 +59,18 @@ public enum ModelLocation {
   private static func snapshot(in repository: String, revision: String) -> String? {
     var commits = [revision]
     let reference = repository + "/refs/" + revision
-    if !revision.contains(".."), let text = try? String(contentsOfFile: reference, encoding: .utf8)
-    {
+    if !revision.contains(".."), let text = try? readText(reference) {
       commits.insert(text.trimmingCharacters(in: .whitespacesAndNewlines), at: 0)
     }
     return
       commits
-      .filter { !$0.isEmpty && !$0.contains("/") && !$0.contains("..") }
+      .filter(FilePath.isPlainName)
       .map { repository + "/snapshots/" + $0 }
-      .first { isFolder($0) }
+      .first(where: folderExists)
   }
 
   private static func cachedModels(_ root: String) -> [String] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
+    let names = (try? AtomicFolder.names(in: root)) ?? []
     return names.filter { $0.hasPrefix("models--") }.map {
       $0.dropFirst("models--".count).replacingOccurrences(of: "--", with: "/")
     }
@@ -90,21 +91,15 @@ public enum ModelLocation {
   }
 
   private static func neighbour(of path: String) -> String? {
-    let path = path as NSString
-    let folder = path.deletingLastPathComponent
-    let names =
-      (try? FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? "." : folder)) ?? []
-    return nearestName(to: path.lastPathComponent, among: names).map { "did you mean '\($0)'?" }
+    let names = (try? AtomicFolder.names(in: FilePath.folder(of: path))) ?? []
+    return nearestName(to: FilePath.name(of: path), among: names).map { "did you mean '\($0)'?" }
   }
 
-  private static func expandHome(_ path: String, _ environment: [String: String]) -> String {
+  /// The path with the home folder in place of a "~" at its beginning.
+  public static func expandHome(
+    _ path: String, _ environment: [String: String] = ProcessInfo.processInfo.environment
+  ) -> String {
     guard path == "~" || path.hasPrefix("~/") else { return path }
-    return (environment["HOME"] ?? NSHomeDirectory()) + path.dropFirst()
-  }
-
-  private static func isFolder(_ path: String) -> Bool {
-    var isFolder: ObjCBool = false
-    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-      && isFolder.boolValue
+    return (environment["HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? NSHomeDirectory()) + path.dropFirst()
   }
 }

@@ -22,13 +22,11 @@ public final class WeightsFolder: Sendable {
   /// shard, or a shard without a tensor that the index places there.
   public init(_ path: String) throws {
     self.path = path
-    var isFolder: ObjCBool = false
-    let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    if !isThere { throw EngineError(.file, "\(path): no such model folder") }
-    let exists = FileManager.default.fileExists(atPath:)
-    let layout = Self.layouts.first { exists(path + "/" + $0.single) || exists(path + "/" + $0.index) }
-    let single = isFolder.boolValue ? layout.map { path + "/" + $0.single } : path
-    if let single, exists(single) {
+    try FilePath.require(path)
+    guard let kind = fileKind(path) else { throw EngineError(.file, "\(path): no such model folder") }
+    let layout = Self.layouts.first { fileExists(path + "/" + $0.single) || fileExists(path + "/" + $0.index) }
+    let single = kind == .folder ? layout.map { path + "/" + $0.single } : path
+    if let single, fileExists(single) {
       let file = try Self.open(single)
       files = [file]
       names = file.names
@@ -101,7 +99,8 @@ public final class WeightsFolder: Sendable {
     var placeOfShard: [String: Int] = [:]
     var fileOfName: [String: Int] = [:]
     for (name, value) in map.members {
-      guard let shard = value.stringValue, isPlainFileName(shard) else {
+      // An index is data: it must not reach files outside the model's folder.
+      guard let shard = value.stringValue, FilePath.isPlainName(shard) else {
         throw EngineError(
           .data,
           "\(indexPath): weight_map: '\(name)': expected the name of a file in the same "
@@ -109,7 +108,7 @@ public final class WeightsFolder: Sendable {
       }
       if placeOfShard[shard] == nil {
         let shardPath = folder + "/" + shard
-        guard FileManager.default.fileExists(atPath: shardPath) else {
+        guard fileExists(shardPath) else {
           throw EngineError(
             .data, "\(indexPath): shard '\(shard)' is missing", hint: "download the whole model")
         }
@@ -123,10 +122,5 @@ public final class WeightsFolder: Sendable {
       fileOfName[name] = place
     }
     return (files, fileOfName)
-  }
-
-  /// An index is data: it must not reach files outside the model's folder.
-  private static func isPlainFileName(_ name: String) -> Bool {
-    !name.isEmpty && !name.contains("/") && !name.contains("\0") && name != "." && name != ".."
   }
 }

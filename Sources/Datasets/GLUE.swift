@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 import Foundation
 
 /// The nine tasks of GLUE (Wang and others 2018, arXiv 1804.07461), read from its folder layout: one
@@ -142,16 +143,14 @@ public struct GLUETask: Sendable {
   func read(folder: String, trainFile: String, limit: RowLimit) throws -> TaskDefinition {
     try limit.validate()
     try requireTaskFolder(folder, trainFile: trainFile)
-    let present = optionalDevFiles.filter {
-      FileManager.default.fileExists(atPath: folder + "/" + $0)
-    }
+    let present = optionalDevFiles.filter { fileExists(FilePath.join(folder, $0)) }
     let reader = SplitReader(
       hasPairs: hasPairs, labels: labels, skipsMalformedRows: skipsMalformedRows)
     func read(_ file: String, limit count: Int?) throws -> (split: Split, skipped: [SkippedRows]) {
-      let path = (folder as NSString).appendingPathComponent(file)
+      let path = FilePath.join(folder, file)
       let rows = try readRows(path, format: .tsv, columns: columns)
       return try reader.split(
-        named: stem(path), path: path, rows: rows, limit: count, seed: limit.seed)
+        named: FilePath.stem(of: path), path: path, rows: rows, limit: count, seed: limit.seed)
     }
     let train = try read(trainFile, limit: limit.train)
     let evaluation = try (devFiles + present).map { try read($0, limit: limit.evaluation) }
@@ -163,16 +162,14 @@ public struct GLUETask: Sendable {
 
   /// A folder one level too high is the likeliest mistake.
   private func requireTaskFolder(_ folder: String, trainFile: String) throws {
-    let files = FileManager.default
-    guard files.fileExists(atPath: folder) else {
+    try FilePath.require(folder)
+    guard fileExists(folder) else {
       throw EngineError(
         .file, "\(folder): no such folder",
         hint: "expected the folder of \(name) with \(trainFile) in it")
     }
-    let inner = (folder as NSString).appendingPathComponent(folderName)
-    if !files.fileExists(atPath: (folder as NSString).appendingPathComponent(trainFile)),
-      files.fileExists(atPath: inner)
-    {
+    let inner = FilePath.join(folder, folderName)
+    if !fileExists(FilePath.join(folder, trainFile)), fileExists(inner) {
       throw EngineError(
         .file, "\(folder): no \(trainFile) in this folder", hint: "did you mean '\(inner)'?")
     }

@@ -58,8 +58,3 @@ struct SplitReader {
 func malformed(_ problem: String, _ row: Row, _ path: String) -> EngineError {
   EngineError(.data, "\(path):\(row.line): \(problem)")
 }
-
-/// The file's name without its extension.
-func stem(_ path: String) -> String {
-  ((path as NSString).lastPathComponent as NSString).deletingPathExtension
-}

@@ -16,7 +16,7 @@ public enum TableFormat: String, Sendable, CaseIterable {
   /// - Throws: `EngineError` if it stands for none.
   public init(path: String) throws {
     let known = Self.allCases.map { "." + $0.rawValue }
-    guard let format = Self(rawValue: (path as NSString).pathExtension.lowercased()) else {
+    guard let format = Self(rawValue: FilePath.fileExtension(of: path).lowercased()) else {
       throw EngineError(
         .argument, "\(path): the format cannot be told from the extension",
         hint: "expected \(known.joined(separator: ", ")), or name the format")

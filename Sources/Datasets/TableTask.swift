@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 import Foundation
 
 /// A classification or regression task in files of one's own: TSV, CSV or JSONL with named columns.
@@ -58,12 +59,12 @@ public struct TableTask: Sendable {
     let classes = try classNames(in: trainRows)
     let reader = SplitReader(hasPairs: textPairColumn != nil, labels: labelRule(classes))
     let trainSplit = try reader.split(
-      named: stem(train), path: train, rows: trainRows, limit: limit.train, seed: limit.seed)
+      named: FilePath.stem(of: train), path: train, rows: trainRows, limit: limit.train, seed: limit.seed)
     var splits: [Split] = []
     var skipped = trainSplit.skipped
     for path in evaluation {
       let result = try reader.split(
-        named: uniqueName(stem(path), among: splits.map(\.name)), path: path,
+        named: uniqueName(FilePath.stem(of: path), among: splits.map(\.name)), path: path,
         rows: try rows(of: path), limit: limit.evaluation, seed: limit.seed)
       splits.append(result.split)
       skipped += result.skipped
@@ -79,8 +80,8 @@ public struct TableTask: Sendable {
   }
 
   private var defaultName: String {
-    let folder = ((train as NSString).deletingLastPathComponent as NSString).lastPathComponent
-    return folder.isEmpty || folder == "/" || folder == "." ? stem(train) : folder
+    let folder = FilePath.name(of: FilePath.folder(of: train))
+    return folder == "/" || folder == "." ? FilePath.stem(of: train) : folder
   }
 
   /// Malformed rows are refused before labels are looked at, which may not be labels in such a

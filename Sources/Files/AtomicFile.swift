@@ -32,6 +32,10 @@ public enum AtomicFile {
     to path: String, _ body: (FileWriter) throws -> Void,
     verify: (_ temporaryPath: String) throws -> Void = { _ in }
   ) throws {
+    try FilePath.require(path)
+    guard path.utf8.last != UInt8(ascii: "/"), FilePath.isPlainName(FilePath.name(of: path)) else {
+      throw EngineError(.file, "'\(path)' is no name for a new file")
+    }
     TemporaryName.removeStale(beside: path)
     let temporary = TemporaryName.beside(path)
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
@@ -65,20 +69,14 @@ public enum AtomicFile {
 
 /// Creates a folder and those above it, as `mkdir -p` does. Throws `EngineError` (`.file`).
 public func createFolder(_ path: String) throws {
+  try FilePath.require(path)
   if mkdir(path, 0o777) == 0 { return }
-  switch errno {
-  case EEXIST, EISDIR:
-    var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
-      return
-    }
-    throw EngineError(.file, "\(path): is a file, expected a folder")
-  case ENOENT:
-    let parent = (path as NSString).deletingLastPathComponent
-    if parent.isEmpty || parent == path { throw writeError(path, code: ENOENT) }
-    try createFolder(parent)
-    if mkdir(path, 0o777) != 0 && errno != EEXIST { throw writeError(path) }
-  default:
-    throw writeError(path)
-  }
+  let code = errno
+  let kind = kindAnywhere(path)
+  if kind == .folder { return }
+  if kind != nil { throw EngineError(.file, "\(path): is a file, expected a folder") }
+  let parent = FilePath.folder(of: path)
+  guard code == ENOENT, parent != path else { throw writeError(path, code: code) }
+  try createFolder(parent)
+  if mkdir(path, 0o777) != 0 && errno != EEXIST { throw writeError(path) }
 }

@@ -20,14 +20,14 @@ public enum AtomicFolder {
     if !parent.isEmpty { try createFolder(parent) }
     try recover(path)
     TemporaryName.removeStale(beside: path)
-    let isTaken = (try? FileManager.default.contentsOfDirectory(atPath: path))?.isEmpty == false
+    let isTaken = (try? names(in: path))?.isEmpty == false
     if !replace && isTaken {
       throw EngineError(.file, "\(path): exists already")
     }
     let temporary = TemporaryName.beside(path)
     guard mkdir(temporary, 0o777) == 0 else { throw AtomicFile.creationError(path) }
-    defer { try? FileManager.default.removeItem(atPath: temporary) }
-    let lock = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    defer { removeTree(temporary) }
+    let lock = open(temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     defer { if lock >= 0 { close(lock) } }
     if lock >= 0 { flock(lock, LOCK_EX | LOCK_NB) }
     try body(temporary)
@@ -41,6 +41,7 @@ public enum AtomicFolder {
   /// file system cannot exchange, it is first renamed, and `recover` finds it after a crash.
   public static func move(_ folder: String, to path: String, replace: Bool = true) throws {
     let path = try normalized(path)
+    try FilePath.require(folder)
     defer { try? synchronizeFolder(TemporaryName.folder(of: path)) }
     // A plain rename takes the place of nothing, or of an empty folder.
     if rename(folder, path) == 0 { return }
@@ -52,7 +53,7 @@ public enum AtomicFolder {
     if !replace { throw EngineError(.file, "\(path): exists already") }
     if exchange(folder, path) {
       try synchronizeFolder(TemporaryName.folder(of: path))
-      try? FileManager.default.removeItem(atPath: folder)
+      removeTree(folder)
       return
     }
     let old = asideName(of: path)
@@ -63,52 +64,52 @@ public enum AtomicFolder {
       throw writeError(path, code: code)
     }
     try synchronizeFolder(TemporaryName.folder(of: path))
-    try? FileManager.default.removeItem(atPath: old)
+    removeTree(old)
   }
 
   /// Brings back a folder whose replacement was cut off between its two renames, and removes one
-  /// whose replacement was complete. Only file systems without an exchange ever need it.
+  /// whose replacement was complete. Only file systems without an exchange ever need it. What is no folder is left alone.
   public static func recover(_ path: String) throws {
     let path = try normalized(path)
     let old = asideName(of: path)
-    guard FileManager.default.fileExists(atPath: old) else { return }
-    if FileManager.default.fileExists(atPath: path) {
-      try? FileManager.default.removeItem(atPath: old)
+    guard kindAnywhere(old, followingLinks: false) == .folder else { return }
+    if kindAnywhere(path, followingLinks: false) != nil {
+      removeTree(old)
     } else if rename(old, path) != 0 {
       throw writeError(path)
     }
   }
 
-  /// Copies a file, or a folder with all in it, to a path where there is nothing yet.
+  /// Copies a file, or a folder with all in it, to a path where there is nothing yet. Links are refused: what is copied from
+  /// one folder of ours to another is complete in itself.
   /// Throws `EngineError` (`.file`).
   public static func copy(_ source: String, to path: String) throws {
-    do {
-      try FileManager.default.copyItem(atPath: source, toPath: path)
-    } catch {
-      throw EngineError(.file, "\(path): cannot be written: copying \(source) failed")
-    }
-  }
-
-  /// The names in a folder, sorted. Throws `EngineError` (`.file`).
-  public static func names(in path: String) throws -> [String] {
-    do {
-      return try FileManager.default.contentsOfDirectory(atPath: path).sorted()
-    } catch {
-      throw EngineError(.file, "\(path): cannot be read as a folder")
+    try FilePath.require(source)
+    try FilePath.require(path)
+    switch kindAnywhere(source, followingLinks: false) {
+    case .folder:
+      guard mkdir(path, 0o777) == 0 else { throw writeError(path) }
+      for name in try names(in: source) { try copy(source + "/" + name, to: path + "/" + name) }
+    case .file:
+      do {
+        try FileManager.default.copyItem(atPath: source, toPath: path)
+      } catch {
+        throw EngineError(.file, "\(path): cannot be written: copying \(source) failed")
+      }
+    default:
+      throw EngineError(.file, "\(source): expected a file or a folder of its own")
     }
   }
 
   /// Syncs every file and folder below and including `path`.
   public static func synchronizeTree(_ path: String) throws {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    for name in names {
+    for name in (try? names(in: path)) ?? [] {
       let child = path + "/" + name
-      var status = stat()
-      guard lstat(child, &status) == 0 else { throw writeError(child) }
-      switch status.st_mode & S_IFMT {
-      case S_IFDIR: try synchronizeTree(child)
-      case S_IFREG:
-        let descriptor = open(child, O_RDONLY | O_CLOEXEC)
+      switch kindAnywhere(child, followingLinks: false) {
+      case nil: throw writeError(child)
+      case .folder: try synchronizeTree(child)
+      case .file:
+        let descriptor = open(child, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor >= 0 else { throw writeError(child) }
         defer { close(descriptor) }
         if fsync(descriptor) != 0 { throw writeError(child) }
@@ -120,17 +121,16 @@ public enum AtomicFolder {
 
   private static func asideName(of path: String) -> String {
     let folder = TemporaryName.folder(of: path)
-    return folder + "." + path.dropFirst(folder.count) + ".old"
+    return folder + "." + FilePath.name(of: path) + ".old"
   }
 
   private static func normalized(_ path: String) throws -> String {
-    var path = path
-    while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
-    let name = (path as NSString).lastPathComponent
-    if path.isEmpty || name == "/" || name == "." || name == ".." {
+    guard !path.utf8.isEmpty else { throw EngineError(.file, "'' is no name for a new folder") }
+    try FilePath.require(path)
+    guard FilePath.isPlainName(FilePath.name(of: path)) else {
       throw EngineError(.file, "'\(path)' is no name for a new folder")
     }
-    return path
+    return FilePath.withoutSlashesAtEnd(path)
   }
 
   private static func exchange(_ a: String, _ b: String) -> Bool {

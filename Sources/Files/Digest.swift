@@ -29,23 +29,20 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
 
   /// The digest of a file's content. Throws `EngineError` for a file that cannot be read.
   public init(ofFile path: String) throws {
-    try requireRegularFile(path)
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw Self.readError(path) }
-    defer { close(descriptor) }
-    let stream = DigestStream()
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
-    defer { buffer.deallocate() }
-    while true {
-      let count = read(descriptor, buffer.baseAddress, buffer.count)
-      if count == 0 { break }
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw Self.readError(path)
+    self = try withOpenFile(path) { descriptor, _ in
+      let stream = DigestStream()
+      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+      defer { buffer.deallocate() }
+      while true {
+        let count = read(descriptor, buffer.baseAddress, buffer.count)
+        if count == 0 { return stream.finish() }
+        if count < 0 {
+          if errno == EINTR { continue }
+          throw readError(path)
+        }
+        stream.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       }
-      stream.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
     }
-    self = stream.finish()
   }
 
   /// The digest of a folder: of the names and contents of its files, at any depth. Links are
@@ -88,26 +85,14 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
   ) throws {
     // Links can form a circle.
     if depth > 32 { throw EngineError(.file, "\(folder): folders nested too deeply") }
-    let names: [String]
-    do {
-      names = try FileManager.default.contentsOfDirectory(atPath: folder)
-    } catch {
-      throw EngineError(.file, "\(folder): cannot be read as a folder")
-    }
-    for name in names where !name.hasPrefix(".") {
+    for name in try AtomicFolder.names(in: folder) where !name.hasPrefix(".") {
       let child = folder + "/" + name
-      var isFolder: ObjCBool = false
-      _ = FileManager.default.fileExists(atPath: child, isDirectory: &isFolder)
-      if isFolder.boolValue {
+      if folderExists(child) {
         try collect(child, prefix: prefix + name + "/", depth: depth + 1, into: &files)
       } else {
         files[prefix + name] = .string(try Digest(ofFile: child).hex)
       }
     }
-  }
-
-  private static func readError(_ path: String) -> EngineError {
-    EngineError(.file, "\(path): cannot be read: \(String(cString: strerror(errno)))")
   }
 }
 

@@ -15,22 +15,14 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Maps a regular file. Throws `EngineError` for one that is missing, a folder, or unreadable.
   public init(_ path: String) throws {
-    try requireRegularFile(path)
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw Self.readError(path) }
-    defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw Self.readError(path) }
-    guard let size = Int(exactly: status.st_size), size >= 0 else { throw Self.readError(path) }
     self.path = path
-    // An empty file cannot be mapped.
-    if size == 0 {
-      bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-      return
+    bytes = try withOpenFile(path) { descriptor, size in
+      // An empty file cannot be mapped.
+      if size == 0 { return UnsafeRawBufferPointer(start: nil, count: 0) }
+      let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
+      guard let start, start != MAP_FAILED else { throw readError(path) }
+      return UnsafeRawBufferPointer(start: start, count: size)
     }
-    let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
-    guard let start, start != MAP_FAILED else { throw Self.readError(path) }
-    bytes = UnsafeRawBufferPointer(start: start, count: size)
   }
 
   deinit {
@@ -74,9 +66,5 @@ public final class MappedFile: @unchecked Sendable {
     let lower = range.lowerBound / page * page
     let place = UnsafeMutableRawPointer(mutating: start + lower)
     madvise(place, range.upperBound - lower, Int32(flag))
-  }
-
-  private static func readError(_ path: String) -> EngineError {
-    EngineError(.file, "\(path): cannot be read: \(String(cString: strerror(errno)))")
   }
 }

@@ -12,7 +12,7 @@ public final class ScratchFile {
   /// Nil where the folder cannot be written.
   public init?(folder: String) {
     let path = folder + "/.scratch-\(UUID().uuidString)"
-    descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    descriptor = folder.utf8.contains(0) ? -1 : open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     self.folder = folder
     guard descriptor >= 0 else { return nil }
     unlink(path)

@@ -15,6 +15,7 @@ public final class ScratchMapping {
       return
     }
     let path = folder + "/.scratch-\(UUID().uuidString)"
+    try FilePath.require(path)
     let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw Self.error(folder, byteCount, errno) }
     // The mapping keeps the file.

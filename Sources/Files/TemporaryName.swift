@@ -14,7 +14,7 @@ enum TemporaryName {
 
   /// The folder of a path with its slash at the end; empty for a bare name.
   static func folder(of path: String) -> String {
-    path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[...$0]) } ?? ""
   }
 
   /// Removes what writers of `path` that were killed have left. Failures are ignored: another
@@ -22,8 +22,7 @@ enum TemporaryName {
   static func removeStale(beside path: String) {
     let folder = folder(of: path)
     let prefix = prefix(of: path)
-    let names = try? FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? "." : folder)
-    for name in names ?? [] where name.hasPrefix(prefix) && name.hasSuffix(".tmp") {
+    for name in (try? AtomicFolder.names(in: folder.isEmpty ? "." : folder)) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(".tmp") {
       let process = name.dropFirst(prefix.count).prefix { $0 != "-" }
       guard let process = Int32(process), process != getpid(), isDead(process) else { continue }
       removeIfUnlocked(folder + name)
@@ -31,7 +30,7 @@ enum TemporaryName {
   }
 
   private static func prefix(of path: String) -> String {
-    "." + path.dropFirst(folder(of: path).count) + "."
+    "." + FilePath.name(of: path) + "."
   }
 
   private static func isDead(_ process: Int32) -> Bool {
@@ -44,7 +43,7 @@ enum TemporaryName {
     guard descriptor >= 0 else { return }
     defer { close(descriptor) }
     if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
-      try? FileManager.default.removeItem(atPath: path)
+      removeTree(path)
     }
   }
 }

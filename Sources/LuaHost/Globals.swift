@@ -104,9 +104,8 @@ extension LuaState {
     let folders = options.moduleFolders + (scriptFolder.map { [$0] } ?? [])
     var tried: [String] = []
     for folder in folders {
-      let start = folder.isEmpty ? "" : folder + "/"
-      for candidate in ["\(start)\(relative).lua", "\(start)\(relative)/init.lua"] {
-        if FileManager.default.fileExists(atPath: candidate) { return candidate }
+      for candidate in [FilePath.join(folder, relative + ".lua"), FilePath.join(folder, relative + "/init.lua")] {
+        if fileExists(candidate) { return candidate }
         tried.append(candidate)
       }
     }
@@ -118,8 +117,7 @@ extension LuaState {
 
   private func moduleNames(in folders: [String]) -> [String] {
     folders.flatMap { folder in
-      ((try? FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? "." : folder)) ?? [])
-        .filter { $0.hasSuffix(".lua") }.map { String($0.dropLast(4)) }
+      ((try? AtomicFolder.names(in: folder)) ?? []).filter { $0.hasSuffix(".lua") }.map { String($0.dropLast(4)) }
     }
   }
 }

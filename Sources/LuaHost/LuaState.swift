@@ -117,7 +117,7 @@ public final class LuaState {
   public func run(file path: String) throws -> [LuaValue] {
     let text = try readText(path)
     sources.append(Source(path: path, text: text))
-    scriptFolder = (path as NSString).deletingLastPathComponent
+    scriptFolder = FilePath.folder(of: path)
     return try run(text: text, chunkName: "@" + path)
   }
 

@@ -10,17 +10,25 @@ final class FileLock {
   /// The lock on `path`, which is created with its folder if needed; nil while another holder has
   /// it. Inside the file is the holder's process number, for messages.
   init?(_ path: String) throws {
+    try FilePath.require(path)
     while true {
-      let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+      let descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o666)
       if descriptor < 0 && errno == ENOENT {
         // The holder before has just removed the folder.
-        try createFolder((path as NSString).deletingLastPathComponent)
+        try createFolder(FilePath.folder(of: path))
         continue
       }
+      if descriptor < 0 && errno == ELOOP { throw linkError(path) }
       guard descriptor >= 0 else {
         throw EngineError(
           .file, "\(path): cannot be written: \(String(cString: strerror(errno)))",
           hint: "choose a folder that you may write to")
+      }
+      // A folder of somebody else's making can have anything under this name.
+      var status = stat()
+      guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+        close(descriptor)
+        throw EngineError(.file, "\(path): expected a regular file")
       }
       if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
         close(descriptor)
@@ -30,10 +38,12 @@ final class FileLock {
       // a file that nobody else will ever see.
       var ours = stat()
       var named = stat()
-      if fstat(descriptor, &ours) == 0, stat(path, &named) == 0, ours.st_ino == named.st_ino,
+      if fstat(descriptor, &ours) == 0, lstat(path, &named) == 0, ours.st_ino == named.st_ino,
         ours.st_dev == named.st_dev
       {
         self.descriptor = descriptor
+        // Under another name it is not a lock, and keeps its content.
+        if ours.st_nlink > 1 { return }
         ftruncate(descriptor, 0)
         let process = Array("\(getpid())\n".utf8)
         _ = process.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
@@ -47,7 +57,7 @@ final class FileLock {
 
   /// The process that holds the lock on `path`, as it says itself.
   static func holder(_ path: String) -> Int32? {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
+    guard let text = try? readText(path) else { return nil }
     return Int32(text.trimmingCharacters(in: .whitespacesAndNewlines))
   }
 }

@@ -38,7 +38,7 @@ struct FolderManifest {
     let files = try JSONValue(file: folder + "/" + Self.fileName)["files"]?.objectValue
     for (name, entry) in (files ?? JSONObject()).members {
       let path = folder + "/" + name
-      guard !name.split(separator: "/").contains(".."), !name.hasPrefix("/"),
+      guard !FilePath.parts(of: name).contains(".."), !FilePath.isAbsolute(name),
         let expectedSize = entry["size"]?.intValue, let expected = entry["digest"]?.stringValue
       else { throw EngineError(.data, "\(folder)/\(Self.fileName): malformed entry '\(name)'") }
       let size = try Self.size(path)
@@ -53,20 +53,15 @@ struct FolderManifest {
 
   private static func size(_ path: String) throws -> Int {
     try requireRegularFile(path)
-    var status = stat()
-    guard stat(path, &status) == 0, let size = Int(exactly: status.st_size) else {
-      throw EngineError(.file, "\(path): cannot be read")
-    }
-    return size
+    guard let facts = fileFacts(path) else { throw EngineError(.file, "\(path): expected a file of its own, found a link") }
+    return facts.size
   }
 
   private static func relativeFiles(_ folder: String, prefix: String = "") throws -> [String] {
     var files: [String] = []
     for name in try AtomicFolder.names(in: folder) {
       let path = folder + "/" + name
-      var isFolder: ObjCBool = false
-      _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-      if isFolder.boolValue {
+      if folderExists(path) {
         files += try relativeFiles(path, prefix: prefix + name + "/")
       } else {
         files.append(prefix + name)

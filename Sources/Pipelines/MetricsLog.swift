@@ -17,13 +17,17 @@ public final class MetricsLog {
   public init(_ path: String) throws {
     self.path = path
     length = 0
-    descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw Self.writeError(path) }
+    try FilePath.require(path)
+    descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw errno == ELOOP ? linkError(path) : Self.writeError(path) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       throw EngineError(.file, "\(path): expected a regular file")
     }
-    length = try Self.wholeRows(try readFile(path)).last?.end ?? 0
+    let data = try readFile(path)
+    length = try Self.wholeRows(data).last?.end ?? 0
+    // A file with a second name elsewhere is left as it is there.
+    if status.st_nlink > 1 { try replace(String(decoding: data.prefix(length), as: UTF8.self)) }
     guard ftruncate(descriptor, off_t(length)) == 0 else { throw Self.writeError(path) }
   }
 
@@ -73,9 +77,12 @@ public final class MetricsLog {
     let all = try rows()
     let kept = all.filter(isKept)
     if kept.count == all.count { return }
-    let text = kept.map { JSONValue.object($0).encoded(.line) + "\n" }.joined()
+    try replace(kept.map { JSONValue.object($0).encoded(.line) + "\n" }.joined())
+  }
+
+  private func replace(_ text: String) throws {
     try AtomicFile.write(text, to: path)
-    let reopened = open(path, O_RDWR | O_APPEND | O_CLOEXEC)
+    let reopened = open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC)
     guard reopened >= 0 else { throw Self.writeError(path) }
     close(descriptor)
     descriptor = reopened

@@ -200,6 +200,7 @@ public struct ParameterSet: Sendable {
       }
     }
     for setting in settings {
+      try FilePath.requireNoNUL(setting, "--set")
       guard let equals = setting.firstIndex(of: "="), equals > setting.startIndex else {
         mistakes.append("--set \(setting): expected name=value")
         continue

@@ -40,19 +40,18 @@ public final class RunDirectory {
     out: String?, scriptPath: String, scriptText: String, parameters: JSONObject,
     command: JSONObject, outputs: String = "outputs", now: Date = Date()
   ) throws -> RunDirectory {
-    let name = (scriptPath as NSString).lastPathComponent
+    let name = FilePath.name(of: scriptPath)
     let path = try out.map { try prepare($0) } ?? createDefault(in: outputs, script: name, now: now)
     var facts = command
     facts["script"] = .string(name)
     facts["script_path"] = .string(scriptPath)
     facts["host"] = .object(HostFacts.current().json)
     func writeFiles(_ folder: String) throws {
-      try createFolder(folder + "/code")
-      try AtomicFile.write(scriptText, to: folder + "/code/" + inside(name))
+      try AtomicFile.write(scriptText, to: OwnFolder(folder).place("code/" + inside(name)))
       try AtomicFile.write(.object(parameters), to: folder + "/" + parametersFile)
       try AtomicFile.write(.object(facts), to: folder + "/" + commandFile)
     }
-    let isUsed = FileManager.default.fileExists(atPath: path + "/" + commandFile)
+    let isUsed = fileExists(path + "/" + commandFile)
     if isUsed, let other = try self.command(in: path)["script"]?.stringValue, other != name {
       throw EngineError(.file, "--out \(path): holds a run of \(other)", hint: "choose a new folder; nothing in it was touched")
     }
@@ -60,8 +59,8 @@ public final class RunDirectory {
     if !isUsed { try AtomicFolder.write(to: path, replace: false, writeFiles) }
     let lock = try lockDirectory(path)
     if isUsed {
-      try? FileManager.default.removeItem(atPath: path + "/metrics.jsonl")
-      try? FileManager.default.removeItem(atPath: path + "/results.json")
+      removeTree(path + "/metrics.jsonl")
+      removeTree(path + "/results.json")
       try writeFiles(path)
     }
     return try RunDirectory(path, lock: lock)
@@ -71,8 +70,8 @@ public final class RunDirectory {
   ///
   /// Throws `EngineError` (`.file`, `.data`) if `path` is no run directory or is in use.
   public static func resume(_ path: String) throws -> RunDirectory {
-    guard FileManager.default.fileExists(atPath: path + "/" + commandFile) else {
-      let exists = FileManager.default.fileExists(atPath: path)
+    guard fileExists(path + "/" + commandFile) else {
+      let exists = fileExists(path)
       throw EngineError(
         .file, "--resume \(path): " + (exists ? "is not a run directory" : "no such folder"),
         hint: exists ? "it has no \(commandFile)" : nil)
@@ -91,7 +90,7 @@ public final class RunDirectory {
   /// What the `command.json` of a run directory holds, whether or not a process works in it.
   public static func command(in path: String) throws -> JSONObject {
     let file = path + "/" + commandFile
-    guard FileManager.default.fileExists(atPath: file) else {
+    guard fileExists(file) else {
       throw EngineError(.file, "\(path): is no run directory: it has no \(commandFile)")
     }
     guard let object = try JSONValue(file: file).objectValue else {
@@ -129,27 +128,39 @@ public final class RunDirectory {
 
   /// Stores a Lua file under `code/`. `relativePath` must stay inside that folder.
   public func addSource(_ text: String, at relativePath: String) throws {
-    let target = codeFolder + "/" + (try Self.inside(relativePath))
-    try createFolder((target as NSString).deletingLastPathComponent)
-    try AtomicFile.write(text, to: target)
+    try AtomicFile.write(text, to: place("code/" + Self.inside(relativePath)))
   }
 
   /// The folder of a stage. Spaces become '_', and so do letters that could lead elsewhere; then, and where the name is cut,
   /// a part of its digest keeps it apart from others.
   public func stageFolder(_ name: String) -> String { path + "/stages/" + Self.stageFolderName(name) }
 
+  /// The path of a file or folder that is to be written, relative to the directory. Throws `EngineError` (`.file`) for one
+  /// that leads out of it, by ".." or a link.
+  public func place(_ relativePath: String) throws -> String { try OwnFolder(path).place(relativePath) }
+
   /// The name of that folder.
   public static func stageFolderName(_ name: String) -> String {
-    let plain = String(name.map { $0 == " " ? "_" : $0 })
-    var safe = String(plain.map { $0.isLetter || $0.isNumber || "-_.+=".contains($0) ? $0 : "_" }.prefix(80))
+    let plain = name.replacingOccurrences(of: " ", with: "_")
+    // Scalar by scalar: a letter can combine with a slash. The longest name has 255 bytes, with a temporary one's additions.
+    let scalars = plain.unicodeScalars.map { isPlain($0) ? $0 : "_" }
+    var safe = ""
+    for scalar in scalars.prefix(80) where safe.utf8.count < 180 { safe.unicodeScalars.append(scalar) }
     if safe.isEmpty || safe.hasPrefix(".") { safe = "_" + safe }
     if safe != plain { safe += "-" + Digest(of: .string(name)).hex.prefix(8) }
     return safe
   }
 
+  private static func isPlain(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .nonspacingMark, .spacingMark, .enclosingMark: return true
+    default: return CharacterSet.alphanumerics.contains(scalar) || "-_.+=".unicodeScalars.contains(scalar)
+    }
+  }
+
   /// Puts a copy of a stage's files into its folder, in place of an older one.
   public func publish(_ stage: StoredStage) throws {
-    try AtomicFolder.write(to: stageFolder(stage.key.name)) { temporary in
+    try AtomicFolder.write(to: place("stages/" + Self.stageFolderName(stage.key.name))) { temporary in
       for name in try AtomicFolder.names(in: stage.folder) {
         try AtomicFolder.copy(stage.folder + "/" + name, to: temporary + "/" + name)
       }
@@ -167,8 +178,8 @@ public final class RunDirectory {
   // MARK: - Places
 
   private static func inside(_ relativePath: String) throws -> String {
-    let parts = relativePath.split(separator: "/", omittingEmptySubsequences: false)
-    if parts.contains("..") || parts.contains("") || relativePath.contains("\0") {
+    let parts = FilePath.parts(of: relativePath)
+    if parts.isEmpty || !parts.allSatisfy(FilePath.isPlainName) || FilePath.isAbsolute(relativePath) {
       throw EngineError(.file, "'\(relativePath)' leads out of the run directory")
     }
     return relativePath
@@ -176,12 +187,11 @@ public final class RunDirectory {
 
   /// The user's own choice of folder: new, empty, or that of an earlier run.
   private static func prepare(_ out: String) throws -> String {
-    var path = out
-    while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
-    if path.isEmpty { throw EngineError(.file, "--out: expected a folder, given ''") }
-    var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
-      guard isFolder.boolValue else {
+    if out.utf8.isEmpty { throw EngineError(.file, "--out: expected a folder, given ''") }
+    try FilePath.require(out)
+    let path = FilePath.withoutSlashesAtEnd(out)
+    if let kind = fileKind(path) {
+      guard kind == .folder else {
         throw EngineError(.file, "--out \(path): is a file, expected a folder")
       }
       let names = try AtomicFolder.names(in: path)
@@ -203,7 +213,7 @@ public final class RunDirectory {
     func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
     let day = "\(local.tm_year + 1900)" + two(local.tm_mon + 1) + two(local.tm_mday)
     let clock = two(local.tm_hour) + two(local.tm_min) + two(local.tm_sec)
-    let stem = (script as NSString).deletingPathExtension
+    let stem = FilePath.stem(of: script)
     let base = "\(outputs)/\(stem.isEmpty ? "run" : stem)-\(day)-\(clock)"
     try createFolder(outputs)
     for attempt in 1...1000 {

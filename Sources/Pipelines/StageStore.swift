@@ -63,7 +63,7 @@ public final class StageStore {
   /// The finished result of that key, every file verified; nil if there is none, or a damaged one.
   public func lookup(_ key: StageKey) throws -> StoredStage? {
     let folder = finishedFolder(key.digest)
-    guard FileManager.default.fileExists(atPath: folder) else { return nil }
+    guard fileExists(folder) else { return nil }
     do {
       let manifest = try FolderManifest(verifying: folder)
       guard let stored = Self.key(in: manifest.facts), stored.digest == key.digest else {
@@ -99,7 +99,8 @@ public final class StageStore {
   ) throws -> Opened {
     if let stored = try lookup(key) { return .finished(stored) }
     let folder = partialFolder(key.digest)
-    let lockPath = folder + "/lock"
+    let lockPath = try OwnFolder(root).place("stages/\(FilePath.name(of: folder))/lock")
+    _ = try OwnFolder(root).place("stages/\(key.digest.hex)")
     var hasWaited = false
     removeDiscarded()
     while true {
@@ -148,7 +149,7 @@ public final class StageStore {
   /// All stored stages, by name and digest. Unreadable ones are left out.
   public func list() -> [Summary] {
     let stages = root + "/stages"
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: stages)) ?? []
+    let names = (try? AtomicFolder.names(in: stages)) ?? []
     let summaries = names.compactMap { name -> Summary? in
       let isFinished = !name.hasSuffix(".partial")
       let hex = isFinished ? name : String(name.dropLast(".partial".count))
@@ -170,13 +171,13 @@ public final class StageStore {
   /// Removes a stage, finished or not. False if another process is running it.
   @discardableResult
   public func remove(_ digest: Digest) throws -> Bool {
-    let partial = partialFolder(digest)
-    if FileManager.default.fileExists(atPath: partial) {
+    let partial = try OwnFolder(root).place("stages/\(digest.hex).partial")
+    if fileExists(partial) {
       guard let lock = try FileLock(partial + "/lock") else { return false }
       withExtendedLifetime(lock) { discard(partial) }
     }
     let finished = finishedFolder(digest)
-    if FileManager.default.fileExists(atPath: finished) { discard(finished) }
+    if fileExists(finished) { discard(finished) }
     return true
   }
 
@@ -185,15 +186,15 @@ public final class StageStore {
 
   static func discard(_ folder: String, stages: String) {
     let doomed = stages + "/.removed-\(getpid())-\(UUID().uuidString)"
-    if rename(folder, doomed) == 0 { try? FileManager.default.removeItem(atPath: doomed) }
+    if rename(folder, doomed) == 0 { removeTree(doomed) }
   }
 
   /// Ends removals that were killed half-way. Two processes may do this at once.
   private func removeDiscarded() {
     let stages = root + "/stages"
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: stages)) ?? []
+    let names = (try? AtomicFolder.names(in: stages)) ?? []
     for name in names where name.hasPrefix(".removed-") {
-      try? FileManager.default.removeItem(atPath: stages + "/" + name)
+      removeTree(stages + "/" + name)
     }
   }
 

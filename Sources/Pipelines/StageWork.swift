@@ -42,7 +42,7 @@ public final class StageWork {
       try FolderManifest.write(facts, in: temporary)
     }
     for number in numbers.dropLast(Self.keptStates - 1) {
-      try? FileManager.default.removeItem(atPath: statePath(number))
+      removeTree(statePath(number))
     }
   }
 
@@ -63,7 +63,7 @@ public final class StageWork {
       } catch let error as EngineError {
         warn("stage '\(key.name)': a saved state is damaged and not used: \(error)")
         // Out of the way, so that the next save does not count on it.
-        try? FileManager.default.removeItem(atPath: path)
+        removeTree(path)
       }
     }
     return nil
@@ -84,7 +84,7 @@ public final class StageWork {
       try FolderManifest.write(all, in: temporary)
     }
     // The lock file goes with the folder, while the lock is held: `FileLock` copes with that.
-    StageStore.discard(folder, stages: (folder as NSString).deletingLastPathComponent)
+    StageStore.discard(folder, stages: FilePath.folder(of: folder))
     lock = nil
     return StoredStage(key: key, folder: finishedFolder, facts: facts)
   }
@@ -102,7 +102,7 @@ public final class StageWork {
   private func statePath(_ number: Int) -> String { folder + "/state-\(number)" }
 
   private func stateNumbers() -> [Int] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    let names = (try? AtomicFolder.names(in: folder)) ?? []
     return names.filter { $0.hasPrefix("state-") }
       .compactMap { Int($0.dropFirst("state-".count)) }
       .filter { $0 > 0 && $0 < .max }.sorted()

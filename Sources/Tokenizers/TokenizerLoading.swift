@@ -13,11 +13,9 @@ extension Tokenizer {
   /// - Throws: `EngineError` naming the file, for files that are missing, malformed, contradict
   ///   each other, or use a component that is not supported.
   public static func load(folder: String) throws -> Tokenizer {
-    var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isDirectory) else {
-      throw EngineError(.file, "\(folder): no such folder")
-    }
-    guard isDirectory.boolValue else {
+    try FilePath.require(folder)
+    guard let kind = fileKind(folder) else { throw EngineError(.file, "\(folder): no such folder") }
+    guard kind == .folder else {
       throw EngineError(.file, "\(folder): is a file, expected a folder with a tokenizer")
     }
     let files = try TokenizerFiles(folder: folder)
@@ -48,7 +46,7 @@ private struct TokenizerFiles {
     self.folder = folder
     func readObject(_ name: String) throws -> JSONValue {
       let path = folder + "/" + name
-      guard FileManager.default.fileExists(atPath: path) else { return [:] }
+      guard fileExists(path) else { return [:] }
       let json = try JSONValue(file: path)
       guard case .object = json else {
         throw EngineError(.data, "\(path): is \(json.kindName), expected an object")
@@ -61,7 +59,7 @@ private struct TokenizerFiles {
 
   func path(_ name: String) -> String { folder + "/" + name }
 
-  func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
+  func has(_ name: String) -> Bool { fileExists(path(name)) }
 
   private var configurationPath: String { path("tokenizer_config.json") }
 

@@ -9,11 +9,7 @@ extension Tokenizer {
   /// - Parameter folder: made if it is missing.
   /// - Throws: `EngineError` if a file cannot be written; files are replaced whole or not at all.
   public func save(to folder: String) throws {
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw EngineError(.file, "\(folder): cannot be made: \(error.localizedDescription)")
-    }
+    try createFolder(folder)
     var roles = JSONObject()
     for role in SpecialTokens.Role.allCases {
       if let token = specialTokens[role] { roles[role.rawValue] = .string(token) }
@@ -23,21 +19,13 @@ extension Tokenizer {
     roles.members.forEach(setMissing)
     if let modelMaxLength { setMissing("model_max_length", .int(modelMaxLength)) }
     setMissing("tokenizer_class", "PreTrainedTokenizerFast")
-    try write(definition.json, to: folder + "/tokenizer.json")
-    try write(.object(configuration), to: folder + "/tokenizer_config.json")
-    try write(.object(roles), to: folder + "/special_tokens_map.json")
+    try AtomicFile.write(definition.json.encoded(.indented) + "\n", to: folder + "/tokenizer.json")
+    try AtomicFile.write(JSONValue.object(configuration).encoded(.indented) + "\n", to: folder + "/tokenizer_config.json")
+    try AtomicFile.write(JSONValue.object(roles).encoded(.indented) + "\n", to: folder + "/special_tokens_map.json")
   }
 
   /// What the tokenizer does, as text: tokenizers of equal identities give equal ids.
   public func identity() throws -> String {
     definition.json.encoded(.ordered)
-  }
-
-  private func write(_ json: JSONValue, to path: String) throws {
-    do {
-      try Data((json.encoded(.indented) + "\n").utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw EngineError(.file, "\(path): cannot be written: \(error.localizedDescription)")
-    }
   }
 }

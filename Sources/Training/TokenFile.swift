@@ -90,7 +90,7 @@ struct TokenFile {
       starts.last == ids.count, zip(starts, starts.dropFirst()).allSatisfy({ $0 <= $1 })
     else { return nil }
     // Its time says when it was last of use.
-    try? FileManager.default.setAttributes([.modificationDate: Date()], ofItemAtPath: path)
+    touch(path)
     return TokenColumns(ids: ids, tokenTypes: types, special: special, starts: starts)
   }
 
@@ -107,8 +107,8 @@ struct TokenFile {
       column("special", .uint8, tokens.special), column("starts", .int64, tokens.starts),
     ]
     do {
-      try createFolder(folder)
-      try SafetensorsFile.write(columns, metadata: metadata, to: path)
+      let place = try OwnFolder(FilePath.folder(of: folder)).place(FilePath.name(of: folder) + "/" + FilePath.name(of: path))
+      try SafetensorsFile.write(columns, metadata: metadata, to: place)
       try removeOldest()
     } catch {
       return
@@ -116,18 +116,12 @@ struct TokenFile {
   }
 
   private func removeOldest() throws {
-    let url = URL(fileURLWithPath: folder)
-    let keys: Set<URLResourceKey> = [.contentModificationDateKey, .fileSizeKey]
-    let files = try FileManager.default.contentsOfDirectory(at: url, includingPropertiesForKeys: Array(keys), options: .skipsHiddenFiles)
-      .filter { $0.pathExtension == "safetensors" }
-      .map { file in
-        let values = try file.resourceValues(forKeys: keys)
-        return (url: file, date: values.contentModificationDate ?? .distantPast, size: values.fileSize ?? 0)
-      }
+    let files = try AtomicFolder.names(in: folder).filter { FilePath.fileExtension(of: $0) == "safetensors" }
+      .compactMap { name in fileFacts(folder + "/" + name).map { (path: folder + "/" + name, facts: $0) } }
     var total = 0
-    for file in files.sorted(by: { $0.date > $1.date }) {
-      total += file.size
-      if total > Self.folderLimit { try FileManager.default.removeItem(at: file.url) }
+    for file in files.sorted(by: { $0.facts.modified > $1.facts.modified }) {
+      total += file.facts.size
+      if total > Self.folderLimit { removeTree(file.path) }
     }
   }
 }

@@ -84,7 +84,7 @@ extension Trainer {
 
   private func restoreMethods(from folder: String) throws {
     let path = folder + "/" + Self.methods
-    let file = FileManager.default.fileExists(atPath: path) ? try SafetensorsFile(path) : nil
+    let file = fileExists(path) ? try SafetensorsFile(path) : nil
     for adapter in model.adapters {
       guard let training = adapter.training else { continue }
       let own = (file?.names ?? []).filter { $0.hasPrefix(adapter.name + "/") }

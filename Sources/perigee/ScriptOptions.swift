@@ -40,12 +40,21 @@ struct ScriptOptions: ParsableArguments {
     help: "Let the script read and write any file and start programs. Only for scripts you trust.")
   var allowIO = false
 
+  @Flag(
+    help: ArgumentHelp(
+      "Let the script read nothing outside the working folder, the hub cache, the run directory, the cache, and paths that this "
+        + "command names."))
+  var strict = false
+
   @Flag(help: "After an error in the script, show the calls that led there.")
   var traceback = false
 
   func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads \(threads): expected a number from 1 to 1024")
+    }
+    if strict, allowIO {
+      throw ValidationError("--strict and --allow-io exclude each other")
     }
     if let seed, seed < 0 {
       throw ValidationError("--seed \(seed): expected a number of at least 0")
@@ -62,6 +71,7 @@ struct ScriptOptions: ParsableArguments {
     options.seed = seed
     options.isQuiet = quiet
     options.allowIO = allowIO
+    options.isStrict = strict
     return options
   }
 }

@@ -29,15 +29,11 @@ struct Stubs: ParsableCommand {
       print("\(folder): \(wanted.count) files, up to date")
       return
     }
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw EngineError(.file, "\(folder): cannot be created", hint: "is it writable, and no file?")
-    }
+    try createFolder(folder)
     for file in wanted where !isCurrent(file) {
       try AtomicFile.write(file.text, to: folder + "/" + file.name)
     }
-    for name in superfluous { unlink(folder + "/" + name) }
+    for name in superfluous { removeTree(folder + "/" + name) }
     print("\(folder): \(wanted.count) files")
   }
 
@@ -51,15 +47,15 @@ struct Stubs: ParsableCommand {
   }
 
   private func isCurrent(_ file: (name: String, text: String)) -> Bool {
-    FileManager.default.contents(atPath: folder + "/" + file.name) == Data(file.text.utf8)
+    (try? readFile(folder + "/" + file.name)) == Data(file.text.utf8)
   }
 
   /// Files of modules that are no more. Whatever people wrote themselves does not count.
   private func superfluousFiles(besides wanted: Set<String>) throws -> [String] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    let names = (try? AtomicFolder.names(in: folder)) ?? []
     return names.filter { name in
       guard name.hasSuffix(".lua"), !wanted.contains(name) else { return false }
-      let start = FileManager.default.contents(atPath: folder + "/" + name)?.prefix(8)
+      let start = (try? readFile(folder + "/" + name))?.prefix(8)
       return start == Data("---@meta".utf8)
     }
   }

@@ -89,7 +89,7 @@ import Testing
         ("org/tinny", "did you mean 'org/tiny'?"), ("gpt2", "no complete revision 'main'"),
         ("nothing/like-it", "tried ./nothing/like-it and \(hub)/models--nothing--like-it"),
         ("/no/where", "no such model folder"), ("../x/y", "no such model folder"),
-        ("", "no such model folder"), ("a/../b", "no such model folder"),
+        ("", "the path is empty"), ("a\0b", "the character NUL"), ("a/../b", "no such model folder"),
         (hub + "/models--org--tiny/refs/main", "is a file"),
       ]
       for (name, message) in cases {

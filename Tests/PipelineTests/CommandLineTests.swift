@@ -161,7 +161,7 @@ struct CommandLineTests {
 
       let notAFolder = try perigee(["stubs", "meta/own.lua"], in: folder)
       #expect(notAFolder.code == 1)
-      #expect(notAFolder.error.hasPrefix("perigee: error: meta/own.lua: cannot be created"))
+      #expect(notAFolder.error.hasPrefix("perigee: error: meta/own.lua: is a file, expected a folder"))
     }
   }
 

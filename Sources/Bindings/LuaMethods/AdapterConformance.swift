@@ -325,8 +325,8 @@ struct AdapterConformance {
 
   private func withScratchFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
     let folder = FileManager.default.temporaryDirectory.path + "/perigee-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try createFolder(folder)
+    defer { removeTree(folder) }
     return try body(folder)
   }
 }
@@ -343,6 +343,6 @@ private final class FolderStore: TrainerStore {
   }
 
   func stateFolder() throws -> String? {
-    FileManager.default.fileExists(atPath: folder + "/state") ? folder + "/state" : nil
+    fileExists(folder + "/state") ? folder + "/state" : nil
   }
 }

@@ -1,7 +1,6 @@
 import Checkpoints
 import Diagnostics
 import Files
-import Foundation
 import LuaHost
 import NN
 import TensorCore
@@ -18,7 +17,6 @@ func tensorFiles(_ session: Session) -> [Function] {
       // A check writes nothing.
       guard session.mode == .run else { return path }
       let full = try session.writablePath(path)
-      try makeFolder((full as NSString).deletingLastPathComponent)
       try SafetensorsFile.write(tensors: tensors, to: full)
       return full
     },
@@ -47,13 +45,5 @@ private func namedTensors(_ table: LuaTable) throws -> [(name: String, tensor: T
       throw EngineError(.argument, "save: '\(name)' must be a Tensor, got \(value.typeName)")
     }
     return (name, tensor)
-  }
-}
-
-private func makeFolder(_ path: String) throws {
-  do {
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  } catch {
-    throw EngineError(.file, "\(path): cannot be made: \(error.localizedDescription)")
   }
 }

@@ -1,0 +1,120 @@
+import Diagnostics
+import Foundation
+
+/// What a path leads to.
+public enum FileKind: Equatable, Sendable {
+  case file, folder, link, pipe, socket, device
+
+  init(_ mode: mode_t) {
+    switch mode & S_IFMT {
+    case S_IFREG: self = .file
+    case S_IFDIR: self = .folder
+    case S_IFLNK: self = .link
+    case S_IFIFO: self = .pipe
+    case S_IFSOCK: self = .socket
+    default: self = .device
+    }
+  }
+}
+
+/// What is at a path; nil where there is nothing, where nothing may be read, or where the text is no path.
+///
+/// - Parameter followingLinks: false tells of a link itself.
+public func fileKind(_ path: String, followingLinks: Bool = true) -> FileKind? {
+  guard (try? FilePath.require(path)) != nil, ReadPolicy.current.permits(path) else { return nil }
+  return kindAnywhere(path, followingLinks: followingLinks)
+}
+
+/// Whether there is anything that may be read, a file or a folder. Links are followed.
+public func fileExists(_ path: String) -> Bool { fileKind(path) != nil }
+
+/// Whether there is a folder that may be read. Links are followed.
+public func folderExists(_ path: String) -> Bool { fileKind(path) == .folder }
+
+extension AtomicFolder {
+  /// The names in a folder, sorted. Throws `EngineError` (`.file`).
+  public static func names(in path: String) throws -> [String] {
+    try FilePath.require(path)
+    try ReadPolicy.current.require(path)
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { throw EngineError(.file, "\(path): cannot be read as a folder") }
+    defer { close(descriptor) }
+    try ReadPolicy.current.require(descriptor, path)
+    return try entryNames(descriptor, path).sorted()
+  }
+}
+
+/// A file's size in bytes, and when it was last written, in seconds since 1970; nil for what is no regular file of its own.
+public func fileFacts(_ path: String) -> (size: Int, modified: Double)? {
+  var status = stat()
+  guard (try? FilePath.require(path)) != nil, lstat(path, &status) == 0, FileKind(status.st_mode) == .file,
+    let size = Int(exactly: status.st_size)
+  else { return nil }
+  #if os(Linux)
+    let time = status.st_mtim
+  #else
+    let time = status.st_mtimespec
+  #endif
+  return (size, Double(time.tv_sec) + Double(time.tv_nsec) / 1e9)
+}
+
+/// Makes a file's time that of now, where that is allowed.
+public func touch(_ path: String) {
+  if (try? FilePath.require(path)) != nil { utimensat(AT_FDCWD, path, nil, AT_SYMLINK_NOFOLLOW) }
+}
+
+/// Removes a file, a link, or a folder with all in it; no link is followed. What cannot be removed stays.
+public func removeTree(_ path: String) {
+  guard (try? FilePath.require(path)) != nil else { return }
+  let name = FilePath.name(of: path)
+  guard FilePath.isPlainName(name) else { return }
+  let folder = open(FilePath.folder(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  guard folder >= 0 else { return }
+  defer { close(folder) }
+  remove(name, in: folder)
+}
+
+/// The path without links and "..", absolute; nil where there is nothing.
+public func realPath(_ path: String) -> String? {
+  guard (try? FilePath.require(path)) != nil, let real = realpath(path, nil) else { return nil }
+  defer { free(real) }
+  return String(cString: real)
+}
+
+/// What is at a path, whatever may be read.
+func kindAnywhere(_ path: String, followingLinks: Bool = true) -> FileKind? {
+  var status = stat()
+  guard (followingLinks ? stat(path, &status) : lstat(path, &status)) == 0 else { return nil }
+  return FileKind(status.st_mode)
+}
+
+/// The names in an open folder.
+private func entryNames(_ descriptor: Int32, _ path: String) throws -> [String] {
+  func failure() -> EngineError { EngineError(.file, "\(path): cannot be read as a folder") }
+  // The stream closes what it is given.
+  let copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  guard copy >= 0 else { throw failure() }
+  guard let stream = fdopendir(copy) else {
+    close(copy)
+    throw failure()
+  }
+  defer { closedir(stream) }
+  var found: [String] = []
+  while let entry = readdir(stream) {
+    // Names that are not UTF-8 cannot be written in a path here, and would be another's with letters replaced.
+    let name = withUnsafePointer(to: &entry.pointee.d_name) {
+      $0.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: entry.pointee.d_name)) { String(validatingCString: $0) }
+    }
+    if let name, name != ".", name != ".." { found.append(name) }
+  }
+  return found
+}
+
+private func remove(_ name: String, in folder: Int32) {
+  if unlinkat(folder, name, 0) == 0 || errno == ENOENT { return }
+  let inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+  guard inner >= 0 else { return }
+  for child in (try? entryNames(inner, name)) ?? [] { remove(child, in: inner) }
+  close(inner)
+  unlinkat(folder, name, Int32(AT_REMOVEDIR))
+}
