@@ -45,6 +45,7 @@ let package = Package(
     // Each target has one reason to change; arrows point down only.
     library("Diagnostics"),
     library("Files", ["CXXHash", "Diagnostics"]),
+    library("Patterns", ["Diagnostics"]),
     library("Metrics", ["Diagnostics"]),
     library("Tokenizers", ["Files"]),
     library("Datasets", ["Files"]),
@@ -53,7 +54,7 @@ let package = Package(
     library("NN", ["TensorCore", "Checkpoints"]),
     library("Optimizers", ["NN"]),
     library("TransformerModels", ["NN", "Checkpoints"]),
-    library("Adapters", ["NN", "Checkpoints"]),
+    library("Adapters", ["NN", "Checkpoints", "Patterns"]),
     library(
       "Training",
       ["TransformerModels", "Adapters", "Optimizers", "Datasets", "Tokenizers", "Metrics"]),
@@ -69,6 +70,7 @@ let package = Package(
 
     .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
     tests("FileTests", ["Files", "Checkpoints"]),
+    tests("PatternTests", ["Patterns", "Files"]),
     tests("TokenizerTests", ["Tokenizers"]),
     tests("MetricTests", ["Metrics"]),
     tests("DatasetTests", ["Datasets", "Metrics"]),

@@ -14,7 +14,7 @@ extension AttachedAdapter {
       (adapter as? any RankedAdapter).map { (path: path, r: $0.rank, scaling: $0.scaling) }
     }
     return try Self.attach(
-      method, overNew: LoRA(layers: layers), to: root, name: name, targets: targets, head: head, adaptsHead: method.adaptsHead, seed: seed)
+      method, overNew: try LoRA(layers: layers), to: root, name: name, targets: targets, head: head, adaptsHead: method.adaptsHead, seed: seed)
   }
 
   /// Attaches a method that contains the adapter that it is built on: gives it a new one to take over, whose values the caller
@@ -47,11 +47,11 @@ extension AttachedAdapter {
 
 extension LoRA {
   /// A LoRA whose layers have these ranks and scales.
-  init(layers: [(path: String, r: Int, scaling: Double)]) {
+  init(layers: [(path: String, r: Int, scaling: Double)]) throws {
     self.init()
     let alphas = layers.map { (path: $0.path, value: $0.scaling * Double($0.r)) }
     (r, loraAlpha) = (layers.first?.r ?? 1, alphas.first?.value ?? 1)
-    rankPattern = LayerPattern(exactly: layers.filter { $0.r != r }.map { ($0.path, $0.r) })
-    alphaPattern = LayerPattern(exactly: alphas.filter { $0.value != loraAlpha })
+    rankPattern = try LayerPattern(exactly: layers.filter { $0.r != r }.map { ($0.path, $0.r) })
+    alphaPattern = try LayerPattern(exactly: alphas.filter { $0.value != loraAlpha })
   }
 }

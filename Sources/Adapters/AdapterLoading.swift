@@ -252,11 +252,7 @@ extension AdapterFolderReader {
       let names = try config.strings("exclude_modules", default: [])
       return names.filter { name in linears.contains { AttachedAdapter.isSuffix(name, of: $0) } }
     }
-    guard let regex = try? Regex(pattern) else {
-      throw EngineError(
-        .data, "\(config.path): exclude_modules: '\(pattern)' is not a valid regular expression")
-    }
-    return linears.filter { (try? regex.wholeMatch(in: $0)) != nil }
+    return try AttachedAdapter.paths(linears, match: pattern, option: "\(config.path): exclude_modules", kind: .data)
   }
 }
 

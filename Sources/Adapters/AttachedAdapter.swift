@@ -1,5 +1,6 @@
 import Diagnostics
 import NN
+import Patterns
 import TensorCore
 
 /// An adapter as it sits in a model: its method, and the modules that it changes.
@@ -322,7 +323,9 @@ extension AdapterTargets {
   public func requireMatches(_ method: any AdapterMethod, in root: Module) throws {
     let linears = root.namedModules().compactMap { path, module in module is Linear ? path : nil }
     for (option, patterns) in method.layerPatterns {
-      for pattern in patterns where !linears.contains(where: { Self.pattern(pattern, matches: $0) }) {
+      for pattern in patterns {
+        let expression = try RegularExpression(endingPath: pattern)
+        if linears.contains(where: expression.matchesWhole) { continue }
         throw EngineError(
           .argument, "\(option): '\(pattern)' matches no linear layer", hint: AttachedAdapter.nearestPath(to: pattern, among: linears))
       }
@@ -411,10 +414,7 @@ extension AttachedAdapter {
       chosen = Set(try matches(names, among: linears.map(\.path), option: "target_modules"))
     case .allLinear: chosen = Set(linears.map(\.path))
     case .pattern(let pattern):
-      guard let regex = try? Regex(pattern) else {
-        throw EngineError(.argument, "target_modules: '\(pattern)' is not a valid regular expression")
-      }
-      chosen = Set(linears.map(\.path).filter { (try? regex.wholeMatch(in: $0)) != nil })
+      chosen = Set(try paths(linears.map(\.path), match: pattern, option: "target_modules"))
       guard !chosen.isEmpty else {
         throw EngineError(.argument, "target_modules: pattern '\(pattern)' matches no linear layer", hint: available(linears.map(\.path)))
       }
@@ -427,6 +427,17 @@ extension AttachedAdapter {
       throw EngineError(.argument, "target_modules: no layer is left after exclude_modules and layers_to_transform")
     }
     return sites
+  }
+
+  /// The paths that a regular expression matches whole; `place` names the option, or file and key, that it comes from.
+  static func paths(
+    _ paths: [String], match pattern: String, option place: String, kind: EngineError.Kind = .argument
+  ) throws(EngineError) -> [String] {
+    do {
+      return paths.filter(try RegularExpression(pattern, kind: kind).matchesWhole)
+    } catch {
+      throw error.at(place)
+    }
   }
 
   /// Whether a name is a path, or the end of it after a dot.

@@ -1,6 +1,7 @@
 import Checkpoints
 import Diagnostics
 import NN
+import Patterns
 import TensorCore
 
 /// (IA)³, "infused adapter by inhibiting and amplifying inner activations": a learned vector scales what a layer computes.
@@ -23,7 +24,7 @@ public struct IA3: LinearAdapterMethod {
   /// Suffixes of the target layers whose input is scaled; the output of all others is.
   public var feedforwardModules: [String]?
   /// The same as a regular expression for the whole path, which PEFT's folders may have.
-  private var feedforwardPattern: String?
+  private var feedforwardPattern: RegularExpression?
 
   public init() {}
 
@@ -47,7 +48,7 @@ public struct IA3: LinearAdapterMethod {
   }
 
   private func isFeedforward(_ path: String) -> Bool {
-    if let feedforwardPattern { return ((try? Regex(feedforwardPattern).wholeMatch(in: path)) ?? nil) != nil }
+    if let feedforwardPattern { return feedforwardPattern.matchesWhole(path) }
     return (feedforwardModules ?? Self.defaultFeedforward).contains { AttachedAdapter.isSuffix($0, of: path) }
   }
 
@@ -66,10 +67,11 @@ public struct IA3: LinearAdapterMethod {
   public static func saved(in config: HuggingFaceConfig) throws -> IA3 {
     var method = IA3()
     if case .string(let pattern)? = config["feedforward_modules"] {
-      guard (try? Regex(pattern)) != nil else {
-        throw EngineError(.data, "\(config.path): feedforward_modules: '\(pattern)' is not a valid regular expression")
+      do {
+        method.feedforwardPattern = try RegularExpression(pattern, kind: .data)
+      } catch {
+        throw error.at("\(config.path): feedforward_modules")
       }
-      method.feedforwardPattern = pattern
     } else {
       method.feedforwardModules = try config.strings("feedforward_modules", default: [])
     }

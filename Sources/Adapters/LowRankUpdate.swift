@@ -1,8 +1,8 @@
 import Checkpoints
 import Diagnostics
 import Files
-import Foundation
 import NN
+import Patterns
 import TensorCore
 
 /// A linear adapter whose update is a product of two factors, `scaling * B A`: it can be written as
@@ -35,16 +35,23 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
   public let patterns: [String]
   /// The patterns' values.
   public let values: [Value]
+  private let expressions: [RegularExpression]
 
   /// Matches no layer.
-  public init() { (patterns, values) = ([], []) }
+  public init() { (patterns, values, expressions) = ([], [], []) }
 
   /// Values for layers with these very paths.
-  init(exactly layers: [(path: String, value: Value)]) {
-    patterns = layers.map { NSRegularExpression.escapedPattern(for: $0.path) }
-    values = layers.map(\.value)
+  init(exactly layers: [(path: String, value: Value)]) throws {
+    try self.init(layers.map { (RegularExpression.escaped($0.path), $0.value) }, kind: .argument)
   }
-  private init(patterns: [String], values: [Value]) { (self.patterns, self.values) = (patterns, values) }
+
+  private init(_ members: [(pattern: String, value: Value)], kind: EngineError.Kind) throws(EngineError) {
+    var expressions: [RegularExpression] = []
+    for member in members { expressions.append(try RegularExpression(endingPath: member.pattern, kind: kind)) }
+    self.expressions = expressions
+    patterns = members.map(\.pattern)
+    values = members.map(\.value)
+  }
 
   /// Reads the object under `key`; a missing one matches no layer. Throws `EngineError` for
   /// anything else, with what was `expected`, and for a pattern that is no regular expression.
@@ -53,15 +60,15 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
   ) throws {
     let json = config[key] ?? .object([:])
     let members = json.objectValue.map { Array($0.members) } ?? []
-    values = members.compactMap { convert($0.1) }
-    patterns = members.map(\.0)
-    guard json.objectValue != nil, values.count == patterns.count else {
+    let values = members.compactMap { convert($0.1) }
+    guard json.objectValue != nil, values.count == members.count else {
       throw EngineError(
         .data, "\(config.path): \(key): expected an object of \(expected), given \(json.excerpt())")
     }
-    for pattern in patterns where (try? Regex(pattern)) == nil {
-      throw EngineError(
-        .data, "\(config.path): \(key): '\(pattern)' is not a valid regular expression")
+    do {
+      try self.init(Array(zip(members.map(\.0), values)), kind: .data)
+    } catch {
+      throw error.at("\(config.path): \(key)")
     }
   }
 
@@ -72,15 +79,16 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
 
   /// The value for a layer; nil where no pattern matches it.
   public subscript(path: String) -> Value? {
-    patterns.firstIndex { AdapterTargets.pattern($0, matches: path) }.map { values[$0] }
+    expressions.firstIndex { $0.matchesWhole(path) }.map { values[$0] }
   }
 }
 
-extension AdapterTargets {
-  /// Whether a regular expression matches a path, or the end of it after a dot.
-  static func pattern(_ pattern: String, matches path: String) -> Bool {
-    guard let regex = try? Regex("(.*\\.)?(\(pattern))") else { return false }
-    return (try? regex.wholeMatch(in: path)) != nil
+extension RegularExpression {
+  /// A pattern that matches a path, or the end of it after a dot.
+  init(endingPath pattern: String, kind: EngineError.Kind = .argument) throws(EngineError) {
+    // First alone: the message has to name what was written.
+    _ = try RegularExpression(pattern, kind: kind)
+    try self.init("(.*\\.)?(\(pattern))", kind: kind)
   }
 }
 
@@ -109,18 +117,19 @@ extension LayerPattern: FieldValue where Value: FieldValue {
       throw ValueMismatch(expected: expected, found: value.briefly)
     }
     let patterns = table.fields.keys.sorted { ($1.count, $0) < ($0.count, $1) }
-    var values: [Value] = []
+    var members: [(pattern: String, value: Value)] = []
     for pattern in patterns {
-      guard (try? Regex(pattern)) != nil else {
-        throw ValueMismatch(expected: "regular expressions as names", found: "'\(pattern)'")
-      }
       do throws(ValueMismatch) {
-        values.append(try Value.decode(table.fields[pattern] ?? .null))
+        members.append((pattern, try Value.decode(table.fields[pattern] ?? .null)))
       } catch {
         throw ValueMismatch(expected: error.expected, found: error.found, place: "['\(pattern)']" + error.place)
       }
     }
-    return LayerPattern(patterns: patterns, values: values)
+    do throws(EngineError) {
+      return try LayerPattern(members, kind: .argument)
+    } catch {
+      throw ValueMismatch(expected: "regular expressions as names", found: error.message)
+    }
   }
 
   /// "query=4,value=2".

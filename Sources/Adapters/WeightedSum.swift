@@ -35,7 +35,7 @@ extension AttachedAdapter {
       layers[path] = try Autograd.noGrad { try combine(own, combination, r: r, at: path) }
       order.append(path)
     }
-    let lora = LoRA(layers: order.compactMap { path in layers[path].map { (path, $0.a.shape[0], 1) } })
+    let lora = try LoRA(layers: order.compactMap { path in layers[path].map { (path, $0.a.shape[0], 1) } })
     var targets = AdapterTargets()
     (targets.targetModules, targets.modulesToSave) = (.suffixes(order), [])
     let sum = try attach(

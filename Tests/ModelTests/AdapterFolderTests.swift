@@ -64,14 +64,14 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
     ["rank_pattern": ["query": 0]],
     "rank_pattern: expected an object of ranks of at least 1, given {\"query\":0}"
   ),
-  (["alpha_pattern": ["(": 1]], "alpha_pattern: '(' is not a valid regular expression"),
+  (["alpha_pattern": ["(": 1]], "alpha_pattern: '(' is not a valid regular expression: missing ), unterminated subpattern at position 1"),
   (["target_modules": .null], "missing key 'target_modules', expected a list of strings"),
   (["target_modules": [1]], "target_modules: expected a list of strings, given [1]"),
   (
     ["layers_to_transform": ["a"]],
     "layers_to_transform: expected an integer or a list of them, given [\"a\"]"
   ),
-  (["exclude_modules": "("], "exclude_modules: '(' is not a valid regular expression"),
+  (["exclude_modules": "("], "exclude_modules: '(' is not a valid regular expression: missing ), unterminated subpattern at position 1"),
   (
     ["init_lora_weights": "loftq"],
     "init_lora_weights 'loftq' is not supported, expected one of true, false, gaussian, orthogonal, pissa, pissa_niter_N, "
@@ -228,6 +228,25 @@ extension EngineTests {
         #expect(
           message { _ = try load(path, into: model) }
             == "\(path)/adapter_config.json: \(row.message)")
+      }
+    }
+
+    /// A matcher that backtracks would be busy for years.
+    @Test(.timeLimit(.minutes(1))) func patternsOfStrangersEnd() throws {
+      try withTemporaryFolder { folder in
+        func loaded(_ change: JSONObject) throws -> String? {
+          let path = try copy("tiny-roberta-lora", to: folder + "/\(change.members.map(\.0))") { config in
+            for (key, value) in change.members { config[key] = value }
+          }
+          let model = try tinyModel("tiny-roberta")
+          return message { _ = try load(path, into: model) }
+        }
+        let pattern = "(([a-z.0-9]+)+)+#"
+        let targets = try loaded(["target_modules": .string(pattern)])
+        #expect(targets == "target_modules: pattern '\(pattern)' matches no linear layer; there are dense, key, query, value")
+        let excluded = try loaded(["exclude_modules": .string(pattern)])
+        let ranks = try loaded(["rank_pattern": .object(JSONObject([(pattern, JSONValue.int(2))])), "alpha_pattern": .object(JSONObject([(pattern, JSONValue.int(2))]))])
+        #expect(excluded == nil && ranks == nil)
       }
     }
 

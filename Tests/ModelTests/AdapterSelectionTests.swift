@@ -60,6 +60,9 @@ private let choices = [
       "1.attention.self.key", "1.attention.output.dense", "1.intermediate.dense", "1.output.dense",
     ]),
   Choice(
+    name: "look-ahead", targets: targets { $0.targetModules = .pattern("^(?!.*output)(?!.*self).*dense$") },
+    sites: ["0.intermediate.dense", "1.intermediate.dense"]),
+  Choice(
     name: "all-linear", targets: targets { $0.targetModules = .allLinear },
     sites: linearNames.map { "0." + $0 } + linearNames.map { "1." + $0 }),
 ]
@@ -87,7 +90,15 @@ private let mistakes: [(name: String, targets: AdapterTargets, message: String)]
   ),
   (
     "a broken pattern", targets { $0.targetModules = .pattern("(query") },
-    "target_modules: '(query' is not a valid regular expression"
+    "target_modules: '(query' is not a valid regular expression: missing ), unterminated subpattern at position 6"
+  ),
+  (
+    "a pattern on which backtracking does not end", targets { $0.targetModules = .pattern("(([a-z.0-9]+)+)+#") },
+    "target_modules: pattern '(([a-z.0-9]+)+)+#' matches no linear layer; there are dense, key, query, value"
+  ),
+  (
+    "a pattern that needs backtracking", targets { $0.targetModules = .pattern(#"(.*)\.\1"#) },
+    #"target_modules: '(.*)\.\1' is not a valid regular expression: a back-reference, which is not supported, at position 8"#
   ),
   (
     "a misspelt exclusion", targets { $0.excludeModules = ["valeu"] },
