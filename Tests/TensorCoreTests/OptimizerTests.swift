@@ -88,6 +88,23 @@ private func make<Rule: UpdateRule>(_ rule: Rule.Type) -> any UpdateRule { Rule(
     }
   }
 
+  /// A parameter of zeros has no size to be in proportion to: its first step is `eps[1]` times the rate, by the sign of the gradient.
+  @Test(arguments: [[6], [2, 3]], [0.001, 0.5]) func adafactorMovesWhatStartsAtZero(_ shape: [Int], _ least: Double) throws {
+    var rule = Adafactor()
+    (rule.scaleParameter, rule.eps) = (true, [1e-30, least])
+    let parameter = try Tensor.zeros(shape).requiresGrad(true)
+    let optimizer = Optimizer(rule, [ParameterGroup([("p", parameter)], weightDecay: 0)])
+    let gradient: [Float] = [0.5, -0.5, 0.5, 0.5, -0.5, -0.5]
+    parameter.grad = try Tensor(gradient, shape)
+    try optimizer.step(learningRate: 0.1)
+    expectClose("parameter", parameter.values, gradient.map { -0.1 * least * ($0 > 0 ? 1 : -1) }, relative: 1e-5, absolute: 0)
+    // The parameter's own size counts once it is above the least.
+    parameter.fill(-4)
+    parameter.grad = try Tensor(gradient, shape)
+    try optimizer.step(learningRate: 0.1)
+    expectClose("parameter", parameter.values, gradient.map { -4 - 0.4 * ($0 > 0 ? 1 : -1) }, relative: 1e-5, absolute: 0)
+  }
+
   /// Two parameters, and gradients of a step; large ones are beyond the limit of paged memory.
   private func parameters(_ rows: Int) throws -> [(name: String, tensor: Tensor)] {
     [
