@@ -288,6 +288,11 @@ public final class AttachedAdapter {
     }.map(\.1)
   }
 
+  /// Whether it has a head, or a part of one, of its own.
+  public var hasHead: Bool {
+    (savedModules + sites).contains { path in head.contains { Self.isInside(path, $0) || Self.isInside($0, path) } }
+  }
+
   /// Whether a module is the head, or a part of it.
   public func isInHead(_ path: String) -> Bool { head.contains { Self.isInside(path, $0) } }
 

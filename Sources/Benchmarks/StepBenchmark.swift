@@ -53,7 +53,7 @@ public enum StepBenchmark {
     let started = ContinuousClock.now
     let base = try BenchmarkModel.base(options.model, dropout: options.dropout, seed: UInt64(options.seed))
     let (task, tokenizer) = try data(options, base, labels: settings?.numLabels ?? 2)
-    let network = try base.make(task.modelTask, headSeed: UInt64(options.seed))
+    let network = try base.make(task.modelTask, headSeed: UInt64(options.seed), newHead: true)
     let longest = longestExample(options)
     guard longest <= network.maxLength else {
       throw EngineError(

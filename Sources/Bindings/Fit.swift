@@ -30,8 +30,8 @@ struct FitOptions: LuaRecord {
     .function("on_step", \.onStep, "called after every update", type: "fun(trainer: Trainer)"),
     .function("on_evaluate", \.onEvaluate, "called after every evaluation", type: "fun(trainer: Trainer, metrics: table)"),
     .function("on_epoch", \.onEpoch, "called after every epoch, numbered from 1", type: "fun(trainer: Trainer, epoch: integer)"),
-    .function("loss", \.loss, "the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes or tokens, or scores of the logits' shape", type: "fun(logits: Tensor, labels: Tensor, model: Model): Tensor"),
-    .function("compute_metrics", \.computeMetrics, "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0) or scores, the labels, and the logits [examples, labels]", type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
+    .function("loss", \.loss, "the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes (in the model's order) or tokens, or scores of the logits' shape", type: "fun(logits: Tensor, labels: Tensor, model: Model): Tensor"),
+    .function("compute_metrics", \.computeMetrics, "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]", type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
   ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
 
   func validate() throws(EngineError) {
@@ -60,6 +60,7 @@ extension Session {
   func fit(_ options: FitOptions) throws -> FitResult {
     let (model, task) = try options.subject()
     let arguments = options.arguments(in: self)
+    try tell(of: model, task, trains: true)
     let (name, inputs) = try nextFit()
     var callbacks = scriptCallbacks(options)
     if mode == .check { return try planFit(name, model, task, arguments, options, callbacks) }
@@ -93,6 +94,17 @@ extension Session {
       let stored = try work.finish(result.facts) { try save(model, trainer, to: $0) }
       progress.end(result.summary)
       return try finish(result, stored)
+    }
+  }
+
+  /// Says what the user should know of a model's head and labels before it works on a task. What trains takes the task's names
+  /// of labels, where it has none.
+  func tell(of model: TrainableModel, _ task: TrainingTask, trains: Bool) throws {
+    if let note = try model.labelNote(task) { noteOnce(note) }
+    guard trains else { return }
+    try model.adoptLabels(of: task)
+    if model.hasRandomFrozenHead {
+      noteOnce("task '\(task.name)': the model's head is random and frozen: unless it trains, the rest has to learn around it")
     }
   }
 

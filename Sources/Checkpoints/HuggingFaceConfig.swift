@@ -80,18 +80,46 @@ public struct HuggingFaceConfig: Sendable {
     }
   }
 
-  /// The label names of `id2label`, by id; nil where there is none. Ids must be 0, 1, 2, ...
+  /// The names of the head's labels, by id: those of `id2label`, or of `label2id` where the former has none of its own; nil
+  /// where the configuration names none. Ids must be 0, 1, 2, ...
+  ///
+  /// Throws where one name stands for two ids, where the two keys contradict each other, and for another `num_labels`.
   public func labels() throws -> [String]? {
-    guard self["id2label"] != nil else { return nil }
-    let labels: [String] = try read(
-      "id2label", "an object of labels for \"0\", \"1\", ...", default: nil
-    ) { json in
+    let byId: [String] = try read("id2label", "an object of labels for \"0\", \"1\", ...", default: []) { json in
       guard let object = json.objectValue else { return nil }
       let labels = (0..<object.count).compactMap { object[String($0)]?.stringValue }
       return labels.count == object.count ? labels : nil
     }
+    let byName: [String] = try read("label2id", "an object of the ids 0, 1, ... by label", default: []) { json in
+      guard let object = json.objectValue else { return nil }
+      let ids = object.members.map { $1.intValue }
+      guard Set(ids) == Set(0..<ids.count) else { return nil }
+      return object.members.sorted { $0.1.intValue ?? 0 < $1.1.intValue ?? 0 }.map(\.0)
+    }
+    if let twice = byId.indices.first(where: { byId[..<$0].contains(byId[$0]) }) {
+      throw EngineError(.data, "\(path): id2label: two ids have the label '\(byId[twice])'")
+    }
+    // Transformers fills a key that was left out with LABEL_0, ...: that says nothing.
+    let hasNames = !byId.isEmpty && !Self.arePlaceholders(byId)
+    if hasNames, !byName.isEmpty, !Self.arePlaceholders(byName), byId != byName {
+      throw EngineError(.data, "\(path): id2label names \(listed(byId, limit: 8)), label2id \(listed(byName, limit: 8))")
+    }
+    let labels = hasNames || byName.isEmpty ? byId : byName
+    guard !labels.isEmpty else { return nil }
+    if self["num_labels"] != nil {
+      let count = try int("num_labels", in: 1...)
+      guard count == labels.count else {
+        throw EngineError(.data, "\(path): num_labels is \(count), but \(labels.count) labels are named: \(listed(labels, limit: 8))")
+      }
+    }
     return labels
   }
+
+  /// Whether names of labels are those that Transformers gives where nobody has: LABEL_0, LABEL_1, ...
+  public static func arePlaceholders(_ labels: [String]) -> Bool { labels == placeholders(labels.count) }
+
+  /// LABEL_0, LABEL_1, ...
+  public static func placeholders(_ count: Int) -> [String] { (0..<count).map { "LABEL_\($0)" } }
 
   private func read<Value>(
     _ key: String, _ expected: String, default fallback: Value?,

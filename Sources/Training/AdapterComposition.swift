@@ -27,6 +27,7 @@ extension TrainableModel {
   func bringParameters(of owner: AttachedAdapter) throws {
     for attached in adapters where attached !== owner && attached.sharesParameters(with: owner) { try attached.stashParameters() }
     try owner.restoreParameters()
+    try takeLabels(of: owner)
   }
 
   /// Puts the active adapters into the weights, where the logits of a probe stay the same.

@@ -25,19 +25,15 @@ extension TrainableModel {
     if !below.isEmpty {
       facts["upstream"] = .array(try below.map { ["adapter_name": .string($0.name), "digest": .string(try $0.digest().hex)] })
     }
-    if case .sequenceClassification(let labels, _) = network.task { facts["labels"] = .array(labels.map { .string($0) }) }
+    if case .sequenceClassification = network.task { facts["labels"] = .array(labels(of: adapter).map { .string($0) }) }
     return facts
   }
 
-  /// The content of the body that adapters are trained on: what another model must have for them to mean the same.
+  /// The content of the body that adapters are trained on: what another model must have for them to mean the same. Where it was
+  /// written or trained in this model, what it has become counts.
   func baseDigest() throws -> Digest {
-    guard let body else { return Digest(of: try base.identity()) }
-    let heads = body.headModules
-    let stream = DigestStream()
-    for (name, tensor) in body.plainParameters() where !heads.contains(where: { name.hasPrefix($0 + ".") }) {
-      stream.update(name, tensor)
-    }
-    return stream.finish()
+    if try changedBodyParameter() != nil { return try unmerged { network.bodyDigest } }
+    return try body?.bodyDigest ?? Digest(of: base.identity())
   }
 
   /// Throws where a folder says that its adapter belongs to another body, or stands on adapters that this model lacks.
@@ -61,11 +57,6 @@ extension TrainableModel {
     }
   }
 
-  /// The label names that travel with an adapter's head.
-  func takeLabels(fromFolder folder: String) throws {
-    let labels = (try AttachedAdapter.extra(inFolder: folder)["labels"]?.arrayValue ?? []).compactMap(\.stringValue)
-    if labels.count == network.numLabels, !labels.isEmpty { try network.rename(labels: labels) }
-  }
 
   /// Throws unless the exported folder in a new model gives this model's logits with the adapter alone.
   func compare(_ adapter: AttachedAdapter, exportedTo folder: String) throws {
@@ -115,6 +106,24 @@ extension AttachedAdapter {
   func digest() throws -> Digest {
     let stream = DigestStream()
     for (name, tensor) in carriedParameters { stream.update(name, tensor) }
+    return stream.finish()
+  }
+}
+
+extension TransformerModel {
+  /// The content of the parameters outside the head, without adapters.
+  fileprivate var bodyDigest: Digest {
+    let stream = DigestStream()
+    for (name, tensor) in plainParameters() where !headModules.contains(where: { name.hasPrefix($0 + ".") }) {
+      stream.update(name, tensor)
+    }
+    return stream.finish()
+  }
+
+  /// The content of the head.
+  var headDigest: Digest {
+    let stream = DigestStream()
+    for (name, tensor) in headParameters { stream.update(name, tensor) }
     return stream.finish()
   }
 }

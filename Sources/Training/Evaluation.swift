@@ -30,21 +30,25 @@ struct Evaluator {
 
   private func evaluate(_ data: EncodedDataset, set: Int) throws -> [String: Double] {
     var (lossSum, labelCount, correct) = (0.0, 0, 0)
+    let places = try model.labelPlaces(task)
     var predictions = [Double](repeating: 0, count: data.count)
     let draw = RandomSource(seed: arguments.usedSeed, stream: RandomSource.stream(named: "evaluation masks"))
     let batches = BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize)
     let cache = hiddenStates?(set, data, batches)
-    var seen = SeenPredictions(examples: functions.metrics == nil ? 0 : data.count)
+    var seen = SeenPredictions(examples: functions.metrics == nil ? 0 : data.count, places: places)
     for (i, indices) in batches.enumerated() {
       try Interrupt.check()
       var batch = try data.batch(indices)
       try task.label(&batch, data, RandomSource(seed: draw.seed, stream: draw.stream, step: UInt64(i)), arguments, model.tokenizer)
+      batch.reorderClasses(places)
       batch.hiddenStates = cache
       let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch) }
       let counted = batch.labelCount
       lossSum += try loss.item() * Double(counted)
       labelCount += counted
-      let rows = logits.predictedClasses
+      let predicted = logits.predictedClasses
+      // Metrics see the task's order: which class F1 is about does not depend on the model.
+      let rows = places.map { places in predicted.map { places.firstIndex(of: $0) ?? $0 } } ?? predicted
       if functions.metrics != nil { seen.add(logits, rows, batch) }
       switch batch.labels {
       case .classes: for (row, example) in indices.enumerated() { predictions[example] = Double(rows[row]) }
@@ -91,9 +95,14 @@ extension Trainer {
 /// What a script's metrics need beside classes and scores: all logits, or the tokens in masked places.
 private struct SeenPredictions {
   private var logits: [[Float]]
+  /// The columns of the task's labels, where they are not its own order.
+  private let places: [Int]?
   private var tokens: (values: [Double], labels: [Double]) = ([], [])
 
-  init(examples: Int) { logits = [[Float]](repeating: [], count: examples) }
+  init(examples: Int, places: [Int]?) {
+    logits = [[Float]](repeating: [], count: examples)
+    self.places = places
+  }
 
   mutating func add(_ batch: Tensor, _ classes: [Int], _ labelled: Batch) {
     if case .tokens(let labels) = labelled.labels {
@@ -102,7 +111,8 @@ private struct SeenPredictions {
       return
     }
     for (row, example) in labelled.examples.enumerated() where logits.indices.contains(example) {
-      logits[example] = Array(batch.floats[row * batch.columns..<(row + 1) * batch.columns])
+      let scores = batch.floats[row * batch.columns..<(row + 1) * batch.columns]
+      logits[example] = places.map { $0.map { scores[scores.startIndex + $0] } } ?? Array(scores)
     }
   }
 

@@ -35,16 +35,40 @@ extension TrainableModel {
   }
 
   /// Reads an adapter's folder, PEFT's or one written here, and attaches it; what trained before is frozen.
-  /// `reading`: finds methods that the catalogue does not have.
+  /// `reading`: finds methods that the catalogue does not have. Returns what the user should know, one line each.
+  @discardableResult
   public func loadAdapter(
     _ folder: String, name: String, head: HeadLoading, reading: AdapterMethodReader = { _, _ in nil }
-  ) throws {
+  ) throws -> [String] {
     try checkLineage(ofFolder: folder)
+    let labels = head == .saved ? try labels(inFolder: folder) : nil
     try keepingHeads {
       try AttachedAdapter.load(
         folder: folder, into: network, name: name, headModules: network.headModules, head: head, reading: reading)
     }
-    if head == .saved { try takeLabels(fromFolder: folder) }
+    if hasRandomFrozenHead {
+      return ["\(folder): has no head, and that of the model is random and frozen: what it answers means nothing until it is trained; unfreeze it, or take a base model that has one"]
+    }
+    guard head == .saved, try adapter(named: name).hasHead else { return [] }
+    if let labels {
+      try rename(labels: labels)
+    } else if network.numLabels > 1, !HuggingFaceConfig.arePlaceholders(network.labels) {
+      return ["\(folder): does not name its labels: they are taken for \(labelList(network.labels)), in this order"]
+    }
+    return []
+  }
+
+  /// The names of the labels of a folder's head; nil where it says nothing. Throws where the head of the model has another
+  /// number of outputs.
+  private func labels(inFolder folder: String) throws -> [String]? {
+    let labels = (try AttachedAdapter.extra(inFolder: folder)["labels"]?.arrayValue ?? []).compactMap(\.stringValue)
+    guard !labels.isEmpty, !network.labels.isEmpty else { return nil }
+    guard labels.count == network.numLabels else {
+      throw EngineError(
+        .data, "\(folder): its head is for \(labels.count) labels (\(labelList(labels))), that of the model for \(network.task.summary)",
+        hint: "make the model for these labels, or load the adapter with head = \"new\"")
+    }
+    return labels
   }
 
   /// Writes a model folder that Transformers loads, with the tokenizer.

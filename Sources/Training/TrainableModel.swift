@@ -19,10 +19,17 @@ public final class TrainableModel {
   let body: TransformerModel?
   /// Names of the stages that trained this model or what it was made from, oldest first.
   public var lineage: [String]
+  /// The names of the labels of each adapter that has a head of its own.
+  private var adapterLabels: [String: [String]] = [:]
+  /// The content of a head that began with random values; nil: it came from somewhere.
+  private let randomHead: Digest?
 
+  /// `isHeadNew`: the head's values are random.
   public init(
-    network: TransformerModel, base: PretrainedModel, tokenizer: Tokenizer, body: TransformerModel? = nil, lineage: [String] = []
+    network: TransformerModel, base: PretrainedModel, tokenizer: Tokenizer, body: TransformerModel? = nil, lineage: [String] = [],
+    isHeadNew: Bool = false
   ) {
+    randomHead = isHeadNew ? network.headDigest : nil
     self.network = network
     self.base = base
     self.tokenizer = tokenizer
@@ -49,7 +56,27 @@ public final class TrainableModel {
     adapters.forEach { $0.leaveLostSites() }
     adapters.removeAll { $0.sites.isEmpty && $0.method.hasSites || $0.name == attached.name }
     adapters.append(attached)
+    adapterLabels[attached.name] = attached.hasHead ? network.labels : nil
   }
+
+  /// Whether the head answers at random, and nothing is about to change that: it is frozen.
+  public var hasRandomFrozenHead: Bool {
+    randomHead != nil && network.headParameters.allSatisfy { !$0.tensor.requiresGrad } && network.headDigest == randomHead
+  }
+
+  /// Gives the labels other names, in the order of the head's outputs. Throws for another number of them.
+  public func rename(labels: [String]) throws {
+    try network.rename(labels: labels)
+    for attached in adapters where attached.hasHead && !attached.isStashed { adapterLabels[attached.name] = labels }
+  }
+
+  /// Gives the labels the names that go with an adapter's head, which is in the model again.
+  func takeLabels(of owner: AttachedAdapter) throws {
+    if let labels = adapterLabels[owner.name], labels != network.labels { try network.rename(labels: labels) }
+  }
+
+  /// The names of the labels of an adapter's head, or of the model's.
+  func labels(of adapter: AttachedAdapter) -> [String] { adapterLabels[adapter.name] ?? network.labels }
 
   /// Forgets an adapter that was taken off.
   func remove(_ attached: AttachedAdapter) { adapters.removeAll { $0 === attached } }
@@ -63,7 +90,7 @@ public final class TrainableModel {
     let source = try trainsBody || changedBodyParameter() != nil
       ? unmerged { try makeBody(network.task, from: network, seed: 0).network } : body
     let fresh = try makeBody(task, from: source, seed: seed).network
-    let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage)
+    let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage, isHeadNew: true)
     let carried = adapters.filter { $0.method.hasSites || !$0.bodyParameters.isEmpty }
     for attached in carried { try result.copy(attached, seed: seed).setActive(attached.isActive) }
     // Those that are in the model here are in it there; the head is that of one that takes part.
@@ -85,7 +112,7 @@ public final class TrainableModel {
     _ task: ModelTask, from source: TransformerModel?, seed: UInt64
   ) throws -> (network: TransformerModel, new: Set<String>) {
     guard let source else {
-      let network = try base.make(task, headSeed: seed)
+      let network = try base.make(task, headSeed: seed, newHead: true)
       return (network, Set(base.lastReport.missing))
     }
     let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
@@ -196,6 +223,7 @@ public final class TrainableModel {
       let scalings = adapter.linearAdapters.map { ($0.adapter as? any RankedAdapter).map { JSONValue.double($0.scaling) } ?? .null }
       values["scalings"] = .string(Digest(of: .array(scalings)).hex)
       values["active"] = .bool(adapter.isActive)
+      values["labels"] = .array(labels(of: adapter).map { .string($0) })
       values["merged"] = .bool(adapter.linearAdapters.contains { $0.linear.merged.contains(adapter.name) })
       return .object(values)
     }
@@ -221,13 +249,6 @@ extension Tensor {
       other.storage.giveBack()
     }
     return memcmp(pointer, other.pointer, count * dtype.size) == 0
-  }
-}
-
-extension TransformerModel {
-  /// The parameters of the head.
-  public var headParameters: [(name: String, tensor: Tensor)] {
-    namedParameters().filter { entry in headModules.contains { entry.name.hasPrefix($0 + ".") } }
   }
 }
 

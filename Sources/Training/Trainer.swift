@@ -188,6 +188,7 @@ public final class Trainer {
     let epoch = state.step / stepsPerEpoch
     if epochBatches?.epoch != epoch { epochBatches = (epoch, sampler.batches(epoch: epoch)) }
     let first = state.step % stepsPerEpoch * arguments.gradientAccumulationSteps
+    let places = try model.labelPlaces(task)
     let group = (epochBatches?.batches ?? []).dropFirst(first).prefix(arguments.gradientAccumulationSteps)
     return try group.enumerated().map { i, indices in
       var batch = try data.batch(indices)
@@ -195,6 +196,7 @@ public final class Trainer {
       let draw = RandomSource(
         seed: arguments.usedSeed, stream: RandomSource.stream(named: "masks") &+ UInt32(i), step: UInt64(state.step))
       try task.label(&batch, data, draw, arguments, model.tokenizer)
+      batch.reorderClasses(places)
       return batch
     }
   }
@@ -432,10 +434,10 @@ extension Trainer {
   ) throws {
     guard model.network.task == task.modelTask || sameShape(model.network.task, task.modelTask) else {
       throw EngineError(
-        .argument, "the model was made for \(model.network.taskName) with \(model.network.numLabels) labels, "
-          + "the task '\(task.name)' needs \(described(task.modelTask))", hint: "give the model a new head for this task")
+        .argument, "the model is for \(model.network.task.summary), the task '\(task.name)' has \(task.modelTask.summary)",
+        hint: "give the model a new head for this task")
     }
-    try checkLabelOrder(model.network.task, task)
+    _ = try model.labelPlaces(task)
     guard !trains || model.network.parameterCounts().trainable > 0 else {
       throw EngineError(.argument, "nothing to train: no parameter requires grad", hint: "add an adapter, or unfreeze something")
     }
@@ -473,30 +475,12 @@ extension Trainer {
     }
   }
 
-  /// Labels may be named differently as long as there are as many: a hand-made head.
+  /// Whether there are as many labels; their names are another question.
   private static func sameShape(_ a: ModelTask, _ b: ModelTask) -> Bool {
     if case .sequenceClassification(let x, let p) = a, case .sequenceClassification(let y, let q) = b {
       return x.count == y.count && p == q
     }
     return a == b
-  }
-
-  /// Throws where model and task have the same labels in different orders: every one would be taken for another.
-  private static func checkLabelOrder(_ model: ModelTask, _ task: TrainingTask) throws {
-    guard case .sequenceClassification(let own, _) = model, case .sequenceClassification(let wanted, _) = task.modelTask,
-      own != wanted, own.sorted() == wanted.sorted()
-    else { return }
-    func list(_ labels: [String]) -> String { "{ " + labels.map { "\"\($0)\"" }.joined(separator: ", ") + " }" }
-    throw EngineError(
-      .argument, "the model's labels are \(list(own)), those of the task '\(task.name)' are \(list(wanted)): the same in another order",
-      hint: "make the task with labels = \(list(own)), or give the model a new head for it")
-  }
-
-  private static func described(_ task: ModelTask) -> String {
-    switch task {
-    case .maskedLM: "a masked language model"
-    case .sequenceClassification(let labels, let problem): "\(problem.rawValue) with \(labels.count) labels"
-    }
   }
 
   /// Throws where the last update left something that is not finite: no loss after it would tell.

@@ -9,7 +9,8 @@ import TensorCore
 /// Masked language modelling: `decoder(LayerNorm(gelu(dense(h))))`, the decoder tied to the word embeddings.
 public final class BERT: TransformerModel {
   public static let architecture = ModelArchitecture(
-    modelType: "bert", baseModelPrefix: "bert", defaultTargetModules: ["query", "value"], className: "Bert"
+    modelType: "bert", baseModelPrefix: "bert", defaultTargetModules: ["query", "value"], className: "Bert",
+    headOutput: "classifier"
   ) { try BERT($0, $1, $2) }
 
   private let encoder: Encoder

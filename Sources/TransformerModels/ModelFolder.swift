@@ -48,7 +48,7 @@ extension TransformerModel {
     var values = config.values
     switch task {
     case .sequenceClassification:
-      values["architectures"] = [.string(architecture.className + "ForSequenceClassification")]
+      values["architectures"] = [.string(architecture.className + PretrainedModel.headClass)]
     case .maskedLM:
       values["architectures"] = [.string(architecture.className + "ForMaskedLM")]
       // The decoder is not in the file: it is the word embeddings.

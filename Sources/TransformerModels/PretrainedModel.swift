@@ -68,10 +68,17 @@ public final class PretrainedModel {
     return .object(identity)
   }
 
-  /// A model with a head for `task`. `headSeed` seeds what the checkpoint lacks. Throws where a body tensor is missing.
-  public func make(_ task: ModelTask, headSeed: UInt64) throws -> TransformerModel {
-    let builder = ParameterBuilder(source: weights == nil ? nil : self, mode: .values(seed: weights == nil ? seed : headSeed))
-    let model = try architecture.make(config.settingLabels(task), task, builder)
+  /// A model with a head for `task`: the one that the checkpoint has, or a new one. `headSeed` seeds what the checkpoint lacks.
+  /// Throws where a body tensor is missing.
+  public func make(_ task: ModelTask, headSeed: UInt64, newHead: Bool = false) throws -> TransformerModel {
+    let heads = newHead && weights != nil ? try Self.shapes(config, task).headModules : []
+    let source = heads.isEmpty ? self : HeadlessSource(self, heads: heads) as any ParameterSource
+    var builder = ParameterBuilder(source: weights == nil ? nil : source, mode: .values(seed: weights == nil ? seed : headSeed))
+    var model = try architecture.make(config.settingLabels(task), task, builder)
+    if weights == nil, headSeed != seed {
+      builder = ParameterBuilder(source: ModelSource(model, excluding: model.headModules), mode: .values(seed: headSeed))
+      model = try architecture.make(config.settingLabels(task), task, builder)
+    }
     if let weights {
       var report = LoadReport(missing: builder.log.missing)
       report.unused = weights.names.filter {
@@ -96,6 +103,9 @@ public final class PretrainedModel {
     }
     return model
   }
+
+  /// The shape of a parameter in the weights; nil where they lack it.
+  func savedShape(_ name: String) throws -> [Int]? { try parameter(name)?.shape }
 
   /// A model for counting parameters: shapes without memory.
   public static func shapes(_ config: HuggingFaceConfig, _ task: ModelTask) throws -> TransformerModel {
@@ -143,6 +153,18 @@ extension PretrainedModel: ParameterSource {
       .replacingOccurrences(of: "LayerNorm.beta", with: "LayerNorm.bias")
     let prefix = architecture.baseModelPrefix + "."
     return modern.hasPrefix(prefix) ? modern : prefix + modern
+  }
+}
+
+/// A source without what it has below a head's modules.
+private final class HeadlessSource: ParameterSource {
+  private let source: any ParameterSource
+  private let heads: [String]
+
+  init(_ source: any ParameterSource, heads: [String]) { (self.source, self.heads) = (source, heads) }
+
+  func parameter(_ name: String) throws -> Tensor? {
+    heads.contains { name.hasPrefix($0 + ".") } ? nil : try source.parameter(name)
   }
 }
 

@@ -10,7 +10,8 @@ import TensorCore
 /// to the word embeddings. Positions begin at `pad_token_id + 1`.
 public final class RoBERTa: TransformerModel {
   public static let architecture = ModelArchitecture(
-    modelType: "roberta", baseModelPrefix: "roberta", defaultTargetModules: ["query", "value"], className: "Roberta"
+    modelType: "roberta", baseModelPrefix: "roberta", defaultTargetModules: ["query", "value"], className: "Roberta",
+    headOutput: "classifier.out_proj"
   ) { try RoBERTa($0, $1, $2) }
 
   private let encoder: Encoder

@@ -20,8 +20,8 @@ public enum ModelTask: Sendable, Equatable {
 /// A transformer with a head. Architectures subclass it. Adapters attach to the model itself what their layers share.
 open class TransformerModel: AdapterHost {
   public let architecture: ModelArchitecture
-  /// The content of `config.json`.
-  public let config: HuggingFaceConfig
+  /// The content of `config.json`, with the head's labels.
+  public private(set) var config: HuggingFaceConfig
   public private(set) var task: ModelTask
   /// Training mode, seed and step of the forward passes.
   public let context = ForwardContext()
@@ -43,13 +43,21 @@ open class TransformerModel: AdapterHost {
   /// State-dict names of the modules of the head, which a new task replaces and adapters leave trainable.
   open var headModules: [String] { [] }
 
+  /// The parameters of the head.
+  public var headParameters: [(name: String, tensor: Tensor)] {
+    namedParameters().filter { entry in headModules.contains { entry.name.hasPrefix($0 + ".") } }
+  }
+
   /// The longest sequence that the model takes, in tokens.
   open var maxLength: Int { Int.max }
 
-  /// Number of labels; 1 for regression.
-  public var numLabels: Int {
-    if case .sequenceClassification(let labels, _) = task { labels.count } else { 0 }
+  /// Names of the labels in the order of the head's outputs; one for regression, none for masked language modelling.
+  public var labels: [String] {
+    if case .sequenceClassification(let labels, _) = task { labels } else { [] }
   }
+
+  /// Number of labels; 1 for regression.
+  public var numLabels: Int { labels.count }
 
   /// The mean loss of a batch, and the logits that it was computed from.
   ///
@@ -87,7 +95,11 @@ open class TransformerModel: AdapterHost {
     guard case .sequenceClassification(let old, let problem) = task, old.count == labels.count else {
       throw EngineError(.argument, "\(labels.count) names for \(numLabels) labels")
     }
+    if let twice = labels.indices.first(where: { labels[..<$0].contains(labels[$0]) }) {
+      throw EngineError(.argument, "two labels have the name '\(labels[twice])'")
+    }
     task = .sequenceClassification(labels: labels, problem)
+    config = config.settingLabels(task)
   }
 
   /// Lets all adapters take part, or none. What is merged comes out of the weights first, unless nothing changes. Throws
@@ -117,16 +129,19 @@ public struct ModelArchitecture: Sendable {
   public let defaultTargetModules: [String]
   /// What Transformers' class names begin with: "Bert" for `BertForSequenceClassification`.
   public let className: String
+  /// The layer of the classification head whose outputs are the labels' scores.
+  public let headOutput: String
   public let make: @Sendable (HuggingFaceConfig, ModelTask, ParameterBuilder) throws -> TransformerModel
 
   public init(
-    modelType: String, baseModelPrefix: String, defaultTargetModules: [String], className: String,
+    modelType: String, baseModelPrefix: String, defaultTargetModules: [String], className: String, headOutput: String,
     make: @escaping @Sendable (HuggingFaceConfig, ModelTask, ParameterBuilder) throws -> TransformerModel
   ) {
     self.modelType = modelType
     self.baseModelPrefix = baseModelPrefix
     self.defaultTargetModules = defaultTargetModules
     self.className = className
+    self.headOutput = headOutput
     self.make = make
   }
 }

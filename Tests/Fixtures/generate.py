@@ -13,6 +13,7 @@ import transformers
 
 import methods
 from cases import CASES, write_case, write_method_case
+from labels import write_label_checkpoints
 from minilm import write_minilm
 from models import write_models
 from operations import write_operations
@@ -34,6 +35,7 @@ PARTS = (
     "quantization",
     "torch",
     "trainer",
+    "labels",
     "minilm",
 )
 
@@ -78,6 +80,8 @@ def main():
         write_torch_archives("models", "peft", "torch")
     if "trainer" in arguments.only:
         write_trainer_rules("trainer.json")
+    if "labels" in arguments.only:
+        write_label_checkpoints("labels")
     if "minilm" in arguments.only and minilm:
         write_minilm(minilm, "minilm", report)
 

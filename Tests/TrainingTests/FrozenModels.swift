@@ -51,7 +51,7 @@ struct FrozenCase: Sendable, CustomTestStringConvertible {
     config["attention_probs_dropout_prob"] = .double(dropout)
     let base = try PretrainedModel(config: HuggingFaceConfig(config, path: path), name: "tiny", seed: 5)
     let model = TrainableModel(
-      network: try base.make(FrozenTask.task.modelTask, headSeed: 6), base: base, tokenizer: FrozenTask.tokenizer)
+      network: try base.make(FrozenTask.task.modelTask, headSeed: 5), base: base, tokenizer: FrozenTask.tokenizer)
     var lora = LoRA()
     (lora.r, lora.loraAlpha, lora.loraDropout) = (4, 8, dropout)
     if hasFrozenLoRA {

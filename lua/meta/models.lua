@@ -27,6 +27,19 @@
 ---| "single_label_classification"
 ---| "regression"
 
+---@alias HeadChoiceOption
+---| "saved"
+---| "new"
+
+---head options
+---@class ClassifierOptions
+---@field task? Task the task whose labels the head has; instead of the other fields
+---@field num_labels? integer number of classes; 1 for regression (from 1 to 1000000)
+---@field labels? string[] names of the classes, in order; default: those of the task, else LABEL_0, ...
+---@field problem_type? ProblemType default: regression for one label, else classification
+---@field seed? integer seeds the head's weights; default: --seed, else 42 (at least 0)
+---@field head? HeadChoiceOption the folder's, which must be one for these labels, or a new one; default: the folder's where the names of its labels are the same, in any order, or it has none, else a new one
+
 ---head options
 ---@class HeadOptions
 ---@field task? Task the task whose labels the head has; instead of the other fields
@@ -90,14 +103,10 @@
 ---@field configurations? GLoRAForms[] one for each layer, in the order of glora_layers; default: drawn in training again (default {})
 ---@field adapter_name? string which adapter; default: the one that was attached last
 
----@alias HeadChoice
----| "saved"
----| "new"
-
 ---load_adapter options
 ---@class LoadAdapterOptions
 ---@field adapter_name? string what the adapter is called in the model (default "default")
----@field head? HeadChoice whether the head's values are taken too, or the model keeps its own (default "saved")
+---@field head? HeadChoiceOption whether the head's values are taken too, or the model keeps its own (default "saved")
 
 ---A pre-trained body, from which models with heads are made. They share its frozen weights.
 ---@class BaseModel
@@ -107,8 +116,8 @@
 ---@field tokenizer Tokenizer its tokenizer
 local BaseModel = {}
 
----A model for classification or regression. Everything but the new head is frozen until an adapter says otherwise.
----@param options? HeadOptions see the fields
+---A model for classification or regression; without options, for what the folder's head is for. Everything but the head is frozen until an adapter says otherwise.
+---@param options? ClassifierOptions see the fields
 ---@return Model # model
 function BaseModel:classifier(options) end
 
@@ -120,7 +129,7 @@ function BaseModel:masked_lm() end
 ---@class Model
 ---@field trainable integer number of trainable parameters
 ---@field total integer number of parameters
----@field labels string[] names of the classes, in order
+---@field labels string[] names of the classes, in the order of the head's outputs
 ---@field tokenizer Tokenizer its tokenizer
 ---@field head_modules string[] paths of the head's modules
 ---@field adapters table[] attached adapters, oldest first: tables of name, method, active, modules, parameters
@@ -153,6 +162,11 @@ function Model:new_head(options) end
 ---@param options? HeadOptions see the fields
 ---@return Model # new model
 function Model:classifier(options) end
+
+---Gives the classes other names: for a head whose labels have none, or that a task spells differently.
+---@param labels string[] one for each output of the head, in order
+---@return Model # the model
+function Model:rename_labels(labels) end
 
 ---Freezes parameters.
 ---@param name string a part of their paths: "encoder.layer.0", "lora_A"

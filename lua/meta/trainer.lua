@@ -102,8 +102,8 @@
 ---@field on_step? fun(trainer: Trainer) called after every update
 ---@field on_evaluate? fun(trainer: Trainer, metrics: table) called after every evaluation
 ---@field on_epoch? fun(trainer: Trainer, epoch: integer) called after every epoch, numbered from 1
----@field loss? fun(logits: Tensor, labels: Tensor, model: Model): Tensor the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes or tokens, or scores of the logits' shape
----@field compute_metrics? fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number> metrics of an evaluation set by name, beside the task's: from predicted classes (from 0) or scores, the labels, and the logits [examples, labels]
+---@field loss? fun(logits: Tensor, labels: Tensor, model: Model): Tensor the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes (in the model's order) or tokens, or scores of the logits' shape
+---@field compute_metrics? fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number> metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]
 ---@field num_train_epochs? number passes over the training data (above 0; default 3)
 ---@field max_steps? integer updates in all, instead of num_train_epochs; -1: not set (at least -1; default -1)
 ---@field learning_rate? number the schedule's highest step size (at least 0; default 5e-05)

@@ -34,9 +34,17 @@ struct HeadOptions: LuaRecord {
     .int("seed", \.seed, "seeds the head's weights; default: --seed, else 42", in: 0...),
   ]
 
-  /// What the head is for.
+  /// What the head is for; nil where the options do not say it.
+  func wanted() throws -> ModelTask? {
+    task == nil && numLabels == nil && labels == nil && problemType == nil ? nil : try modelTask()
+  }
+
+  /// What the head is for. Throws where the options do not say it.
   func modelTask() throws -> ModelTask {
     if let task {
+      guard numLabels == nil, labels == nil, problemType == nil else {
+        throw EngineError(.argument, "head options: task is given, and num_labels, labels or problem_type too", hint: "leave these out: the task says them")
+      }
       if case .sequenceClassification = task.task.modelTask { return task.task.modelTask }
       throw EngineError(.argument, "head options: task '\(task.task.name)' is not a classification", hint: "call masked_lm()")
     }
@@ -51,13 +59,37 @@ struct HeadOptions: LuaRecord {
     if problem == .regression, count != 1 {
       throw EngineError(.argument, "head options: regression with \(count) labels: expected 1")
     }
-    let names = labels ?? (0..<count).map { "LABEL_\($0)" }
+    let names = labels ?? HuggingFaceConfig.placeholders(count)
+    if let twice = names.indices.first(where: { names[..<$0].contains(names[$0]) }) {
+      throw EngineError(.argument, "head options: labels has '\(names[twice])' twice")
+    }
     return .sequenceClassification(
       labels: problem == .regression ? ["score"] : names, problem)
   }
 }
 
 extension TransformerModels.ProblemType: LuaChoice {}
+
+/// Options of `BaseModel:classifier`.
+struct ClassifierOptions: LuaRecord {
+  var options = HeadOptions()
+  var head: HeadChoiceOption?
+
+  static let recordName = HeadOptions.recordName
+  static let typeName = "ClassifierOptions"
+  static let fields: [Field<Self>] = Field.fields(of: \.options) + [
+    .choice(
+      "head", \.head,
+      "the folder's, which must be one for these labels, or a new one; default: the folder's where the names of its labels are the same, in any order, or it has none, else a new one"),
+  ]
+}
+
+/// Whether the head's values are the saved ones.
+enum HeadChoiceOption: String, LuaChoice {
+  case saved, new
+
+  var loading: HeadLoading { self == .new ? .new : .saved }
+}
 
 /// Options of `models.from_config`.
 struct ConfigOptions: LuaRecord {
@@ -105,14 +137,17 @@ private func baseModelClass(_ session: Session) -> Class<PretrainedModel> {
     .property("config", "the content of config.json") { JSONValue.object($0.config.values).lua },
     .property("tokenizer", "its tokenizer") { try session.tokenizer(of: $0) },
     .method(
-      "classifier", "A model for classification or regression. Everything but the new head is frozen until an adapter says otherwise.",
-      Param<HeadOptions>("options", "see the fields"), returns: "model"
+      "classifier", "A model for classification or regression; without options, for what the folder's head is for. Everything but the head is frozen until an adapter says otherwise.",
+      Param<ClassifierOptions>("options", "see the fields"), returns: "model"
     ) { base, options in
-      let network = try base.make(options.modelTask(), headSeed: UInt64(options.seed ?? session.seed))
+      let choice = try base.headChoice(for: options.options.wanted(), options.head?.loading)
+      let network = try base.make(choice.task, headSeed: UInt64(options.options.seed ?? session.seed), newHead: choice.isNew)
+      if let note = choice.note { session.noteOnce(note) }
       reportUnused(base, session)
       try network.setTrainable(false)
       for (_, tensor) in network.headParameters { try tensor.setTrainable(true) }
-      return TrainableModel(network: network, base: base, tokenizer: try session.tokenizer(of: base))
+      return TrainableModel(
+        network: network, base: base, tokenizer: try session.tokenizer(of: base), isHeadNew: choice.isNew)
     },
     .method(
       "masked_lm", "A masked language model; every parameter trains, or none until an adapter says so where weights are in 4 bits.",
@@ -149,10 +184,7 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
   [
     .property("trainable", "number of trainable parameters") { $0.network.parameterCounts().trainable },
     .property("total", "number of parameters") { $0.network.parameterCounts().total },
-    .property("labels", "names of the classes, in order") { model -> [String] in
-      if case .sequenceClassification(let labels, _) = model.network.task { return labels }
-      return []
-    },
+    .property("labels", "names of the classes, in the order of the head's outputs") { $0.network.labels },
     .property("tokenizer", "its tokenizer") { $0.tokenizer },
     .property("head_modules", "paths of the head's modules") { $0.network.headModules },
     .method("parameters", "All parameters: tables of name, shape, count, trainable.", returns: "list of tables") { model in
@@ -203,6 +235,13 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
       "classifier", "The same as new_head: a classifier on what this model's body has learnt.",
       Param<HeadOptions>("options", "see the fields"), returns: "new model"
     ) { try newHead($0, $1) },
+    .method(
+      "rename_labels", "Gives the classes other names: for a head whose labels have none, or that a task spells differently.",
+      Param<[String]>("labels", "one for each output of the head, in order"), returns: "the model"
+    ) { model, labels in
+      try model.rename(labels: labels)
+      return model
+    },
     .method("freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\", \"lora_A\""), returns: "how many numbers it met") {
       try $0.setTrainable(false, matching: $1)
     },
@@ -247,16 +286,12 @@ struct AdapterFileOptions: LuaRecord {
 /// Options of `Model:load_adapter`.
 struct LoadAdapterOptions: LuaRecord {
   var adapterName = "default"
-  var head = HeadChoice.saved
+  var head = HeadChoiceOption.saved
   static let recordName = "load_adapter options"
   static let fields: [Field<Self>] = [
     .string("adapter_name", \.adapterName, "what the adapter is called in the model"),
     .choice("head", \.head, "whether the head's values are taken too, or the model keeps its own"),
   ]
-}
-
-enum HeadChoice: String, LuaChoice {
-  case saved, new
 }
 
 /// What reads and writes a model's files. Paths to write to are relative to the run directory.
@@ -267,7 +302,8 @@ private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
       Param<String>("folder", "the folder; what this script saved goes by the name that it was saved under"),
       Param<LoadAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, folder, options in
-      try model.loadAdapter(session.readablePath(folder), name: options.adapterName, head: options.head == .new ? .new : .saved, reading: session.definedMethod)
+      try model.loadAdapter(session.readablePath(folder), name: options.adapterName, head: options.head.loading, reading: session.definedMethod)
+        .forEach(session.noteOnce)
       return model
     },
     .method(

@@ -41,6 +41,7 @@ func trainerModule(_ session: Session) -> Module {
         returns: "table of metrics: eval_loss, eval_accuracy, ..."
       ) { options in
         let (model, task) = try options.subject()
+        try session.tell(of: model, task, trains: false)
         let metrics = try Trainer.evaluate(model, task, options.arguments(in: session), functions: options.functions)
         return LuaTable(fields: metrics.mapValues { .number($0) })
       },
@@ -52,6 +53,7 @@ func trainerModule(_ session: Session) -> Module {
         guard options.loss == nil else {
           throw EngineError(.argument, "trainer.loop: 'loss' has no meaning here: the loop computes the loss itself")
         }
+        try session.tell(of: model, task, trains: true)
         // The script may unfreeze parameters between the steps.
         var callbacks = TrainerCallbacks()
         callbacks.mayUnfreeze = true

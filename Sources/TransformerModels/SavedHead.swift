@@ -1,0 +1,75 @@
+import Checkpoints
+import Diagnostics
+
+/// The classification head that a model folder has.
+public enum SavedHead: Equatable, Sendable {
+  /// None: a body alone, a model with a head for something else, or a configuration with random weights.
+  case none
+  /// One that cannot classify texts here; why, as the end of a sentence that begins with "its head".
+  case unusable(String)
+  /// One with these labels, in the order of its outputs.
+  case usable(labels: [String], ProblemType)
+}
+
+extension PretrainedModel {
+  /// The folder's classification head, as `config.json` and the weights tell. Throws for a `config.json` that contradicts itself.
+  public func savedHead() throws -> SavedHead {
+    do { return try findHead() } catch let error as EngineError {
+      throw EngineError(error.kind, error.message, hint: "correct the file, or take head = \"new\"")
+    }
+  }
+
+  private func findHead() throws -> SavedHead {
+    let names = try Self.shapes(config, Self.task(labels: 2)).headParameters.map(\.name)
+    let shapes = try names.map { (name: $0, shape: try savedShape($0)) }
+    let missing = shapes.filter { $0.shape == nil }.map(\.name)
+    guard missing.count < names.count else { return .none }
+    let owners = try config.strings("architectures", default: [])
+    if let owner = owners.first, !owners.contains(where: { $0.hasSuffix(Self.headClass) }) {
+      return .unusable("is that of a \(owner), which is no classifier of texts")
+    }
+    if !missing.isEmpty { return .unusable("is incomplete: \(listed(missing)) missing") }
+    let output = architecture.headOutput + ".weight"
+    guard let count = shapes.first(where: { $0.name == output })?.shape?.first, count > 0 else {
+      return .unusable("has no outputs in \(output)")
+    }
+    for (name, tensor) in try Self.shapes(config, Self.task(labels: count)).headParameters {
+      guard let shape = shapes.first(where: { $0.name == name })?.shape, shape != tensor.shape else { continue }
+      return .unusable("has \(name) of shape \(shape), where the model needs \(tensor.shape)")
+    }
+    let labels = try config.labels() ?? HuggingFaceConfig.placeholders(count)
+    guard labels.count == count else {
+      return .unusable("has \(count) outputs, but config.json names \(labels.count) labels: \(labelList(labels))")
+    }
+    return try savedProblem(labels)
+  }
+
+  /// What the head in the folder, or of a configuration with random weights, is for; nil where `config.json` does not say it.
+  public func configuredTask() throws -> ModelTask? {
+    guard let labels = try config.labels(), case .usable(_, let problem) = try savedProblem(labels) else { return nil }
+    return .sequenceClassification(labels: labels, problem)
+  }
+
+  /// What models with the head are called, behind the name of their architecture.
+  static let headClass = "ForSequenceClassification"
+
+  private static func task(labels count: Int) -> ModelTask {
+    .sequenceClassification(labels: HuggingFaceConfig.placeholders(count), .singleLabelClassification)
+  }
+
+  /// Transformers' rules: one label without a `problem_type` is a score.
+  private func savedProblem(_ labels: [String]) throws -> SavedHead {
+    let multiLabel = "multi_label_classification"
+    let known = ProblemType.allCases.map(\.rawValue)
+    let usual = (labels.count == 1 ? ProblemType.regression : .singleLabelClassification).rawValue
+    let word = try config.string("problem_type", among: known + [multiLabel], default: usual)
+    guard let problem = ProblemType(rawValue: word) else {
+      return .unusable("gives several labels to one text (problem_type \(word))")
+    }
+    switch problem {
+    case .regression where labels.count > 1: return .unusable("gives \(labels.count) scores to one text")
+    case .singleLabelClassification where labels.count == 1: return .unusable("has one class alone")
+    default: return .usable(labels: labels, problem)
+    }
+  }
+}
