@@ -189,7 +189,7 @@ public enum StepBenchmark {
   /// A cell of a column in which texts and numbers stand together.
   private static func text(_ value: JSONValue) -> JSONValue {
     switch value {
-    case .double(let number): .string(String(format: abs(number) >= 100 ? "%.1f" : "%.4f", number))
+    case .double(let number): .string(numberText(number))
     case .string, .null: value
     default: .string(value.encoded(.ordered))
     }

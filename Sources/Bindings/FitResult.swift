@@ -1,5 +1,6 @@
 import Files
 import LuaHost
+import Pipelines
 import Training
 
 /// What a training gave: numbers for reports, and the model.
@@ -41,7 +42,7 @@ public final class FitResult {
   /// The metrics that are not the loss, without "eval_", for one line.
   var summary: String {
     metrics.filter { $0.key != "eval_loss" }.sorted { $0.key < $1.key }
-      .map { "\($0.key.dropFirst(5)) \(decimals($0.value, 4))" }.joined(separator: ", ")
+      .map { "\($0.key.dropFirst(5)) \(numberText($0.value))" }.joined(separator: ", ")
   }
 
   /// The numbers as stored with the stage and shown in `results.json`.
@@ -74,16 +75,4 @@ public final class FitResult {
     ["stage", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "reused"]
       + metrics.keys.map { $0.hasPrefix("eval_") ? String($0.dropFirst(5)) : $0 }.sorted()
   }
-}
-
-/// A number with a fixed number of digits after the point.
-func decimals(_ value: Double, _ digits: Int) -> String {
-  guard value.isFinite else { return "\(value)" }
-  let scale = (0..<digits).reduce(1.0) { product, _ in product * 10 }
-  let rounded = (value * scale).rounded() / scale
-  var text = "\(rounded)"
-  if text.contains("e") { return text }
-  let after = text.split(separator: ".").dropFirst().first?.count ?? 0
-  text += String(repeating: "0", count: max(0, digits - after))
-  return text
 }

@@ -1,5 +1,3 @@
-import Foundation
-
 /// The number of terminal columns that a text takes: two for East Asian wide letters and emoji,
 /// none for combining marks.
 public func displayWidth(_ text: String) -> Int {
@@ -26,23 +24,6 @@ private let wideRanges: [ClosedRange<UInt32>] = [
   0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x16FE0...0x18CFF, 0x1B000...0x1B2FF, 0x1F200...0x1F2FF,
   0x20000...0x3FFFD,
 ]
-
-/// A number with a fixed count of digits after the point, whatever the locale.
-func fixed(_ number: Double, decimals: Int) -> String {
-  String(format: "%.\(min(max(decimals, 0), 17))f", number)
-}
-
-extension Double {
-  /// "5e-04", "1.25e-05": at most three significant digits.
-  var shortScientific: String {
-    let parts = String(format: "%.2e", self).split(separator: "e")
-    guard parts.count == 2 else { return description }
-    var digits = String(parts[0])
-    while digits.hasSuffix("0") { digits.removeLast() }
-    if digits.hasSuffix(".") { digits.removeLast() }
-    return digits + "e" + parts[1]
-  }
-}
 
 /// A duration as people say it: "12 s", "3:05", "2:03:05".
 public func durationText(_ seconds: Double) -> String {

@@ -143,7 +143,7 @@ public final class Progress {
       if samples.count > Self.sampleLimit { samples.removeFirst() }
     }
     detail = ""
-    if let loss { detail += "  loss " + (loss.isFinite ? fixed(loss, decimals: 4) : "\(loss)") }
+    if let loss { detail += "  loss " + numberText(loss) }
     if let learningRate { detail += "  lr " + learningRate.shortScientific }
     let wait = style.mode == .bar ? Self.redrawInterval : interval
     if time - lastShown >= wait || (style.mode == .bar && step == total) {

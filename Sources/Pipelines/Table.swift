@@ -5,7 +5,7 @@ public struct Table: Sendable, Equatable {
   /// One column.
   public struct Column: Sendable, Equatable, ExpressibleByStringLiteral {
     public let name: String
-    /// Digits after the point for numbers that have one; nil shows up to 4 significant ones.
+    /// Digits after the point for numbers that have one; nil: as many as the column's numbers need.
     public let decimals: Int?
 
     public init(_ name: String, decimals: Int? = nil) {
@@ -43,8 +43,11 @@ public struct Table: Sendable, Equatable {
   /// - Parameter bold: shows the header in bold type (terminals only).
   public func text(bold: Bool = false) -> String {
     guard !columns.isEmpty else { return "" }
+    let formats = columns.indices.map { column in
+      NumberFormat(rows.compactMap { if case .double(let number) = $0[column] { number } else { nil } })
+    }
     let cells = rows.map { row in
-      row.indices.map { Self.text(of: row[$0], decimals: columns[$0].decimals) }
+      row.indices.map { Self.text(of: row[$0], decimals: columns[$0].decimals, formats[$0]) }
     }
     let headers = columns.map { Self.printable($0.name) }
     let widths = columns.indices.map { column in
@@ -69,35 +72,16 @@ public struct Table: Sendable, Equatable {
       .map { $0 + "\n" }.joined()
   }
 
-  static func text(of value: JSONValue, decimals: Int?) -> String {
+  private static func text(of value: JSONValue, decimals: Int?, _ format: NumberFormat) -> String {
     switch value {
     case .null: ""
     case .bool(let flag): flag ? "yes" : "no"
     case .int(let number): grouped(String(number))
-    case .double(let number): text(of: number, decimals: decimals)
+    case .double(let number):
+      if let decimals, number.isFinite { grouped(fixed(number, decimals: decimals)) } else { format.text(number) }
     case .string(let text): printable(text)
     case .array, .object: printable(value.word)
     }
-  }
-
-  private static func text(of number: Double, decimals: Int?) -> String {
-    guard number.isFinite else { return number.isNaN ? "nan" : number < 0 ? "-inf" : "inf" }
-    if let decimals { return grouped(fixed(number, decimals: decimals)) }
-    let magnitude = abs(number)
-    if magnitude >= 1e15 || (magnitude < 1e-3 && number != 0) { return number.shortScientific }
-    if magnitude >= 1000 { return grouped(fixed(number, decimals: 1)) }
-    return fixed(number, decimals: magnitude >= 100 ? 1 : magnitude >= 10 ? 2 : 4)
-  }
-
-  private static func grouped(_ text: String) -> String {
-    let digits = text.prefix { $0 != "." && $0 != "e" }
-    let sign = digits.hasPrefix("-") ? "-" : ""
-    var grouped = ""
-    for (place, digit) in digits.dropFirst(sign.count).reversed().enumerated() {
-      if place > 0 && place % 3 == 0 { grouped.append(",") }
-      grouped.append(digit)
-    }
-    return sign + String(grouped.reversed()) + text.dropFirst(digits.count)
   }
 
   /// Line ends and escape sequences in a cell would break the table, or the reader's terminal.

@@ -30,11 +30,31 @@ import Testing
 
   @Test(arguments: [
     (0.0, "0.0000"), (0.63251, "0.6325"), (12.345, "12.35"), (123.456, "123.5"),
-    (1234.5, "1,234.5"),
-    (0.0005, "5e-04"), (-1.25e-5, "-1.25e-05"), (1e20, "1e+20"), (.infinity, "inf"),
+    (1234.5, "1,234.5"), (1, "1.0000"), (0.00104123, "0.00104"), (0.00125, "0.00125"), (0.0123, "0.0123"), (0.001, "0.0010"),
+    (0.0005, "5e-04"), (-1.25e-5, "-1.25e-05"), (1.2345e-7, "1.23e-07"), (1e20, "1e+20"), (.infinity, "inf"),
+    (-.infinity, "-inf"), (.nan, "nan"), (-0.5, "-0.5000"),
   ])
   func showsNumbers(number: Double, text: String) {
-    #expect(Table.text(of: .double(number), decimals: nil) == text)
+    #expect(numberText(number) == text)
+  }
+
+  /// Points stand below each other, numbers that differ look different, and what people write as 5e-05 is shown so.
+  @Test(arguments: [
+    ([1e-5, 2e-5, 3e-5, 5e-5], ["1e-05", "2e-05", "3e-05", "5e-05"]),
+    ([1e-4, 1e-3, 0.01], ["1e-04", "1e-03", "1e-02"]),
+    ([0, 5e-5], ["0", "5e-05"]),
+    ([0.795, 0.65331, 1], ["0.7950", "0.6533", "1.0000"]),
+    ([0.5587123, 0.0010412], ["0.55871", "0.00104"]),
+    ([0.5587123, 1.234567e-7], ["0.5587", "1.23e-07"]),
+    ([0.1, 0.05], ["0.1000", "0.0500"]),
+    ([5.25, 123.456], ["5.2500", "123.4560"]),
+    ([1e-7, 3e-7], ["1e-07", "3e-07"]),
+    ([.nan, 0.25], ["nan", "0.2500"]),
+  ])
+  func showsColumns(numbers: [Double], texts: [String]) {
+    let table = Table(columns: ["x"], rows: numbers.map { [.double($0)] })
+    let lines = table.text().split(separator: "\n").dropFirst(2).map { String($0.drop { $0 == " " }) }
+    #expect(lines == texts)
   }
 
   @Test(arguments: [
@@ -86,6 +106,15 @@ import Testing
         mnli: accuracy 0.81 (25 s)
 
         """)
+  }
+
+  @Test func showsSmallLosses() {
+    let screen = Screen()
+    let progress = screen.progress(.init(mode: .lines))
+    progress.begin("a", total: 100)
+    screen.time += 10
+    progress.update(step: 50, loss: 1.5e-7, learningRate: 1e-5)
+    #expect(screen.text.contains("a  50/100  loss 1.5e-07  lr 1e-05"))
   }
 
   @Test func countsSpeedFromTheResumedStep() {

@@ -120,9 +120,7 @@ extension Session {
       guard rows.allSatisfy({ $0[columns.firstIndex(of: column) ?? 0] == .null }) else { continue }
       throw EngineError(.argument, "report.table: no row has a column '\(column)'", hint: suggestion(for: column, among: Array(Set(known))))
     }
-    let shown = columns.map { name in
-      Table.Column(name, decimals: name == "seconds" ? 1 : ["trainable", "total", "steps", "tokens", "peak_tensor_mb"].contains(name) ? nil : 4)
-    }
+    let shown = columns.map { Table.Column($0, decimals: $0 == "seconds" ? 1 : nil) }
     // A check has no numbers to show.
     guard mode == .run else { return }
     try report(Table(columns: shown, rows: rows), title: argument["title"].text)
