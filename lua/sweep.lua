@@ -58,29 +58,33 @@ local function label(point, names)
   return table.concat(words, " ")
 end
 
-local known = { name = true, grid = true, order = true, seeds = true, metric = true, run = true, keep_models = true }
+local known = {
+  name = true, grid = true, order = true, seeds = true, metric = true, greater_is_better = true, run = true, keep_models = true,
+}
 
 --- A result's numbers, without its model.
 local function numbers(result)
   local copy = {}
-  for _, name in ipairs { "stage", "metrics", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "reused", "key" } do
+  for _, name in ipairs { "stage", "metrics", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "best_step", "endings", "warnings", "reused", "key" } do
     copy[name] = result[name]
   end
   return copy
 end
 
 --- Trains every point with every seed, each in a stage of its own, and returns one row for each point: its values, `metric`
---- (the mean), `spread`, `n`, `trainable`, `seconds` (in all), `peak_tensor_mb` (the highest), and `results`, one for each seed.
+--- (the mean), `spread`, `n`, `trainable`, `seconds` (in all), `peak_tensor_mb` (the highest; nil where one is not known), and
+--- `results`, one for each seed. `greater_is_better`: which mean `sweep.best` takes, for a metric of the script's own.
 --- `keep_models`: the results have their models, which then stay in memory as long as the rows do.
----@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, run: (fun(point: table, seed: integer): Result), keep_models?: boolean }
+---@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, greater_is_better?: boolean, run: (fun(point: table, seed: integer): Result), keep_models?: boolean }
 function sweep.run(options)
   for key in pairs(options) do
     if not known[key] then error(("sweep.run: unknown field '%s'"):format(key), 2) end
   end
   local points, names = sweep.points(options.grid or {}, options.order)
-  local metric, rows = options.metric or "accuracy", { names = names, metric = options.metric or "accuracy" }
+  local metric = options.metric or "accuracy"
+  local rows = { names = names, metric = metric, greater_is_better = options.greater_is_better }
   for _, point in ipairs(points) do
-    local row, scores = { results = {}, seconds = 0, peak_tensor_mb = 0 }, {}
+    local row, scores, peaks = { results = {}, seconds = 0 }, {}, {}
     for name, value in pairs(point) do row[name] = value end
     for _, seed in ipairs(options.seeds or { 42 }) do
       local stage_name = ("%s %s seed=%d"):format(options.name, label(point, names), seed):gsub("  +", " ")
@@ -89,8 +93,9 @@ function sweep.run(options)
       if not score then error(("sweep.run: stage '%s' has no metric '%s'"):format(stage_name, metric), 2) end
       scores[#scores + 1], row.results[#row.results + 1] = score, options.keep_models and result or numbers(result)
       row.trainable, row.seconds = result.trainable, row.seconds + result.seconds
-      row.peak_tensor_mb = math.max(row.peak_tensor_mb, result.peak_tensor_mb)
+      peaks[#peaks + 1] = result.peak_tensor_mb
     end
+    row.peak_tensor_mb = #peaks == #scores and math.max(table.unpack(peaks)) or nil
     row[metric], row.spread, row.n = sweep.mean(scores), sweep.spread(scores), #scores
     rows[#rows + 1] = row
   end
@@ -128,23 +133,33 @@ function sweep.summary(runs, key)
     for _, row in ipairs(rows) do
       local line = by_value[row[key]]
       if not line then
-        line = { [key] = row[key], trainable = row.trainable, seconds = 0, peak_tensor_mb = 0 }
+        line = { [key] = row[key], trainable = row.trainable, seconds = 0, peak_tensor_mb = row.peak_tensor_mb }
         by_value[row[key]], shown[#shown + 1] = line, line
       end
-      line[rows.title .. " " .. rows.metric] = ("%.3f"):format(row[rows.metric]) .. (row.spread and (" ± %.3f"):format(row.spread) or "")
-      line.seconds, line.peak_tensor_mb = line.seconds + row.seconds, math.max(line.peak_tensor_mb, row.peak_tensor_mb)
+      line[rows.title .. " " .. rows.metric] = report.number(row[rows.metric]) .. (row.spread and " ± " .. report.number(row.spread) or "")
+      line.seconds = line.seconds + row.seconds
+      line.peak_tensor_mb = line.peak_tensor_mb and row.peak_tensor_mb and math.max(line.peak_tensor_mb, row.peak_tensor_mb)
     end
   end
   for _, name in ipairs { "seconds", "peak_tensor_mb" } do shown.columns[#shown.columns + 1] = name end
+  for _, line in ipairs(shown) do line.peak_tensor_mb = line.peak_tensor_mb or "" end
   report.table(shown)
 end
 
---- The row with the largest mean.
----@param rows table[]
-function sweep.best(rows)
-  local best = rows[1]
+--- The row with the best mean: the least of a loss, the highest of an accuracy. Rows whose mean is no number come last.
+---@param rows table[] of `sweep.run`
+---@param options? { greater_is_better?: boolean } for a metric of the script's own, where `sweep.run` was not told
+function sweep.best(rows, options)
+  local greater = options and options.greater_is_better
+  if greater == nil then greater = rows.greater_is_better end
+  if greater == nil then greater = metrics.greater_is_better(rows.metric) end
+  if greater == nil then
+    error(("sweep.best: whether more of '%s' is better is not known; give sweep.run greater_is_better = true or false"):format(rows.metric), 2)
+  end
+  local best, score = rows[1], nil
   for _, row in ipairs(rows) do
-    if row[rows.metric] > best[rows.metric] then best = row end
+    local value = greater and row[rows.metric] or -row[rows.metric]
+    if value == value and (not score or value > score) then best, score = row, value end
   end
   return best
 end

@@ -49,7 +49,7 @@ local rows = { title = "relative error of A Sigma B", columns = { "n", "r", "ada
 for _, n in ipairs(p.n) do
   for _, fraction in ipairs(p.fractions) do
     rows[#rows + 1] = experiment(n, math.max(1, math.floor(fraction * n + 0.5)))
-    log.info(("n = %d, r = %d: Adam %.4f, optimum %.4f"):format(n, rows[#rows].r, rows[#rows].adam, rows[#rows].optimum))
+    log.info(("n = %d, r = %d: Adam %s, optimum %s"):format(n, rows[#rows].r, report.number(rows[#rows].adam), report.number(rows[#rows].optimum)))
   end
 end
 report.table(rows)

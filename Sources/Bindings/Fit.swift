@@ -34,6 +34,8 @@ struct FitOptions: LuaRecord {
     .function("compute_metrics", \.computeMetrics, "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]", type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
   ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
 
+  static var foreignNames: [String: ForeignName] { TrainingArguments.foreignNames }
+
   func validate() throws(EngineError) {
     try arguments.validate()
     try checkFunctions()
@@ -74,13 +76,15 @@ extension Session {
       let result = try reuse(stored, model)
       try restoreRows(of: name, Trainer.logHistory(in: stored.folder), step: .max)
       progress.note("\(name): reused (\(result.summary))")
+      for warning in result.warnings { progress.note("\(name): warning: \(warning)") }
       return try finish(result, stored)
     case .begun(let work):
       defer { work.close() }
       for difference in (store.why(key) ?? []).prefix(4) { progress.note("\(name): runs again, \(difference)") }
       observe(&callbacks, name)
+      fitName = name
+      defer { fitName = nil }
       collect()
-      Memory.resetPeak()
       let trainer = try Trainer(
         model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks,
         store: WorkStore(work, runDirectory?.metrics))
@@ -89,10 +93,12 @@ extension Session {
       let result = FitResult(
         stage: name, model: model, metrics: metrics, trainable: counts.trainable, total: counts.total,
         steps: trainer.state.step, tokens: trainer.state.tokens, seconds: trainer.state.seconds,
-        peakTensorMB: Memory.peakBytes >> 20, isReused: false, key: key.digest.hex)
+        peakTensorMB: trainer.peakBytes >> 20, bestStep: trainer.restoredStep, endings: trainer.endings, warnings: trainer.warnings,
+        isReused: false, key: key.digest.hex)
       model.lineage.append(name)
       let stored = try work.finish(result.facts) { try save(model, trainer, to: $0) }
       progress.end(result.summary)
+      for warning in result.warnings { progress.note("\(name): warning: \(warning)") }
       return try finish(result, stored)
     }
   }
@@ -121,6 +127,7 @@ extension Session {
     if var fields = values["arguments"]?.objectValue {
       fields["save_seconds"] = nil
       fields["frozen_cache_mib"] = nil
+      if arguments.evalStrategy == .steps { fields["eval_steps"] = .int(arguments.usedEvalSteps) }
       fields["optim"] = .string(arguments.optim.rule.name)
       values["arguments"] = .object(fields)
     }
@@ -139,6 +146,7 @@ extension Session {
     let file = try SafetensorsFile(isWhole ? whole : stored.folder + "/" + Self.weightsFile)
     try model.takeResult(summary: stored.folder, values: file.names.map { ($0, try file.tensor($0)) })
     let facts = stored.facts
+    func texts(_ name: String) -> [String] { (facts[name]?.arrayValue ?? []).compactMap(\.stringValue) }
     let counts = model.network.parameterCounts()
     model.lineage.append(stored.key.name)
     let metrics = (facts["metrics"]?.objectValue ?? JSONObject()).members.map { ($0, $1.doubleValue ?? .nan) }
@@ -146,7 +154,8 @@ extension Session {
       stage: stored.key.name, model: model, metrics: Dictionary(metrics, uniquingKeysWith: { a, _ in a }),
       trainable: counts.trainable, total: counts.total, steps: facts["steps"]?.intValue ?? 0,
       tokens: facts["tokens"]?.intValue ?? 0, seconds: facts["seconds"]?.doubleValue ?? 0,
-      peakTensorMB: facts["peak_tensor_mb"]?.intValue ?? 0, isReused: true, key: stored.key.digest.hex)
+      peakTensorMB: facts["peak_tensor_mb"]?.intValue, bestStep: facts["best_step"]?.intValue, endings: texts("endings"),
+      warnings: texts("warnings"), isReused: true, key: stored.key.digest.hex)
   }
 
   private func finish(_ result: FitResult, _ stored: StoredStage) throws -> FitResult {
@@ -208,8 +217,16 @@ extension Session {
         step: trainer.state.step, loss: trainer.state.loss, learningRate: try trainer.learningRate, tokens: trainer.state.tokens)
       try script?(trainer)
     }
+    let evaluated = callbacks.onEvaluate
+    callbacks.onEvaluate = { [progress] trainer, metrics in
+      let state = trainer.state
+      // The last one's metrics are the result's, unless other weights are taken.
+      let isShown = state.step < trainer.totalSteps && !state.shouldStop || trainer.arguments.loadBestModelAtEnd
+      if isShown { progress.note("\(name): step \(state.step) of \(trainer.totalSteps): \(FitResult.text(of: metrics, withLoss: true))") }
+      try evaluated?(trainer, metrics)
+    }
     callbacks.onWarning = { [progress] in progress.note("\(name): \($0)") }
-    callbacks.onLog = { [self] row in log(Self.row(row, of: name)) }
+    callbacks.onLog = { [self] row in try log(Self.row(row, of: name)) }
   }
 
   private static func row(_ row: JSONObject, of stage: String) -> JSONObject {
@@ -247,8 +264,7 @@ extension Session {
       + (try options.metricNames(model, task, arguments))
     return FitResult(
       stage: name, model: model, metrics: Dictionary(names.map { ("eval_" + $0, Double.nan) }, uniquingKeysWith: { a, _ in a }),
-      trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, peakTensorMB: 0,
-      isReused: false, key: "")
+      trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false, key: "")
   }
 }
 

@@ -15,8 +15,15 @@ public final class FitResult {
   public let tokens: Int
   /// Seconds of training and evaluation, those of interrupted attempts included.
   public let seconds: Double
-  /// The highest memory that tensors held during the training, in MB of 2^20 bytes; all models of the process together.
-  public let peakTensorMB: Int
+  /// The highest memory that tensors held for the training, in MB of 2^20 bytes: its model and what it computed, without other
+  /// models of the process. nil where it is not known.
+  public let peakTensorMB: Int?
+  /// The step whose weights the model has, where that is not the last one.
+  public let bestStep: Int?
+  /// How the training ended, where that is not at its last step with that step's weights.
+  public let endings: [String]
+  /// What makes the metrics doubtful.
+  public let warnings: [String]
   /// Whether a stored result was taken.
   public let isReused: Bool
   /// The stage's key.
@@ -24,7 +31,8 @@ public final class FitResult {
 
   init(
     stage: String, model: TrainableModel, metrics: [String: Double], trainable: Int, total: Int, steps: Int, tokens: Int,
-    seconds: Double, peakTensorMB: Int, isReused: Bool, key: String
+    seconds: Double, peakTensorMB: Int? = nil, bestStep: Int? = nil, endings: [String] = [], warnings: [String] = [],
+    isReused: Bool, key: String
   ) {
     self.stage = stage
     self.model = model
@@ -35,24 +43,39 @@ public final class FitResult {
     self.tokens = tokens
     self.seconds = seconds
     self.peakTensorMB = peakTensorMB
+    self.bestStep = bestStep
+    self.endings = endings
+    self.warnings = warnings
     self.isReused = isReused
     self.key = key
   }
 
-  /// The metrics that are not the loss, without "eval_", for one line.
+  /// The metrics that are not the loss, without "eval_", and how the training ended, for one line.
   var summary: String {
-    metrics.filter { $0.key != "eval_loss" }.sorted { $0.key < $1.key }
-      .map { "\($0.key.dropFirst(5)) \(numberText($0.value))" }.joined(separator: ", ")
+    let others = Self.text(of: metrics, withLoss: false)
+    return ([others.isEmpty ? Self.text(of: metrics, withLoss: true) : others] + endings).joined(separator: "; ")
+  }
+
+  /// "accuracy 0.7950, loss 0.4936".
+  static func text(of metrics: [String: Double], withLoss: Bool) -> String {
+    metrics.filter { withLoss || !$0.key.hasPrefix("eval_loss") }
+      .sorted { ($0.key.hasPrefix("eval_loss") ? 1 : 0, $0.key) < ($1.key.hasPrefix("eval_loss") ? 1 : 0, $1.key) }
+      .map { "\($0.key.hasPrefix("eval_") ? $0.key.dropFirst(5) : $0.key[...]) \(numberText($0.value))" }.joined(separator: ", ")
   }
 
   /// The numbers as stored with the stage and shown in `results.json`.
   var facts: JSONObject {
-    [
+    var facts: JSONObject = [
       "stage": .string(stage), "key": .string(key), "trainable": .int(trainable), "total": .int(total), "steps": .int(steps),
-      "tokens": .int(tokens), "seconds": .double(seconds), "peak_tensor_mb": .int(peakTensorMB),
-      "adapters": .array(model.adapters.map(\.facts)),
+      "tokens": .int(tokens), "seconds": .double(seconds), "adapters": .array(model.adapters.map(\.facts)),
       "metrics": .object(JSONObject(metrics.sorted { $0.key < $1.key }.map { ($0.key, .double($0.value)) })),
     ]
+    if let peakTensorMB { facts["peak_tensor_mb"] = .int(peakTensorMB) }
+    if let bestStep { facts["best_step"] = .int(bestStep) }
+    for (name, texts) in [("endings", endings), ("warnings", warnings)] where !texts.isEmpty {
+      facts[name] = .array(texts.map { .string($0) })
+    }
+    return facts
   }
 
   /// A column of a report: a property, or a metric with or without "eval_".
@@ -64,7 +87,8 @@ public final class FitResult {
     case "steps": return .int(steps)
     case "tokens": return .int(tokens)
     case "seconds": return .double(seconds)
-    case "peak_tensor_mb": return .int(peakTensorMB)
+    case "peak_tensor_mb": return peakTensorMB.map { .int($0) } ?? .null
+    case "best_step": return bestStep.map { .int($0) } ?? .null
     case "reused": return .string(isReused ? "yes" : "no")
     default: return (metrics[name] ?? metrics["eval_" + name]).map { .double($0) }
     }
@@ -72,7 +96,7 @@ public final class FitResult {
 
   /// Names that `column` knows.
   var columnNames: [String] {
-    ["stage", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "reused"]
+    ["stage", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "best_step", "reused"]
       + metrics.keys.map { $0.hasPrefix("eval_") ? String($0.dropFirst(5)) : $0 }.sorted()
   }
 }

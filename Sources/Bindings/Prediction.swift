@@ -23,6 +23,48 @@ struct PredictionInput: LuaArgument {
   }
 }
 
+/// One text, or a list of texts and pairs.
+struct PredictionInputs: LuaArgument {
+  let inputs: [PredictionInput]
+  /// Whether it was one text that is no list.
+  let isSingle: Bool
+
+  static var luaType: LuaType { LuaType("string|(\(PredictionInput.luaType.name))[]") }
+  static var expectedWord: String { "a text, or a list of texts and of pairs { \"a\", \"b\" }" }
+
+  static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> PredictionInputs {
+    if stack.isString(at: index) {
+      return PredictionInputs(inputs: [PredictionInput(text: try String.read(stack, at: index), pair: nil)], isSingle: true)
+    }
+    guard stack.isTable(at: index) else { throw stack.mismatch(expectedWord, at: index) }
+    return PredictionInputs(inputs: try [PredictionInput].read(stack, at: index), isSingle: false)
+  }
+}
+
+/// What the model says about a text, or a list of that.
+struct PredictionAnswers: LuaResult {
+  let answers: [LuaTable]
+  let isSingle: Bool
+
+  static var luaType: LuaType {
+    LuaType(
+      "Prediction|Prediction[]",
+      definition: .shape(
+        LuaType.TableShape(
+          "Prediction", "What a model says about a text, or a pair of texts.",
+          fields: [
+            ("label", "string?", "the most probable class; nil for regression"),
+            ("probabilities", "table<string, number>?", "by class, together 1; nil for regression"),
+            ("score", "number?", "the regression's value; nil for classification"),
+          ])))
+  }
+
+  func push(onto stack: LuaStack) throws -> Int32 {
+    if isSingle, let answer = answers.first { return try answer.push(onto: stack) }
+    return try answers.push(onto: stack)
+  }
+}
+
 extension TrainableModel {
   /// Label and probabilities (or the score) of each input.
   func predictions(_ inputs: [PredictionInput], maxLength: Int) throws -> [LuaTable] {

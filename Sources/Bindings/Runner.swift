@@ -64,6 +64,7 @@ public enum Runner {
       throw error
     }
     try keepSources(state, in: opened.directory)
+    try session.runDirectory?.metrics.flush()
     try session.writeResults()
   }
 
@@ -114,6 +115,13 @@ public enum Runner {
     let state = try documentedState()
     defer { state.close() }
     return Stubs.files(modules: state.modules, globals: state.globalFunctions)
+  }
+
+  /// What a script's `help(name)` prints: a module, a function, a class, or one of its members.
+  public static func help(_ name: String) throws -> String {
+    let state = try documentedState()
+    defer { state.close() }
+    return try state.helpText(for: name)
   }
 
   /// Declarations without an explanation; a test wants none.

@@ -6,6 +6,7 @@ import Pipelines
 import TensorCore
 import Tokenizers
 import TransformerModels
+import struct Foundation.Date
 
 /// How products with frozen weights compute.
 public enum PrecisionChoice: String, CaseIterable, Sendable {
@@ -63,6 +64,9 @@ public final class Session {
   }
 
   private(set) var parameters: JSONObject?
+  /// The training that is under way, for rows that its callbacks log.
+  var fitName: String?
+  private var lastFlush = Date()
   /// The innermost stage that is running, and its inputs.
   var stage: (name: String, inputs: JSONValue, fits: Int)?
   private(set) var stageNames: Set<String> = []
@@ -163,8 +167,15 @@ public final class Session {
     ])
   }
 
-  /// A row of `metrics.jsonl`.
-  func log(_ row: JSONObject) { runDirectory?.metrics.append(row) }
+  /// A row of `metrics.jsonl`. It reaches the disk within seconds, so that a loop of the script's own that is killed leaves its rows.
+  func log(_ row: JSONObject) throws {
+    guard let metrics = runDirectory?.metrics else { return }
+    metrics.append(row)
+    if Date().timeIntervalSince(lastFlush) >= 5 {
+      try metrics.flush()
+      lastFlush = Date()
+    }
+  }
 
   // MARK: Models
 

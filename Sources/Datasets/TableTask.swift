@@ -35,7 +35,7 @@ public struct TableTask: Sendable {
   public var metricForBestModel: String?
   /// The task's name in reports.
   ///
-  /// Nil (default): the name of the training file's folder.
+  /// Nil (default): the name of the training file, without its ending.
   public var name: String?
   /// How many examples to keep; default all.
   public var limit = RowLimit()
@@ -70,18 +70,13 @@ public struct TableTask: Sendable {
       skipped += result.skipped
     }
     return TaskDefinition(
-      name: name ?? defaultName, problemType: problemType, labelNames: classes,
+      name: name ?? FilePath.stem(of: train), problemType: problemType, labelNames: classes,
       metricNames: metrics, metricForBestModel: metricForBestModel ?? metrics.first ?? "loss",
       train: trainSplit.split, evaluation: splits, skippedRows: skipped)
   }
 
   private var columns: [String] {
     [textColumn] + (textPairColumn.map { [$0] } ?? []) + [labelColumn]
-  }
-
-  private var defaultName: String {
-    let folder = FilePath.name(of: FilePath.folder(of: train))
-    return folder == "/" || folder == "." ? FilePath.stem(of: train) : folder
   }
 
   /// Malformed rows are refused before labels are looked at, which may not be labels in such a

@@ -9,6 +9,19 @@ public struct LuaType {
     case choice([String])
     /// A table with declared fields.
     case record(any Record.Type)
+    /// A table that functions return.
+    case shape(TableShape)
+  }
+
+  /// What is in a table that functions return.
+  public struct TableShape: Sendable {
+    public let name: String
+    public let doc: String
+    public let fields: [(name: String, type: String, doc: String)]
+
+    public init(_ name: String, _ doc: String, fields: [(name: String, type: String, doc: String)]) {
+      (self.name, self.doc, self.fields) = (name, doc, fields)
+    }
   }
 
   /// In LuaCATS: "integer", "Tensor", "number[]".

@@ -25,19 +25,25 @@ extension LuaState {
   /// `help(x)` prints what is known of x; without arguments, the list of modules.
   var helpFunction: Function {
     let parameter = ParameterDescription(
-      name: "x", doc: "a module, a function or an object; nothing lists all modules",
+      name: "x", doc: "a module, a function or an object, or a name such as \"trainer.fit\" or \"Model:predict\"; nothing lists all modules",
       type: LuaType("any"), rangeWords: "", defaultText: nil, isOptional: true, takesRest: false)
     return Function(
       name: "help", doc: "Prints an explanation.", parameters: [parameter], returns: "",
       resultType: nil
     ) { [unowned self] stack, _ in
-      options.print(helpText(stack))
+      options.print(try helpText(stack))
       return 0
     }
   }
 
-  private func helpText(_ stack: LuaStack) -> String {
+  /// What `help(name)` prints.
+  public func helpText(for name: String) throws -> String {
+    try Help.text(for: name, modules: modules, functions: globalFunctions, classes: classes)
+  }
+
+  private func helpText(_ stack: LuaStack) throws -> String {
     switch stack.kind(1) {
+    case LB_STRING: return try helpText(for: stack.text(1) ?? "?")
     case LB_NONE: return Help.overview(modules: modules, functions: globalFunctions)
     case LB_FUNCTION:
       if let pointer = lb_declared_function(stack.thread, 1),
@@ -150,8 +156,17 @@ func missingGlobal(_ stack: LuaStack) throws -> Int32 {
   }
   throw EngineError(
     .argument, "unknown global '\(name)'",
-    hint: nearestName(to: name, among: names.sorted()).map { "did you mean '\($0)'?" })
+    hint: absentGlobals[name] ?? nearestName(to: name, among: names.sorted()).map { "did you mean '\($0)'?" })
 }
+
+/// Globals that other hosts of Lua, or other versions, have, and what to use instead.
+private let absentGlobals: [String: String] = [
+  "io": "scripts open no files: tables go to the run directory with report.table, rows with log.metrics; --allow-io lifts this for scripts that you trust",
+  "dofile": "require \"name\" runs a Lua file beside the script", "loadfile": "require \"name\" runs a Lua file beside the script",
+  "package": "require \"name\" finds Lua files beside the script", "debug": "--traceback shows the calls that led to an error",
+  "arg": "declare params { name = default } and give values with --set name=value",
+  "unpack": "it is table.unpack", "loadstring": "it is load", "setfenv": "load takes an environment as its fourth argument",
+]
 
 func missingMember(of module: Module, _ stack: LuaStack) throws -> Int32 {
   throw EngineError(

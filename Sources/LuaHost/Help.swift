@@ -8,6 +8,34 @@ public enum Help {
     return "help(x) explains a module, a function or an object.\n" + table(rows)
   }
 
+  /// What is declared under a name: a module, a global function or class, or what one of them has, as "trainer.fit",
+  /// "Model:predict".
+  ///
+  /// Throws `EngineError` with the nearest name where nothing is.
+  static func text(for name: String, modules: [Module], functions: [Function], classes: [ClassDeclaration]) throws -> String {
+    var texts: [(name: String, text: () -> String)] = []
+    for module in modules {
+      texts.append((module.name, { text(for: module) }))
+      texts += module.functions.map { function in ("\(module.name).\(function.name)", { text(for: function) }) }
+      texts += module.constants.map { constant in ("\(module.name).\(constant.name)", { "\(module.name).\(constant.name)\n  \(constant.doc)" }) }
+    }
+    texts += functions.map { function in (function.name, { text(for: function) }) }
+    for declaration in classes {
+      texts.append((declaration.name, { text(for: declaration) }))
+      texts += declaration.methods.map { method in ("\(declaration.name):\(method.name)", { text(for: method) }) }
+      texts += declaration.properties.map { property in
+        ("\(declaration.name).\(property.name)", { "\(declaration.name).\(property.name): \(property.type.name)\n  \(property.doc)" })
+      }
+    }
+    let wanted = name.replacing(":", with: ".")
+    if let found = texts.first(where: { $0.name.replacing(":", with: ".") == wanted }) { return found.text() }
+    // A last part alone, as people remember it.
+    let known = texts.map(\.name)
+    let ends = known.filter { $0.replacing(":", with: ".").hasSuffix("." + wanted) }
+    let hint = ends.isEmpty ? nearestName(to: name, among: known).map { "did you mean '\($0)'?" } : "did you mean \(listed(ends.map { "'\($0)'" }))?"
+    throw EngineError(.argument, "help: nothing is called '\(name.prefix(80))'", hint: hint ?? "help() lists all modules")
+  }
+
   /// What a module contains.
   public static func text(for module: Module) -> String {
     var lines = ["\(module.name): \(module.doc)"]
@@ -38,6 +66,9 @@ public enum Help {
     }
     if let type = function.resultType {
       lines.append("  returns \(type.name)" + (function.returns.isEmpty ? "" : ": \(function.returns)"))
+      if case .shape(let shape)? = type.definition {
+        lines += shape.fields.map { "    \($0.name) (\($0.type)): \($0.doc)" }
+      }
     }
     return lines.joined(separator: "\n")
   }

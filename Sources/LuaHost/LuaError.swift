@@ -23,6 +23,21 @@ public struct LuaError: Error, @unchecked Sendable, CustomStringConvertible {
 
   public var description: String { message }
 
+  /// A message whose place stands once: who adds the line that failed cannot know that it is there already.
+  static func placedOnce(_ message: String) -> String {
+    var end = message.startIndex
+    while let separator = message[end...].firstRange(of: ": ") {
+      end = separator.upperBound
+      let place = message[..<end]
+      let line = place.dropLast(2).reversed().prefix { $0.isASCII && $0.isNumber }
+      guard !line.isEmpty, place.dropLast(2 + line.count).hasSuffix(":") else { continue }
+      var rest = message[end...]
+      while rest.hasPrefix(place) { rest = rest.dropFirst(place.count) }
+      return String(place + rest)
+    }
+    return message
+  }
+
   /// Whether Ctrl-C ended the script.
   public var isInterruption: Bool { underlying?.kind == .interrupted }
 }

@@ -190,7 +190,7 @@ public final class LuaState {
     }
     let underlying = interrupted ? EngineError(.interrupted, "interrupted") : nil
     if stack.kind(index) == LB_STRING {
-      let message = String(decoding: stack.bytes(index), as: UTF8.self)
+      let message = LuaError.placedOnce(String(decoding: stack.bytes(index), as: UTF8.self))
       return LuaError(message: message, traceback: traceback, underlying: underlying)
     }
     lb_push_description(thread, index)
@@ -380,10 +380,10 @@ public final class LuaState {
         return Int32(passing.isInterruption ? LB_FAILED_BY_INTERRUPT : LB_FAILED)
       }
     case let mistake as EngineError:
-      raised = LuaError(message: place(on: stack) + mistake.description, underlying: mistake)
+      raised = LuaError(message: LuaError.placedOnce(place(on: stack) + mistake.description), underlying: mistake)
     default:
       let mistake = EngineError(.argument, "\(error)")
-      raised = LuaError(message: place(on: stack) + mistake.description, underlying: mistake)
+      raised = LuaError(message: LuaError.placedOnce(place(on: stack) + mistake.description), underlying: mistake)
     }
     do {
       try stack.push(object: ErrorObject(raised))

@@ -121,6 +121,10 @@ public enum Stubs {
         let name = type.name.replacing("?", with: "").replacing("[]", with: "")
         if defined.insert(name).inserted { lines += choice(name, choices) + [""] }
       case .record(let record): lines += recordLines(record, &defined)
+      case .shape(let shape):
+        guard defined.insert(shape.name).inserted else { continue }
+        lines += ["---\(shape.doc)", "---@class \(shape.name)"]
+        lines += shape.fields.map { "---@field \($0.name) \($0.type) \($0.doc)" } + [""]
       case nil: break
       }
     }

@@ -23,6 +23,16 @@ public enum MetricCatalogue {
       .argument, "no metric '\(name)'", hint: suggestion(for: name, among: metrics.map(\.name)))
   }
 
+  /// Whether more of what an evaluation reports is better; nil for a name that is none of a task's.
+  ///
+  /// - Parameter name: a metric, `loss`, `combined`, or one of these with the suffix of a further evaluation set, with or
+  ///   without "eval_" in front: "eval_accuracy_mm".
+  public static func greaterIsBetter(_ name: String) -> Bool? {
+    let bare = name.hasPrefix("eval_") ? String(name.dropFirst("eval_".count)) : name
+    let known = metrics.map { ($0.name, $0.greaterIsBetter) } + [("loss", false), ("perplexity", false), (combinedName, true)]
+    return known.first { bare == $0.0 || bare.hasPrefix($0.0 + "_") }?.1
+  }
+
   /// The values of several metrics over the same examples, in the order asked.
   ///
   /// Where there is more than one, their mean follows as `combined`, as GLUE reports MRPC, QQP and

@@ -34,7 +34,18 @@ public struct OptimizerName: FieldValue, Sendable, Equatable {
   public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> OptimizerName {
     guard case .text(let text) = value else { throw ValueMismatch(expected: expected, found: value.briefly) }
     if let found = all.first(where: { $0.name == text }) { return found }
-    let near = nearestName(to: text, among: all.map(\.name))
-    throw ValueMismatch(expected: expected, found: value.briefly + (near.map { "; did you mean '\($0)'?" } ?? ""))
+    let hint = foreign[text] ?? nearestName(to: text, among: all.map(\.name)).map { "did you mean '\($0)'?" }
+    throw ValueMismatch(expected: expected, found: value.briefly + (hint.map { "; \($0)" } ?? ""))
   }
+
+  /// Names of Transformers that are none here, and what stands for them.
+  private static let foreign: [String: String] = {
+    let same = "'adamw_torch' is the same rule, in native code"
+    let narrow = "states in 8 bits are not supported, 'paged_adamw_32bit' keeps them where the system may write them out"
+    return [
+      "adamw_torch_fused": same, "adamw_apex_fused": same, "adamw_torch_xla": same, "adamw_torch_4bit": narrow, "adamw_torch_8bit": narrow,
+      "adamw_8bit": narrow, "adamw_bnb_8bit": narrow, "paged_adamw_8bit": narrow, "adamw": "did you mean 'adamw_torch'?",
+      "AdamW": "did you mean 'adamw_torch'?",
+    ]
+  }()
 }

@@ -114,6 +114,24 @@ extension Tensor {
   }
 }
 
+extension Storage {
+  /// Bytes of memory that are its own: not those of a file, or of another storage.
+  fileprivate var heldBytes: Int { quantized?.byteCount ?? (owner == nil ? byteCount : 0) }
+}
+
+extension Memory {
+  /// The part of `liveBytes` that some tensors have: their elements, unless a file has them, and their layouts for products.
+  /// What they share counts once.
+  public static func bytes(of tensors: [Tensor]) -> Int {
+    var known: Set<ObjectIdentifier> = []
+    return tensors.reduce(0) { sum, tensor in
+      var own = known.insert(ObjectIdentifier(tensor.storage)).inserted ? tensor.storage.heldBytes : 0
+      if let layouts = tensor.packed, known.insert(ObjectIdentifier(layouts)).inserted { own += layouts.byteCount }
+      return sum + own
+    }
+  }
+}
+
 /// What the engine's tensors hold.
 public enum Memory {
   /// Bytes of live tensors.

@@ -6,6 +6,8 @@ public struct Encoding: Sendable, Equatable {
   public var tokenTypeIds: [Int32]
   /// 1 for the tokens that encoding added around the text, 0 for those of the text.
   public var specialTokensMask: [UInt8]
+  /// Whether tokens at the end of a text were left out, because there were too many.
+  public internal(set) var isTruncated = false
 
   /// An encoding of three arrays of equal length.
   public init(ids: [Int32], tokenTypeIds: [Int32], specialTokensMask: [UInt8]) {
@@ -28,13 +30,20 @@ public struct Encoding: Sendable, Equatable {
     specialTokensMask = [UInt8](repeating: 1, count: ids.count)
   }
 
+  /// Whether a model reads the same.
+  public static func == (a: Encoding, b: Encoding) -> Bool {
+    a.ids == b.ids && a.tokenTypeIds == b.tokenTypeIds && a.specialTokensMask == b.specialTokensMask
+  }
+
   /// The number of tokens.
   public var count: Int { ids.count }
 
   static func + (left: Encoding, right: Encoding) -> Encoding {
-    Encoding(
+    var sum = Encoding(
       ids: left.ids + right.ids, tokenTypeIds: left.tokenTypeIds + right.tokenTypeIds,
       specialTokensMask: left.specialTokensMask + right.specialTokensMask)
+    sum.isTruncated = left.isTruncated || right.isTruncated
+    return sum
   }
 
   mutating func setType(_ type: Int32) {
@@ -47,6 +56,7 @@ public struct Encoding: Sendable, Equatable {
     ids.removeSubrange(count...)
     tokenTypeIds.removeSubrange(count...)
     specialTokensMask.removeSubrange(count...)
+    isTruncated = true
   }
 
   /// How many tokens of each text to keep so that both have `limit` together: `longest_first`

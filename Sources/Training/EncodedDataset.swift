@@ -18,6 +18,8 @@ public struct EncodedDataset: Sendable {
   public var count: Int { labels.count }
   /// Tokens of all examples.
   public var tokenCount: Int { tokens.ids.count }
+  /// How many examples have lost tokens at their end, because they were longer than the limit.
+  public var truncatedCount: Int { tokens.truncated }
   public func length(_ index: Int) -> Int { tokens.starts[index + 1] - tokens.starts[index] }
   public var lengths: [Int] { (0..<count).map(length) }
 

@@ -10,6 +10,8 @@ struct Evaluator {
   let task: TrainingTask
   let arguments: TrainingArguments
   var functions = TrainerFunctions()
+  /// Told of a set for which the model predicts one class throughout, though it has several.
+  var onSingleClass: ((SingleClassPrediction) -> Void)?
   /// Keeps hidden states of an evaluation set, by its number, from one evaluation to the next.
   var hiddenStates: ((_ set: Int, EncodedDataset, _ batches: [[Int]]) -> HiddenStateCache?)?
 
@@ -20,12 +22,18 @@ struct Evaluator {
     context.isTraining = false
     defer { context.isTraining = wasTraining }
     var result: [String: Double] = [:]
+    let suffixes = Self.suffixes(of: task)
     for (i, split) in task.evaluation.enumerated() {
-      let suffix = i == 0 ? "" : split.name.contains("mismatched") ? "_mm" : "_" + split.name
+      let suffix = suffixes[i]
       let data = try task.encoded(split, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
       for (name, value) in try evaluate(data, set: i) { result["eval_" + name + suffix] = value }
     }
     return result
+  }
+
+  /// What follows the names of each set's metrics; one empty suffix where there is no set.
+  static func suffixes(of task: TrainingTask) -> [String] {
+    [""] + task.evaluation.dropFirst().map { $0.name.contains("mismatched") ? "_mm" : "_" + $0.name }
   }
 
   private func evaluate(_ data: EncodedDataset, set: Int) throws -> [String: Double] {
@@ -61,6 +69,7 @@ struct Evaluator {
     var result = ["loss": lossSum / Double(max(labelCount, 1))]
     if case .maskedLM = task.modelTask { result["accuracy"] = Double(correct) / Double(max(labelCount, 1)) }
     guard data.count > 0 else { return result }
+    if let single = SingleClassPrediction(predictions, data.labels, task, set: task.evaluation[set].name) { onSingleClass?(single) }
     try addTaskMetrics(&result, predictions, data)
     if let metrics = functions.metrics {
       for (name, value) in try metrics(seen.all(predictions, data.labels, model.network.task)) { result[name] = value }

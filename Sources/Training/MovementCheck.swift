@@ -24,9 +24,11 @@ struct MovementCheck {
       guard let gradient = tensor.grad else { return (name, before) }
       return gradient.sumOfSquares == 0 ? (name, true) : nil
     }
+    let hasMoved = seen > 0
     if learningRate > 0 { seen += 1 }
     if still?.isEmpty ?? true { seen = Self.updates }
-    guard isLast || isDone, let still, !still.isEmpty else { return nil }
+    // Before anything has moved, a gradient of 0 says nothing.
+    guard isLast || isDone, let still = still?.filter({ hasMoved || !$0.hadGradient }), !still.isEmpty else { return nil }
     seen = Self.updates
     let isUnreached = still.allSatisfy { !$0.hadGradient }
     return "\(still.count) parameter\(still.count == 1 ? "" : "s") cannot move, "

@@ -12,6 +12,8 @@ struct TokenColumns: Sendable, Equatable {
   var special: [UInt8] = []
   /// Where each example begins, and where the last one ends.
   var starts: [Int] = [0]
+  /// How many of the examples have lost tokens at their end.
+  var truncated = 0
 
   mutating func reserve(tokens: Int, examples: Int) {
     ids.reserveCapacity(tokens)
@@ -25,6 +27,7 @@ struct TokenColumns: Sendable, Equatable {
     tokenTypes += encoding.tokenTypeIds
     special += encoding.specialTokensMask
     starts.append(ids.count)
+    truncated += encoding.isTruncated ? 1 : 0
   }
 
   mutating func append(_ other: TokenColumns) {
@@ -32,6 +35,7 @@ struct TokenColumns: Sendable, Equatable {
     ids += other.ids
     tokenTypes += other.tokenTypes
     special += other.special
+    truncated += other.truncated
   }
 }
 
@@ -44,7 +48,7 @@ struct TokenFile {
   private let key: Digest
 
   /// Part of the key: to be raised whenever the same tokenizer gives other ids, or the file's layout changes.
-  private static let version = 1
+  private static let version = 2
   /// Smaller sets are tokenised in a few milliseconds.
   private static let fewestTokens = 20_000
   /// Bytes of all files of the folder; the least recently used ones go first.
@@ -87,17 +91,18 @@ struct TokenFile {
     guard let ids = try? column("ids", .int32, Int32.self), let types = try? column("token_types", .int32, Int32.self),
       let special = try? column("special", .uint8, UInt8.self), let starts = try? column("starts", .int64, Int.self),
       types.count == ids.count, special.count == ids.count, starts.count == count + 1, starts.first == 0,
-      starts.last == ids.count, zip(starts, starts.dropFirst()).allSatisfy({ $0 <= $1 })
+      starts.last == ids.count, let truncated = file.metadata["truncated"].flatMap({ Int($0) }),
+      (0...count).contains(truncated), zip(starts, starts.dropFirst()).allSatisfy({ $0 <= $1 })
     else { return nil }
     // Its time says when it was last of use.
     touch(path)
-    return TokenColumns(ids: ids, tokenTypes: types, special: special, starts: starts)
+    return TokenColumns(ids: ids, tokenTypes: types, special: special, starts: starts, truncated: truncated)
   }
 
   /// Stores tokens, unless they are few; failures are of no consequence.
   func write(_ tokens: TokenColumns) {
     guard tokens.ids.count >= Self.fewestTokens else { return }
-    var metadata: [String: String] = [:]
+    var metadata = ["truncated": String(tokens.truncated)]
     func column<Element>(_ name: String, _ type: ScalarType, _ elements: [Element]) -> TensorToSave {
       metadata[name] = elements.withUnsafeBytes { Digest(of: $0) }.hex
       return TensorToSave(name, dtype: type, shape: [elements.count]) { body in try elements.withUnsafeBytes { try body($0) } }

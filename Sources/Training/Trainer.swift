@@ -60,6 +60,10 @@ public final class Trainer {
   let sampler: BatchSampler
   private var epochBatches: (epoch: Int, batches: [[Int]])?
   private var lastSave = Date()
+  /// Memory of tensors that were there before and are not the model's.
+  var foreignBytes = 0
+  /// Whether this trainer computes the loss: not where a script does.
+  public private(set) var hasLoss = false
   private var movement = MovementCheck()
   /// Multipliers of the last updates, if a script's function gives them.
   private var multipliers: [Int: Double] = [:]
@@ -157,9 +161,13 @@ public final class Trainer {
     network.context.seed = arguments.usedSeed
     network.context.isTraining = true
     network.context.gradientCheckpointing = arguments.gradientCheckpointing
+    hasLoss = true
     defer { network.context.isTraining = false }
     if let folder = try store?.stateFolder() { try restore(from: folder) }
+    foreignBytes = max(0, Memory.liveBytes - Memory.bytes(of: network.namedParameters().map(\.tensor)))
+    Memory.resetPeak()
     try callbacks.onBegin?(self, totalSteps, state.step)
+    for remark in try beginningRemarks() { callbacks.onWarning?(remark) }
     lastSave = Date()
     do {
       // What was cut off comes first.
@@ -320,7 +328,7 @@ public final class Trainer {
     switch arguments.evalStrategy {
     case .no: false
     case .epoch: endsEpoch
-    case .steps: state.step % arguments.evalSteps == 0
+    case .steps: state.step % arguments.usedEvalSteps == 0
     }
   }
 
@@ -350,8 +358,10 @@ public final class Trainer {
   private func evaluate() throws {
     guard !task.evaluation.isEmpty else { return }
     let started = Date()
-    let metrics = try Evaluator(
-      model: model, task: task, arguments: arguments, functions: functions, hiddenStates: hiddenStates)()
+    state.singleClasses = []
+    var evaluator = Evaluator(model: model, task: task, arguments: arguments, functions: functions, hiddenStates: hiddenStates)
+    evaluator.onSingleClass = { self.state.singleClasses.append($0.text) }
+    let metrics = try evaluator()
     state.seconds += Date().timeIntervalSince(started)
     state.lastEvaluation = (state.step, metrics)
     var row: JSONObject = ["step": .int(state.step), "epoch": .double(Double(state.step) / Double(stepsPerEpoch))]
@@ -387,7 +397,7 @@ public final class Trainer {
   private func keepBest(_ value: Double) throws {
     let values = arguments.loadBestModelAtEnd
       ? try model.changedParameters.map { ($0.name, try $0.tensor.copy()) } : []
-    state.best = TrainerState.Best(step: state.step, value: value, metrics: state.lastEvaluation?.metrics ?? [:], values: values)
+    state.best = TrainerState.Best(step: state.step, value: value, metrics: state.lastEvaluation?.metrics ?? [:], singleClasses: state.singleClasses, values: values)
   }
 
   /// Adds what trains only since the best evaluation to the weights that it had: those are still the same.
@@ -400,6 +410,7 @@ public final class Trainer {
   private func restoreBest(_ best: TrainerState.Best) throws {
     try model.network.load(best.values)
     state.lastEvaluation = (best.step, best.metrics)
+    state.singleClasses = best.singleClasses
   }
 
   private func save() throws {
@@ -466,7 +477,8 @@ extension Trainer {
     }
     // What a script's function gives is known only after an evaluation.
     if let wanted = arguments.metricForBestModel, functions.metrics == nil {
-      let names = task.metricNames + ["loss"] + (task.modelTask == .maskedLM ? ["accuracy"] : []) + (task.metricNames.count > 1 ? ["combined"] : [])
+      let own = task.metricNames + ["loss"] + (task.modelTask == .maskedLM ? ["accuracy"] : []) + (task.metricNames.count > 1 ? ["combined"] : [])
+      let names = Evaluator.suffixes(of: task).flatMap { suffix in own.map { $0 + suffix } }
       let bare = wanted.hasPrefix("eval_") ? String(wanted.dropFirst(5)) : wanted
       guard names.contains(bare) else {
         throw EngineError(

@@ -64,7 +64,7 @@ public struct Predictions {
 
 extension Batch {
   /// The labels that count in the loss: int32 classes [sequences] or tokens [masked], or float32 scores [sequences, 1].
-  func labelTensor() throws -> Tensor {
+  public func labelTensor() throws -> Tensor {
     switch labels {
     case .classes(let classes): return try Tensor(classes, [classes.count])
     case .scores(let scores): return try Tensor(scores, [scores.count, 1])

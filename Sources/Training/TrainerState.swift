@@ -28,6 +28,10 @@ public struct TrainerState {
   /// What was logged so far, one row each, as Transformers keeps it.
   public internal(set) var logHistory: [JSONObject] = []
   public var lastEvaluation: (step: Int, metrics: [String: Double])?
+  /// Evaluation sets for which the weights of the last evaluation predict one class, in words.
+  var singleClasses: [String] = []
+  /// The most memory that tensors of this run held so far, in bytes, over all processes that worked on it.
+  public internal(set) var peakBytes = 0
   public var best: Best?
 
   /// What comes after an update, in this order.
@@ -44,6 +48,7 @@ public struct TrainerState {
     public var step: Int
     public var value: Double
     public var metrics: [String: Double]
+    var singleClasses: [String]
     /// The trainable parameters at that step; empty unless they are to be restored.
     var values: [(name: String, tensor: Tensor)]
   }
@@ -109,9 +114,14 @@ extension Trainer {
     ]
     json["due"] = .array(TrainerState.Due.allCases.filter(state.due.contains).map { .string($0.rawValue) })
     json["log_history"] = .array(state.logHistory.map { .object($0) })
+    json["peak_tensor_bytes"] = .int(peakBytes)
+    func texts(_ values: [String]) -> JSONValue { .array(values.map { .string($0) }) }
+    json["single_classes"] = texts(state.singleClasses)
     if let last = state.lastEvaluation { json["last_evaluation"] = ["step": .int(last.step), "metrics": metrics(last.metrics)] }
     if let best = state.best {
-      json["best"] = ["step": .int(best.step), "value": .double(best.value), "metrics": metrics(best.metrics)]
+      json["best"] = [
+        "step": .int(best.step), "value": .double(best.value), "metrics": metrics(best.metrics), "single_classes": texts(best.singleClasses),
+      ]
     }
     return .object(json)
   }
@@ -148,6 +158,9 @@ extension Trainer {
     state.evaluationsWithoutImprovement = Int(try number("evaluations_without_improvement"))
     state.due = Set((json["due"]?.arrayValue ?? []).compactMap { $0.stringValue.flatMap(TrainerState.Due.init) })
     state.logHistory = Self.logHistory(json)
+    state.peakBytes = Int(try number("peak_tensor_bytes"))
+    func texts(_ value: JSONValue?) -> [String] { (value?.arrayValue ?? []).compactMap(\.stringValue) }
+    state.singleClasses = texts(json["single_classes"])
     network.context.resume(after: UInt64(try number("forward_passes")))
     if let last = json["last_evaluation"] {
       state.lastEvaluation = (last["step"]?.intValue ?? 0, metrics(last["metrics"]))
@@ -156,7 +169,7 @@ extension Trainer {
       let values = arguments.loadBestModelAtEnd ? try tensors(Self.bestParameters).map { ($0.name, try $0.tensor.copy()) } : []
       state.best = TrainerState.Best(
         step: best["step"]?.intValue ?? 0, value: best["value"]?.doubleValue ?? .nan, metrics: metrics(best["metrics"]),
-        values: values)
+        singleClasses: texts(best["single_classes"]), values: values)
     }
   }
 }

@@ -44,7 +44,8 @@ public struct TrainingArguments: Record {
   public var gradientAccumulationSteps = 1
   public var labelSmoothingFactor = 0.0
   public var evalStrategy = Strategy.epoch
-  public var evalSteps = 500
+  /// nil: 500.
+  public var evalSteps: Int?
   public var loggingSteps = 10
   public var loadBestModelAtEnd = false
   public var metricForBestModel: String?
@@ -87,7 +88,7 @@ public struct TrainingArguments: Record {
     .int("gradient_accumulation_steps", \.gradientAccumulationSteps, "batches for one update; the loss is the mean over all their labels", in: 1...100_000),
     .float("label_smoothing_factor", \.labelSmoothingFactor, "share of the label spread over all classes", in: 0..<1),
     .choice("eval_strategy", \.evalStrategy, "when to evaluate; the end of training always does"),
-    .int("eval_steps", \.evalSteps, "updates between evaluations, with eval_strategy = \"steps\"", in: 1...),
+    .int("eval_steps", \.evalSteps, "updates between evaluations, with eval_strategy = \"steps\"; default: 500", in: 1...),
     .int("logging_steps", \.loggingSteps, "updates between rows of metrics.jsonl", in: 1...),
     .bool("load_best_model_at_end", \.loadBestModelAtEnd, "end with the weights of the best evaluation"),
     .string("metric_for_best_model", \.metricForBestModel, "which metric is best; default: the task's first one"),
@@ -119,9 +120,22 @@ public struct TrainingArguments: Record {
         .argument, "load_best_model_at_end with eval_strategy = \"no\": nothing is evaluated",
         hint: "set eval_strategy to \"epoch\" or \"steps\"")
     }
+    if let evalSteps, evalStrategy != .steps {
+      throw EngineError(
+        .argument, "eval_steps = \(evalSteps) has no meaning with eval_strategy = \"\(evalStrategy.rawValue)\"",
+        hint: "set eval_strategy to \"steps\", or leave eval_steps out")
+    }
+    if earlyStoppingThreshold > 0, earlyStoppingPatience == nil {
+      throw EngineError(
+        .argument, "early_stopping_threshold = \(earlyStoppingThreshold) has no meaning without early_stopping_patience",
+        hint: "set early_stopping_patience to the evaluations without improvement after which to stop")
+    }
     try lrSchedulerKwargs.check(lrSchedulerType, learningRate: learningRate)
     try checkOptimizer()
   }
+
+  /// Updates between evaluations, where these are by step.
+  public var usedEvalSteps: Int { evalSteps ?? 500 }
 
   /// The seed that is used.
   public var usedSeed: UInt64 { UInt64(seed ?? 42) }

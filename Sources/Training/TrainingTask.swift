@@ -50,7 +50,7 @@ public class TrainingTask {
 
   /// Whether more of the metric is better.
   func greaterIsBetter(_ metric: String) -> Bool {
-    (try? MetricCatalogue.metric(named: metric))?.greaterIsBetter ?? (metric == combinedName || metric == "accuracy")
+    MetricCatalogue.greaterIsBetter(metric) ?? false
   }
 
   /// A split as token ids; encoded once for each tokenizer and length.

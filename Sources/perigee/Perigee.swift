@@ -20,6 +20,8 @@ struct Perigee: ParsableCommand {
 
       Environment: PERIGEE_CACHE (results of finished stages; default ~/.cache/perigee), \
       PERIGEE_TRACEBACK=1 (as --traceback), HF_HOME (models by hub name), NO_COLOR, COLUMNS, CI.
+
+      'perigee help trainer.fit' explains what scripts can call: a module, a function, Model:predict.
       """,
     version: "perigee \(Runner.version)",
     subcommands: [Run.self, Check.self, Params.self, TestAdapter.self, Bench.self, Stubs.self])
@@ -36,6 +38,22 @@ struct Perigee: ParsableCommand {
       throw EngineError(.argument, "no command '\(name)'", hint: "did you mean 'perigee run \(name)'?")
     }
     throw EngineError(.argument, "no command '\(name)'", hint: suggestion(for: name, among: names))
+  }
+
+  /// The name of a part of Lua that `help` is asked about; nil for commands and options.
+  static func luaHelpName(_ arguments: [String]) -> String? {
+    guard arguments.count == 2, arguments[0] == "help", !arguments[1].hasPrefix("-"), !commandNames.contains(arguments[1]) else { return nil }
+    return arguments[1]
+  }
+
+  /// What `help` says about a name of Lua; with the nearest command or name where there is none.
+  static func luaHelp(_ name: String) throws -> String {
+    do {
+      return try Runner.help(name)
+    } catch let error as EngineError {
+      guard let command = nearestName(to: name, among: commandNames), error.hint?.hasPrefix("did you mean") != true else { throw error }
+      throw EngineError(error.kind, error.message, hint: "did you mean 'perigee help \(command)'?")
+    }
   }
 
   private static func checkBenchmarkName(_ name: String?) throws {

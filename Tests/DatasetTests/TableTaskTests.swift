@@ -40,6 +40,7 @@ private func write(_ text: String, _ name: String, in folder: String) throws -> 
     let task = try table.read()
     #expect(task.labelNames == ["9", "10"])
     #expect(task.evaluation.map(\.name) == ["dev", "dev_2"])
+    #expect(task.name == "train")
     for split in [task.train] + task.evaluation {
       #expect(split.examples.map(\.text) == ["a", "c"])
       #expect(split.examples.map(\.textPair) == ["b", "d"])

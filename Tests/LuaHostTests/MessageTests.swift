@@ -75,6 +75,17 @@ struct Mistake: CustomTestStringConvertible, Sendable {
     Mistake("error(setmetatable({}, {__tostring = function() error('no') end}))", "the script raised a table: table"),
     Mistake("local x = = 1", "t.lua:1: unexpected symbol near '='"),
     Mistake("local x = nil\nx.y = 1", "t.lua:2: attempt to index a nil value (local 'x')"),
+    Mistake("local ok, e = pcall(function() error('no') end) error(e)", "t.lua:1: no"),
+    Mistake("local ok, e = pcall(vec.rank, 0) error(tostring(e))", "t.lua:1: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)"),
+    Mistake("local ok, e = pcall(function() vec.rank(0) end) error(tostring(e))", "t.lua:1: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)"),
+    Mistake("local ok, e = pcall(function() vec.rank(0) end)\nerror(tostring(e))", "t.lua:2: t.lua:1: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)"),
+    Mistake(
+      "io.open('x')",
+      "t.lua:1: unknown global 'io'; scripts open no files: tables go to the run directory with report.table, rows with log.metrics; --allow-io lifts this for scripts that you trust"),
+    Mistake("local f = loadstring('return 1')", "t.lua:1: unknown global 'loadstring'; it is load"),
+    Mistake("help('vec.rnak')", "t.lua:1: help: nothing is called 'vec.rnak'; did you mean 'vec.rank'?"),
+    Mistake("help('rank')", "t.lua:1: help: nothing is called 'rank'; did you mean 'vec.rank'?"),
+    Mistake("help('zzzzzzzzzz')", "t.lua:1: help: nothing is called 'zzzzzzzzzz'; help() lists all modules"),
     Mistake("require('no.such')", "t.lua:1: module 'no.such' not found (no )"),
     Mistake("math.randomseed()", "t.lua:1: bad argument #1 to 'randomseed' (number expected, got no value)"),
   ]

@@ -21,6 +21,21 @@ import Testing
   static let mistakes: [(definition: String, failing: Set<String>)] = [
     ("\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B) end", []),
     ("\(build) delta = function(x, w, c) return x:linear(w.A):tanh():linear(w.B) end", []),
+    // Kinks are no mistake, and hide none.
+    ("\(build) delta = function(x, w, c) return x:linear(w.A):relu():linear(w.B) end", []),
+    ("\(build) delta = function(x, w, c) return (x:linear(w.A):abs() - 0.5):relu():linear(w.B) end", []),
+    (
+      "\(build) delta = function(x, w, c) local y = x:linear(w.A):relu():linear(w.B) return y * 1.1 - (y * 0.1):detach() end", ["gradients"]
+    ),
+    (
+      "\(build) delta = function(x, w, c) local h = x:linear(w.A) return (h * (h:detach():sign() + 1) / 2 + (h - h:detach()) * 0.3):linear(w.B) end",
+      ["gradients"]
+    ),
+    // The gradient of half of A's rows is missing: along itself it is right.
+    (
+      "\(build) delta = function(x, w, c) return x:linear(tensor.cat { w.A:slice(0, 0, 2), w.A:slice(0, 2):detach() }):linear(w.B) end",
+      ["gradients"]
+    ),
     ("\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B + 1) end", ["fresh equals base"]),
     ("\(build) delta = function(x, w, c) return x:linear(w.A):linear(w.B + 1) end, fresh_equals_base = false", []),
     ("\(build) delta = function(x, w, c) return x:linear(w.A:detach()):linear(w.B) end", ["gradients", "trains only its own"]),

@@ -15,6 +15,11 @@ struct CommandLineTests {
     (["bench", "kernels", "--help"], "--filter <text>"),
     (["bench", "step", "--help"], "--group-by-length"),
     (["help", "run"], "--resume <dir>"),
+    (["help", "trainer.fit"], "per_device_train_batch_size (integer): examples in a batch"),
+    (["help", "trainer"], "trainer: Training"),
+    (["help", "Model:predict"], "returns Prediction|Prediction[]"),
+    (["help", "Model.labels"], "Model.labels: string[]"),
+    (["help", "stage"], "  name (string): unique in the pipeline"),
     (["--version"], "perigee "),
   ])
   func help(arguments: [String], text: String) throws {
@@ -28,6 +33,9 @@ struct CommandLineTests {
 
   static let usageMistakes: [([String], String)] = [
     (["rnu"], "no command 'rnu'; did you mean 'run'?"),
+    (["help", "trainer.fitt"], "help: nothing is called 'trainer.fitt'; did you mean 'trainer.fit'?"),
+    (["help", "rnu"], "help: nothing is called 'rnu'; did you mean 'perigee help run'?"),
+    (["help", "fit"], "help: nothing is called 'fit'; did you mean 'trainer.fit'?"),
     (["a.lua"], "no command 'a.lua'; did you mean 'perigee run a.lua'?"),
     (["--quite"], "Unknown option '--quite' (see 'perigee --help')"),
     (["run"], "Missing expected argument '<script.lua>' (see 'perigee run --help')"),

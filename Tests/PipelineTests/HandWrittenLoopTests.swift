@@ -1,6 +1,8 @@
 import TestSupport
 import Testing
 
+@testable import Bindings
+
 /// A training loop written in Lua gives what `trainer.fit` gives, bit for bit.
 @Suite(.engine) struct HandWrittenLoopTests {
   @Test(arguments: [
@@ -43,6 +45,57 @@ import Testing
       #expect(fit.count > 12)
       #expect(fit == loop)
       #expect(Set(fit).count == fit.count)
+    }
+  }
+
+  /// A loss computed from the batch's own tensors is the model's, and rows of the loop are in `metrics.jsonl`.
+  @Test func batchesHaveIdsAndLabels() throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      let lines = try host.printed(
+        TinyTask.script(folder, "") + """
+          stage('loop', function()
+            local model = make()
+            local t = trainer.loop(options(model))
+            for _, batch in ipairs(t:batches()) do
+              local own, theirs = model:logits(batch):cross_entropy(batch.labels), model:loss(batch)
+              print(math.abs(own:item() - theirs:item()) < 1e-6, t.loss)
+              print(batch.input_ids.dtype, #batch.input_ids == batch.tokens, #batch.token_type_ids == batch.tokens, #batch.labels == batch.size)
+              local sum = 0
+              for i, length in ipairs(batch.lengths) do
+                sum = sum + length
+                assert(batch.offsets:get(i) == sum)
+                local example = task:example(batch.examples[i])
+                local ids = model.tokenizer:encode(example.text, { max_length = 32 }).input_ids
+                for k, id in ipairs(ids) do assert(batch.input_ids:get(sum - length + k - 1) == id) end
+                assert(#ids == length and batch.labels:get(i - 1) == example.label)
+              end
+              print(batch.offsets:get(0), #batch.offsets == batch.size + 1, sum == batch.tokens)
+              theirs:backward()
+              t:log { loss = theirs:item(), mine = 7 }
+            end
+            t:update()
+            t:log { loss = 1 }
+          end)
+          """)
+      #expect(lines == ["true\tnil", "int32\ttrue\ttrue\ttrue", "0\ttrue\ttrue"])
+      let rows = try #require(try host.session.runDirectory?.metrics.rows())
+      #expect(rows.map { $0["step"] } == [0, 1] && rows[0]["mine"] == 7 && rows[0]["stage"] == "loop")
+      #expect(try host.failure(TinyTask.script(folder, "") + "trainer.loop(options(make())):log { 1 }")?.hasSuffix("Trainer:log: expected named values; write { name = value }") == true)
+    }
+  }
+
+  @Test func callbacksLogForTheirStage() throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      _ = try host.printed(
+        TinyTask.script(folder, "max_steps = 2, logging_steps = 100") + """
+          local o = options(make())
+          o.on_step = function(t) t:log { doubled = 2 * t.loss } end
+          trainer.fit(o)
+          """)
+      let rows = try #require(try host.session.runDirectory?.metrics.rows()).filter { $0["doubled"] != nil }
+      #expect(rows.map { $0["step"] } == [1, 2] && rows.allSatisfy { $0["stage"] == "fit" && ($0["doubled"]?.doubleValue ?? 0) > 0 })
     }
   }
 

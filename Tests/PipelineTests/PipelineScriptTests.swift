@@ -129,12 +129,46 @@ struct PipelineScriptTests {
               math.abs(row.spread - math.abs(a.metrics.eval_loss - b.metrics.eval_loss) / math.sqrt(2)) < 1e-12)
           end
           sweep.report(rows, { title = 'T' })
-          print(sweep.best(rows).loss == math.max(rows[1].loss, rows[2].loss))
+          print(sweep.best(rows).loss == math.min(rows[1].loss, rows[2].loss) and rows[1].loss ~= rows[2].loss)
           """)
       #expect(lines[0] == "lora r=2 seed=1\tlora r=2 seed=2\t2\ttrue\ttrue\tinteger" && lines[1] == "true\ttrue")
       #expect(lines[2] == "lora r=4 seed=1\tlora r=4 seed=2\t2\ttrue\ttrue\tinteger" && lines[3] == "true\ttrue")
       #expect(lines[4] == "T" && lines[5].split(separator: " ") == ["r", "trainable", "loss", "spread", "n", "seconds", "peak_tensor_mb"])
       #expect(lines.last == "true")
+    }
+  }
+
+  /// The least of a loss, the highest of an accuracy; of a script's own metric what the script says.
+  @Test(arguments: [
+    ("metric = 'loss'", "1"), ("metric = 'accuracy'", "3"), ("metric = 'mse'", "1"), ("metric = 'perplexity'", "1"),
+    ("metric = 'loss_mm'", "1"), ("metric = 'combined'", "3"), ("metric = 'kappa', greater_is_better = true", "3"),
+    ("metric = 'kappa', greater_is_better = false", "1"),
+    ("metric = 'kappa'", "t.lua:4: sweep.best: whether more of 'kappa' is better is not known; give sweep.run greater_is_better = true or false"),
+  ])
+  func bestFollowsTheMetric(rows: String, expected: String) throws {
+    try ScriptHost.with { host, _ in
+      let script = """
+        local sweep = require 'sweep'
+        local rows = { \(rows) }
+        for i, value in ipairs { 0.1, 0.2, 0/0, 0.3 } do rows[i] = { [rows.metric] = value, place = #rows + (value == value and 1 or 0) } end
+        local best = sweep.best(rows)
+        print(best[rows.metric] == 0.1 and 1 or best[rows.metric] == 0.3 and 3 or 'neither')
+        """
+      let outcome = expected.count == 1 ? try host.printed(script).first : try host.failure(script)
+      #expect(outcome == expected)
+      let known = try host.printed("print(metrics.greater_is_better('eval_f1'), metrics.greater_is_better('kappa'))")
+      #expect(known == ["true\tnil"])
+    }
+  }
+
+  @Test func summaryKeepsSmallNumbers() throws {
+    try ScriptHost.with { host, _ in
+      let lines = try host.printed(
+        """
+        local rows = { title = 'T', metric = 'loss', { method = 'lora', loss = 1.5e-5, spread = 2e-6, trainable = 8, seconds = 1 } }
+        require('sweep').summary({ rows }, 'method')
+        """)
+      #expect(lines[3].split(separator: " ") == ["lora", "8", "1.5e-05", "±", "2e-06", "1.0"], "\(lines)")
     }
   }
 

@@ -41,4 +41,9 @@ function metrics.spearmanr(predictions, references) end
 ---@return number # the metric
 function metrics.mse(predictions, references) end
 
+---Whether more of a metric is better.
+---@param name string a metric, "loss", "perplexity" or "combined", also with "eval_" in front or an evaluation set's suffix
+---@return boolean? # true or false; nil for a name that is not known
+function metrics.greater_is_better(name) end
+
 return metrics

@@ -48,6 +48,12 @@
 ---@field problem_type? ProblemType default: regression for one label, else classification
 ---@field seed? integer seeds the head's weights; default: --seed, else 42 (at least 0)
 
+---What a model says about a text, or a pair of texts.
+---@class Prediction
+---@field label string? the most probable class; nil for regression
+---@field probabilities table<string, number>? by class, together 1; nil for regression
+---@field score number? the regression's value; nil for classification
+
 ---set_adapter options
 ---@class SetAdapterOptions
 ---@field inference_mode? boolean freeze the adapters; else their parameters train (default false)
@@ -208,10 +214,10 @@ function Model:loss(batch) end
 ---@return Tensor # tensor
 function Model:logits(batch) end
 
----Classifies texts.
----@param texts string|string[][] texts, or pairs { "a", "b" }
+---Classifies texts, or gives their scores.
+---@param texts string|(string|string[])[] one text; or a list of texts and of pairs { "a", "b" }, so that a single pair is { { "a", "b" } }
 ---@param max_length? integer tokens of one input (from 2 to 1000000; default 128)
----@return table[] # list of tables: label and probabilities, or score
+---@return Prediction|Prediction[] # for one text what the model says about it; for a list the same for each, in order
 function Model:predict(texts, max_length) end
 
 ---Lets some adapters take part, in the order in which they were attached, and no others. The last with a head of its own brings it.

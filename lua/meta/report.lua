@@ -9,4 +9,9 @@ report = {}
 ---@param rows table results of trainer.fit, or tables; with columns = { "stage", "accuracy", ... } and title = "..."
 function report.table(rows) end
 
+---A number as a table shows it: "0.7950", "5e-05", "1,234.5".
+---@param value number any number
+---@return string # text
+function report.number(value) end
+
 return report

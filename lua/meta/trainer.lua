@@ -126,7 +126,7 @@
 ---@field gradient_accumulation_steps? integer batches for one update; the loss is the mean over all their labels (from 1 to 100000; default 1)
 ---@field label_smoothing_factor? number share of the label spread over all classes (at least 0 and below 1; default 0)
 ---@field eval_strategy? Strategy when to evaluate; the end of training always does (default "epoch")
----@field eval_steps? integer updates between evaluations, with eval_strategy = "steps" (at least 1; default 500)
+---@field eval_steps? integer updates between evaluations, with eval_strategy = "steps"; default: 500 (at least 1)
 ---@field logging_steps? integer updates between rows of metrics.jsonl (at least 1; default 10)
 ---@field load_best_model_at_end? boolean end with the weights of the best evaluation (default false)
 ---@field metric_for_best_model? string which metric is best; default: the task's first one
@@ -148,7 +148,7 @@
 ---@field total_steps integer updates of the whole run
 ---@field steps_per_epoch integer updates of one epoch
 ---@field epoch number epochs done, with a fraction
----@field loss number loss of the last update
+---@field loss number? loss of the last update; nil in a loop of the script's own, which computes it itself
 ---@field grad_norm number norm of the last update's gradient, before clipping
 ---@field tokens integer tokens trained on so far
 ---@field learning_rate number the schedule's highest step size; assigning changes it for all later updates, and those of parameter groups by the same factor
@@ -175,6 +175,10 @@ function Trainer:batches() end
 ---@return number # norm of the gradient before clipping
 function Trainer:update() end
 
+---Adds a row to metrics.jsonl, with the stage's name and the step.
+---@param row table names and numbers, such as { loss = total, learning_rate = trainer.current_learning_rate }
+function Trainer:log(row) end
+
 ---Evaluates the model.
 ---@return table # table of metrics
 function Trainer:evaluate() end
@@ -189,7 +193,10 @@ function Trainer:evaluate() end
 ---@field steps integer updates
 ---@field tokens integer tokens trained on
 ---@field seconds number seconds of training and evaluation
----@field peak_tensor_mb integer the highest memory that tensors held meanwhile, in MB (2^20 bytes), all models of the process together; of the last attempt where one was cut off
+---@field peak_tensor_mb integer? the highest memory that tensors held for the training, in MB (2^20 bytes), without other models of the process; nil where it is not known
+---@field best_step integer? the step whose weights the model has, with load_best_model_at_end; nil where these are the last step's
+---@field endings string[] how the training ended, in words, where that is not at its last step with that step's weights: early stopping, the best step
+---@field warnings string[] what makes the metrics doubtful, in words: predictions of one class throughout
 ---@field reused boolean whether a stored result was taken
 ---@field key string digest of everything that the result depends on
 local Result = {}
@@ -198,6 +205,11 @@ local Result = {}
 ---@class Batch
 ---@field size integer number of sequences
 ---@field tokens integer number of tokens
+---@field input_ids Tensor token ids of all sequences, end to end without padding: int32 [tokens]
+---@field token_type_ids Tensor which text of a pair each token is of, 0 or 1: int32 [tokens]
+---@field offsets Tensor where each sequence begins in input_ids, from 0, and where the last one ends: int32 [size + 1]
+---@field lengths integer[] tokens of each sequence
+---@field labels Tensor int32 classes [size], float32 scores [size, 1], or for masked language modelling the int32 tokens in the masked places [masked]
 ---@field examples integer[] positions of the sequences in the data set, from 0
 local Batch = {}
 

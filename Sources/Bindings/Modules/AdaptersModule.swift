@@ -27,6 +27,7 @@ struct AdapterOptions<Method: AdapterMethod>: LuaRecord {
 
   static var recordName: String { Method.name + " options" }
   static var typeName: String { "\(Method.self)Options" }
+  static var foreignNames: [String: ForeignName] { AdapterTargets.foreignNames }
   static var fields: [Field<Self>] {
     Field.fields(of: \.method) + Field.fields(of: \.targets) + [
       .string("adapter_name", \.adapterName, "tells several adapters of one model apart"),

@@ -66,5 +66,11 @@ func metricsModule() -> Module {
         metric.name, metric.doc, Param<[Double]>("predictions", "class indices, or scores"),
         Param<[Double]>("references", "the right ones"), returns: "the metric"
       ) { predictions, references in try metric(predictions: predictions, references: references) }
-    })
+    } + [
+      Function(
+        "greater_is_better", "Whether more of a metric is better.",
+        Param<String>("name", "a metric, \"loss\", \"perplexity\" or \"combined\", also with \"eval_\" in front or an evaluation set's suffix"),
+        returns: "true or false; nil for a name that is not known"
+      ) { MetricCatalogue.greaterIsBetter($0) },
+    ])
 }

@@ -34,6 +34,13 @@ struct HeadOptions: LuaRecord {
     .int("seed", \.seed, "seeds the head's weights; default: --seed, else 42", in: 0...),
   ]
 
+  static let foreignNames: [String: ForeignName] = [
+    "num_classes": .isCalled("num_labels"), "n_labels": .isCalled("num_labels"), "id2label": .isCalled("labels", reason: "a list of names in order"),
+    "label2id": .isCalled("labels", reason: "a list of names in order"), "label_names": .isCalled("labels"), "label_list": .isCalled("labels"),
+    "dropout": .isLeftOut("leave it out: dropout is the model's, classifier_dropout in config.json"),
+    "classifier_dropout": .isLeftOut("leave it out: dropout is the model's, classifier_dropout in config.json"),
+  ]
+
   /// What the head is for; nil where the options do not say it.
   func wanted() throws -> ModelTask? {
     task == nil && numLabels == nil && labels == nil && problemType == nil ? nil : try modelTask()
@@ -77,6 +84,7 @@ struct ClassifierOptions: LuaRecord {
 
   static let recordName = HeadOptions.recordName
   static let typeName = "ClassifierOptions"
+  static var foreignNames: [String: ForeignName] { HeadOptions.foreignNames }
   static let fields: [Field<Self>] = Field.fields(of: \.options) + [
     .choice(
       "head", \.head,
@@ -267,10 +275,13 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
       return try model.network.logits(batch.batch)
     },
     .method(
-      "predict", "Classifies texts.", Param<[PredictionInput]>("texts", "texts, or pairs { \"a\", \"b\" }"),
+      "predict", "Classifies texts, or gives their scores.",
+      Param<PredictionInputs>("texts", "one text; or a list of texts and of pairs { \"a\", \"b\" }, so that a single pair is { { \"a\", \"b\" } }"),
       Param<Int>("max_length", "tokens of one input", default: 128, in: 2...1_000_000),
-      returns: "list of tables: label and probabilities, or score"
-    ) { model, texts, maxLength in try model.predictions(texts, maxLength: maxLength) },
+      returns: "for one text what the model says about it; for a list the same for each, in order"
+    ) { model, texts, maxLength in
+      PredictionAnswers(answers: try model.predictions(texts.inputs, maxLength: maxLength), isSingle: texts.isSingle)
+    },
   ]
 }
 

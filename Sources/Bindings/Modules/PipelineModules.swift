@@ -87,7 +87,10 @@ func reportModule(_ session: Session) -> Module {
       Function(
         "table", "Prints a table with one row for each result.",
         Param<LuaTable>("rows", "results of trainer.fit, or tables; with columns = { \"stage\", \"accuracy\", ... } and title = \"...\"")
-      ) { rows in try session.reportTable(rows) }
+      ) { rows in try session.reportTable(rows) },
+      Function(
+        "number", "A number as a table shows it: \"0.7950\", \"5e-05\", \"1,234.5\".", Param<Double>("value", "any number"), returns: "text"
+      ) { numberText($0) },
     ])
 }
 
@@ -137,7 +140,7 @@ func logModule(_ session: Session) -> Module {
         guard case .object(let object) = try LuaValue.table(row).json("row of log.metrics") else {
           throw EngineError(.argument, "log.metrics: expected named values")
         }
-        session.log(object)
+        try session.log(object)
       },
     ])
 }

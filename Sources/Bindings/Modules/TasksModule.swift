@@ -36,6 +36,12 @@ struct GLUEOptions: LuaRecord {
     .int("sample_seed", \.sampleSeed, "seeds the choice of rows", in: 0...),
   ]
 
+  static let foreignNames: [String: ForeignName] = [
+    "limit": .isCalled("max_train_samples", reason: "and 'max_eval_samples'"), "max_samples": .isCalled("max_train_samples", reason: "and 'max_eval_samples'"),
+    "seed": .isCalled("sample_seed"), "max_length": .isLeftOut("that is an option of trainer.fit"),
+    "split": .isLeftOut("leave it out: the task has train.tsv to train on and dev.tsv to evaluate on"),
+  ]
+
   var limit: RowLimit { RowLimit(train: maxTrainSamples, evaluation: maxEvalSamples, seed: UInt64(sampleSeed)) }
 }
 
@@ -71,6 +77,20 @@ struct TableOptions: LuaRecord {
     .int("max_eval_samples", \.sample.maxEvalSamples, "take so many rows of each evaluation file", in: 1...),
     .int("sample_seed", \.sample.sampleSeed, "seeds the choice of rows", in: 0...),
   ]
+
+  static let foreignNames: [String: ForeignName] = GLUEOptions.foreignNames.merging([
+    "train": .isCalled("train_file"), "file": .isCalled("train_file"), "path": .isCalled("train_file"), "data_files": .isCalled("train_file", reason: "and 'validation_files'"),
+    "validation_file": .isCalled("validation_files", reason: "a list"), "eval_file": .isCalled("validation_files", reason: "a list"),
+    "eval_files": .isCalled("validation_files", reason: "a list"), "dev_file": .isCalled("validation_files", reason: "a list"),
+    "dev_files": .isCalled("validation_files", reason: "a list"), "test_file": .isCalled("validation_files", reason: "a list"),
+    "text": .isCalled("text_column", reason: "the column's name"), "sentence": .isCalled("text_column", reason: "the column's name"),
+    "sentence1_key": .isCalled("text_column"), "sentence2_key": .isCalled("text_pair_column"), "pair_column": .isCalled("text_pair_column"),
+    "label": .isCalled("label_column", reason: "the column's name"), "target": .isCalled("label_column"), "target_column": .isCalled("label_column"),
+    "label_list": .isCalled("labels"), "label_names": .isCalled("labels"), "classes": .isCalled("labels"), "id2label": .isCalled("labels", reason: "a list of names in order"),
+    "num_labels": .isCalled("labels", reason: "a list of names in order; by default those in the training file"),
+    "metric": .isCalled("metrics", reason: "a list"), "greater_is_better": .isLeftOut("that is an option of trainer.fit"),
+    "delimiter": .isCalled("format", reason: "\"csv\", \"tsv\" or \"jsonl\""), "sep": .isCalled("format", reason: "\"csv\", \"tsv\" or \"jsonl\""),
+  ]) { $1 }
 }
 
 enum TableFormatChoice: String, LuaChoice {

@@ -1,4 +1,5 @@
 import Diagnostics
+import Files
 import LuaHost
 import Optimizers
 import TensorCore
@@ -30,7 +31,7 @@ public final class BatchObject: LuaObject {
 func trainerModule(_ session: Session) -> Module {
   Module(
     "trainer", "Training: the whole loop at once, or its steps one by one.",
-    classes: [trainerClass().declaration, resultClass().declaration, batchClass().declaration, optimizerClass().declaration],
+    classes: [trainerClass(session).declaration, resultClass().declaration, batchClass().declaration, optimizerClass().declaration],
     functions: optimizerFunctions() + [
       Function(
         "fit", "Trains a model on a task. An equal training that was finished before is taken from the store; one that was cut off goes on.",
@@ -64,14 +65,14 @@ func trainerModule(_ session: Session) -> Module {
     ])
 }
 
-private func trainerClass() -> Class<Trainer> {
+private func trainerClass(_ session: Session) -> Class<Trainer> {
   Class<Trainer>(
     "A training under way, as callbacks see it; or the steps of one, made by trainer.loop.",
     .property("step", "updates done") { $0.state.step },
     .property("total_steps", "updates of the whole run") { $0.totalSteps },
     .property("steps_per_epoch", "updates of one epoch") { $0.stepsPerEpoch },
     .property("epoch", "epochs done, with a fraction") { Double($0.state.step) / Double($0.stepsPerEpoch) },
-    .property("loss", "loss of the last update") { $0.state.loss },
+    .property("loss", "loss of the last update; nil in a loop of the script's own, which computes it itself") { $0.hasLoss ? $0.state.loss : nil },
     .property("grad_norm", "norm of the last update's gradient, before clipping") { $0.state.gradientNorm },
     .property("tokens", "tokens trained on so far") { $0.state.tokens },
     .property(
@@ -100,6 +101,18 @@ private func trainerClass() -> Class<Trainer> {
     .method("update", "Clips the gradients, updates the parameters, clears the gradients, and goes to the next step.", returns: "norm of the gradient before clipping") {
       try $0.applyUpdate()
     },
+    .method(
+      "log", "Adds a row to metrics.jsonl, with the stage's name and the step.",
+      Param<LuaTable>("row", "names and numbers, such as { loss = total, learning_rate = trainer.current_learning_rate }")
+    ) { trainer, row in
+      guard row.list.isEmpty, case .object(let values) = try LuaValue.table(row).json("row of Trainer:log") else {
+        throw EngineError(.argument, "Trainer:log: expected named values", hint: "write { name = value }")
+      }
+      var entry: JSONObject = ["step": .int(trainer.state.step)]
+      if let stage = session.fitName ?? session.stage?.name { entry["stage"] = .string(stage) }
+      for (name, value) in values.members { entry[name] = value }
+      try session.log(entry)
+    },
     .method("evaluate", "Evaluates the model.", returns: "table of metrics") { trainer in
       LuaTable(fields: try Trainer.evaluate(trainer.model, trainer.task, trainer.arguments, functions: trainer.functions).mapValues { .number($0) })
     },
@@ -121,7 +134,10 @@ private func resultClass() -> Class<FitResult> {
     .property("steps", "updates") { $0.steps },
     .property("tokens", "tokens trained on") { $0.tokens },
     .property("seconds", "seconds of training and evaluation") { $0.seconds },
-    .property("peak_tensor_mb", "the highest memory that tensors held meanwhile, in MB (2^20 bytes), all models of the process together; of the last attempt where one was cut off") { $0.peakTensorMB },
+    .property("peak_tensor_mb", "the highest memory that tensors held for the training, in MB (2^20 bytes), without other models of the process; nil where it is not known") { $0.peakTensorMB },
+    .property("best_step", "the step whose weights the model has, with load_best_model_at_end; nil where these are the last step's") { $0.bestStep },
+    .property("endings", "how the training ended, in words, where that is not at its last step with that step's weights: early stopping, the best step") { $0.endings },
+    .property("warnings", "what makes the metrics doubtful, in words: predictions of one class throughout") { $0.warnings },
     .property("reused", "whether a stored result was taken") { $0.isReused },
     .property("key", "digest of everything that the result depends on") { $0.key },
     .metamethod("__tostring", "stage and metrics", Param<FitResult>("result", "a result")) { "Result(\($0.stage): \($0.summary))" })
@@ -132,6 +148,19 @@ private func batchClass() -> Class<BatchObject> {
     "Packed sequences with their labels.",
     .property("size", "number of sequences") { $0.batch.offsets.count },
     .property("tokens", "number of tokens") { $0.batch.ids.count },
+    .property("input_ids", "token ids of all sequences, end to end without padding: int32 [tokens]") { batch in
+      try Tensor(batch.batch.ids, [batch.batch.ids.count])
+    },
+    .property("token_type_ids", "which text of a pair each token is of, 0 or 1: int32 [tokens]") { batch in
+      try Tensor(batch.batch.tokenTypes, [batch.batch.tokenTypes.count])
+    },
+    .property("offsets", "where each sequence begins in input_ids, from 0, and where the last one ends: int32 [size + 1]") { batch in
+      try Tensor(batch.batch.offsets.values, [batch.batch.offsets.values.count])
+    },
+    .property("lengths", "tokens of each sequence") { $0.batch.offsets.lengths },
+    .property(
+      "labels", "int32 classes [size], float32 scores [size, 1], or for masked language modelling the int32 tokens in the masked places [masked]"
+    ) { try $0.batch.labelTensor() },
     .property("examples", "positions of the sequences in the data set, from 0") { $0.batch.examples },
     .metamethod("__tostring", "sizes", Param<BatchObject>("batch", "a batch")) {
       "Batch(\($0.batch.offsets.count) sequences, \($0.batch.ids.count) tokens)"

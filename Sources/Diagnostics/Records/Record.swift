@@ -19,6 +19,8 @@ public protocol Record: FieldValue {
   static var recordName: String { get }
   /// The field that takes the list part of a table, if one does.
   static var listField: String? { get }
+  /// Names from elsewhere that are no fields of it, with what stands for them.
+  static var foreignNames: [String: ForeignName] { get }
   /// Checks between fields, after all are set.
   func validate() throws(EngineError)
 }
@@ -26,6 +28,7 @@ public protocol Record: FieldValue {
 extension Record {
   public static var recordName: String { typeName }
   public static var listField: String? { nil }
+  public static var foreignNames: [String: ForeignName] { [:] }
   public func validate() throws(EngineError) {}
 
   public static var typeName: String { String(describing: Self.self) }
@@ -62,7 +65,7 @@ extension Record {
     self.init()
     let names = Self.fields.map(\.name)
     let unknown = table.fields.keys.filter { !names.contains($0) }.sorted()
-    if !unknown.isEmpty { throw Self.unknownFields(unknown, among: names) }
+    if !unknown.isEmpty { throw Self.unknownFields(unknown) }
     if !table.list.isEmpty && Self.listField == nil {
       throw EngineError(
         .argument, "\(Self.recordName): value without a name: \(table.list[0].briefly)",
@@ -93,23 +96,9 @@ extension Record {
   /// Sets one field from text, as `--set name=value` does.
   public mutating func set(_ name: String, text: String) throws(EngineError) {
     guard let field = Self.fields.first(where: { $0.name == name }) else {
-      throw Self.unknownFields([name], among: Self.fields.map(\.name))
+      throw Self.unknownFields([name])
     }
     try field.set(text: text, in: &self)
     do throws(EngineError) { try validate() } catch { throw error.at(Self.recordName) }
-  }
-
-  private static func unknownFields(_ unknown: [String], among names: [String]) -> EngineError {
-    if unknown.count == 1 {
-      return EngineError(
-        .argument, "\(recordName): unknown field '\(unknown[0])'",
-        hint: suggestion(for: unknown[0], among: names))
-    }
-    let listed = unknown.map { name in
-      let near = nearestName(to: name, among: names)
-      return "'\(name)'" + (near.map { " (did you mean '\($0)'?)" } ?? "")
-    }
-    return EngineError(
-      .argument, "\(recordName): unknown fields \(listed.joined(separator: ", "))")
   }
 }

@@ -36,6 +36,7 @@ package final class PackedMatrix {
 /// The packed layouts of one frozen weight.
 package final class PackedLayouts {
   package var matrices: [PackedLayout: PackedMatrix] = [:]
+  var byteCount: Int { matrices.values.reduce(0) { $0 + pg_packed_bytes($1.handle) } }
 }
 
 extension Tensor {
