@@ -165,7 +165,7 @@ struct PipelineScriptTests {
     try ScriptHost.with { host, _ in
       let lines = try host.printed(
         """
-        local rows = { title = 'T', metric = 'loss', { method = 'lora', loss = 1.5e-5, spread = 2e-6, trainable = 8, seconds = 1 } }
+        local rows = { title = 'T', metric = 'loss', { method = 'lora', loss = 1.5e-5, spread = 2e-6, trainable = 8, seconds = 1.0 } }
         require('sweep').summary({ rows }, 'method')
         """)
       #expect(lines[3].split(separator: " ") == ["lora", "8", "1.5e-05", "±", "2e-06", "1.0"], "\(lines)")
