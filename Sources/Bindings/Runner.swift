@@ -229,7 +229,7 @@ extension Runner {
     var folder = FilePath.folder(of: realPath(CommandLine.arguments[0]) ?? "/")
     while folder != "/" {
       let own = FilePath.join(folder, "lua")
-      if fileExists(own + "/meta") { candidates.append(own) }
+      if fileExists(own + "/meta/tensor.lua") { candidates.append(own) }
       folder = FilePath.folder(of: folder)
     }
     return candidates.filter(folderExists)

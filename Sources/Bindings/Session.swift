@@ -215,9 +215,9 @@ public final class Session {
     if shown.insert(text).inserted { progress.note(text) }
   }
 
-  /// A path that the script may write to: inside the run directory. Whatever a script writes goes through here.
-  func writablePath(_ path: String) throws -> String {
-    guard let runDirectory else { throw EngineError(.argument, "'\(path)': nothing is written in a check") }
+  /// Calls `body` with the place of a file or folder that the script writes: inside the run directory. Whatever a script
+  /// writes goes through here. A check finds mistakes in the path, and writes nothing.
+  func write(to path: String, _ body: (_ place: String) throws -> Void) throws {
     try FilePath.require(path)
     let parts = FilePath.parts(of: path)
     guard !FilePath.isAbsolute(path), !parts.contains("..") else {
@@ -226,11 +226,11 @@ public final class Session {
     guard let first = parts.first, !RunDirectory.ownNames.contains(first) else {
       throw EngineError(.file, "'\(path)': the run directory keeps its own files there", hint: "choose another name")
     }
-    return try runDirectory.place(path)
+    if let runDirectory { try body(runDirectory.place(path)) }
   }
 
   /// A path to read from: from the working directory, or, where nothing is there, from the run directory, which
-  /// `writablePath` leads to.
+  /// `write` leads to.
   func readablePath(_ path: String) -> String {
     guard let root = runDirectory?.path, !FilePath.isAbsolute(path) else { return path }
     return !fileExists(path) && fileExists(root + "/" + path) ? root + "/" + path : path

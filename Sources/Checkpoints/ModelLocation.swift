@@ -21,6 +21,7 @@ public enum ModelLocation {
   ) throws -> String {
     let path = expandHome(name, environment)
     try FilePath.require(path)
+    try FilePath.requireNoNUL(revision, "revision")
     if folderExists(path) { return path }
     if fileExists(path) {
       throw EngineError(.file, "\(name): is a file, expected a model folder or hub name")
@@ -30,6 +31,7 @@ public enum ModelLocation {
     }
     let root = hubCache(environment)
     let repository = root + "/models--" + name.split(separator: "/").joined(separator: "--")
+    try FilePath.require(repository)
     if let snapshot = snapshot(in: repository, revision: revision) { return snapshot }
     let tried = "tried ./\(name) and \(repository)"
     if folderExists(repository) {

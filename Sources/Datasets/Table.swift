@@ -15,6 +15,7 @@ public enum TableFormat: String, Sendable, CaseIterable {
   ///
   /// - Throws: `EngineError` if it stands for none.
   public init(path: String) throws {
+    try FilePath.require(path)
     let known = Self.allCases.map { "." + $0.rawValue }
     guard let format = Self(rawValue: FilePath.fileExtension(of: path).lowercased()) else {
       throw EngineError(

@@ -103,6 +103,7 @@ public enum AtomicFolder {
 
   /// Syncs every file and folder below and including `path`.
   public static func synchronizeTree(_ path: String) throws {
+    try FilePath.require(path)
     for name in (try? names(in: path)) ?? [] {
       let child = path + "/" + name
       switch kindAnywhere(child, followingLinks: false) {

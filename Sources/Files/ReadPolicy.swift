@@ -35,7 +35,7 @@ public struct ReadPolicy: Sendable {
   func permits(_ path: String) -> Bool {
     guard isStrict else { return true }
     guard let real = Self.resolved(path) else { return false }
-    return (named + codeFolders).contains(where: isInside(real))
+    return isNamed(real) || isCode(real) || codeFolders.contains(real)
   }
 
   /// Throws where strict reading does not extend to the path, whether or not there is anything.
@@ -50,8 +50,7 @@ public struct ReadPolicy: Sendable {
     if Self.isKernelFileSystem(descriptor) || isInSystem && !isNamed {
       throw EngineError(.file, "\(path): belongs to the system: nothing is read from /proc, /sys and /dev")
     }
-    let isCode = real.map { $0.hasSuffix(".lua") && codeFolders.contains(where: isInside($0)) } ?? false
-    if isStrict, !isNamed, !isCode { throw refusal(path) }
+    if isStrict, !isNamed, !(real.map(isCode) ?? false) { throw refusal(path) }
   }
 
   private func refusal(_ path: String) -> EngineError {
@@ -61,6 +60,8 @@ public struct ReadPolicy: Sendable {
   }
 
   private func isNamed(_ real: String) -> Bool { named.contains(where: isInside(real)) }
+
+  private func isCode(_ real: String) -> Bool { real.hasSuffix(".lua") && codeFolders.contains(where: isInside(real)) }
 
   /// The real path of what is there, and behind it what is not there yet; nil where that leads upwards again.
   private static func resolved(_ path: String) -> String? {

@@ -111,6 +111,7 @@ extension LuaState {
     var tried: [String] = []
     for folder in folders {
       for candidate in [FilePath.join(folder, relative + ".lua"), FilePath.join(folder, relative + "/init.lua")] {
+        try FilePath.require(candidate)
         if fileExists(candidate) { return candidate }
         tried.append(candidate)
       }

@@ -70,6 +70,7 @@ public final class RunDirectory {
   ///
   /// Throws `EngineError` (`.file`, `.data`) if `path` is no run directory or is in use.
   public static func resume(_ path: String) throws -> RunDirectory {
+    try FilePath.require(path)
     guard fileExists(path + "/" + commandFile) else {
       let exists = fileExists(path)
       throw EngineError(
@@ -90,6 +91,7 @@ public final class RunDirectory {
   /// What the `command.json` of a run directory holds, whether or not a process works in it.
   public static func command(in path: String) throws -> JSONObject {
     let file = path + "/" + commandFile
+    try FilePath.require(file)
     guard fileExists(file) else {
       throw EngineError(.file, "\(path): is no run directory: it has no \(commandFile)")
     }
@@ -178,6 +180,7 @@ public final class RunDirectory {
   // MARK: - Places
 
   private static func inside(_ relativePath: String) throws -> String {
+    try FilePath.require(relativePath)
     let parts = FilePath.parts(of: relativePath)
     if parts.isEmpty || !parts.allSatisfy(FilePath.isPlainName) || FilePath.isAbsolute(relativePath) {
       throw EngineError(.file, "'\(relativePath)' leads out of the run directory")

@@ -22,6 +22,7 @@ struct Stubs: ParsableCommand {
   var check = false
 
   func run() throws {
+    try FilePath.require(folder)
     let wanted = try Runner.stubs().map { (name: Self.fileName($0.name), text: $0.text) }
     let superfluous = try superfluousFiles(besides: Set(wanted.map(\.name)))
     if check {

@@ -130,8 +130,7 @@ func modelsModule(_ session: Session) -> Module {
         let path = options.config.hasSuffix(".json") ? options.config : options.config + "/config.json"
         let base = try PretrainedModel(
           config: HuggingFaceConfig(path: path), name: options.config, seed: UInt64(options.seed ?? session.seed))
-        let folder = path.hasSuffix("/config.json") ? String(path.dropLast("/config.json".count)) : "."
-        session.register(base, tokenizer: try options.tokenizer ?? Tokenizer.load(folder: folder))
+        session.register(base, tokenizer: try options.tokenizer ?? Tokenizer.load(folder: FilePath.folder(of: path)))
         return base
       },
     ])
@@ -321,17 +320,19 @@ private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
       "save_adapter", "Writes an adapter's folder: PEFT's format where PEFT has the method.", Param<String>("folder", "inside the run directory"),
       Param<AdapterFileOptions>("options", "see the fields")
     ) { model, folder, options in
-      try model.save(model.adapter(named: options.adapterName), to: session.writablePath(folder))
+      let adapter = try model.adapter(named: options.adapterName)
+      try session.write(to: folder) { try model.save(adapter, to: $0) }
     },
     .method(
       "export_lora", "Writes an adapter as a plain LoRA that PEFT loads, whatever its method.", Param<String>("folder", "inside the run directory"),
       Param<AdapterFileOptions>("options", "see the fields")
     ) { model, folder, options in
-      try model.export(model.adapter(named: options.adapterName), to: session.writablePath(folder))
+      let adapter = try model.adapter(named: options.adapterName)
+      try session.write(to: folder) { try model.export(adapter, to: $0) }
     },
     .method(
       "save", "Writes a model folder that Transformers loads, with the tokenizer. Adapters must be merged.",
       Param<String>("folder", "inside the run directory")
-    ) { model, folder in try model.saveModel(to: session.writablePath(folder)) },
+    ) { model, folder in try session.write(to: folder) { try model.saveModel(to: $0) } },
   ]
 }

@@ -14,11 +14,12 @@ func tensorFiles(_ session: Session) -> [Function] {
       Param<LuaTable>("tensors", "names and tensors"), returns: "path of the file, for load"
     ) { path, table in
       let tensors = try namedTensors(table)
-      // A check writes nothing.
-      guard session.mode == .run else { return path }
-      let full = try session.writablePath(path)
-      try SafetensorsFile.write(tensors: tensors, to: full)
-      return full
+      var place = path
+      try session.write(to: path) {
+        place = $0
+        try SafetensorsFile.write(tensors: tensors, to: place)
+      }
+      return place
     },
     Function(
       "load", "Reads a safetensors file; float16 becomes float32, int64 becomes int32.",
