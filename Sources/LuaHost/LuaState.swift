@@ -6,8 +6,8 @@ import Foundation
 /// A Lua interpreter with a sandbox around it. Belongs to one thread.
 ///
 /// A script has the language, `string`, `table`, `math`, `utf8`, `coroutine`, the time functions of `os`, and what
-/// is registered. It cannot read or write files, start processes, load native code or bytecode. Reading an
-/// unknown global and writing any global are errors.
+/// is registered. It cannot start processes, load native code or bytecode, and reads and writes only through what is
+/// registered. Reading an unknown global and writing any global are errors.
 public final class LuaState {
   /// How a state is set up.
   public struct Options {
