@@ -47,6 +47,7 @@ public enum AtomicFolder {
     if rename(folder, path) == 0 { return }
     guard errno == ENOTEMPTY || errno == EEXIST else {
       let code = errno
+      if code == ENOTDIR, kindAnywhere(path, followingLinks: false) == .link { throw linkError(path) }
       if code == ENOTDIR { throw EngineError(.file, "\(path): is a file, expected a folder") }
       throw writeError(path, code: code)
     }
@@ -120,9 +121,10 @@ public enum AtomicFolder {
     try synchronizeFolder(path)
   }
 
+  /// A name that nobody else will have given.
   private static func asideName(of path: String) -> String {
     let folder = TemporaryName.folder(of: path)
-    return folder + "." + FilePath.name(of: path) + ".old"
+    return folder + "." + FilePath.name(of: path) + ".perigee-old"
   }
 
   private static func normalized(_ path: String) throws -> String {

@@ -40,7 +40,12 @@ extension AtomicFolder {
     guard descriptor >= 0 else { throw EngineError(.file, "\(path): cannot be read as a folder") }
     defer { close(descriptor) }
     try ReadPolicy.current.require(descriptor, path)
-    return try entryNames(descriptor, path).sorted()
+    // A name that is no UTF-8 gets letters that are not in it: it is seen, and cannot be opened.
+    var names: [String] = []
+    guard forEachName(in: descriptor, { names.append(String(cString: $0)) }) else {
+      throw EngineError(.file, "\(path): cannot be read as a folder")
+    }
+    return names.sorted()
   }
 }
 
@@ -88,33 +93,34 @@ func kindAnywhere(_ path: String, followingLinks: Bool = true) -> FileKind? {
   return FileKind(status.st_mode)
 }
 
-/// The names in an open folder.
-private func entryNames(_ descriptor: Int32, _ path: String) throws -> [String] {
-  func failure() -> EngineError { EngineError(.file, "\(path): cannot be read as a folder") }
+/// Calls `body` with each name in an open folder, as the system has it. False where the folder cannot be read.
+private func forEachName(in folder: Int32, _ body: (UnsafePointer<CChar>) -> Void) -> Bool {
   // The stream closes what it is given.
-  let copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-  guard copy >= 0 else { throw failure() }
+  let copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  guard copy >= 0 else { return false }
   guard let stream = fdopendir(copy) else {
     close(copy)
-    throw failure()
+    return false
   }
   defer { closedir(stream) }
-  var found: [String] = []
   while let entry = readdir(stream) {
-    // Names that are not UTF-8 cannot be written in a path here, and would be another's with letters replaced.
-    let name = withUnsafePointer(to: &entry.pointee.d_name) {
-      $0.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: entry.pointee.d_name)) { String(validatingCString: $0) }
+    withUnsafePointer(to: &entry.pointee.d_name) { name in
+      name.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: entry.pointee.d_name)) {
+        if strcmp($0, ".") != 0, strcmp($0, "..") != 0 { body($0) }
+      }
     }
-    if let name, name != ".", name != ".." { found.append(name) }
   }
-  return found
+  return true
 }
 
-private func remove(_ name: String, in folder: Int32) {
+private func remove(_ name: UnsafePointer<CChar>, in folder: Int32) {
   if unlinkat(folder, name, 0) == 0 || errno == ENOENT { return }
   let inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
   guard inner >= 0 else { return }
-  for child in (try? entryNames(inner, name)) ?? [] { remove(child, in: inner) }
+  // All names first: a folder that is read while it changes may hide some.
+  var names: [[CChar]] = []
+  _ = forEachName(in: inner) { names.append(Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))) }
+  for name in names { name.withUnsafeBufferPointer { if let start = $0.baseAddress { remove(start, in: inner) } } }
   close(inner)
   unlinkat(folder, name, Int32(AT_REMOVEDIR))
 }

@@ -99,7 +99,7 @@ public struct RunCommand: Record, Sendable {
   public init() {}
 
   public func validate() throws(EngineError) {
-    if script.isEmpty || script.hasPrefix(".") || script.contains("/") || script.contains("\0") {
+    if !FilePath.isPlainName(script) {
       throw EngineError(.data, "'script' must be the name of a file, got '\(script)'")
     }
     if invocations.isEmpty { throw EngineError(.data, "'invocations' must hold one at least") }

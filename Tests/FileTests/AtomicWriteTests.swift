@@ -151,10 +151,10 @@ import Testing
   @Test func bringsBackAFolderWhoseReplacementWasCutOff() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/f"
-      try createFolder(folder + "/.f.old")
+      try createFolder(folder + "/.f.perigee-old")
       try AtomicFolder.recover(path)
       #expect(try names(folder) == ["f"])
-      try createFolder(folder + "/.f.old")
+      try createFolder(folder + "/.f.perigee-old")
       try AtomicFolder.recover(path)
       #expect(try names(folder) == ["f"])
     }

@@ -47,16 +47,30 @@ import Testing
       try link(folder + "/doomed/deep/out", to: folder + "/precious")
       try link(folder + "/doomed/out", to: folder + "/precious")
       removeTree(folder + "/doomed")
-      try link(folder + "/.f.old", to: folder + "/precious")
+      try link(folder + "/.f.perigee-old", to: folder + "/precious")
       try createFolder(folder + "/f")
       try AtomicFolder.recover(folder + "/f")
       for path in ["precious/..", "precious/.", "precious\0/b"] { removeTree(folder + "/" + path) }
       #expect(throws: EngineError.self) { try AtomicFolder.recover(folder + "/precious\0") }
       #expect(throws: EngineError.self) { try AtomicFolder.recover(folder + "/..\0/x") }
-      #expect(try AtomicFolder.names(in: folder) == [".f.old", "f", "precious"])
+      #expect(try AtomicFolder.names(in: folder) == [".f.perigee-old", "f", "precious"])
       #expect(try readText(folder + "/precious/a") == "x")
-      removeTree(folder + "/.f.old")
+      removeTree(folder + "/.f.perigee-old")
       #expect(try AtomicFolder.names(in: folder) == ["f", "precious"])
+    }
+  }
+
+  @Test func removesNamesThatAreNoText() throws {
+    try withTemporaryFolder { folder in
+      try createFolder(folder + "/a/b")
+      let odd: [CChar] = Array(folder.utf8CString.dropLast()) + "/a/b/".utf8.map { CChar($0) } + [-1, -2, 0]
+      let descriptor = open(odd, O_CREAT | O_WRONLY, 0o600)
+      #expect(descriptor >= 0)
+      close(descriptor)
+      #expect(throws: EngineError.self) { try AtomicFolder.copy(folder + "/a", to: folder + "/copy") }
+      removeTree(folder + "/a")
+      removeTree(folder + "/copy")
+      #expect(try AtomicFolder.names(in: folder) == [])
     }
   }
 

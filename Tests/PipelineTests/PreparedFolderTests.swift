@@ -58,7 +58,7 @@ struct PreparedFolderTests {
     ("stages", "../../precious"), ("stages/s", "../../../precious/s"), ("code", ".."), ("code", "../../precious"),
     ("code/hello.lua", "../../../precious/hello.lua"), ("metrics.jsonl", "../../precious/a"), ("results.json", "../../precious/a"),
     ("params.json", "../../precious/a"), (".lock", "../../precious/a"), (".lock", "../../precious/new"), ("deep", "../../precious"),
-    ("deep/t.safetensors", "../../../precious/b.safetensors"), ("a", "../../precious"), ("m", "../../precious/s"), (".m.old", "../../precious/s"),
+    ("deep/t.safetensors", "../../../precious/b.safetensors"), ("a", "../../precious"), ("m", "../../precious/s"), (".m.perigee-old", "../../precious/s"),
     (".metrics.jsonl.1-1.tmp", "../../precious/a"), ("deep/e", "/dev"),
   ]
 
