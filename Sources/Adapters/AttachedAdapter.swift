@@ -421,7 +421,8 @@ extension AttachedAdapter {
     case .pattern(let pattern):
       chosen = Set(try paths(linears.map(\.path), match: pattern, option: "target_modules"))
       guard !chosen.isEmpty else {
-        throw EngineError(.argument, "target_modules: pattern '\(pattern)' matches no linear layer", hint: available(linears.map(\.path)))
+        let hint = pattern.contains(",") ? "several names are a list: { \"query\", \"value\" }" : available(linears.map(\.path))
+        throw EngineError(.argument, "target_modules: pattern '\(pattern)' matches no linear layer", hint: hint)
       }
     }
     let sites = linears.filter { site in

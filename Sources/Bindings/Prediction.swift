@@ -37,7 +37,11 @@ struct PredictionInputs: LuaArgument {
       return PredictionInputs(inputs: [PredictionInput(text: try String.read(stack, at: index), pair: nil)], isSingle: true)
     }
     guard stack.isTable(at: index) else { throw stack.mismatch(expectedWord, at: index) }
-    return PredictionInputs(inputs: try [PredictionInput].read(stack, at: index), isSingle: false)
+    do throws(ValueMismatch) {
+      return PredictionInputs(inputs: try [PredictionInput].read(stack, at: index), isSingle: false)
+    } catch {
+      throw ValueMismatch(expected: expectedWord, found: error.found, place: error.place, report: error.report)
+    }
   }
 }
 

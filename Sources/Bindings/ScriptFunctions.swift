@@ -147,7 +147,9 @@ private struct ScriptAnswer {
 
   func scalar() throws -> Tensor {
     let expected = "a scalar float32 tensor with a gradient"
-    guard case .object(let tensor as Tensor)? = values.first else { throw mismatch(got, expected) }
+    guard case .object(let tensor as Tensor)? = values.first else {
+      throw mismatch(got, expected, hint: values.first?.double == nil ? "end it with 'return loss'" : "return the tensor itself, without :item()")
+    }
     guard tensor.count == 1 else { throw mismatch(got, expected, hint: "reduce it with :mean()") }
     guard tensor.dtype == .float32 || tensor.dtype == .float64 else { throw mismatch(got, expected) }
     guard tensor.requiresGrad || !Autograd.isEnabled else {

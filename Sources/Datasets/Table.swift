@@ -87,11 +87,18 @@ func positions(of columns: [String], in header: [String], path: String, line: In
       throw EngineError(.data, "\(path):\(line): \(matches.count) columns are called '\(column)'")
     }
     let near = nearestName(to: column, among: names).map { "did you mean '\($0)'?" }
-    let separator = names.count == 1 ? "one column only, is the separator right?" : nil
     throw EngineError(
       .data, "\(path):\(line): no column '\(column)' (columns: \(listing(names)))",
-      hint: near ?? separator)
+      hint: names.count == 1 ? otherSeparator(in: names[0]) ?? near ?? "one column only, is the separator right?" : near)
   }
+}
+
+/// What to do where the whole header was taken for one name because other separators stand in it.
+private func otherSeparator(in header: String) -> String? {
+  if header.contains("\t") { return "the header has tabs: give format = \"tsv\", or call the file .tsv" }
+  if header.contains(";") { return "the header has ';', which separates no columns: expected commas (csv) or tabs (tsv)" }
+  if header.contains(",") { return "the header has commas: give format = \"csv\", or call the file .csv" }
+  return nil
 }
 
 /// Names for an error message, cut where a file that is no table would fill the screen.

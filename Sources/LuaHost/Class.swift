@@ -49,6 +49,8 @@ public struct ClassDeclaration {
   public internal(set) var methods: [Function] = []
   public internal(set) var properties: [Property] = []
   public internal(set) var metamethods: [Function] = []
+  /// Names from elsewhere that it does not have, and what to use instead.
+  public internal(set) var absent: [String: String] = [:]
   /// Fields that an instance has beside the declared ones, and their names for suggestions.
   var dynamicFields: ((_ object: AnyObject) -> [String: LuaValue])?
 
@@ -156,6 +158,11 @@ public struct Member<Owner: LuaObject> {
       declaration.properties.removeAll { $0.name == name }
       declaration.properties.append(property)
     }
+  }
+
+  /// What to use instead of names that other libraries' classes have: "trainer.evaluate { ... }".
+  public static func absent(_ names: [String: String]) -> Member {
+    Member { declaration in declaration.absent.merge(names) { $1 } }
   }
 
   /// Fields that differ from instance to instance, looked up after the declared ones.

@@ -315,7 +315,7 @@ extension LuaObject {
       if type(of: object) == Self.self { return unsafeDowncast(object, to: Self.self) }
       if let fitting = object as? Self { return fitting }
     }
-    throw stack.mismatch(luaName, at: index)
+    throw stack.mismatch(expectedWord, at: index)
   }
 
   public func push(onto stack: LuaStack) throws -> Int32 {
@@ -329,13 +329,13 @@ public protocol LuaRecord: Record, LuaArgument {}
 
 extension LuaRecord {
   public static var luaType: LuaType { LuaType(typeName, definition: .record(Self.self)) }
-  public static var expectedWord: String { "table" }
+  public static var expectedWord: String { "table { name = value, ... }" }
   public static var acceptsNothing: Bool { true }
 
   public static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Self {
     switch stack.kind(index) {
     case LB_TABLE, LB_NIL, LB_NONE: return try decode(try stack.value(index).configValue)
-    default: throw stack.mismatch("table", at: index)
+    default: throw stack.mismatch(expectedWord, at: index)
     }
   }
 }

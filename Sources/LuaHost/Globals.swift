@@ -19,6 +19,12 @@ extension LuaState {
           .argument, "assignment to global '\(keyText(stack))'",
           hint: "declare it with 'local' first")
       }, nil)
+    for library in ["coroutine", "io", "math", "os", "string", "table", "utf8"] {
+      stack.push(text: library)
+      lb_raw_get(thread, base + 1)
+      if stack.kind(-1) == LB_TABLE { libraryFields[library] = fieldNames(stack, of: base + 2) }
+      lb_set_top(thread, base + 1)
+    }
     lb_set_top(thread, base)
   }
 
@@ -146,18 +152,25 @@ func keyText(_ stack: LuaStack) -> String {
   }
 }
 
-func missingGlobal(_ stack: LuaStack) throws -> Int32 {
-  let name = keyText(stack)
+/// The names in a table.
+private func fieldNames(_ stack: LuaStack, of table: Int32) -> [String] {
   var names: [String] = []
   let base = stack.top
   lb_push_nil(stack.thread)
-  while lb_next(stack.thread, 1) {
-    if stack.kind(base + 1) == LB_STRING, let global = stack.text(base + 1) { names.append(global) }
+  while lb_next(stack.thread, table) {
+    if stack.kind(base + 1) == LB_STRING, let name = stack.text(base + 1) { names.append(name) }
     lb_set_top(stack.thread, base + 1)
   }
+  lb_set_top(stack.thread, base)
+  return names.sorted()
+}
+
+func missingGlobal(_ stack: LuaStack) throws -> Int32 {
+  let name = keyText(stack)
+  let names = fieldNames(stack, of: 1)
   throw EngineError(
     .argument, "unknown global '\(name)'",
-    hint: absentGlobals[name] ?? nearestName(to: name, among: names.sorted()).map { "did you mean '\($0)'?" })
+    hint: absentGlobals[name] ?? nearestName(to: name, among: names).map { "did you mean '\($0)'?" })
 }
 
 /// Globals that other hosts of Lua, or other versions, have, and what to use instead.
@@ -172,7 +185,8 @@ private let absentGlobals: [String: String] = [
 func missingMember(of module: Module, _ stack: LuaStack) throws -> Int32 {
   throw EngineError(
     .argument, "module '\(module.name)' has no '\(keyText(stack))'",
-    hint: suggestion(for: keyText(stack), among: module.memberNames))
+    hint: module.absent[keyText(stack)] ?? suggestion(for: keyText(stack), among: module.memberNames)
+      ?? module.call.map { "\(module.name) is a function: \(Help.signature($0)) gives \($0.returns)" })
 }
 
 func missingMember(of declaration: ClassDeclaration, _ stack: LuaStack) throws -> Int32 {
@@ -184,7 +198,7 @@ func missingMember(of declaration: ClassDeclaration, _ stack: LuaStack) throws -
   if let value = dynamic[keyText(stack)] { return try value.push(onto: stack) }
   throw EngineError(
     .argument, "\(declaration.name) has no field or method '\(keyText(stack))'",
-    hint: suggestion(for: keyText(stack), among: declaration.memberNames + dynamic.keys.sorted()))
+    hint: declaration.absent[keyText(stack)] ?? suggestion(for: keyText(stack), among: declaration.memberNames + dynamic.keys.sorted()))
 }
 
 func unsettableMember(of declaration: ClassDeclaration, _ stack: LuaStack) throws -> Int32 {

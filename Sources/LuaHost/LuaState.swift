@@ -47,6 +47,10 @@ public final class LuaState {
   /// Functions registered as globals, in order.
   public private(set) var globalFunctions: [Function] = []
 
+  /// Texts that were run, by the name that messages call them.
+  private(set) var texts: [String: String] = [:]
+  /// The names in Lua's own libraries, by library.
+  var libraryFields: [String: [String]] = [:]
   /// The folder of the running script.
   var scriptFolder: String?
   /// The thread that runs: the main one, or the coroutine that called last. Nil once closed.
@@ -131,6 +135,7 @@ public final class LuaState {
     let stack = try openStack()
     try stack.reserve(4)
     let base = stack.top
+    texts[String(chunkName.dropFirst())] = text
     var code = chunkText(text)
     let loaded = code.withUTF8 { bytes in
       bytes.withMemoryRebound(to: CChar.self) {
@@ -190,7 +195,7 @@ public final class LuaState {
     }
     let underlying = interrupted ? EngineError(.interrupted, "interrupted") : nil
     if stack.kind(index) == LB_STRING {
-      let message = LuaError.placedOnce(String(decoding: stack.bytes(index), as: UTF8.self))
+      let message = withHint(LuaError.placedOnce(String(decoding: stack.bytes(index), as: UTF8.self)))
       return LuaError(message: message, traceback: traceback, underlying: underlying)
     }
     lb_push_description(thread, index)
@@ -362,8 +367,18 @@ public final class LuaState {
     do {
       return try bound.invoke(stack)
     } catch {
-      return report(error, on: stack)
+      return report(colonMistake(bound, stack) ?? error, on: stack)
     }
+  }
+
+  /// What is said where a function of a module was called as a method: `trainer:fit { ... }`.
+  private func colonMistake(_ bound: BoundFunction, _ stack: LuaStack) -> EngineError? {
+    guard let function = bound.function, stack.kind(1) == LB_TABLE, let identity = lb_identity(stack.thread, 1),
+      let module = moduleTables[identity], module.functions.contains(where: { $0.name == function.name })
+    else { return nil }
+    return EngineError(
+      .argument, "'\(function.name)' is a function of the module '\(module.name)', no method",
+      hint: "write \(module.name).\(function.name)(...), with '.' instead of ':'")
   }
 
   /// Leaves an error object on the stack.

@@ -24,10 +24,12 @@ public struct Module {
   public let constants: [Constant]
   /// What calling the module itself does.
   public let call: Function?
+  /// Names from elsewhere that it does not have, and what to use instead.
+  public let absent: [String: String]
 
   public init(
     _ name: String, _ doc: String, classes: [ClassDeclaration] = [], constants: [Constant] = [],
-    call: Function? = nil, functions: [Function] = []
+    call: Function? = nil, absent: [String: String] = [:], functions: [Function] = []
   ) {
     self.name = name
     self.doc = doc
@@ -35,11 +37,12 @@ public struct Module {
     self.functions = functions
     self.constants = constants
     self.call = call
+    self.absent = absent
   }
 
   /// The same module with one more function.
   func adding(_ function: Function) -> Module {
-    Module(name, doc, classes: classes, constants: constants, call: call, functions: functions + [function])
+    Module(name, doc, classes: classes, constants: constants, call: call, absent: absent, functions: functions + [function])
   }
 
   var memberNames: [String] { functions.map(\.name) + constants.map(\.name) }

@@ -25,6 +25,11 @@ public struct ParameterGroupOptions: Record, Sendable {
     .float("weight_decay", \.weightDecay, "decay of those that are no biases and no norms; default: the training's", in: 0...),
   ]
 
+  public static let foreignNames: [String: ForeignName] = [
+    "lr": .isCalled("learning_rate"), "wd": .isCalled("weight_decay"), "names": .isCalled("params"), "modules": .isCalled("params"),
+    "parameters": .isCalled("params"), "name": .isCalled("params"), "betas": .isLeftOut("groups share the optimizer's options, 'optim_args'"),
+  ]
+
   public func validate() throws(EngineError) {
     guard !params.names.isEmpty, !params.names.contains("") else {
       throw EngineError(.argument, "'params' is empty: expected parts of parameters' paths")

@@ -60,10 +60,10 @@ private let badFiles: [BadFile] = [
     "F/t.tsv:1: no column 'text' (columns: txt, label); did you mean 'txt'?"),
   BadFile(
     "wrong separator", "t.tsv", "text,label\na,0\n",
-    "F/t.tsv:1: no column 'text' (columns: text,label); did you mean 'text,label'?"),
+    "F/t.tsv:1: no column 'text' (columns: text,label); the header has commas: give format = \"csv\", or call the file .csv"),
   BadFile(
     "wrong separator, no likeness", "t.csv", "a;b;c;d;e;f\n",
-    "F/t.csv:1: no column 'text' (columns: a;b;c;d;e;f); one column only, is the separator right?"),
+    "F/t.csv:1: no column 'text' (columns: a;b;c;d;e;f); the header has ';', which separates no columns: expected commas (csv) or tabs (tsv)"),
   BadFile("column twice", "t.tsv", "text\ttext\tlabel\n", "F/t.tsv:1: 2 columns are called 'text'"),
   BadFile(
     "too few fields", "t.tsv", header + "a\t0\nb\n",

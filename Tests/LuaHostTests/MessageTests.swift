@@ -82,6 +82,14 @@ struct Mistake: CustomTestStringConvertible, Sendable {
     Mistake(
       "io.open('x')",
       "t.lua:1: unknown global 'io'; scripts open no files: tables go to the run directory with report.table, rows with log.metrics; --allow-io lifts this for scripts that you trust"),
+    Mistake("string.fromat('%d', 1)", "t.lua:1: attempt to call a nil value (field 'fromat'); did you mean 'string.format'?"),
+    Mistake("local t = {} t.fromat()", "t.lua:1: attempt to call a nil value (field 'fromat')"),
+    Mistake("print(os.getenv == nil)\n\nos.getenv('HOME')", "t.lua:3: attempt to call a nil value (field 'getenv'); scripts see no environment: declare params { name = default } and give --set name=value; --allow-io lifts this for scripts that you trust"),
+    Mistake("os.execute('ls')", "t.lua:1: attempt to call a nil value (field 'execute'); scripts start no programs and change no files; --allow-io lifts this for scripts that you trust"),
+    Mistake("math.round(2.5)", "t.lua:1: attempt to call a nil value (field 'round'); write math.floor(x + 0.5)"),
+    Mistake("vec:rank(3)", "t.lua:1: 'rank' is a function of the module 'vec', no method; write vec.rank(...), with '.' instead of ':'"),
+    Mistake("if 1 != 2 then end", "t.lua:1: 'then' expected near '!'; 'not equal' is ~= in Lua, and 'not' is not"),
+    Mistake("local x = 1 x++", "t.lua:1: syntax error near '+'; write x = x + 1"),
     Mistake("local f = loadstring('return 1')", "t.lua:1: unknown global 'loadstring'; it is load"),
     Mistake("help('vec.rnak')", "t.lua:1: help: nothing is called 'vec.rnak'; did you mean 'vec.rank'?"),
     Mistake("help('rank')", "t.lua:1: help: nothing is called 'rank'; did you mean 'vec.rank'?"),
@@ -91,7 +99,7 @@ struct Mistake: CustomTestStringConvertible, Sendable {
   ]
 
   static let options = [
-    Mistake("vec.fill(3)", "t.lua:1: bad argument #1 'options' to 'fill' (expected table, got number)"),
+    Mistake("vec.fill(3)", "t.lua:1: bad argument #1 'options' to 'fill' (expected table { name = value, ... }, got number)"),
     Mistake("vec.fill{rr = 1}", "t.lua:1: fill options: unknown field 'rr'; did you mean 'r'?"),
     Mistake(
       "vec.fill{rank = 1, tilte = 'x', zzzzz = 1}",

@@ -85,6 +85,17 @@ import Testing
     }
   }
 
+  /// Who forgets the backward pass is told.
+  @Test func updatesWithoutGradientsWarn() throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      _ = try host.printed(TinyTask.script(folder, "max_steps = 2") + "local t = trainer.loop(options(make())) t:batches() t:update() t:batches() t:update()")
+      #expect(host.notes.contains { $0.hasPrefix("warning: ") && $0.contains(" parameters cannot move, no gradient reaches: ") }, "\(host.notes)")
+      let text = try host.failure(TinyTask.script(folder, "max_steps = 2") + "local m = make() m:loss(trainer.loop(options(m)):batches())")
+      #expect(text?.hasSuffix("bad argument #1 'batch' to 'loss' (expected a batch, one of the list that trainer:batches() gives, got table)") == true, "\(text ?? "")")
+    }
+  }
+
   @Test func callbacksLogForTheirStage() throws {
     try ScriptHost.with { host, folder in
       try TinyTask.write(to: folder)

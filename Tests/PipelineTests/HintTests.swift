@@ -63,6 +63,64 @@ import Testing
     ("models.load('builtin:tiny'):classifier { num_classes = 3 }", "head options: unknown field 'num_classes'; use 'num_labels'"),
   ]
 
+  static let members: [(script: String, message: String)] = [
+    ("models.from_pretrained('x')", "module 'models' has no 'from_pretrained'; it is models.load(name):classifier { task = task }"),
+    ("trainer.train {}", "module 'trainer' has no 'train'; it is trainer.fit { model = ..., task = ... }"),
+    ("models.load('builtin:tiny'):classifier { num_labels = 2 }:evaluate()", "Model has no field or method 'evaluate'; it is trainer.evaluate { model = ..., task = ... }"),
+    ("adapters.LoraConfig {}", "module 'adapters' has no 'LoraConfig'; it is adapters.lora { r = 8, ... }"),
+    ("tasks.load_dataset('rte')", "module 'tasks' has no 'load_dataset'; it is tasks.glue(name, folder), or tasks.table { train_file = ... } for files of your own"),
+    ("print(params.lr)", "module 'params' has no 'lr'; params is a function: params(declarations) gives the values, by name"),
+    ("trainer:fit {}", "'fit' is a function of the module 'trainer', no method; write trainer.fit(...), with '.' instead of ':'"),
+    ("trainer.fit(1, 2)", "bad argument #1 'options' to 'fit' (expected table { name = value, ... }, got number)"),
+    (
+      "models.load('builtin:tiny'):classifier { num_labels = 2 }:add_adapter('lora')",
+      "bad argument #1 'adapter' to 'add_adapter' (expected an adapter, such as adapters.lora { r = 8 }, got string)"
+    ),
+    (
+      "models.load('builtin:tiny'):classifier { num_labels = 2 }:add_adapter(adapters.lora { target_modules = 'query,value' })",
+      "target_modules: pattern 'query,value' matches no linear layer; several names are a list: { \"query\", \"value\" }"
+    ),
+    (
+      "models.load('builtin:tiny'):classifier { num_labels = 2 }:predict { text = 'a' }",
+      "bad argument #1 'texts' to 'predict' (expected a text, or a list of texts and of pairs { \"a\", \"b\" }, got a table with other keys)"
+    ),
+  ]
+
+  @Test(arguments: members.indices) func membersFromElsewhere(_ index: Int) throws {
+    try ScriptHost.with(mode: .check) { host, _ in
+      let text = try host.failure(Self.members[index].script)
+      #expect(text == "t.lua:1: " + Self.members[index].message)
+    }
+  }
+
+  /// What a hint says to write is there.
+  @Test func hintsNameWhatIsThere() throws {
+    try ScriptHost.with(mode: .check) { host, _ in
+      let tables = [AbsentNames.model, AbsentNames.trainer, AbsentNames.models, AbsentNames.adapters, AbsentNames.tasks]
+      let names = Set(tables.flatMap(\.values).flatMap { hint in
+        hint.matches(of: #/(trainer|models|tasks|adapters|tokenizers)\.\w+|model[.:]\w+/#).map { String($0.output.0) }
+      })
+      #expect(names.count > 20)
+      for name in names {
+        let declared = name.hasPrefix("model:") || name.hasPrefix("model.") ? "Model" + name.dropFirst(5) : name
+        #expect(throws: Never.self, "\(name)") { try host.state.helpText(for: declared) }
+      }
+    }
+  }
+
+  @Test(arguments: [
+    ("csv", "a;b\nx;1\n", "no column 'a' (columns: a;b); the header has ';', which separates no columns: expected commas (csv) or tabs (tsv)"),
+    ("csv", "a\tb\nx\t1\n", "the header has tabs: give format = \"tsv\", or call the file .tsv"),
+    ("tsv", "a,b\nx,1\n", "no column 'a' (columns: a,b); the header has commas: give format = \"csv\", or call the file .csv"),
+  ])
+  func otherSeparators(ending: String, content: String, message: String) throws {
+    try ScriptHost.with(mode: .check) { host, folder in
+      try AtomicFile.write(content, to: folder + "/x." + ending)
+      let text = try #require(try host.failure("tasks.table { train_file = '\(folder)/x.\(ending)', text_column = 'a', label_column = 'b' }"))
+      #expect(text.hasSuffix(message), "\(text)")
+    }
+  }
+
   @Test(arguments: names.indices) func namesFromElsewhere(_ index: Int) throws {
     try ScriptHost.with(mode: .check) { host, _ in
       let text = try host.failure(Self.names[index].script)
@@ -137,7 +195,7 @@ import Testing
       try TinyTask.write(to: folder)
       let script = TinyTask.script(folder, "max_steps = 1").replacing("\n", with: " ")
       let text = try #require(try host.failure(script + "local o = options(make()) o.loss = function() return 1 end trainer.fit(o)"))
-      #expect(text == "t.lua:1: the function 'loss' returned 1.0: expected a scalar float32 tensor with a gradient")
+      #expect(text == "t.lua:1: the function 'loss' returned 1.0: expected a scalar float32 tensor with a gradient; return the tensor itself, without :item()")
     }
   }
 }

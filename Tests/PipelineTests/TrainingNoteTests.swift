@@ -49,6 +49,10 @@ import Testing
       let (notes, printed) = try notes("max_steps = 4, eval_strategy = 'steps', eval_steps = 2", dev: Self.mixed, in: folder, "print(r.best_step, #r.endings, #r.warnings)")
       #expect(notes.filter { $0.contains(" of 4: accuracy ") }.count == 1 && notes.contains { $0.hasPrefix("fit: accuracy ") })
       #expect(printed == ["nil\t0\t0"])
+      let text = try ScriptHost.with(in: folder) { host, folder in
+        try host.failure(TinyTask.script(folder, "max_steps = 1") + "print(trainer.fit(options(make())).accuracy)")
+      }
+      #expect(text?.hasSuffix("Result has no field or method 'accuracy'; it is result.metrics.eval_accuracy") == true, "\(text ?? "")")
     }
   }
 
@@ -85,6 +89,33 @@ import Testing
       try TinyTask.write(to: folder)
       let text = try #require(try host.failure(TinyTask.script(folder, settings) + "trainer.fit(options(make()))"))
       #expect(text.hasSuffix("trainer options: " + message), "\(text)")
+    }
+  }
+
+  /// A report without columns shows what its rows have.
+  @Test func reportsHaveColumns() throws {
+    try ScriptHost.with { host, folder in
+      try TinyTask.write(to: folder)
+      try AtomicFile.write("text\tscore\nthe good film\t4.5\nthe bad plot\t1\nfine music\t3\n", to: folder + "/scores.tsv")
+      let lines = try host.printed(
+        TinyTask.script(folder, "max_steps = 1") + """
+          report.table { trainer.fit(options(make())) }
+          local scores = tasks.table { train_file = '\(folder)/scores.tsv', validation_files = { '\(folder)/scores.tsv' },
+            text_column = 'text', label_column = 'score', problem_type = 'regression' }
+          local model = base:classifier { task = scores }:add_adapter(adapters.lora { r = 2 })
+          report.table { trainer.fit { model = model, task = scores, max_steps = 1, max_length = 16 } }
+          report.table { { b = 1, a = 2 }, { c = 3 } }
+          """)
+      let headers = lines.indices.filter { lines[$0].hasPrefix("---") || lines[$0].hasPrefix("-  -") }.map { lines[$0 - 1].split(separator: " ") }
+      #expect(headers == [["stage", "trainable", "accuracy", "seconds"], ["stage", "trainable", "combined", "pearson", "spearmanr", "seconds"], ["a", "b", "c"]])
+      for (argument, message) in [
+        ("columns = 'a', { a = 1 }", "report.table: columns must be a list of strings, got 'a'; write { \"stage\", \"accuracy\" }"),
+        ("columns = { 1 }, { a = 1 }", "report.table: columns must be a list of strings, got 1 in it"),
+        ("title = 3, { a = 1 }", "report.table: title must be a string, got 3"),
+      ] {
+        let text = try host.failure("report.table { \(argument) }")
+        #expect(text == "t.lua:1: " + message)
+      }
     }
   }
 

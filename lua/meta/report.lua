@@ -6,7 +6,7 @@
 report = {}
 
 ---Prints a table with one row for each result.
----@param rows table results of trainer.fit, or tables; with columns = { "stage", "accuracy", ... } and title = "..."
+---@param rows table results of trainer.fit, or tables; with columns = { "stage", "accuracy", ... }, by default what the rows have, and title = "..."
 function report.table(rows) end
 
 ---A number as a table shows it: "0.7950", "5e-05", "1,234.5".

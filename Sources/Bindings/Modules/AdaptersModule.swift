@@ -5,6 +5,7 @@ import LuaHost
 /// A method with its options, ready to be attached.
 public final class AdapterSpec: LuaObject {
   public static let luaName = "Adapter"
+  public static let expectedWord = "an adapter, such as adapters.lora { r = 8 }"
   let method: any AdapterMethod
   let targets: AdapterTargets
   let name: String
@@ -51,7 +52,7 @@ func adaptersModule(_ session: Session) -> Module {
     ).declaration, adaptedLayerClass().declaration, linearExpressionClass().declaration,
   ]
   return Module(
-    "adapters", "Parameter-efficient fine-tuning methods.", classes: classes,
+    "adapters", "Parameter-efficient fine-tuning methods.", classes: classes, absent: AbsentNames.adapters,
     functions: AdapterCatalogue.methods.map { constructor($0) } + [
       Function(
         "define", "Adds a method of the script's own: adapters.<name> then makes it, with everything that native methods have.",

@@ -116,7 +116,7 @@ struct ConfigOptions: LuaRecord {
 func modelsModule(_ session: Session) -> Module {
   Module(
     "models", "Transformer models from Hugging Face folders, or from a configuration with random weights.",
-    classes: [baseModelClass(session).declaration, modelClass(session).declaration],
+    classes: [baseModelClass(session).declaration, modelClass(session).declaration], absent: AbsentNames.models,
     functions: [
       Function(
         "load", "Opens a model folder; weights are mapped, not read.",
@@ -183,7 +183,7 @@ private func reportUnused(_ base: PretrainedModel, _ session: Session) {
 private func modelClass(_ session: Session) -> Class<TrainableModel> {
   Class<TrainableModel>(
     "A model with a head, and the adapters attached to it.",
-    members: modelState(session) + modelChanges(session) + modelAdapters() + adapterChoices() + modelFiles(session))
+    members: modelState(session) + modelChanges(session) + modelAdapters() + adapterChoices() + modelFiles(session) + [.absent(AbsentNames.model)])
 }
 
 /// What a model tells.

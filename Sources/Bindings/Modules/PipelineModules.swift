@@ -86,7 +86,7 @@ func reportModule(_ session: Session) -> Module {
     functions: [
       Function(
         "table", "Prints a table with one row for each result.",
-        Param<LuaTable>("rows", "results of trainer.fit, or tables; with columns = { \"stage\", \"accuracy\", ... } and title = \"...\"")
+        Param<LuaTable>("rows", "results of trainer.fit, or tables; with columns = { \"stage\", \"accuracy\", ... }, by default what the rows have, and title = \"...\"")
       ) { rows in try session.reportTable(rows) },
       Function(
         "number", "A number as a table shows it: \"0.7950\", \"5e-05\", \"1,234.5\".", Param<Double>("value", "any number"), returns: "text"
@@ -99,12 +99,10 @@ extension Session {
     if let unknown = argument.fields.keys.sorted().first(where: { !["columns", "title"].contains($0) }) {
       throw EngineError(.argument, "report.table: unknown field '\(unknown)'", hint: suggestion(for: unknown, among: ["columns", "title"]))
     }
-    var columns: [String] = ["stage", "trainable", "accuracy", "seconds"]
-    if case .table(let list) = argument["columns"] {
-      columns = try list.list.map { value in
-        guard let name = value.text else { throw EngineError(.argument, "report.table: columns must be a list of strings") }
-        return name
-      }
+    let columns = try columns(of: argument)
+    let title = argument["title"]
+    if case .nil = title {} else if title.text == nil {
+      throw EngineError(.argument, "report.table: title must be a string, got \(title.configValue.briefly)")
     }
     var known: [String] = []
     let rows: [[JSONValue]] = try argument.list.enumerated().map { i, row in
@@ -126,7 +124,35 @@ extension Session {
     let shown = columns.map { Table.Column($0, decimals: $0 == "seconds" ? 1 : nil) }
     // A check has no numbers to show.
     guard mode == .run else { return }
-    try report(Table(columns: shown, rows: rows), title: argument["title"].text)
+    try report(Table(columns: shown, rows: rows), title: title.text)
+  }
+
+  /// The columns of a table: those that are named, else what its rows have.
+  private func columns(of argument: LuaTable) throws -> [String] {
+    switch argument["columns"] {
+    case .nil: break
+    case .table(let list) where list.fields.isEmpty:
+      return try list.list.map { value in
+        guard let name = value.text else { throw EngineError(.argument, "report.table: columns must be a list of strings, got \(value.configValue.briefly) in it") }
+        return name
+      }
+    case let other:
+      throw EngineError(.argument, "report.table: columns must be a list of strings, got \(other.configValue.briefly)", hint: "write { \"stage\", \"accuracy\" }")
+    }
+    var metrics: [String] = []
+    var others: Set<String> = []
+    for row in argument.list {
+      switch row {
+      case .object(let result as FitResult):
+        let names = result.metrics.keys.map { $0.hasPrefix("eval_") ? String($0.dropFirst("eval_".count)) : $0 }
+        metrics += names.sorted().filter { !$0.hasPrefix("loss") && !metrics.contains($0) }
+      case .table(let table): others.formUnion(table.fields.keys)
+      default: break
+      }
+    }
+    guard argument.list.contains(where: { if case .object = $0 { true } else { false } }) else { return others.sorted() }
+    let columns = ["stage", "trainable"] + (metrics.isEmpty ? ["loss"] : metrics) + ["seconds"]
+    return columns + others.subtracting(columns).sorted()
   }
 }
 

@@ -111,7 +111,7 @@ struct TextOptions: LuaRecord {
 
 func tasksModule(_ session: Session) -> Module {
   Module(
-    "tasks", "Data sets and what is to be learnt from them.", classes: [taskClass().declaration],
+    "tasks", "Data sets and what is to be learnt from them.", classes: [taskClass().declaration], absent: AbsentNames.tasks,
     functions: [
       Function(
         "glue", "A GLUE task from its folder: \(GLUE.tasks.map(\.name).joined(separator: ", ")).",

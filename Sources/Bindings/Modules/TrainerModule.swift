@@ -1,6 +1,7 @@
 import Diagnostics
 import Files
 import LuaHost
+import Metrics
 import Optimizers
 import TensorCore
 import Training
@@ -17,6 +18,7 @@ extension FitResult: LuaObject {
 /// A batch in a training loop of a script's own.
 public final class BatchObject: LuaObject {
   public static let luaName = "Batch"
+  public static let expectedWord = "a batch, one of the list that trainer:batches() gives"
   let batch: Batch
   let divisor: Double
   let labelSmoothing: Double
@@ -32,6 +34,7 @@ func trainerModule(_ session: Session) -> Module {
   Module(
     "trainer", "Training: the whole loop at once, or its steps one by one.",
     classes: [trainerClass(session).declaration, resultClass().declaration, batchClass().declaration, optimizerClass().declaration],
+    absent: AbsentNames.trainer,
     functions: optimizerFunctions() + [
       Function(
         "fit", "Trains a model on a task. An equal training that was finished before is taken from the store; one that was cut off goes on.",
@@ -58,6 +61,7 @@ func trainerModule(_ session: Session) -> Module {
         // The script may unfreeze parameters between the steps.
         var callbacks = TrainerCallbacks()
         callbacks.mayUnfreeze = true
+        callbacks.onWarning = { session.progress.note("warning: " + $0) }
         // A function that captured the trainer, and the trainer, keep each other until the script ends.
         return try Trainer(
           model: model, task: task, arguments: options.arguments(in: session), functions: options.functions, callbacks: callbacks)
@@ -140,6 +144,10 @@ private func resultClass() -> Class<FitResult> {
     .property("warnings", "what makes the metrics doubtful, in words: predictions of one class throughout") { $0.warnings },
     .property("reused", "whether a stored result was taken") { $0.isReused },
     .property("key", "digest of everything that the result depends on") { $0.key },
+    .absent(
+      Dictionary(uniqueKeysWithValues: (MetricCatalogue.metrics.map(\.name) + ["loss", "combined"]).flatMap { name in
+        [(name, "it is result.metrics.eval_\(name)"), ("eval_" + name, "it is result.metrics.eval_\(name)")]
+      })),
     .metamethod("__tostring", "stage and metrics", Param<FitResult>("result", "a result")) { "Result(\($0.stage): \($0.summary))" })
 }
 
