@@ -34,22 +34,23 @@ let package = Package(
     .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .target(name: "CLimits"),
     .target(
-      name: "CKernels", dependencies: ["COpenBLAS"],
+      name: "CKernels", dependencies: ["COpenBLAS", "CLimits"],
       cSettings: hasOneDNN ? [.define("PERIGEE_ONEDNN", to: "1")] : [],
       linkerSettings: [.linkedLibrary("m")]
         + (hasOneDNN ? [.linkedLibrary("dnnl"), .linkedLibrary("gomp")] : [])),
-    .target(name: "CLuaBridge", dependencies: ["CLua"]),
+    .target(name: "CLuaBridge", dependencies: ["CLua", "CLimits"]),
     .target(name: "CBenchmarks", dependencies: ["CKernels"]),
 
     // Each target has one reason to change; arrows point down only.
-    library("Diagnostics"),
-    library("Files", ["CXXHash", "Diagnostics"]),
+    library("Diagnostics", ["CLimits"]),
+    library("Files", ["CLimits", "CXXHash", "Diagnostics"]),
     library("Patterns", ["Diagnostics"]),
     library("Metrics", ["Diagnostics"]),
     library("Tokenizers", ["Files"]),
     library("Datasets", ["Files"]),
-    library("TensorCore", ["CKernels", "COpenBLAS", "Diagnostics"]),
+    library("TensorCore", ["CKernels", "CLimits", "COpenBLAS", "Diagnostics"]),
     library("Checkpoints", ["Files"]),
     library("NN", ["TensorCore", "Checkpoints"]),
     library("Optimizers", ["NN"]),
@@ -65,7 +66,7 @@ let package = Package(
     .executableTarget(
       name: "perigee",
       dependencies: [
-        "Bindings", "Benchmarks", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Bindings", "Benchmarks", "CLimits", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),

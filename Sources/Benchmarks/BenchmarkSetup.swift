@@ -2,9 +2,10 @@ import Bindings
 
 /// What every benchmark needs first.
 public enum BenchmarkSetup {
-  /// Sets threads (nil: all cores of the process) and precision, as `perigee run` does.
-  public static func configure(threads: Int?, precision: PrecisionChoice) {
+  /// Sets threads (nil: all cores of the process), the bytes that tensors may take (nil: as the machine has them) and
+  /// precision, as `perigee run` does.
+  public static func configure(threads: Int?, memory: Int? = nil, precision: PrecisionChoice) {
     _ = ProcessFacts.secondsSinceStart()
-    Runner.configure(threads: threads, precision: precision)
+    Runner.configure(threads: threads, memory: memory, precision: precision)
   }
 }

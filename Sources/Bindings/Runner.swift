@@ -20,6 +20,8 @@ public struct RunOptions {
   public var resume: String?
   /// Threads of the engine; nil takes all cores of the process.
   public var threads: Int?
+  /// Bytes that tensors may take together; nil takes nine tenths of what the machine, or the control group, has.
+  public var memory: Int?
   public var precision = PrecisionChoice.auto
   /// Seed where a script gives none; nil takes 42.
   public var seed: Int?
@@ -168,12 +170,14 @@ extension Runner {
         options.precision = PrecisionChoice(rawValue: name) ?? .auto
       }
     }
-    return configure(threads: options.threads, precision: options.precision)
+    return configure(threads: options.threads, memory: options.memory, precision: options.precision)
   }
 
-  /// Sets threads (nil: all cores of the process) and precision, before the first product. Returns what was chosen, and why.
+  /// Sets threads (nil: all cores of the process), the bytes that tensors may take, and precision, before the first product.
+  /// Returns what was chosen, and why.
   @discardableResult
-  package static func configure(threads: Int?, precision: PrecisionChoice) -> String {
+  package static func configure(threads: Int?, memory: Int? = nil, precision: PrecisionChoice) -> String {
+    if let memory { Memory.limitBytes = memory }
     Threads.count = threads ?? Threads.count
     switch precision {
     case .fp32: Precision.current = .fp32

@@ -12,15 +12,15 @@ static pg_factor factor(pg_dtype t, const void *data, size_t at, size_t stride, 
 #define PG_TEMPLATE "attention.c"
 #include "both_types.h"
 
-void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
+bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
                           void *log_sum) {
   PG_TIMED(PG_KIND_ATTENTION);
-  PG_DISPATCH(t, attention_forward, t, a, q, k, v, o, log_sum);
+  return PG_DISPATCHED(t, attention_forward, t, a, q, k, v, o, log_sum);
 }
-void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
+bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
                            const void *d_o, const void *log_sum, void *dq, void *dk, void *dv) {
   PG_TIMED(PG_KIND_ATTENTION);
-  PG_DISPATCH(t, attention_backward, t, a, q, k, v, d_o, log_sum, dq, dk, dv);
+  return PG_DISPATCHED(t, attention_backward, t, a, q, k, v, d_o, log_sum, dq, dk, dv);
 }
 
 #else
@@ -32,6 +32,7 @@ struct FN(attention_args) {
   const REAL *log_sum_in;
   void *out, *dq, *dk, *dv;
   REAL *log_sum;
+  atomic_bool failed;  // a thread had no working memory
 };
 
 // The mask of one row of probabilities: its draws start at a multiple of PG_MASK_BLOCK that no other row uses.
@@ -106,33 +107,37 @@ static size_t FN(longest)(const pg_attention *a) {
 }
 
 static void FN(forward_range)(void *context, size_t begin, size_t end) {
-  const struct FN(attention_args) *x = context;
+  struct FN(attention_args) *x = context;
   const pg_attention *a = x->a;
   pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
   size_t bytes = TILE * FN(longest)(a) * sizeof(REAL), d = a->head_size;
   REAL *scores = pg_allocate(bytes);
-  for (size_t item = begin; item < end; item++) {
+  bool done = scores != NULL;
+  for (size_t item = begin; item < end && done; item++) {
     size_t sequence = item / a->heads, head = item % a->heads;
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
     size_t k0 = (size_t)a->k_offsets[sequence], keys = (size_t)a->k_offsets[sequence + 1] - k0;
     pg_factor k = factor(t, x->k, k0 * a->k_stride + head * d, a->k_stride, true);
     pg_factor v = factor(t, x->v, k0 * a->v_stride + head * d, a->v_stride, false);
-    for (size_t first = 0; first < queries; first += TILE) {
+    for (size_t first = 0; first < queries && done; first += TILE) {
       size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first;
       pg_factor q = factor(t, x->q, row0 * a->q_stride + head * d, a->q_stride, false);
-      pg_multiply(t, rows, keys, d, 1, q, k, 0, own, scores, keys);
+      done = pg_multiply(t, rows, keys, d, 1, q, k, 0, own, scores, keys);
+      if (!done) break;
       FN(forward_softmax)(a, head, row0, first, rows, queries, keys, scores, x->log_sum);
-      pg_multiply(t, rows, d, keys, 1, (pg_factor){scores, own, false, keys}, v, 0, t,
-                  (char *)x->out + (row0 * a->o_stride + head * d) * pg_size(t), a->o_stride);
+      done = pg_multiply(t, rows, d, keys, 1, (pg_factor){scores, own, false, keys}, v, 0, t,
+                         (char *)x->out + (row0 * a->o_stride + head * d) * pg_size(t), a->o_stride);
     }
   }
   pg_free(scores, bytes);
+  if (!done) x->failed = true;
 }
 
-static void FN(attention_forward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
+static bool FN(attention_forward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
                                   REAL *log_sum) {
   struct FN(attention_args) x = {.t = t, .a = a, .q = q, .k = k, .v = v, .out = o, .log_sum = log_sum};
   pg_parallel_for(a->sequences * a->heads, 1, FN(forward_range), &x);
+  return !x.failed;
 }
 
 // p: scores -> probabilities, then masked probabilities; ds: d(masked p) -> d(scores).
@@ -162,13 +167,19 @@ static void FN(write_head)(pg_dtype t, size_t n, size_t d, const REAL *from, voi
 }
 
 static void FN(backward_range)(void *context, size_t begin, size_t end) {
-  const struct FN(attention_args) *x = context;
+  struct FN(attention_args) *x = context;
   const pg_attention *a = x->a;
   pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
   size_t longest = FN(longest)(a), tile = TILE * longest, d = a->head_size;
   size_t bytes = 2 * (tile + longest * d) * sizeof(REAL);
-  REAL *p = pg_allocate(bytes), *ds = p + tile, *dk = ds + tile, *dv = dk + longest * d;
-  for (size_t item = begin; item < end; item++) {
+  REAL *p = pg_allocate(bytes);
+  if (!p) {
+    x->failed = true;
+    return;
+  }
+  REAL *ds = p + tile, *dk = ds + tile, *dv = dk + longest * d;
+  bool done = true;
+  for (size_t item = begin; item < end && done; item++) {
     size_t sequence = item / a->heads, head = item % a->heads;
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
     size_t k0 = (size_t)a->k_offsets[sequence], keys = (size_t)a->k_offsets[sequence + 1] - k0;
@@ -176,30 +187,35 @@ static void FN(backward_range)(void *context, size_t begin, size_t end) {
     pg_factor k = factor(t, x->k, k_at, a->k_stride, false), v = factor(t, x->v, v_at, a->v_stride, true);
     pg_factor k_transposed = factor(t, x->k, k_at, a->k_stride, true);
     if (queries == 0) memset(dk, 0, 2 * longest * d * sizeof(REAL));
-    for (size_t first = 0; first < queries; first += TILE) {
+    for (size_t first = 0; first < queries && done; first += TILE) {
       size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first, q_at = row0 * a->q_stride + head * d;
       pg_factor q = factor(t, x->q, q_at, a->q_stride, false);
       pg_factor d_o = factor(t, x->d_o, row0 * a->o_stride + head * d, a->o_stride, false);
       double keep = first ? 1 : 0;
-      pg_multiply(t, rows, keys, d, 1, q, k_transposed, 0, own, p, keys);
-      pg_multiply(t, rows, keys, d, 1, d_o, v, 0, own, ds, keys);
+      done = pg_multiply(t, rows, keys, d, 1, q, k_transposed, 0, own, p, keys)
+             && pg_multiply(t, rows, keys, d, 1, d_o, v, 0, own, ds, keys);
+      if (!done) break;
       FN(backward_softmax)(a, x->log_sum_in, head, row0, first, rows, queries, keys, p, ds);
       pg_factor p_transposed = {p, own, true, keys}, ds_transposed = {ds, own, true, keys};
-      pg_multiply(t, keys, d, rows, 1, p_transposed, d_o, keep, own, dv, d);
-      pg_multiply(t, keys, d, rows, 1, ds_transposed, q, keep, own, dk, d);
-      pg_multiply(t, rows, d, keys, 1, (pg_factor){ds, own, false, keys}, k, 0, t, (char *)x->dq + q_at * pg_size(t), a->q_stride);
+      done = pg_multiply(t, keys, d, rows, 1, p_transposed, d_o, keep, own, dv, d)
+             && pg_multiply(t, keys, d, rows, 1, ds_transposed, q, keep, own, dk, d)
+             && pg_multiply(t, rows, d, keys, 1, (pg_factor){ds, own, false, keys}, k, 0, t,
+                            (char *)x->dq + q_at * pg_size(t), a->q_stride);
     }
+    if (!done) break;
     FN(write_head)(t, keys, d, dk, (char *)x->dk + k_at * pg_size(t), a->k_stride);
     FN(write_head)(t, keys, d, dv, (char *)x->dv + v_at * pg_size(t), a->v_stride);
   }
   pg_free(p, bytes);
+  if (!done) x->failed = true;
 }
 
-static void FN(attention_backward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
+static bool FN(attention_backward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
                                    const void *d_o, const REAL *log_sum, void *dq, void *dk, void *dv) {
   struct FN(attention_args) x = {.t = t, .a = a, .q = q, .k = k, .v = v, .d_o = d_o, .log_sum_in = log_sum,
                                  .dq = dq, .dk = dk, .dv = dv};
   pg_parallel_for(a->sequences * a->heads, 1, FN(backward_range), &x);
+  return !x.failed;
 }
 
 #endif

@@ -27,6 +27,10 @@ static inline void pg_timer_end(struct pg_timer *timer) {
   if (__builtin_expect(timer->measurement != 0, 0)) pg_timer_leave(timer);
 }
 
+enum { PG_MAX_THREADS = 256 };
+// For pg_refused_bytes.
+void pg_note_refused(size_t bytes);
+
 // Whether the calling thread runs a chunk of a parallel loop.
 bool pg_is_inside(void);
 
@@ -49,6 +53,7 @@ bool pg_is_inside(void);
     if ((t) == PG_F64) f##_f64(__VA_ARGS__); \
     else f##_f32(__VA_ARGS__); \
   } while (0)
+#define PG_DISPATCHED(t, f, ...) ((t) == PG_F64 ? f##_f64(__VA_ARGS__) : f##_f32(__VA_ARGS__))
 
 static inline size_t pg_size(pg_dtype t) { return t == PG_BF16 ? 2 : t == PG_F32 ? 4 : 8; }
 

@@ -4,17 +4,17 @@
 #define PG_TEMPLATE "layer_norm.c"
 #include "both_types.h"
 
-void pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
+bool pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
                                pg_random r, const void *gamma, const void *beta, double eps, void *y,
                                void *normalized, void *rstd) {
   PG_TIMED(PG_KIND_NORMALISATION);
-  PG_DISPATCH(t, forward, t, rows, cols, x, residual, p, r, gamma, beta, eps, y, normalized, rstd);
+  return PG_DISPATCHED(t, forward, t, rows, cols, x, residual, p, r, gamma, beta, eps, y, normalized, rstd);
 }
-void pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *gamma,
+bool pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *gamma,
                                         const void *normalized, const void *rstd, double p, pg_random r, void *dz,
                                         void *dx) {
   PG_TIMED(PG_KIND_NORMALISATION);
-  PG_DISPATCH(t, backward, t, rows, cols, dy, gamma, normalized, rstd, p, r, dz, dx);
+  return PG_DISPATCHED(t, backward, t, rows, cols, dy, gamma, normalized, rstd, p, r, dz, dx);
 }
 void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized,
                                    void *d_gamma, void *d_beta) {
@@ -34,6 +34,7 @@ struct FN(norm_args) {
   REAL eps, scale;
   uint32_t threshold;
   pg_random r;
+  atomic_bool failed;  // a thread had no working memory
 };
 
 // A row to read: itself, or in bfloat16 a copy in `buffer`.
@@ -68,10 +69,14 @@ static inline __attribute__((always_inline)) void FN(masked_row)(pg_random r, ui
 
 PG_CLONES static void FN(forward_range)(void *context, size_t begin, size_t end) {
   PG_REASSOCIATE
-  const struct FN(norm_args) *a = context;
+  struct FN(norm_args) *a = context;
   size_t cols = a->cols, bytes = 4 * cols * sizeof(REAL);
   pg_dtype t = a->t;
   REAL *buffer = pg_allocate(bytes);
+  if (!buffer) {
+    a->failed = true;
+    return;
+  }
   for (size_t r = begin; r < end; r++) {
     size_t at = r * cols;
     const REAL *x = FN(row)(t, a->x, at, cols, buffer);
@@ -106,21 +111,26 @@ PG_CLONES static void FN(forward_range)(void *context, size_t begin, size_t end)
   }
   pg_free(buffer, bytes);
 }
-static void FN(forward)(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p, pg_random r,
+static bool FN(forward)(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p, pg_random r,
                         const REAL *gamma, const REAL *beta, double eps, void *y, void *normalized, REAL *rstd) {
   struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .x = x, .residual = residual, .gamma = gamma, .beta = beta,
                             .eps = (REAL)eps, .y = y, .normalized = normalized, .rstd = rstd, .r = r,
                             .threshold = pg_dropout_threshold(p), .scale = (REAL)(p < 1 ? 1 / (1 - p) : 0)};
   pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(forward_range), &a);
+  return !a.failed;
 }
 
 PG_CLONES static void FN(backward_range)(void *context, size_t begin, size_t end) {
   PG_REASSOCIATE
-  const struct FN(norm_args) *a = context;
+  struct FN(norm_args) *a = context;
   size_t cols = a->cols, bytes = 4 * cols * sizeof(REAL);
   pg_dtype t = a->t;
   const REAL *gamma = a->gamma;
   REAL *buffer = pg_allocate(bytes);
+  if (!buffer) {
+    a->failed = true;
+    return;
+  }
   for (size_t r = begin; r < end; r++) {
     size_t at = r * cols;
     const REAL *dy = FN(row)(t, a->dy, at, cols, buffer), *normalized = FN(row)(t, a->normalized_in, at, cols, buffer + cols);
@@ -141,12 +151,13 @@ PG_CLONES static void FN(backward_range)(void *context, size_t begin, size_t end
   }
   pg_free(buffer, bytes);
 }
-static void FN(backward)(pg_dtype t, size_t rows, size_t cols, const void *dy, const REAL *gamma, const void *normalized,
+static bool FN(backward)(pg_dtype t, size_t rows, size_t cols, const void *dy, const REAL *gamma, const void *normalized,
                          const REAL *rstd, double p, pg_random r, void *dz, void *dx) {
   struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .dy = dy, .gamma = gamma, .normalized_in = normalized,
                             .rstd_in = rstd, .dz = dz, .dx = dx, .r = r, .threshold = pg_dropout_threshold(p),
                             .scale = (REAL)(p < 1 ? 1 / (1 - p) : 0)};
   pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(backward_range), &a);
+  return !a.failed;
 }
 
 // Columns are divided, not rows: every sum runs over the rows in order, for any number of threads.

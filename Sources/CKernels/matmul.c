@@ -139,6 +139,7 @@ struct panels_args {
   pg_dtype type;
   bool rounds;
   char *out;
+  atomic_bool failed;  // a thread had no working memory
 };
 
 // Columns first ..< first + count of a quantized B.
@@ -152,9 +153,13 @@ static pg_factor dequantized_columns(const struct panels_args *a, size_t first, 
 }
 
 static void fill_panels(void *context, size_t begin, size_t end) {
-  const struct panels_args *a = context;
+  struct panels_args *a = context;
   size_t bytes = a->quantized ? a->k * PG_PANEL * sizeof(float) : 0;
   float *scratch = bytes ? pg_allocate(bytes) : NULL;
+  if (bytes && !scratch) {
+    a->failed = true;
+    return;
+  }
   for (size_t panel = begin; panel < end; panel++) {
     size_t first = panel * PG_PANEL, width = panel_width(a->n, panel), count = PG_MIN(width, a->n - first);
     pg_factor b = scratch ? dequantized_columns(a, first, count, scratch) : *a->b;
@@ -164,10 +169,11 @@ static void fill_panels(void *context, size_t begin, size_t end) {
   if (scratch) pg_free(scratch, bytes);
 }
 
-static void lay_out_panels(pg_dtype type, bool rounds, size_t k, size_t n, const pg_factor *b, const pg_quantized *quantized,
+static bool lay_out_panels(pg_dtype type, bool rounds, size_t k, size_t n, const pg_factor *b, const pg_quantized *quantized,
                            void *out) {
-  struct panels_args a = {b, quantized, k, n, type, rounds, out};
+  struct panels_args a = {b, quantized, k, n, type, rounds, out, false};
   pg_parallel_for((n + PG_PANEL - 1) / PG_PANEL, 1, fill_panels, &a);
+  return !a.failed;
 }
 
 // ---- the product ------------------------------------------------------------------------------------
@@ -183,6 +189,7 @@ struct product {
   char *c;
   size_t c_stride;
   bool swapped;  // the block computes C's transpose
+  atomic_bool failed;  // a thread had no working memory
 };
 
 // sums: [rows, columns] with stride `width`; writes alpha sums + beta C + bias to rows row.. and columns column.. of C.
@@ -239,12 +246,16 @@ static pg_finish finish_at(const struct product *p, size_t row, size_t column) {
 }
 
 static void multiply_item(void *context, size_t begin, size_t end) {
-  const struct product *p = context;
+  struct product *p = context;
   size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, each = (panels + p->groups - 1) / p->groups;
   size_t width = each * PG_PANEL, size = pg_size(p->type);
   size_t sums_bytes = CHUNK_ROWS * width * sizeof(float), left_bytes = CHUNK_ROWS * BLOCK_K * size;
   size_t right_bytes = p->panels ? 0 : PG_PANEL * BLOCK_K * size, bytes = sums_bytes + left_bytes + right_bytes;
   float *sums = pg_allocate(bytes);
+  if (!sums) {
+    p->failed = true;
+    return;
+  }
   void *scratch = (char *)sums + sums_bytes, *block = (char *)scratch + left_bytes;
   for (size_t item = begin; item < end; item++) {
     size_t row = item / p->groups * CHUNK_ROWS, rows = PG_MIN(CHUNK_ROWS, p->m - row);
@@ -269,7 +280,7 @@ static void multiply_item(void *context, size_t begin, size_t end) {
 }
 
 // Enough items for the threads: few rows are cut by columns too.
-static void run_tiles(struct product *p) {
+static bool run_tiles(struct product *p) {
   size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, chunks = (p->m + CHUNK_ROWS - 1) / CHUNK_ROWS;
   size_t widest = (panels * PG_PANEL + GROUP_COLUMNS - 1) / GROUP_COLUMNS;
   size_t wanted = chunks < 8 && !pg_is_inside() ? PG_MIN(panels, (16 + chunks - 1) / chunks) : 1;
@@ -277,14 +288,15 @@ static void run_tiles(struct product *p) {
   size_t each = (panels + p->groups - 1) / p->groups;
   p->groups = (panels + each - 1) / each;
   pg_parallel_for(chunks * p->groups, 1, multiply_item, p);
+  return !p->failed;
 }
 
-void pg_multiply_panels(const pg_packed_product *q, const void *panels) {
+static bool multiply_panels(const pg_packed_product *q, const void *panels) {
   pg_dtype type = block_type(q->precision, PG_TILES);
   struct product p = {.precision = q->precision, .type = type, .m = q->m, .n = q->n, .k = q->k,
                       .alpha = 1, .beta = q->beta, .a = {q->x, q->x_type, false, q->k}, .panels = panels, .bias = q->bias,
                       .c_type = q->y_type, .c = q->y, .c_stride = q->n};
-  run_tiles(&p);
+  return run_tiles(&p);
 }
 
 // ---- OpenBLAS, or oneDNN's plain product ------------------------------------------------------------------
@@ -326,47 +338,53 @@ static void blas_range(void *context, size_t begin, size_t end) {
 }
 
 // Operands of the type t alone.
-static void run_blas(pg_dtype t, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta, void *c,
+static bool run_blas(pg_dtype t, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta, void *c,
                      size_t ldc) {
   struct blas_args g = {t, m >= n, m, n, k, alpha, beta, a, b, c, ldc};
   pg_threads();
   // Chunks of about four million multiplications along the longer side, in multiples of 32.
   size_t length = PG_MAX(m, n), other = PG_MIN(m, n) * k;
   size_t chunk = (4000000 / other + 31) / 32 * 32;
+  if (!pg_prepare_blas()) return false;
   pg_parallel_for(length, PG_MAX(chunk, (size_t)32), blas_range, &g);
+  return true;
 }
 
-// A copy in fp32, rounded to bfloat16 where the product asks for it; the factor itself where nothing changes.
+// A copy in fp32, rounded to bfloat16 where the product asks for it; the factor itself where nothing changes. Without data where
+// there is no memory.
 static pg_factor as_f32(pg_factor f, size_t rows, size_t columns, bool rounds, void **owned, size_t *bytes) {
   *owned = NULL;
   if (f.type == PG_F32 && !rounds) return f;
   size_t height = f.transposed ? columns : rows, width = f.transposed ? rows : columns;
   *bytes = height * width * 4;
   *owned = pg_allocate(*bytes);
+  if (!*owned) return (pg_factor){NULL, PG_F32, false, 0};
   pg_factor plain = {f.data, f.type, false, f.stride};
   load_block(&plain, 0, 0, height, width, PG_F32, rounds, *owned, width);
   return (pg_factor){*owned, PG_F32, f.transposed, width};
 }
 
-static void multiply_with_blas(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b,
+static bool multiply_with_blas(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b,
                                double beta, pg_dtype c_type, void *c, size_t c_stride) {
   void *own_a, *own_b;
   size_t a_bytes, b_bytes;
   pg_factor fa = as_f32(a, m, k, precision == PG_BF16, &own_a, &a_bytes);
   pg_factor fb = as_f32(b, k, n, precision == PG_BF16, &own_b, &b_bytes);
-  if (c_type == PG_F32) {
-    run_blas(PG_F32, m, n, k, alpha, fa, fb, beta, c, c_stride);
-  } else {
-    float *sums = pg_allocate(m * n * 4);
+  float *sums = c_type == PG_F32 ? c : pg_allocate(m * n * 4);
+  bool done = fa.data && fb.data && sums;
+  if (done && c_type == PG_F32) {
+    done = run_blas(PG_F32, m, n, k, alpha, fa, fb, beta, c, c_stride);
+  } else if (done) {
     if (beta != 0) {
       for (size_t i = 0; i < m; i++) pg_bf16_to_f32(n, (uint16_t *)c + i * c_stride, sums + i * n);
     }
-    run_blas(PG_F32, m, n, k, alpha, fa, fb, beta, sums, n);
-    for (size_t i = 0; i < m; i++) pg_f32_to_bf16(n, sums + i * n, (uint16_t *)c + i * c_stride);
-    pg_free(sums, m * n * 4);
+    done = run_blas(PG_F32, m, n, k, alpha, fa, fb, beta, sums, n);
+    for (size_t i = 0; i < m && done; i++) pg_f32_to_bf16(n, sums + i * n, (uint16_t *)c + i * c_stride);
   }
+  if (c_type != PG_F32) pg_free(sums, m * n * 4);
   if (own_a) pg_free(own_a, a_bytes);
   if (own_b) pg_free(own_b, b_bytes);
+  return done;
 }
 
 // ---- the seam ---------------------------------------------------------------------------------------
@@ -380,11 +398,11 @@ static void scale_rows(pg_dtype t, size_t m, size_t n, double beta, void *c, siz
   }
 }
 
-void pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
+bool pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
                  pg_dtype c_type, void *c, size_t c_stride) {
   PG_TIMED_WORK(PG_KIND_PRODUCTS, 2.0 * (double)m * (double)n * (double)k);
-  if (m == 0 || n == 0) return;
-  if (k == 0) return scale_rows(c_type, m, n, beta, c, c_stride);
+  if (m == 0 || n == 0) return true;
+  if (k == 0) return scale_rows(c_type, m, n, beta, c, c_stride), true;
   if (precision == PG_F64) return run_blas(PG_F64, m, n, k, alpha, a, b, beta, c, c_stride);
   enum pg_provider provider = pg_provider_of(precision);
   if (provider == PG_ONEDNN && precision == PG_BF16 && pg_has_avx512()) provider = PG_TILES;
@@ -400,15 +418,16 @@ void pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha,
   if (p.m <= CHUNK_ROWS) return run_tiles(&p);
   size_t bytes = panels_bytes(p.type, k, p.n);
   void *panels = pg_allocate(bytes);
-  lay_out_panels(p.type, rounds(&p), k, p.n, &p.b, NULL, panels);
+  if (!panels) return false;
   p.panels = panels;
-  run_tiles(&p);
+  bool done = lay_out_panels(p.type, rounds(&p), k, p.n, &p.b, NULL, panels) && run_tiles(&p);
   pg_free(panels, bytes);
+  return done;
 }
 
-void pg_gemm(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const void *a, size_t lda,
+bool pg_gemm(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const void *a, size_t lda,
              const void *b, size_t ldb, double beta, void *c, size_t ldc) {
-  pg_multiply(t, m, n, k, alpha, (pg_factor){a, t, ta, lda}, (pg_factor){b, t, tb, ldb}, beta, t, c, ldc);
+  return pg_multiply(t, m, n, k, alpha, (pg_factor){a, t, ta, lda}, (pg_factor){b, t, tb, ldb}, beta, t, c, ldc);
 }
 
 // ---- frozen matrices ----------------------------------------------------------------------------------
@@ -440,7 +459,10 @@ static pg_packed *pack(const float *w, const pg_quantized *quantized, size_t out
     pg_factor b = {w, PG_F32, !transposed, in};
     p->bytes = panels_bytes(type, p->rows, p->columns);
     p->panels = pg_allocate(p->bytes);
-    if (p->panels) lay_out_panels(type, bf16, p->rows, p->columns, &b, quantized, p->panels);
+    if (p->panels && !lay_out_panels(type, bf16, p->rows, p->columns, &b, quantized, p->panels)) {
+      pg_free(p->panels, p->bytes);
+      p->panels = NULL;
+    }
   }
   if (p->panels || p->onednn) return p;
   free(p);
@@ -466,12 +488,12 @@ void pg_packed_free(pg_packed *p) {
   free(p);
 }
 
-void pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
+bool pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
                         pg_dtype y_type, void *y) {
   PG_TIMED_WORK(PG_KIND_PRODUCTS, 2.0 * (double)m * (double)p->rows * (double)p->columns);
-  if (m == 0) return;
+  if (m == 0) return true;
   pg_packed_product q = {.precision = p->precision, .m = m, .n = p->columns, .k = p->rows, .x = x, .x_type = x_type,
                          .bias = bias, .beta = beta, .y = y, .y_type = y_type};
-  if (p->provider == PG_ONEDNN) pg_onednn_multiply(p->onednn, &q);
-  else pg_multiply_panels(&q, p->panels);
+  if (p->provider == PG_ONEDNN) return pg_onednn_multiply(p->onednn, &q);
+  return multiply_panels(&q, p->panels);
 }

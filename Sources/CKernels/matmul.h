@@ -43,5 +43,5 @@ bool pg_has_amx(void);
 bool pg_onednn_sgemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
                      size_t ldb, float beta, float *c, size_t ldc);
 struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bool transposed, bool bf16, size_t *bytes);
-void pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q);
+PG_CHECKED bool pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q);
 void pg_onednn_free(struct pg_onednn *p);

@@ -1,10 +1,9 @@
 #define _GNU_SOURCE  // MAP_ANONYMOUS, madvise
 #include "internal.h"
+#include <CLimits.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 // Buffers of a training step come back in about the same sizes step after step. Sizes are rounded up to one of eight
 // classes per power of two, freed blocks wait in their class, and a request takes one from its class or the next few: real
@@ -21,6 +20,11 @@ static size_t kept_bytes;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_size_t live, peak;
 
+// The system may promise more memory than there is and kill the process later: live and kept blocks together stay below this.
+static atomic_size_t limit;
+static atomic_size_t refused;  // the size of the last request that failed
+static _Atomic(int64_t) failing;  // counts down to the requests that fail: for tests
+
 // The class of a size, and the size rounded up to it.
 static int size_class(size_t bytes, size_t *rounded) {
   if (bytes < 64) bytes = 64;
@@ -33,31 +37,20 @@ static int size_class(size_t bytes, size_t *rounded) {
   return c < CLASSES ? c : -1;
 }
 
-// The system may promise more memory than there is and kill the process later: refuse what can never fit.
-static bool exceeds_memory(size_t bytes) {
-  static size_t pages = 0, page = 4096;
-  if (pages == 0) {
-    long n = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    if (size > 0) page = (size_t)size;
-    pages = n > 0 ? (size_t)n : SIZE_MAX / page;
-  }
-  return bytes / page > pages;
-}
-
 // Large blocks come from the system and go back to it as they are: in malloc's heap they would leave holes.
 enum { LARGE = 1 << 20 };
 
 static struct block *new_block(size_t size) {
-  void *memory = NULL;
+  if (atomic_load(&live) + kept_bytes + size > pg_memory_limit() || !cl_has_room(size + HEADER)) return NULL;
   if (size >= LARGE) {
-    memory = mmap(NULL, size + HEADER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, size + HEADER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return NULL;
 #ifdef MADV_HUGEPAGE
     madvise(memory, size + HEADER, MADV_HUGEPAGE);
 #endif
     return memory;
   }
-  return posix_memalign(&memory, 64, size + HEADER) == 0 ? memory : NULL;
+  return cl_allocate_or_null(size + HEADER);
 }
 
 static void delete_block(struct block *block) {
@@ -78,8 +71,17 @@ static struct block *take_kept(int c) {
   return block;
 }
 
+static bool is_to_fail(void) {
+  if (__builtin_expect(atomic_load_explicit(&failing, memory_order_relaxed) == 0, 1)) return false;
+  int64_t count = atomic_fetch_sub(&failing, 1);
+  if (count > 1) return false;
+  atomic_store(&failing, 1);
+  return true;
+}
+
 void *pg_allocate(size_t bytes) {
-  if (exceeds_memory(bytes)) return NULL;
+  // Sizes near 2^64 cannot be rounded up.
+  if (bytes > pg_memory_limit() || is_to_fail()) return atomic_store(&refused, bytes), NULL;
   size_t rounded;
   int c = size_class(bytes, &rounded);
   struct block *block = take_kept(c);
@@ -89,7 +91,7 @@ void *pg_allocate(size_t bytes) {
       pg_trim();
       block = new_block(rounded);
     }
-    if (!block) return NULL;
+    if (!block) return atomic_store(&refused, bytes), NULL;
     block->size = rounded, block->class = c;
   }
   size_t now = atomic_fetch_add(&live, block->size) + block->size;
@@ -130,6 +132,22 @@ void pg_trim(void) {
   kept_bytes = 0;
   pthread_mutex_unlock(&lock);
 }
+
+void pg_set_memory_limit(size_t bytes) { atomic_store(&limit, bytes); }
+
+size_t pg_memory_limit(void) {
+  size_t bytes = atomic_load_explicit(&limit, memory_order_relaxed);
+  if (bytes > 0) return bytes;
+  // The rest of the machine: the operating system, Swift's and Lua's values, pages of mapped files.
+  size_t machine = cl_machine_memory();
+  bytes = machine - machine / 10;
+  atomic_store(&limit, bytes);
+  return bytes;
+}
+
+void pg_note_refused(size_t bytes) { atomic_store(&refused, bytes); }
+size_t pg_refused_bytes(void) { return atomic_load(&refused); }
+void pg_fail_allocations_after(int64_t count) { atomic_store(&failing, count < 0 ? 0 : count + 1); }
 
 size_t pg_live_bytes(void) { return atomic_load(&live); }
 size_t pg_peak_bytes(void) { return atomic_load(&peak); }

@@ -26,7 +26,7 @@ struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bo
   (void)w, (void)rows, (void)columns, (void)transposed, (void)bf16, (void)bytes;
   return NULL;
 }
-void pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) { (void)p, (void)q; }
+bool pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) { return (void)p, (void)q, false; }
 void pg_onednn_free(struct pg_onednn *p) { (void)p; }
 
 #else
@@ -116,7 +116,7 @@ static bool prepare_engine(void) {
 }
 
 static dnnl_stream_t own_stream(void) {
-  if (!stream) dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
+  if (!stream && dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success) stream = NULL;
   return stream;
 }
 
@@ -129,6 +129,7 @@ static bool make_primitive(const struct pg_onednn *p, size_t m, bool bf16_result
   if (!make_md(&out->src, src, 2, type, dnnl_ab) || !make_md(&out->dst, dst, 2, bf16_result ? dnnl_bf16 : dnnl_f32, dnnl_ab)) return false;
   if (!make_matmul(&pd, engine, &out->src, weights, bias ? &p->bias : NULL, &out->dst, attributes)) return false;
   bool ok = dnnl_primitive_create(&out->matmul, pd) == dnnl_success;
+  if (!ok) out->matmul = NULL;
   md_ref scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
   out->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
   if (keep) *keep = pd;
@@ -145,11 +146,16 @@ static bool reorder_weights(struct pg_onednn *p, const float *w, bool transposed
   if (!make_md(&plain, dims, 2, dnnl_f32, transposed ? dnnl_ab : dnnl_ba)) return false;
   if (dnnl_reorder_primitive_desc_create(&pd, ref(&plain), engine, ref(&p->weights), engine, NULL) != dnnl_success) return false;
   if (dnnl_primitive_create(&reorder, pd) != dnnl_success) return false;
-  dnnl_memory_create(&from, ref(&plain), engine, (void *)w);
-  dnnl_memory_create(&to, ref(&p->weights), engine, p->data);
-  dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-  bool ok = dnnl_primitive_execute(reorder, own_stream(), 2, args) == dnnl_success && dnnl_stream_wait(own_stream()) == dnnl_success;
-  dnnl_memory_destroy(from), dnnl_memory_destroy(to);
+  bool ok = own_stream() && dnnl_memory_create(&from, ref(&plain), engine, (void *)w) == dnnl_success;
+  if (ok) {
+    ok = dnnl_memory_create(&to, ref(&p->weights), engine, p->data) == dnnl_success;
+    if (ok) {
+      dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+      ok = dnnl_primitive_execute(reorder, own_stream(), 2, args) == dnnl_success && dnnl_stream_wait(own_stream()) == dnnl_success;
+      dnnl_memory_destroy(to);
+    }
+    dnnl_memory_destroy(from);
+  }
   dnnl_primitive_destroy(reorder), dnnl_primitive_desc_destroy(pd);
   free_md(&plain);
   return ok;
@@ -194,6 +200,7 @@ void pg_onednn_free(struct pg_onednn *p) {
 static struct primitive *primitive_for(struct pg_onednn *p, size_t m, bool bf16_result, bool bias) {
   struct primitive *primitive = &p->primitives[bf16_result][bias][(m + STEP - 1) / STEP - 1];
   pthread_mutex_lock(&lock);
+  // Null where it could not be made.
   if (!primitive->matmul) make_primitive(p, (m + STEP - 1) / STEP * STEP, bf16_result, bias, &p->weights, primitive, NULL);
   pthread_mutex_unlock(&lock);
   return primitive;
@@ -203,6 +210,7 @@ struct packed_args {
   struct pg_onednn *p;
   const pg_packed_product *q;
   struct primitive *whole, *last;
+  atomic_bool failed;  // a thread had no working memory
 };
 
 // Where a chunk's result goes first: the result itself, unless it is padded or added to what is there.
@@ -213,33 +221,40 @@ static void finish_chunk(const pg_packed_product *q, size_t row, size_t rows, co
   else pg_axpby(q->y_type, count, 1, from, q->beta, y, y);
 }
 
-static void execute(struct pg_onednn *p, struct primitive *primitive, const void *x, const float *bias, void *y) {
+// Adds what a primitive is called with. False where there was no memory for it.
+static bool add_argument(dnnl_exec_arg_t args[], int *count, int kind, md_ref md, void *data) {
+  if (dnnl_memory_create(&args[*count].memory, md, engine, data) != dnnl_success) return false;
+  args[(*count)++].arg = kind;
+  return true;
+}
+
+static bool execute(struct pg_onednn *p, struct primitive *primitive, const void *x, const float *bias, void *y) {
   void *scratch = primitive->scratch_bytes ? pg_allocate(primitive->scratch_bytes) : NULL;
-  dnnl_memory_t src, weights, dst, bias_memory = NULL, scratchpad = NULL;
-  dnnl_memory_create(&src, ref(&primitive->src), engine, (void *)x);
-  dnnl_memory_create(&weights, ref(&p->weights), engine, p->data);
-  dnnl_memory_create(&dst, ref(&primitive->dst), engine, y);
-  dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}};
-  int count = 3;
-  if (bias) {
-    dnnl_memory_create(&bias_memory, ref(&p->bias), engine, (void *)bias);
-    args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, bias_memory};
-  }
-  md_t scratch_md;
-  if (scratch) {
+  if (primitive->scratch_bytes && !scratch) return false;
+  dnnl_exec_arg_t args[5];
+  int count = 0;
+  bool ok = own_stream() && add_argument(args, &count, DNNL_ARG_SRC, ref(&primitive->src), (void *)x)
+            && add_argument(args, &count, DNNL_ARG_WEIGHTS, ref(&p->weights), p->data)
+            && add_argument(args, &count, DNNL_ARG_DST, ref(&primitive->dst), y)
+            && (!bias || add_argument(args, &count, DNNL_ARG_BIAS, ref(&p->bias), (void *)bias));
+  if (ok && scratch) {
+    md_t scratch_md;
     dnnl_dims_t dims = {(dnnl_dim_t)primitive->scratch_bytes};
-    make_md(&scratch_md, dims, 1, dnnl_u8, dnnl_a);
-    dnnl_memory_create(&scratchpad, ref(&scratch_md), engine, scratch);
-    args[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, scratchpad};
+    ok = make_md(&scratch_md, dims, 1, dnnl_u8, dnnl_a);
+    if (ok) {
+      ok = add_argument(args, &count, DNNL_ARG_SCRATCHPAD, ref(&scratch_md), scratch);
+      free_md(&scratch_md);
+    }
   }
-  dnnl_primitive_execute(primitive->matmul, own_stream(), count, args);
-  dnnl_stream_wait(own_stream());
+  ok = ok && dnnl_primitive_execute(primitive->matmul, own_stream(), count, args) == dnnl_success
+       && dnnl_stream_wait(own_stream()) == dnnl_success;
   for (int i = 0; i < count; i++) dnnl_memory_destroy(args[i].memory);
-  if (scratch) free_md(&scratch_md), pg_free(scratch, primitive->scratch_bytes);
+  if (scratch) pg_free(scratch, primitive->scratch_bytes);
+  return ok;
 }
 
 static void packed_range(void *context, size_t begin, size_t end) {
-  const struct packed_args *a = context;
+  struct packed_args *a = context;
   const pg_packed_product *q = a->q;
   struct pg_onednn *p = a->p;
   pg_dtype type = p->bf16 ? PG_BF16 : PG_F32;
@@ -251,23 +266,27 @@ static void packed_range(void *context, size_t begin, size_t end) {
   size_t x_bytes = q->x_type != type || padded != m ? padded * p->rows * pg_size(type) : 0;
   size_t y_bytes = padded != m || q->beta != 0 ? padded * p->columns * pg_size(q->y_type) : 0;
   char *x_copy = x_bytes ? pg_allocate(x_bytes) : NULL, *y_copy = y_bytes ? pg_allocate(y_bytes) : NULL;
-  if (x_copy) {
+  bool ok = (x_copy || !x_bytes) && (y_copy || !y_bytes);
+  if (ok && x_copy) {
     size_t used = m * p->rows;
     pg_convert(used, q->x_type, x, type, x_copy);
     memset(x_copy + used * pg_size(type), 0, x_bytes - used * pg_size(type));
   }
-  execute(p, primitive, x_copy ? x_copy : x, q->bias, y_copy ? y_copy : y);
-  if (y_copy) finish_chunk(q, begin, m, y_copy);
+  ok = ok && execute(p, primitive, x_copy ? x_copy : x, q->bias, y_copy ? y_copy : y);
+  if (!ok) a->failed = true;
+  else if (y_copy) finish_chunk(q, begin, m, y_copy);
   if (x_copy) pg_free(x_copy, x_bytes);
   if (y_copy) pg_free(y_copy, y_bytes);
 }
 
-void pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) {
-  struct packed_args a = {p, q, NULL, NULL};
+bool pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) {
+  struct packed_args a = {p, q, NULL, NULL, false};
   bool bf16_result = q->y_type == PG_BF16, bias = q->bias != NULL;
   if (q->m >= ROWS) a.whole = primitive_for(p, ROWS, bf16_result, bias);
   if (q->m % ROWS) a.last = primitive_for(p, q->m % ROWS, bf16_result, bias);
+  if ((a.whole && !a.whole->matmul) || (a.last && !a.last->matmul)) return false;
   pg_parallel_for(q->m, ROWS, packed_range, &a);
+  return !a.failed;
 }
 
 #endif

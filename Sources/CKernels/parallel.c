@@ -1,5 +1,6 @@
 #define _GNU_SOURCE  // sched_getaffinity
 #include "internal.h"
+#include <CLimits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -15,7 +16,9 @@ static void omp_set_num_threads(int n) { (void)n; }
 #endif
 extern void openblas_set_num_threads(int);
 
-enum { MAX_WORKERS = 255, SPINS = 4000 };
+enum { MAX_WORKERS = PG_MAX_THREADS - 1, SPINS = 4000 };
+// A thread's stack, with the heap that malloc may give it.
+#define STACK ((size_t)72 << 20)
 // Chunks of the low half of `state`; this value means that a job is being written.
 #define CLOSED 0xFFFFFFFFu
 
@@ -86,7 +89,8 @@ void pg_set_threads(int threads) {
   openblas_set_num_threads(1);
   while (worker_count < thread_count - 1) {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, work, (void *)(intptr_t)worker_count) != 0) break;
+    // Results do not depend on the number of threads: where one has no room for its stack, there are fewer.
+    if (!cl_has_room(STACK) || pthread_create(&thread, NULL, work, (void *)(intptr_t)worker_count) != 0) break;
     pthread_detach(thread);
     worker_count++;
   }

@@ -18,15 +18,15 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 
   public let kind: Kind
-  /// One line: place, what was expected, what was given.
+  /// One line of at most 580 letters: place, what was expected, what was given.
   public let message: String
   /// What to do about it, if there is something to say.
   public let hint: String?
 
   public init(_ kind: Kind, _ message: String, hint: String? = nil) {
     self.kind = kind
-    self.message = message
-    self.hint = hint
+    self.hint = hint.map { shortened($0, limit: 240) }
+    self.message = shortened(message, limit: 580 - (self.hint?.count ?? 0))
   }
 
   public var description: String {

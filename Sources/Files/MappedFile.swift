@@ -1,3 +1,4 @@
+import CLimits
 import Diagnostics
 import Foundation
 
@@ -5,7 +6,8 @@ import Foundation
 /// can drop them again, so a checkpoint of many gigabytes costs no memory of its own.
 ///
 /// Files are replaced by renaming everywhere in Perigee, which leaves a mapping intact. A file that
-/// some other program truncates while it is mapped ends the process on the next touch (`SIGBUS`).
+/// some other program truncates while it is mapped ends the process on the next touch (`SIGBUS`), with a
+/// line that names it and exit code 1: see `cl_install_ends`.
 public final class MappedFile: @unchecked Sendable {
   // Sendable: both properties are constant, and the memory is never written.
 
@@ -19,14 +21,17 @@ public final class MappedFile: @unchecked Sendable {
     bytes = try withOpenFile(path) { descriptor, size in
       // An empty file cannot be mapped.
       if size == 0 { return UnsafeRawBufferPointer(start: nil, count: 0) }
+      try AddressSpace.require(size, for: "mapping \(path)")
       let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
       guard let start, start != MAP_FAILED else { throw readError(path) }
+      cl_note_mapping(start, size, path)
       return UnsafeRawBufferPointer(start: start, count: size)
     }
   }
 
   deinit {
     if let start = bytes.baseAddress {
+      cl_forget_mapping(start)
       munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
     }
   }

@@ -14,6 +14,7 @@ public final class ScratchMapping {
       bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
       return
     }
+    try AddressSpace.require(byteCount, for: "a scratch file in \(folder)")
     let path = folder + "/.scratch-\(UUID().uuidString)"
     try FilePath.require(path)
     let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)

@@ -177,7 +177,7 @@ public final class QuantizedMatrix {
     return result
   }
 
-  /// The matrix laid out for products; nil where only OpenBLAS multiplies.
+  /// The matrix laid out for products; nil without memory, or where only OpenBLAS multiplies.
   func packed(_ layout: PackedLayout) throws -> OpaquePointer? {
     try withKernel { pg_pack_4bit(&$0, shape[0], shape[1], layout.isTransposed, layout.precision == .bf16) }
   }

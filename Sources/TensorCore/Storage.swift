@@ -1,4 +1,5 @@
 import CKernels
+import CLimits
 import Diagnostics
 
 /// A block of bytes that tensors share. Own blocks come from the kernels' allocator (64-byte aligned, reused
@@ -23,9 +24,7 @@ public final class Storage {
 
   /// Uninitialised bytes. Throws where memory is exhausted.
   public init(byteCount: Int) throws {
-    guard let pointer = pg_allocate(byteCount) else {
-      throw EngineError(.argument, "out of memory: \(byteCount) bytes wanted, \(pg_live_bytes()) in use")
-    }
+    guard let pointer = pg_allocate(byteCount) else { throw Memory.exhausted() }
     fixed = pointer
     self.byteCount = byteCount
     quantized = nil
@@ -81,7 +80,7 @@ public final class Storage {
     if let expansion { return expansion }
     guard let memory = pg_allocate(byteCount),
       (try? quantized?.dequantize(into: memory.assumingMemoryBound(to: Float.self))) != nil
-    else { preconditionFailure("out of memory: \(byteCount) bytes wanted, \(pg_live_bytes()) in use") }
+    else { cl_end_without_memory(byteCount) }
     expansion = memory
     return memory
   }
@@ -139,6 +138,28 @@ public enum Memory {
   /// The highest `liveBytes` since the start, or since `resetPeak()`.
   public static var peakBytes: Int { pg_peak_bytes() }
   public static func resetPeak() { pg_reset_peak() }
+  /// What tensors, and the blocks kept for reuse, may take together. By default nine tenths of the machine's memory, or of
+  /// what its control group may use.
+  public static var limitBytes: Int {
+    get { pg_memory_limit() }
+    set { pg_set_memory_limit(max(1, newValue)) }
+  }
+
+  /// Throws where a kernel says that it had no working memory: its result is not to be used.
+  package static func require(_ isDone: Bool) throws {
+    if !isDone { throw exhausted() }
+  }
+
+  /// The error for the last request that was refused.
+  package static func exhausted() -> EngineError {
+    let wanted = Int(clamping: pg_refused_bytes())
+    let request = "out of memory: \(byteCount(wanted)) wanted, \(byteCount(liveBytes)) in use by tensors"
+    if let (reason, remedy) = AddressSpace.shortage(wanted) { return EngineError(.argument, "\(request); \(reason)", hint: remedy) }
+    return EngineError(
+      .argument, "\(request), of \(byteCount(limitBytes)) allowed (--memory)",
+      hint: "use smaller batches or a smaller model, or allow more with --memory")
+  }
+
   /// Gives the blocks that are kept for reuse back to the system.
   public static func trim() { pg_trim() }
 }

@@ -1,3 +1,4 @@
+import CLimits
 import Diagnostics
 @preconcurrency import Foundation
 
@@ -8,6 +9,7 @@ enum ProcessSetup {
     // A reader that went away, or a file-size limit, must end in a message instead of a kill.
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
+    cl_install_ends()
     // A stream that was closed at the start would give its number to the next file opened, and
     // messages would land in that file. A new descriptor is the lowest that is free.
     var descriptor: Int32

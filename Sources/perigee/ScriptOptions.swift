@@ -21,6 +21,8 @@ struct ScriptOptions: ParsableArguments {
     help: ArgumentHelp("Threads to compute with. (default: one per core)", valueName: "count"))
   var threads: Int?
 
+  @OptionGroup var limits: MemoryOption
+
   @Option(
     help: ArgumentHelp(
       "Arithmetic of products with frozen weights. auto: bf16 on CPUs that are fast at it, else fp32.",
@@ -67,6 +69,7 @@ struct ScriptOptions: ParsableArguments {
     options.script = script
     options.settings = settings
     options.threads = threads
+    options.memory = limits.memory?.bytes
     options.precision = precision
     options.seed = seed
     options.isQuiet = quiet

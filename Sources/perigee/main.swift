@@ -14,6 +14,7 @@ do {
   } else {
     var command = try Perigee.parseAsRoot(arguments)
     if let script = command as? any ScriptCommand, script.options.traceback { showsTraceback = true }
+    try AddressSpace.requireEnoughToStart()
     try command.run()
   }
   try ProcessSetup.flushResults()

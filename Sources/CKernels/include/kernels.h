@@ -2,8 +2,10 @@
 //
 // Every kernel takes its element type first and runs its rows on the one thread pool (parallel.h). Work is
 // cut into chunks whose size depends on the shape alone, so results do not depend on the number of threads.
-// Kernels allocate nothing (but for the attention tiles), report no errors and keep no state.
+// Kernels keep no state. Those that need working memory say whether they had it: where they return false, the result is
+// not to be used.
 #pragma once
+#define PG_CHECKED __attribute__((warn_unused_result))
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +37,8 @@ void pg_profile_stop(void);
 void pg_profile_read(pg_profile_entry entries[PG_KINDS]);
 
 // ---- memory (memory.c) ------------------------------------------------------------------------------
-// 64-byte aligned, not cleared. Freed blocks are kept and handed out again for requests of the same size class.
+// 64-byte aligned, not cleared; null beyond the limits of the process. Freed blocks are kept and handed out again for requests
+// of the same size class.
 void *pg_allocate(size_t bytes);
 void pg_free(void *pointer, size_t bytes);
 size_t pg_live_bytes(void);
@@ -43,6 +46,14 @@ size_t pg_peak_bytes(void);
 void pg_reset_peak(void);
 // Gives every kept block back to the system.
 void pg_trim(void);
+// What live and kept blocks may take together: by default nine tenths of the machine's memory, or of what its control group
+// may use.
+void pg_set_memory_limit(size_t bytes);
+size_t pg_memory_limit(void);
+// The size of the last request that failed.
+size_t pg_refused_bytes(void);
+// From the request after the next `count` on, every one fails; negative: no more. For tests.
+void pg_fail_allocations_after(int64_t count);
 
 // ---- random numbers (random.c): Philox 4x32 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")
 typedef struct {
@@ -99,11 +110,11 @@ void pg_cross_entropy_backward(pg_dtype t, size_t rows, size_t cols, const void 
 // ---- normalisation (layer_norm.c) -------------------------------------------------------------------
 // z = residual + dropout(x) (residual may be null); y = (z - mean) * rstd * gamma + beta. normalized and rstd
 // are what the backward pass needs; both may be null. gamma, beta, rstd and their gradients stay fp32 in bfloat16.
-void pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
+PG_CHECKED bool pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p,
                                pg_random r, const void *gamma, const void *beta, double eps, void *y,
                                void *normalized, void *rstd);
 // dz, and dx = dropout(dz) when p > 0 (dx may be null, and is not written when p == 0).
-void pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *gamma,
+PG_CHECKED bool pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *gamma,
                                         const void *normalized, const void *rstd, double p, pg_random r, void *dz,
                                         void *dx);
 void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized,
@@ -167,12 +178,14 @@ typedef struct {
 } pg_factor;
 // C[m,n] = alpha * op(A)[m,k] op(B)[k,n] + beta * C. precision PG_F64: all operands are; PG_F32: sums and factors in fp32;
 // PG_BF16: factors in bfloat16, sums in fp32. Operands and C are fp32 or bfloat16, whatever the precision.
-void pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
+PG_CHECKED bool pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
                  pg_dtype c_type, void *c, size_t c_stride);
 // The same with one type for everything.
-void pg_gemm(pg_dtype t, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const void *a,
+PG_CHECKED bool pg_gemm(pg_dtype t, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const void *a,
              size_t lda, const void *b, size_t ldb, double beta, void *c, size_t ldc);
 bool pg_has_onednn(void);
+// To be called before a routine of OpenBLAS: false where its buffers have no room.
+PG_CHECKED bool pg_prepare_blas(void);
 // Whether products in bfloat16 have units of the CPU (AVX512-BF16 or AMX).
 bool pg_has_bf16(void);
 // What multiplies in a precision: "AVX-512", "oneDNN" or "OpenBLAS".
@@ -183,10 +196,10 @@ bool pg_packs_frozen(pg_dtype precision);
 // A frozen matrix laid out for products from the left: y[m, columns] = x[m, rows] * matrix (+ bias) (+ beta y).
 typedef struct pg_packed pg_packed;
 // w is [out, in]. transposed == false packs w^T (rows = in, columns = out: the forward product); true packs w itself
-// (rows = out, columns = in: the product for the input's gradient). Null where only OpenBLAS multiplies.
+// (rows = out, columns = in: the product for the input's gradient). Null where pg_packs_frozen says no, or without memory.
 pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16);
 size_t pg_packed_bytes(const pg_packed *p);
-void pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
+PG_CHECKED bool pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
                         pg_dtype y_type, void *y);
 void pg_packed_free(pg_packed *p);
 
@@ -228,8 +241,8 @@ typedef struct {
   pg_random random;
 } pg_attention;
 // log_sum[token * heads + head]: what the backward pass rebuilds the probabilities from (null: not kept).
-void pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
+PG_CHECKED bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
                           void *log_sum);
 // dq, dk, dv have the strides of q, k, v; every element of them is written.
-void pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
+PG_CHECKED bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
                            const void *d_o, const void *log_sum, void *dq, void *dk, void *dv);

@@ -73,30 +73,30 @@ extension Tensor {
     let inputs = [queries, keys, values]
     let logSum = Autograd.records(inputs) ? try Tensor(uninitialized: [rows, heads], dtype.besideActivations) : nil
     let width = columns
-    @Sendable func withOptions(_ body: (UnsafePointer<pg_attention>) -> Void) {
-      offsets.values.withUnsafeBufferPointer { q in
-        keyOffsets.values.withUnsafeBufferPointer { k in
+    @Sendable func withOptions(_ body: (UnsafePointer<pg_attention>) throws -> Void) throws {
+      try offsets.values.withUnsafeBufferPointer { q in
+        try keyOffsets.values.withUnsafeBufferPointer { k in
           var options = pg_attention(
             sequences: offsets.count, heads: heads, head_size: headSize, q_offsets: q.baseAddress,
             k_offsets: k.baseAddress, q_stride: width, k_stride: width, v_stride: width, o_stride: width,
             scale: scale, causal: causal, dropout: dropout?.p ?? 0,
             random: (dropout?.source ?? RandomSource(seed: 0)).kernel)
-          body(&options)
+          try body(&options)
         }
       }
     }
-    withOptions {
-      pg_attention_forward(
-        dtype.kernel, $0, queries.pointer, keys.pointer, values.pointer, output.pointer, logSum?.pointer)
+    try withOptions {
+      try Memory.require(pg_attention_forward(
+        dtype.kernel, $0, queries.pointer, keys.pointer, values.pointer, output.pointer, logSum?.pointer))
     }
     Autograd.attach("attention", to: output, inputs: inputs, saving: inputs) { [dtype] gradient in
       guard let logSum else { preconditionFailure("attention recorded without its sums") }
       let gradient = try gradient.converted(to: dtype)
       let results = try inputs.map { try Tensor(uninitialized: $0.shape, dtype) }
-      withOptions {
-        pg_attention_backward(
+      try withOptions {
+        try Memory.require(pg_attention_backward(
           dtype.kernel, $0, queries.pointer, keys.pointer, values.pointer, gradient.pointer, logSum.pointer,
-          results[0].pointer, results[1].pointer, results[2].pointer)
+          results[0].pointer, results[1].pointer, results[2].pointer))
       }
       return results
     }

@@ -1,3 +1,4 @@
+import CKernels
 import COpenBLAS
 import Diagnostics
 
@@ -10,13 +11,16 @@ enum Lapack {
   private static func inWorkspace<Real: BinaryFloatingPoint>(
     _ name: String, _: Real.Type, _ body: (UnsafeMutablePointer<Real>, Int32, inout Int32) -> Void
   ) throws {
+    try Memory.require(pg_prepare_blas())
     var (wanted, info): (Real, Int32) = (0, 0)
     body(&wanted, -1, &info)
     guard info == 0, let size = Int32(exactly: Double(wanted).rounded(.up)) else {
       throw EngineError(.shape, "\(name): the matrix is too large")
     }
-    var work = [Real](repeating: 0, count: Swift.max(1, Int(size)))
-    body(&work, Swift.max(1, size), &info)
+    let work = try Storage(byteCount: Swift.max(1, Int(size)) * MemoryLayout<Real>.stride)
+    withExtendedLifetime(work) {
+      body(work.pointer.assumingMemoryBound(to: Real.self), Swift.max(1, size), &info)
+    }
     guard info == 0 else { throw EngineError(.data, "\(name): the iteration did not converge") }
   }
 
@@ -29,13 +33,13 @@ enum Lapack {
     let (m, n) = (Int32(x.shape[1]), Int32(x.shape[0]))
     let k = Swift.min(m, n)
     let job = CChar(UInt8(ascii: "S"))
-    var integers = [Int32](repeating: 0, count: 8 * Int(k))
+    let integers = try Tensor(uninitialized: [8 * Int(k)], .int32)
     if x.dtype == .float64 {
       try inWorkspace("svd", Double.self) { work, size, info in
         withUnsafePointers(job, m, n, k, size) { job, m, n, k, size in
           dgesdd_(
             job, m, n, a.doubles.baseAddress, m, s.doubles.baseAddress, vh.doubles.baseAddress, m,
-            u.doubles.baseAddress, k, work, size, &integers, &info)
+            u.doubles.baseAddress, k, work, size, integers.int32s.baseAddress, &info)
         }
       }
     } else {
@@ -43,7 +47,7 @@ enum Lapack {
         withUnsafePointers(job, m, n, k, size) { job, m, n, k, size in
           sgesdd_(
             job, m, n, a.floats.baseAddress, m, s.floats.baseAddress, vh.floats.baseAddress, m,
-            u.floats.baseAddress, k, work, size, &integers, &info)
+            u.floats.baseAddress, k, work, size, integers.int32s.baseAddress, &info)
         }
       }
     }
@@ -99,6 +103,7 @@ enum Lapack {
   /// The solution of a square system [n, n] with the right sides [n, r].
   static func solve(_ a: Tensor, _ b: Tensor) throws -> Tensor {
     guard a.count > 0, b.count > 0 else { return try Tensor.zeros(b.shape, b.dtype) }
+    try Memory.require(pg_prepare_blas())
     let (matrix, sides) = (try a.permuted([1, 0]), try b.permuted([1, 0]))
     var (n, r, info) = (Int32(b.shape[0]), Int32(b.shape[1]), Int32(0))
     var (leading, pivots) = (n, [Int32](repeating: 0, count: b.shape[0]))
@@ -122,6 +127,7 @@ enum Lapack {
     let a = try x.copy()
     var (n, info) = (Int32(x.shape[0]), Int32(0))
     guard n > 0 else { return a }
+    try Memory.require(pg_prepare_blas())
     var (triangle, leading) = (CChar(UInt8(ascii: "U")), n)
     if x.dtype == .float64 {
       dpotrf_(&triangle, &n, a.doubles.baseAddress, &leading, &info)

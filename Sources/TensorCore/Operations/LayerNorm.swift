@@ -60,9 +60,9 @@ extension Tensor {
     let rstd = isRecorded ? try Tensor(uninitialized: [rows], dtype.besideActivations) : nil
     let p = dropout?.p ?? 0
     let random = (dropout?.source ?? RandomSource(seed: 0)).kernel
-    pg_dropout_add_layer_norm(
+    try Memory.require(pg_dropout_add_layer_norm(
       dtype.kernel, rows, cols, pointer, residual?.pointer, p, random, weight.pointer, bias.pointer, eps, y.pointer,
-      normalized?.pointer, rstd?.pointer)
+      normalized?.pointer, rstd?.pointer))
     let (needsX, needsResidual) = (requiresGrad, residual?.requiresGrad ?? false)
     let hasResidual = residual != nil
     let trainsWeight = weight.requiresGrad || bias.requiresGrad
@@ -73,9 +73,9 @@ extension Tensor {
       if needsX || needsResidual {
         let dz = try Tensor(uninitialized: shape, dtype)
         let dx = needsX && p > 0 ? try Tensor(uninitialized: shape, dtype) : nil
-        pg_dropout_add_layer_norm_backward(
+        try Memory.require(pg_dropout_add_layer_norm_backward(
           dtype.kernel, rows, cols, dy.pointer, weight.pointer, normalized.pointer, rstd.pointer, p, random, dz.pointer,
-          dx?.pointer)
+          dx?.pointer))
         if needsX { result[0] = dx ?? dz }
         if needsResidual { result[3] = dz }
       }

@@ -5,6 +5,9 @@ import Diagnostics
 package struct PackedLayout: Hashable {
   let isTransposed: Bool
   let precision: Precision
+
+  /// Whether products in that precision have layouts at all.
+  var isUsed: Bool { pg_packs_frozen(precision == .bf16 ? PG_BF16 : PG_F32) }
 }
 
 /// A frozen weight laid out for products.
@@ -13,11 +16,13 @@ package final class PackedMatrix {
   /// The weight's version when it was packed.
   let version: Int
 
-  init?(_ weight: Tensor, _ layout: PackedLayout) {
-    guard weight.dtype == .float32, weight.rank == 2,
-      let handle = pg_pack(
-        weight.floats.baseAddress, weight.shape[0], weight.shape[1], layout.isTransposed, layout.precision == .bf16)
-    else { return nil }
+  /// Nil where weights are multiplied as they lie.
+  init?(_ weight: Tensor, _ layout: PackedLayout) throws {
+    guard weight.dtype == .float32, weight.rank == 2, layout.isUsed else { return nil }
+    let handle = pg_pack(
+      weight.floats.baseAddress, weight.shape[0], weight.shape[1], layout.isTransposed, layout.precision == .bf16)
+    // Another product in its place would round differently.
+    guard let handle else { throw Memory.exhausted() }
     self.handle = handle
     version = weight.version
     weight.storage.giveBack()
@@ -25,7 +30,8 @@ package final class PackedMatrix {
 
   /// A matrix in 4 bits, for one product.
   init?(_ matrix: QuantizedMatrix, _ layout: PackedLayout) throws {
-    guard let handle = try matrix.packed(layout) else { return nil }
+    guard layout.isUsed else { return nil }
+    guard let handle = try matrix.packed(layout) else { throw Memory.exhausted() }
     self.handle = handle
     version = 0
   }
@@ -51,7 +57,7 @@ extension Tensor {
     }
     guard let packed else { return nil }
     if let matrix = packed.matrices[layout], matrix.version == version { return matrix }
-    let matrix = PackedMatrix(self, layout)
+    let matrix = try PackedMatrix(self, layout)
     packed.matrices[layout] = matrix
     return matrix
   }
@@ -76,11 +82,11 @@ extension Tensor {
     let y = try Tensor(uninitialized: shape.dropLast() + [weight.shape[0]], output ?? dtype)
     let precision = x.dtype == .bfloat16 && y.dtype == .bfloat16 ? PG_BF16 : weight.dtype.kernel
     if let matrix = try weight.packedMatrix(transposed: false) {
-      pg_packed_multiply(
-        matrix.handle, y.rows, x.dtype.kernel, x.pointer, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer)
+      try Memory.require(pg_packed_multiply(
+        matrix.handle, y.rows, x.dtype.kernel, x.pointer, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer))
     } else {
       let plain = try weight.dequantized()
-      withExtendedLifetime(plain) { y.assignProduct(x.factor, plain.factor.flipped, inner: columns, precision) }
+      try withExtendedLifetime(plain) { try y.assignProduct(x.factor, plain.factor.flipped, inner: columns, precision) }
       if let bias { try y.addRowInPlace(bias) }
     }
     let needsX = x.requiresGrad
@@ -94,16 +100,16 @@ extension Tensor {
       if needsX {
         let dx = try Tensor(uninitialized: inputShape, inputType)
         if let matrix = try weight.packedMatrix(transposed: true) {
-          pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, nil, 0, dx.dtype.kernel, dx.pointer)
+          try Memory.require(pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, nil, 0, dx.dtype.kernel, dx.pointer))
         } else {
           let plain = try weight.dequantized()
-          withExtendedLifetime(plain) { dx.assignProduct(dy.factor, plain.factor, inner: dy.columns, precision) }
+          try withExtendedLifetime(plain) { try dx.assignProduct(dy.factor, plain.factor, inner: dy.columns, precision) }
         }
         result[0] = dx
       }
       if trainsWeight, let saved {
         let dw = try Tensor(uninitialized: weight.shape, weight.dtype)
-        dw.assignProduct(dy.factor.flipped, saved.factor, inner: dy.rows, precision)
+        try dw.assignProduct(dy.factor.flipped, saved.factor, inner: dy.rows, precision)
         result[1] = dw
       }
       if trainsBias { result[2] = try dy.sumOfRows() }
@@ -118,8 +124,8 @@ extension Tensor {
   /// `self = scale * a b (+ self)`, for float tensors whose rows are the product's.
   func assignProduct(
     _ a: pg_factor, _ b: pg_factor, inner: Int, scale: Double = 1, adding: Bool = false, _ precision: pg_dtype
-  ) {
-    pg_multiply(precision, rows, columns, inner, scale, a, b, adding ? 1 : 0, dtype.kernel, pointer, columns)
+  ) throws {
+    try Memory.require(pg_multiply(precision, rows, columns, inner, scale, a, b, adding ? 1 : 0, dtype.kernel, pointer, columns))
   }
 
   private func addRowInPlace(_ row: Tensor) throws {
@@ -152,7 +158,7 @@ extension Tensor {
     }
     try requireActivations("linear", [self], weights: [x, weight])
     let precision = weight.dtype.kernel
-    assignProduct(x.factor, weight.factor.flipped, inner: x.columns, scale: scale, adding: true, precision)
+    try assignProduct(x.factor, weight.factor.flipped, inner: x.columns, scale: scale, adding: true, precision)
     let y = detach()
     let (needsX, trainsWeight, inputShape) = (x.requiresGrad, weight.requiresGrad, x.shape)
     let saved = trainsWeight && Autograd.isEnabled ? x.detach() : nil
@@ -161,12 +167,12 @@ extension Tensor {
       var dw: Tensor?
       if needsX {
         let result = try Tensor(uninitialized: inputShape, weight.dtype)
-        result.assignProduct(dy.factor, weight.factor, inner: dy.columns, scale: scale, precision)
+        try result.assignProduct(dy.factor, weight.factor, inner: dy.columns, scale: scale, precision)
         dx = result
       }
       if trainsWeight, let saved {
         let result = try Tensor(uninitialized: weight.shape, weight.dtype)
-        result.assignProduct(dy.factor.flipped, saved.factor, inner: dy.rows, scale: scale, precision)
+        try result.assignProduct(dy.factor.flipped, saved.factor, inner: dy.rows, scale: scale, precision)
         dw = result
       }
       return [dy, dx, dw]

@@ -10,7 +10,7 @@ extension Tensor {
     }
     try requireSameDType("addmm", [self, a, b])
     let (m, n, k) = (shape[0], shape[1], a.shape[1])
-    pg_gemm(dtype.kernel, false, false, m, n, k, scale, a.pointer, k, b.pointer, n, 1, pointer, n)
+    try Memory.require(pg_gemm(dtype.kernel, false, false, m, n, k, scale, a.pointer, k, b.pointer, n, 1, pointer, n))
     version += 1
     return self
   }

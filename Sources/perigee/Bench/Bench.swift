@@ -32,6 +32,8 @@ struct BenchOptions: ParsableArguments {
     help: ArgumentHelp("Threads to compute with. (default: one per core)", valueName: "count"))
   var threads: Int?
 
+  @OptionGroup var limits: MemoryOption
+
   func validate() throws {
     try check("--threads", threads, in: 1...1024)
   }

@@ -49,7 +49,7 @@ struct BenchKernels: ParsableCommand {
   }
 
   func run() throws {
-    BenchmarkSetup.configure(threads: options.threads, precision: .auto)
+    BenchmarkSetup.configure(threads: options.threads, memory: options.limits.memory?.bytes, precision: .auto)
     var shape = LayerShape()
     (shape.batch, shape.length, shape.hidden) = (batch, length, hidden)
     (shape.intermediate, shape.heads) = (intermediate, heads)

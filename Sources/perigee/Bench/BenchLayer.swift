@@ -17,7 +17,7 @@ struct BenchLayer: ParsableCommand {
   @OptionGroup var options: BenchOptions
 
   func run() throws {
-    BenchmarkSetup.configure(threads: options.threads, precision: training.precision)
+    BenchmarkSetup.configure(threads: options.threads, memory: options.limits.memory?.bytes, precision: training.precision)
     var layer = LayerBenchmark.Options()
     (layer.model, layer.adapter, layer.settings) = (training.model, training.adapter, training.allSettings)
     (layer.batch, layer.length, layer.dropout) = (training.batch, training.length, training.dropout)

@@ -17,7 +17,7 @@ struct BenchMachine: ParsableCommand {
   @OptionGroup var options: BenchOptions
 
   func run() throws {
-    BenchmarkSetup.configure(threads: options.threads, precision: .auto)
+    BenchmarkSetup.configure(threads: options.threads, memory: options.limits.memory?.bytes, precision: .auto)
     options.show(try MachineBenchmark.run(effort.effort, megabytes: buffers.megabytes))
   }
 }

@@ -77,7 +77,7 @@ struct BenchStep: ParsableCommand {
   }
 
   func run() throws {
-    BenchmarkSetup.configure(threads: options.threads, precision: training.precision)
+    BenchmarkSetup.configure(threads: options.threads, memory: options.limits.memory?.bytes, precision: training.precision)
     var step = StepBenchmark.Options()
     (step.model, step.adapter, step.settings) = (training.model, training.adapter, training.allSettings)
     (step.batch, step.length, step.dropout) = (training.batch, training.length, training.dropout)

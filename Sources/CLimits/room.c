@@ -1,0 +1,136 @@
+#define _GNU_SOURCE
+#include "CLimits.h"
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { RESERVE = 48 << 20 };
+
+size_t cl_reserve(void) { return RESERVE; }
+
+static size_t soft_limit(int resource) {
+  struct rlimit limit;
+  if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return CL_UNLIMITED;
+  return (size_t)limit.rlim_cur;
+}
+
+// What /proc/self/statm says, in bytes: all mappings, and the private writable ones with the stack.
+static bool read_usage(size_t *all, size_t *data) {
+#ifdef __linux__
+  char text[256];
+  int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  ssize_t count = read(file, text, sizeof text - 1);
+  close(file);
+  if (count <= 0) return false;
+  text[count] = 0;
+  size_t fields[6] = {0};
+  char *next = text;
+  for (int i = 0; i < 6; i++) fields[i] = strtoull(next, &next, 10);
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  *all = fields[0] * page, *data = fields[5] * page;
+  return true;
+#else
+  (void)all, (void)data;
+  return false;
+#endif
+}
+
+static size_t room_below(size_t limit, size_t used) { return limit == CL_UNLIMITED ? CL_UNLIMITED : limit > used ? limit - used : 0; }
+
+// Limits may change while the process runs (prlimit), so they are read anew; this takes about a microsecond.
+static size_t nearest_limit(size_t *room, const char **option) {
+  size_t space = soft_limit(RLIMIT_AS), data = soft_limit(RLIMIT_DATA), all, written;
+  *room = CL_UNLIMITED, *option = "";
+  if (space == CL_UNLIMITED && data == CL_UNLIMITED) return 0;
+  if (!read_usage(&all, &written)) return 0;
+  size_t in_space = room_below(space, all), in_data = room_below(data, written);
+  *room = in_space < in_data ? in_space : in_data;
+  *option = in_space <= in_data ? "ulimit -v" : "ulimit -d";
+  return in_space <= in_data ? space : data;
+}
+
+size_t cl_room(void) {
+  const char *option;
+  size_t room;
+  nearest_limit(&room, &option);
+  return room;
+}
+
+size_t cl_room_limit(const char **option) {
+  size_t room;
+  return nearest_limit(&room, option);
+}
+
+bool cl_has_room(size_t bytes) {
+  size_t room = cl_room();
+  return room == CL_UNLIMITED || (room >= RESERVE && bytes <= room - RESERVE);
+}
+
+// ---- the machine, and control groups --------------------------------------------------------------------
+
+// The number in a file of one line; CL_UNLIMITED where there is none ("max", or no such file).
+static size_t number_in(const char *path) {
+  FILE *file = fopen(path, "re");
+  if (!file) return CL_UNLIMITED;
+  unsigned long long value;
+  bool found = fscanf(file, "%llu", &value) == 1;
+  fclose(file);
+  return found && value < CL_UNLIMITED ? (size_t)value : CL_UNLIMITED;
+}
+
+// The least limit of a group and those above it. `root` is where groups are mounted, `name` the file of the limit.
+static size_t group_limit(const char *root, char *group, const char *name) {
+  size_t least = CL_UNLIMITED;
+  for (;;) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s%s/%s", root, group, name) < (int)sizeof path) {
+      size_t limit = number_in(path);
+      if (limit < least) least = limit;
+    }
+    char *last = strrchr(group, '/');
+    if (!last) return least;
+    *last = 0;
+  }
+}
+
+static size_t control_group_memory(void) {
+  size_t least = CL_UNLIMITED;
+  FILE *file = fopen("/proc/self/cgroup", "re");
+  if (!file) return least;
+  char line[PATH_MAX];
+  // "0::/group" (version 2), or "4:memory:/group" (version 1).
+  while (fgets(line, sizeof line, file)) {
+    line[strcspn(line, "\n")] = 0;
+    char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+    if (!group) continue;
+    *group++ = 0;
+    size_t limit = CL_UNLIMITED;
+    if (controllers[1] == 0) limit = group_limit("/sys/fs/cgroup", group, "memory.max");
+    else if (strstr(controllers, "memory")) limit = group_limit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+    if (limit < least) least = limit;
+  }
+  fclose(file);
+  return least;
+}
+
+static size_t machine;
+
+static void read_machine(void) {
+  long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  machine = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : CL_UNLIMITED;
+  size_t group = control_group_memory();
+  if (group < machine) machine = group;
+}
+
+size_t cl_machine_memory(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, read_machine);
+  return machine;
+}
