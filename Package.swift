@@ -2,7 +2,8 @@
 import Foundation
 import PackageDescription
 
-/// oneDNN is optional: `PERIGEE_ONEDNN=0`, or a machine without its headers, builds on OpenBLAS alone.
+/// oneDNN is optional: `PERIGEE_ONEDNN=0`, or a machine without its headers, builds on OpenBLAS alone. Its library is loaded
+/// when it is first used.
 let hasOneDNN =
   Context.environment["PERIGEE_ONEDNN"] != "0"
   && FileManager.default.fileExists(atPath: "/usr/include/oneapi/dnnl/dnnl.h")
@@ -38,8 +39,7 @@ let package = Package(
     .target(
       name: "CKernels", dependencies: ["COpenBLAS", "CLimits"],
       cSettings: hasOneDNN ? [.define("PERIGEE_ONEDNN", to: "1")] : [],
-      linkerSettings: [.linkedLibrary("m")]
-        + (hasOneDNN ? [.linkedLibrary("dnnl"), .linkedLibrary("gomp")] : [])),
+      linkerSettings: [.linkedLibrary("m"), .linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "CLuaBridge", dependencies: ["CLua", "CLimits"]),
     .target(name: "CBenchmarks", dependencies: ["CKernels"]),
 

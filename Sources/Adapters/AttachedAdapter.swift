@@ -89,6 +89,7 @@ public final class AttachedAdapter {
         path: path, index: i, hosts: sites.map(\.host), seed: seed, isShapeOnly: isShapeOnly, base: base?.adapter, shared: shared)
       if let adapter = try method.makeAdapter(for: host, at: site) { made.append((path, host, adapter, base?.name)) }
     }
+    try checkPositions(modules.map(\.module), made.map(\.adapter))
     guard shared.ownParameters.isEmpty || root is AdapterHost else {
       throw EngineError(.argument, "method '\(method.name)': what its layers share needs a whole model, given a part of one")
     }
@@ -115,6 +116,21 @@ public final class AttachedAdapter {
     try attached.markTrainable(isShapeOnly: isShapeOnly)
     attached.training = method.makeTraining(for: attached)
     return attached
+  }
+
+  /// Throws where the vectors that adapters put in front of each sequence would leave no positions for its tokens.
+  private static func checkPositions(_ modules: [Module], _ adapters: [Adapter]) throws {
+    let own = adapters.reduce(0) { max($0, ($1 as? Prompt)?.length ?? ($1 as? AttentionPrefix)?.length ?? 0) }
+    guard own > 0, let embeddings = modules.lazy.compactMap({ $0 as? InputEmbeddings }).first else { return }
+    let others = embeddings.promptLength + (modules.compactMap { ($0 as? SelfAttention)?.prefixLength }.max() ?? 0)
+    // Two special tokens, and one of the text.
+    let most = embeddings.longestInput - others - 3
+    guard own <= most else {
+      throw EngineError(
+        .argument, "\(own) virtual tokens for a model of \(embeddings.longestInput) positions"
+          + (others > 0 ? ", of which other adapters take \(others)" : "") + ": none would be left for a text",
+        hint: most > 0 ? "set num_virtual_tokens to \(most) or less" : others > 0 ? "disable or delete the other adapters first" : nil)
+    }
   }
 
   /// Throws for a name that could not be part of a parameter's path and of a folder's name.

@@ -18,10 +18,11 @@ static bool is_chosen;
 static void choose_providers(void) {
   if (is_chosen) return;
   const char *wish = getenv("PERIGEE_PRODUCTS");
-  bool any = !wish || !*wish, onednn = pg_onednn_exists() && (any || strcmp(wish, "onednn") == 0);
-  bool tiles = pg_has_avx512() && (any || strcmp(wish, "avx512") == 0);
+  bool any = !wish || !*wish, tiles = pg_has_avx512() && (any || strcmp(wish, "avx512") == 0);
+  // Asking whether oneDNN exists loads it.
+  bool onednn = !tiles && (any || strcmp(wish, "onednn") == 0) && pg_onednn_exists();
   chosen[PG_F32] = tiles ? PG_TILES : onednn ? PG_ONEDNN : PG_OPENBLAS;
-  bool amx = any && pg_onednn_exists() && pg_has_amx();
+  bool amx = any && pg_has_amx() && pg_onednn_exists();
   chosen[1] = amx ? PG_ONEDNN : tiles ? PG_TILES : onednn && pg_onednn_has_bf16() ? PG_ONEDNN : PG_OPENBLAS;
   is_chosen = true;
 }

@@ -31,8 +31,66 @@ void pg_onednn_free(struct pg_onednn *p) { (void)p; }
 
 #else
 
+#include <CLimits.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
+
+// The library is loaded when it is first asked for: it takes 38 MB of address space, and CPUs with AVX-512 and without AMX
+// never multiply with it.
+#define COMMON_FUNCTIONS(F) \
+  F(engine_create) F(memory_create) F(memory_desc_get_size) F(memory_destroy) F(primitive_attr_create) \
+  F(primitive_attr_set_scratchpad_mode) F(primitive_create) F(primitive_desc_destroy) \
+  F(primitive_desc_query_md) F(primitive_destroy) F(primitive_execute) F(reorder_primitive_desc_create) \
+  F(sgemm) F(stream_create) F(stream_wait)
+#if DNNL_VERSION_MAJOR >= 3
+#define FUNCTIONS(F) \
+  COMMON_FUNCTIONS(F) \
+  F(matmul_primitive_desc_create) F(memory_desc_clone) F(memory_desc_create_with_tag) F(memory_desc_destroy)
+#else
+#define FUNCTIONS(F) \
+  COMMON_FUNCTIONS(F) \
+  F(matmul_desc_init) F(memory_desc_init_by_tag) F(primitive_desc_create)
+#endif
+#define DECLARED(name) __typeof__(&dnnl_##name) name;
+static struct {
+  FUNCTIONS(DECLARED)
+} onednn;
+static bool is_loaded;
+static void (*omp_set_threads)(int);  // where oneDNN's threads are OpenMP's
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+#ifdef __APPLE__
+#define LIBRARY "libdnnl." TEXT(DNNL_VERSION_MAJOR) ".dylib"
+#else
+#define LIBRARY "libdnnl.so." TEXT(DNNL_VERSION_MAJOR)
+#endif
+
+static void load(void) {
+  // Without it, products would be another library's, whose sums round differently.
+  enum { SIZE = 64 << 20 };
+  if (!cl_has_room(SIZE)) cl_end_without_memory(SIZE);
+  void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  if (!library) return;
+  is_loaded = true;
+#define FOUND(name) is_loaded = is_loaded && (*(void **)&onednn.name = dlsym(library, "dnnl_" #name)) != NULL;
+  FUNCTIONS(FOUND)
+  *(void **)&omp_set_threads = dlsym(library, "omp_set_num_threads");
+}
+
+bool pg_onednn_exists(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, load);
+  return is_loaded;
+}
+
+// Chunks of the engine's own pool call oneDNN: see parallel.c.
+static void use_one_thread(void) {
+  static _Thread_local bool is_done;
+  if (!is_done && omp_set_threads) omp_set_threads(1);
+  is_done = true;
+}
 
 // oneDNN 2 passes memory descriptors by value and builds primitives from operation descriptors; oneDNN 3 hands
 // out opaque descriptors. These few functions are all that differs.
@@ -40,20 +98,20 @@ void pg_onednn_free(struct pg_onednn *p) { (void)p; }
 typedef dnnl_memory_desc_t md_t;
 typedef const_dnnl_memory_desc_t md_ref;
 static bool make_md(md_t *md, const dnnl_dims_t dims, int n, dnnl_data_type_t type, dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_create_with_tag(md, n, dims, type, tag) == dnnl_success;
+  return onednn.memory_desc_create_with_tag(md, n, dims, type, tag) == dnnl_success;
 }
 static md_ref ref(const md_t *md) { return *md; }
-static void free_md(md_t *md) { dnnl_memory_desc_destroy(*md); }
-static bool copy_md(md_t *to, md_ref from) { return dnnl_memory_desc_clone(to, from) == dnnl_success; }
+static void free_md(md_t *md) { onednn.memory_desc_destroy(*md); }
+static bool copy_md(md_t *to, md_ref from) { return onednn.memory_desc_clone(to, from) == dnnl_success; }
 static bool make_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const md_t *src, const md_t *weights,
                         const md_t *bias, const md_t *dst, dnnl_primitive_attr_t attr) {
-  return dnnl_matmul_primitive_desc_create(pd, engine, *src, *weights, bias ? *bias : NULL, *dst, attr) == dnnl_success;
+  return onednn.matmul_primitive_desc_create(pd, engine, *src, *weights, bias ? *bias : NULL, *dst, attr) == dnnl_success;
 }
 #else
 typedef dnnl_memory_desc_t md_t;
 typedef const dnnl_memory_desc_t *md_ref;
 static bool make_md(md_t *md, const dnnl_dims_t dims, int n, dnnl_data_type_t type, dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_init_by_tag(md, n, dims, type, tag) == dnnl_success;
+  return onednn.memory_desc_init_by_tag(md, n, dims, type, tag) == dnnl_success;
 }
 static md_ref ref(const md_t *md) { return md; }
 static void free_md(md_t *md) { (void)md; }
@@ -61,8 +119,8 @@ static bool copy_md(md_t *to, md_ref from) { return *to = *from, true; }
 static bool make_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const md_t *src, const md_t *weights,
                         const md_t *bias, const md_t *dst, dnnl_primitive_attr_t attr) {
   dnnl_matmul_desc_t d;
-  return dnnl_matmul_desc_init(&d, src, weights, bias, dst) == dnnl_success
-         && dnnl_primitive_desc_create(pd, &d, attr, engine, NULL) == dnnl_success;
+  return onednn.matmul_desc_init(&d, src, weights, bias, dst) == dnnl_success
+         && onednn.primitive_desc_create(pd, &d, attr, engine, NULL) == dnnl_success;
 }
 #endif
 
@@ -91,8 +149,6 @@ static dnnl_engine_t engine;
 static dnnl_primitive_attr_t attributes;
 static _Thread_local dnnl_stream_t stream;
 
-bool pg_onednn_exists(void) { return true; }
-
 bool pg_onednn_has_bf16(void) {
 #if defined(__x86_64__)
   return pg_has_amx() || __builtin_cpu_supports("avx512bf16");
@@ -103,20 +159,23 @@ bool pg_onednn_has_bf16(void) {
 
 bool pg_onednn_sgemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
                      size_t ldb, float beta, float *c, size_t ldc) {
-  return dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda,
+  use_one_thread();
+  return onednn.sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda,
                     b, (dnnl_dim_t)ldb, beta, c, (dnnl_dim_t)ldc) == dnnl_success;
 }
 
 static bool prepare_engine(void) {
   pg_threads();
+  use_one_thread();
   if (engine) return true;
-  return dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success
-         && dnnl_primitive_attr_create(&attributes) == dnnl_success
-         && dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) == dnnl_success;
+  return onednn.engine_create(&engine, dnnl_cpu, 0) == dnnl_success
+         && onednn.primitive_attr_create(&attributes) == dnnl_success
+         && onednn.primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) == dnnl_success;
 }
 
 static dnnl_stream_t own_stream(void) {
-  if (!stream && dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success) stream = NULL;
+  use_one_thread();
+  if (!stream && onednn.stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success) stream = NULL;
   return stream;
 }
 
@@ -128,12 +187,12 @@ static bool make_primitive(const struct pg_onednn *p, size_t m, bool bf16_result
   dnnl_primitive_desc_t pd;
   if (!make_md(&out->src, src, 2, type, dnnl_ab) || !make_md(&out->dst, dst, 2, bf16_result ? dnnl_bf16 : dnnl_f32, dnnl_ab)) return false;
   if (!make_matmul(&pd, engine, &out->src, weights, bias ? &p->bias : NULL, &out->dst, attributes)) return false;
-  bool ok = dnnl_primitive_create(&out->matmul, pd) == dnnl_success;
+  bool ok = onednn.primitive_create(&out->matmul, pd) == dnnl_success;
   if (!ok) out->matmul = NULL;
-  md_ref scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-  out->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
+  md_ref scratch = onednn.primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+  out->scratch_bytes = scratch ? onednn.memory_desc_get_size(scratch) : 0;
   if (keep) *keep = pd;
-  else dnnl_primitive_desc_destroy(pd);
+  else onednn.primitive_desc_destroy(pd);
   return ok;
 }
 
@@ -144,19 +203,19 @@ static bool reorder_weights(struct pg_onednn *p, const float *w, bool transposed
   dnnl_primitive_t reorder;
   dnnl_memory_t from, to;
   if (!make_md(&plain, dims, 2, dnnl_f32, transposed ? dnnl_ab : dnnl_ba)) return false;
-  if (dnnl_reorder_primitive_desc_create(&pd, ref(&plain), engine, ref(&p->weights), engine, NULL) != dnnl_success) return false;
-  if (dnnl_primitive_create(&reorder, pd) != dnnl_success) return false;
-  bool ok = own_stream() && dnnl_memory_create(&from, ref(&plain), engine, (void *)w) == dnnl_success;
+  if (onednn.reorder_primitive_desc_create(&pd, ref(&plain), engine, ref(&p->weights), engine, NULL) != dnnl_success) return false;
+  if (onednn.primitive_create(&reorder, pd) != dnnl_success) return false;
+  bool ok = own_stream() && onednn.memory_create(&from, ref(&plain), engine, (void *)w) == dnnl_success;
   if (ok) {
-    ok = dnnl_memory_create(&to, ref(&p->weights), engine, p->data) == dnnl_success;
+    ok = onednn.memory_create(&to, ref(&p->weights), engine, p->data) == dnnl_success;
     if (ok) {
       dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-      ok = dnnl_primitive_execute(reorder, own_stream(), 2, args) == dnnl_success && dnnl_stream_wait(own_stream()) == dnnl_success;
-      dnnl_memory_destroy(to);
+      ok = onednn.primitive_execute(reorder, own_stream(), 2, args) == dnnl_success && onednn.stream_wait(own_stream()) == dnnl_success;
+      onednn.memory_destroy(to);
     }
-    dnnl_memory_destroy(from);
+    onednn.memory_destroy(from);
   }
-  dnnl_primitive_destroy(reorder), dnnl_primitive_desc_destroy(pd);
+  onednn.primitive_destroy(reorder), onednn.primitive_desc_destroy(pd);
   free_md(&plain);
   return ok;
 }
@@ -174,13 +233,13 @@ struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bo
   bool ok = make_md(&any, dims, 2, bf16 ? dnnl_bf16 : dnnl_f32, dnnl_format_tag_any)
             && make_md(&p->bias, bias_dims, 2, dnnl_f32, dnnl_ab)
             && make_primitive(p, ROWS, bf16, false, &any, &p->primitives[bf16][0][SIZES - 1], &pd)
-            && copy_md(&p->weights, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
+            && copy_md(&p->weights, onednn.primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
   if (ok) {
-    *bytes = p->bytes = dnnl_memory_desc_get_size(ref(&p->weights));
+    *bytes = p->bytes = onednn.memory_desc_get_size(ref(&p->weights));
     p->data = pg_allocate(p->bytes);
     ok = p->data && reorder_weights(p, w, transposed);
   }
-  if (pd) dnnl_primitive_desc_destroy(pd);
+  if (pd) onednn.primitive_desc_destroy(pd);
   if (ok) return p;
   pg_onednn_free(p);
   return NULL;
@@ -190,7 +249,7 @@ void pg_onednn_free(struct pg_onednn *p) {
   for (int i = 0; i < 4 * SIZES; i++) {
     struct primitive *primitive = &p->primitives[0][0][0] + i;
     if (!primitive->matmul) continue;
-    dnnl_primitive_destroy(primitive->matmul);
+    onednn.primitive_destroy(primitive->matmul);
     free_md(&primitive->src), free_md(&primitive->dst);
   }
   if (p->data) pg_free(p->data, p->bytes), free_md(&p->weights);
@@ -223,7 +282,7 @@ static void finish_chunk(const pg_packed_product *q, size_t row, size_t rows, co
 
 // Adds what a primitive is called with. False where there was no memory for it.
 static bool add_argument(dnnl_exec_arg_t args[], int *count, int kind, md_ref md, void *data) {
-  if (dnnl_memory_create(&args[*count].memory, md, engine, data) != dnnl_success) return false;
+  if (onednn.memory_create(&args[*count].memory, md, engine, data) != dnnl_success) return false;
   args[(*count)++].arg = kind;
   return true;
 }
@@ -246,9 +305,9 @@ static bool execute(struct pg_onednn *p, struct primitive *primitive, const void
       free_md(&scratch_md);
     }
   }
-  ok = ok && dnnl_primitive_execute(primitive->matmul, own_stream(), count, args) == dnnl_success
-       && dnnl_stream_wait(own_stream()) == dnnl_success;
-  for (int i = 0; i < count; i++) dnnl_memory_destroy(args[i].memory);
+  ok = ok && onednn.primitive_execute(primitive->matmul, own_stream(), count, args) == dnnl_success
+       && onednn.stream_wait(own_stream()) == dnnl_success;
+  for (int i = 0; i < count; i++) onednn.memory_destroy(args[i].memory);
   if (scratch) pg_free(scratch, primitive->scratch_bytes);
   return ok;
 }

@@ -6,14 +6,9 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-// One pool for every parallel loop. Products run inside its chunks, on one thread each: oneDNN (whose threads are
-// OpenMP's) and OpenBLAS are told so, because several pools fight for the cores. Waiting threads spin for a moment,
+// One pool for every parallel loop. Products run inside its chunks, on one thread each: oneDNN (see onednn.c) and OpenBLAS are
+// told so, because several pools fight for the cores. Waiting threads spin for a moment,
 // since the next loop usually follows within microseconds, and then sleep, so that a busy machine is shared.
-#ifdef PERIGEE_ONEDNN
-extern void omp_set_num_threads(int);
-#else
-static void omp_set_num_threads(int n) { (void)n; }
-#endif
 extern void openblas_set_num_threads(int);
 
 enum { MAX_WORKERS = PG_MAX_THREADS - 1, SPINS = 4000 };
@@ -65,7 +60,6 @@ static bool has_work(uint64_t seen) { return atomic_load(&state) >> 32 != seen >
 
 static void *work(void *argument) {
   int index = (int)(intptr_t)argument;
-  omp_set_num_threads(1);
   is_inside = true;
   uint64_t seen = 0;
   for (;;) {
@@ -85,7 +79,6 @@ static void *work(void *argument) {
 
 void pg_set_threads(int threads) {
   thread_count = threads < 1 ? 1 : threads > MAX_WORKERS ? MAX_WORKERS : threads;
-  omp_set_num_threads(1);
   openblas_set_num_threads(1);
   while (worker_count < thread_count - 1) {
     pthread_t thread;

@@ -1,12 +1,15 @@
 // The life of a state, its memory, its interruption.
 #include "internal.h"
 
+#include <CLimits.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /// Instructions between two looks at the interrupt flag: microseconds.
 enum { POLL_INSTRUCTIONS = 10000 };
+enum { LARGE_REQUEST = 1 << 18 };
 
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
   lb_interpreter *it = context;
@@ -21,12 +24,13 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
       it->heap_bytes - held + new_size > it->host.memory_cap) {
     return NULL;
   }
+  // So does a request that the process has no room for; small ones are what its reserve is for.
+  if (new_size > held + LARGE_REQUEST && !it->in_swift && !cl_has_room(new_size - held)) return NULL;
   void *result = realloc(block, new_size);
   if (result == NULL) {
     if (new_size <= held) return block;
     if (!it->in_swift) return NULL;
-    fprintf(stderr, "perigee: out of memory: the script's values need %zu more bytes\n", new_size);
-    abort();
+    cl_end_without_memory(new_size);
   }
   it->heap_bytes += new_size - held;
   return result;

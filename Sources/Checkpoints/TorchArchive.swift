@@ -15,6 +15,8 @@ public final class TorchArchive: TensorFile {
   /// Where a tensor's elements are.
   private struct Place: Sendable {
     let entry: TensorEntry
+    /// The member that holds its storage.
+    let member: ZipArchive.Entry
     /// Elements from one position of each axis to the next; nil where they follow each other.
     let strides: [Int]?
   }
@@ -45,11 +47,13 @@ public final class TorchArchive: TensorFile {
     guard let place = places[entry.name], place.entry == entry else {
       throw EngineError(.data, "\(path): tensor '\(entry.name)' belongs to another file")
     }
+    try archive.verify(place.member)
     let file = archive.file
     let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[entry.range])
     guard let strides = place.strides else {
       return TensorBytes(bytes: bytes, owner: file, whenUnneeded: { file.advise(.dontNeed, entry.range) })
     }
+    try AddressSpace.require(entry.dtype.byteCount(ofShape: entry.shape) ?? 0, for: "a copy of tensor '\(entry.name)'")
     let copy = ContiguousCopy(of: bytes, entry, strides)
     return TensorBytes(bytes: UnsafeRawBufferPointer(copy.bytes), owner: copy, whenUnneeded: nil)
   }
@@ -114,7 +118,9 @@ public final class TorchArchive: TensorFile {
     let start = member.range.lowerBound + tensor.offset * dtype.size
     let end = isEmpty ? start : member.range.lowerBound + (last + 1) * dtype.size
     let entry = TensorEntry(name: name, dtype: dtype, shape: tensor.shape, range: start..<end)
-    return Place(entry: entry, strides: isContiguous(tensor) ? nil : tensor.strides)
+    // What an axis of one position steps by means nothing, and may be any number.
+    let strides = zip(tensor.shape, tensor.strides).map { $0 == 1 ? 0 : $1 }
+    return Place(entry: entry, member: member, strides: isContiguous(tensor) ? nil : strides)
   }
 
   private static func isContiguous(_ tensor: TorchPickle.TensorReference) -> Bool {

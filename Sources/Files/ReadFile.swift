@@ -5,7 +5,7 @@ import Foundation
 public func readFile(_ path: String) throws -> Data {
   try withOpenFile(path) { descriptor, size in
     // Read as it is, and then as text or as what it means.
-    try AddressSpace.require(size.multipliedReportingOverflow(by: 2).partialValue, for: "reading \(path)")
+    try AddressSpace.require(2 * min(size, Int.max / 2), for: "reading \(path)")
     // One byte more than there should be tells the end without another round. A size can be wrong while somebody writes.
     var data = Data(count: size + 1)
     var done = 0

@@ -1,5 +1,6 @@
 import Diagnostics
 import Foundation
+import Synchronization
 
 /// A zip archive whose members are stored as they are, read through a memory map: what torch writes.
 ///
@@ -11,12 +12,16 @@ public final class ZipArchive: Sendable {
     public let name: String
     /// Its bytes, as offsets from the start of the file.
     public let range: Range<Int>
+    /// What CRC-32 makes of them, as the archive says.
+    public let checksum: UInt32
   }
 
   public let file: MappedFile
   /// All members, in the order of the central directory.
   public let entries: [Entry]
   private let positions: [String: Int]
+  /// Members whose checksum was found right.
+  private let verified = Mutex<Set<String>>([])
 
   /// The bytes that every zip archive with members begins with.
   public static let signature: [UInt8] = [0x50, 0x4B, 0x03, 0x04]
@@ -41,12 +46,25 @@ public final class ZipArchive: Sendable {
   /// The member of that name, or nil.
   public subscript(name: String) -> Entry? { positions[name].map { entries[$0] } }
 
-  /// Calls `body` with a member's bytes, which stay valid until it returns.
+  /// Calls `body` with a member's bytes, which stay valid until it returns. Throws where their checksum is wrong.
   public func withBytes<Result>(of entry: Entry, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
     guard self[entry.name] == entry else {
       throw EngineError(.data, "\(path): member '\(entry.name)' belongs to another archive")
     }
+    try verify(entry)
     return try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
+  }
+
+  /// Reads a member once in the archive's life, and throws `EngineError` (`.data`) where its checksum is wrong.
+  public func verify(_ entry: Entry) throws {
+    guard verified.withLock({ !$0.contains(entry.name) }) else { return }
+    let checksum = file.withBytes { CRC32.checksum(of: UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
+    guard checksum == entry.checksum else {
+      throw EngineError(
+        .data, "\(path): member '\(entry.name)' is damaged: its bytes do not have the checksum that the zip archive says",
+        hint: "copy or download the file again; torch must save it with checksums (torch.serialization.set_crc32_options)")
+    }
+    verified.withLock { _ = $0.insert(entry.name) }
   }
 }
 
@@ -166,7 +184,8 @@ private struct ZipReader {
     // The extra field here may differ from the directory's: torch pads with it.
     let skipped = try short(start + 26) + short(start + 28)
     return ZipArchive.Entry(
-      name: text, range: try range(header.upperBound + skipped, size, "member '\(text)'", below: limit))
+      name: text, range: try range(header.upperBound + skipped, size, "member '\(text)'", below: limit),
+      checksum: try number(UInt32.self, at: position + 16))
   }
 
   /// Takes what does not fit 32 bits from the extra field: in this order, and only what is missing.

@@ -30,6 +30,9 @@ public final class InputEmbeddings: AdapterHost {
   /// Number of rows in front of each sequence's that belong to adapters.
   public var promptLength: Int { prompts.reduce(0) { $0 + $1.length } }
 
+  /// The longest sequence that the table of positions can hold, adapters' rows included.
+  public var longestInput: Int { max(0, positions.weight.rows - firstPosition) }
+
   /// Packed rows of the sequences, each with the prompts in front: [tokens + sequences * promptLength, C].
   ///
   /// - `ids`, `types`: [tokens]; prompts have the type 0.

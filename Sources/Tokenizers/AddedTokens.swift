@@ -59,8 +59,18 @@ struct CombinedVocabulary: Sendable {
   let count: Int
   private let specialIds: Set<Int32>
 
+  /// More, and longer, added tokens belong to a damaged file, and would be looked for at every position of every text.
+  static let (mostAdded, longestAdded) = (100_000, 4096)
+
   /// - Throws: `EngineError` naming `place` for tokens or ids that clash.
   init(model: Vocabulary, added: [AddedToken], at place: String) throws {
+    guard added.count <= Self.mostAdded else {
+      throw EngineError(.data, "\(place): \(added.count) added tokens, expected at most \(Self.mostAdded)")
+    }
+    if let long = added.first(where: { $0.content.utf8.count > Self.longestAdded }) {
+      throw EngineError(
+        .data, "\(place): added token '\(long.content)' has \(long.content.utf8.count) bytes, expected at most \(Self.longestAdded)")
+    }
     self.model = model
     self.added = added
     addedVocabulary = try Vocabulary(

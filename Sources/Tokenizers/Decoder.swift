@@ -4,6 +4,12 @@ import Files
 /// Turns tokens back into text, as bytes: a byte-level token may hold part of a character.
 protocol Decoder: Sendable {
   func decode(_ tokens: [[UInt8]]) -> [[UInt8]]
+  /// How many times as long it can make a text.
+  var growth: Double { get }
+}
+
+extension Decoder {
+  var growth: Double { 1 }
 }
 
 /// The decoders of `tokenizer.json`, by their `type`.
@@ -18,7 +24,9 @@ enum DecoderCatalogue {
 
   static func make(_ json: JSONValue?, at place: String) throws -> (any Decoder)? {
     guard let json, json != .null else { return nil }
-    return try component(json, among: types, "decoder", at: place)
+    let decoder = try component(json, among: types, "decoder", at: place)
+    try checkGrowth(decoder.growth, "decoder", at: place)
+    return decoder
   }
 }
 
@@ -93,4 +101,6 @@ struct DecoderSequence: Decoder {
   func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
     stages.reduce(tokens) { $1.decode($0) }
   }
+
+  var growth: Double { stages.reduce(1) { $0 * $1.growth } }
 }

@@ -4,6 +4,22 @@ import Files
 /// Rewrites text before it is split. Text is UTF-8 bytes, here and in all later stages.
 protocol Normalizer: Sendable {
   func normalize(_ text: [UInt8]) -> [UInt8]
+  /// How many times as long it can make a text, apart from what Unicode's forms and case do.
+  var growth: Double { get }
+}
+
+extension Normalizer {
+  var growth: Double { 1 }
+}
+
+/// Throws for replacements that could make a word fill the memory: a few of them, one after another, suffice.
+func checkGrowth(_ growth: Double, _ stage: String, at place: String) throws {
+  let most = 100.0
+  guard growth <= most else {
+    throw EngineError(
+      .data, "\(place): the replacements of the \(stage) can make a text \(growth < 1e15 ? String(Int(growth)) : "any number of") times as long, "
+        + "expected at most \(Int(most)) times")
+  }
 }
 
 /// The normalizers of `tokenizer.json`, by their `type`.
@@ -23,7 +39,9 @@ enum NormalizerCatalogue {
 
   static func make(_ json: JSONValue?, at place: String) throws -> (any Normalizer)? {
     guard let json, json != .null else { return nil }
-    return try component(json, among: types, "normalizer", at: place)
+    let normalizer = try component(json, among: types, "normalizer", at: place)
+    try checkGrowth(normalizer.growth, "normalizer", at: place)
+    return normalizer
   }
 }
 
@@ -163,6 +181,8 @@ struct Replace: Normalizer {
   }
 
   func normalize(_ text: [UInt8]) -> [UInt8] { replacing(pattern, with: content, in: text) }
+
+  var growth: Double { max(1, Double(content.count) / Double(pattern.count)) }
 }
 
 /// Normalizers one after another.
@@ -178,4 +198,6 @@ struct NormalizerSequence: Normalizer {
   func normalize(_ text: [UInt8]) -> [UInt8] {
     stages.reduce(text) { $1.normalize($0) }
   }
+
+  var growth: Double { stages.reduce(1) { $0 * $1.growth } }
 }

@@ -252,15 +252,13 @@ private struct TokenizerFiles {
       guard case .array(let tokens)? = json[key] else { continue }
       named += try tokens.compactMap { try specialToken($0, at: "\(folder): \(key)") }
     }
-    for var token in named {
-      let vocabulary = try CombinedVocabulary(
-        model: definition.model.vocabulary, added: definition.addedTokens, at: definition.place)
-      if definition.addedTokens.contains(where: {
-        $0.content.utf8.elementsEqual(token.content.utf8)
-      }) {
-        continue
-      }
-      token.id = vocabulary.id(of: token.content).map(Int.init) ?? vocabulary.nextId
+    let vocabulary = try CombinedVocabulary(
+      model: definition.model.vocabulary, added: definition.addedTokens, at: definition.place)
+    var nextId = vocabulary.nextId
+    var known = Set(definition.addedTokens.map { Array($0.content.utf8) })
+    for var token in named where known.insert(Array(token.content.utf8)).inserted {
+      token.id = vocabulary.id(of: token.content).map(Int.init) ?? nextId
+      nextId = max(nextId, token.id + 1)
       definition.addedTokens.append(token)
     }
     definition.modelMaxLength = try modelMaxLength()
@@ -288,10 +286,10 @@ private struct TokenizerFiles {
         tokens.append(added)
       }
     }
+    var places = Dictionary(
+      definition.addedTokens.enumerated().map { (Array($1.content.utf8), $0) }, uniquingKeysWith: { first, _ in first })
     for token in tokens.sorted(by: { $0.id < $1.id }) {
-      if let index = definition.addedTokens.firstIndex(where: {
-        $0.content.utf8.elementsEqual(token.content.utf8)
-      }) {
+      if let index = places[Array(token.content.utf8)] {
         guard definition.addedTokens[index].id == token.id else {
           throw EngineError(
             .data,
@@ -301,6 +299,7 @@ private struct TokenizerFiles {
         // Where the tokens come from the conventions of a family, the file knows better.
         if !has("tokenizer.json") { definition.addedTokens[index] = token }
       } else {
+        places[Array(token.content.utf8)] = definition.addedTokens.count
         definition.addedTokens.append(token)
       }
     }

@@ -37,6 +37,11 @@ struct Vocabulary: Sendable {
   /// - Throws: `EngineError` naming `place` for a duplicate token or id, or an id that is out of
   ///   range.
   init(_ tokens: [(token: String, id: Int)], at place: String) throws {
+    // Positions are 32 bits wide.
+    let bytes = tokens.reduce(0) { $0 + $1.token.utf8.count }
+    guard bytes <= Int(Int32.max) else {
+      throw EngineError(.data, "\(place): the tokens have \(bytes) bytes together, expected at most \(Int32.max)")
+    }
     var size = 16
     while size < tokens.count * 2 { size *= 2 }
     table = [Int32](repeating: 0, count: size)

@@ -72,8 +72,8 @@ enum ErrorReport {
     let letters = text.unicodeScalars.map { scalar in
       scalar.properties.generalCategory == .control ? " " : Character(scalar)
     }
-    return String(letters).split(separator: " ", omittingEmptySubsequences: true)
-      .joined(separator: " ")
+    return shortened(
+      String(letters).split(separator: " ", omittingEmptySubsequences: true).joined(separator: " "), limit: 580)
   }
 
   private static func line(_ text: String) { StandardError.write(text + "\n") }

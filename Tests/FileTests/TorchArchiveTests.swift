@@ -1,5 +1,5 @@
 import Diagnostics
-import Files
+@testable import Files
 import Foundation
 import TestSupport
 import Testing
@@ -78,7 +78,8 @@ private let folder = packageRoot + "/Tests/Fixtures/torch"
     var directory: [UInt8] = []
     func little(_ value: Int, _ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
     for (name, bytes) in members {
-      let sizes = little(0, 12) + little(bytes.count, 4) + little(bytes.count, 4) + little(name.utf8.count, 2) + little(0, 2)
+      let checksum = Int(bytes.withUnsafeBytes { CRC32.checksum(of: $0) })
+      let sizes = little(0, 8) + little(checksum, 4) + little(bytes.count, 4) + little(bytes.count, 4) + little(name.utf8.count, 2) + little(0, 2)
       directory += [0x50, 0x4B, 1, 2, 0, 0, 0, 0] + sizes + little(0, 10) + little(out.count, 4) + Array(name.utf8)
       out += [0x50, 0x4B, 3, 4, 0, 0] + sizes + Array(name.utf8) + bytes
     }
@@ -106,6 +107,48 @@ private let folder = packageRoot + "/Tests/Fixtures/torch"
     let content = archive([("x/data.pkl", pickle), ("x/data/0", [UInt8](repeating: 1, count: data))])
     try Data(content).write(to: URL(fileURLWithPath: path))
     return path
+  }
+
+  /// An axis of one position may step by anything: torch writes what it likes.
+  @Test func ignoresTheStrideOfOnePosition() throws {
+    try withTemporaryFolder { temporary in
+      // "~" stands for 2^63 - 1.
+      let bytes = pickle("K\u{0}", "K\u{1}K\u{2}K\u{2}", "~K\u{1}K\u{2}").flatMap { byte in
+        byte == UInt8(ascii: "~") ? [0x8A, 8] + [UInt8](repeating: 0xFF, count: 7) + [0x7F] : [byte]
+      }
+      let file = try TorchArchive(write(bytes, to: temporary))
+      #expect(try file.withBytes(of: "t") { $1.count } == 16)
+    }
+  }
+
+  @Test func checksumsAreThoseOfZip() {
+    for (text, checksum) in [("", 0), ("123456789", 0xCBF4_3926), ("The quick brown fox jumps over the lazy dog", 0x414F_A339)] {
+      let found = Array(text.utf8).withUnsafeBytes { CRC32.checksum(of: $0) }
+      #expect(found == UInt32(checksum), "\(text)")
+    }
+  }
+
+  /// One bit of a tensor's bytes, or of the pickle's, is noticed before it is used.
+  @Test func noticesDamagedBytes() throws {
+    try withTemporaryFolder { temporary in
+      let good = pickle("K\u{0}", "K\u{2}K\u{2}", "K\u{2}K\u{1}")
+      let path = try write(good, to: temporary)
+      let content = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+      let place = try #require(try ZipArchive(path)["x/data/0"]?.range.lowerBound)
+      var damaged = content
+      damaged[place + 9] ^= 0x10
+      try Data(damaged).write(to: URL(fileURLWithPath: path))
+      let file = try TorchArchive(path)
+      for _ in 0..<2 {
+        let text = message { _ = try file.withBytes(of: "t") { _, _ in } }
+        #expect(text.contains("x.bin: member 'x/data/0' is damaged: its bytes do not have the checksum"), "\(text)")
+      }
+      damaged = content
+      let first = try #require(try ZipArchive(path)["x/data.pkl"]?.range.lowerBound)
+      damaged[first + 5] ^= 0x01
+      try Data(damaged).write(to: URL(fileURLWithPath: path))
+      #expect(message { _ = try TorchArchive(path) }.contains("member 'x/data.pkl' is damaged"))
+    }
   }
 
   @Test func checksTensorsAgainstTheirStorage() throws {

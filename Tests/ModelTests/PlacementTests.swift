@@ -219,8 +219,29 @@ extension EngineTests {
       try model.setAdapters(enabled: true)
       var more = prompt
       more.numVirtualTokens = 30
+      #expect(
+        message { try model.attach(more, name: "more") }
+          == "30 virtual tokens for a model of 64 positions, of which other adapters take 54: none would be left for a text; "
+          + "set num_virtual_tokens to 7 or less")
+      #expect(model.maxLength == 10)
+      more.numVirtualTokens = 7
       try model.attach(more, name: "more")
-      #expect(message { _ = try model.predict(batch(1)) }?.hasSuffix("adapters take 84 of them; use fewer virtual tokens") == true)
+      #expect(model.maxLength == 3)
+      #expect(message { try model.attach(prefix, name: "last") }?.hasSuffix("disable or delete the other adapters first") == true)
+    }
+
+    @Test func virtualTokensLeavePositionsForAText() throws {
+      for count in [62, 64, 65, 129, 65_536] {
+        let model = try tinyModel("tiny-roberta")
+        var (prompt, prefix, encoder) = (PromptTuning(), PrefixTuning(), PTuning())
+        (prompt.numVirtualTokens, prefix.numVirtualTokens, encoder.numVirtualTokens) = (count, count, count)
+        for method in [prompt, prefix, encoder] as [any AdapterMethod] {
+          #expect(
+            message { try model.attach(method) }
+              == "\(count) virtual tokens for a model of 64 positions: none would be left for a text; set num_virtual_tokens to 61 or less")
+        }
+        #expect(model.maxLength == 64)
+      }
     }
 
     @Test func adaptersOfSomeLayersComeBack() throws {

@@ -61,7 +61,7 @@ import Testing
       #expect(expected.code == 0, "\(expected.error)")
       // From hardly enough to start with, up to enough: in kilobytes.
       var endings: Set<Int32> = []
-      for limit in [190_000, 215_000, 240_000, 265_000, 290_000, 600_000] {
+      for limit in [153_600, 190_000, 215_000, 240_000, 265_000, 290_000, 600_000] {
         let out = "run-\(limit)"
         var outcome = try perigee(
           arguments + [out], in: folder, shell: "export PERIGEE_CACHE=$PWD/cache-\(limit); ulimit -v \(limit); exec \"$@\"")
@@ -92,6 +92,48 @@ import Testing
         let outcome = try perigee(["check", "big.lua", "--memory=\(size)"], in: folder)
         #expect(isOneLine(outcome) && outcome.error.contains("--memory"), "\(size): \(outcome.error)")
       }
+    }
+  }
+
+  /// The script that tries many more limits, and disks that fill up.
+  @Test func limitsLoseNothing() throws {
+    try withTemporaryFolder { folder in
+      let script = packageRoot + "/scripts/limits.sh"
+      let outcome = try bash(
+        ["-c", "PERIGEE=\(try #require(perigeeExecutable)) bash '\(script)' --memory 2 --disk 3 --seed 5"], in: folder)
+      #expect(outcome.code == 0, "\(outcome.output) \(outcome.error)")
+      #expect(outcome.output.contains("2 limits of memory, 3 full disks: ") && outcome.output.contains(", 0 wrong"))
+    }
+  }
+
+  /// A script's own message, too.
+  @Test func aLongMessageIsCut() throws {
+    try withTemporaryFolder { folder in
+      for body in ["error(('x'):rep(1000000))", "error(('long '):rep(100000))", "models.load(('x'):rep(1000000))"] {
+        try AtomicFile.write(body, to: folder + "/long.lua")
+        let outcome = try perigee(["check", "long.lua", "--quiet"], in: folder)
+        #expect(isOneLine(outcome), "\(body): \(outcome.error.count)")
+      }
+    }
+  }
+
+  /// A file of a model that another program makes shorter while it is in use.
+  @Test func aTruncatedFileIsOneLine() throws {
+    try withTemporaryFolder { folder in
+      let model = packageRoot + "/Tests/Fixtures/models/tiny-bert"
+      try FileManager.default.copyItem(atPath: model, toPath: folder + "/model")
+      let weights = folder + "/model/model.safetensors"
+      try AtomicFile.write(
+        """
+        local base = models.load('model')
+        io.open('model/model.safetensors', 'w'):close()
+        local m = base:classifier { num_labels = 2 }
+        print(m:predict({ 'a' })[1].label)
+        """, to: folder + "/cut.lua")
+      let outcome = try perigee(["check", "cut.lua", "--allow-io", "--quiet", "--precision", "fp32"], in: folder)
+      #expect(isOneLine(outcome), "\(outcome.code): \(outcome.error)")
+      #expect(outcome.error.contains("model.safetensors: cannot be read any more: another program made the file shorter"))
+      #expect(FileManager.default.fileExists(atPath: weights))
     }
   }
 

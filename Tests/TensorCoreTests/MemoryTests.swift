@@ -62,7 +62,7 @@ import Testing
       ("attention", { try $0[0].attention(keys: $0[0], values: $0[0], heads: 2, offsets: offsets) }),
     ]
     for (name, body) in cases {
-      func run() throws -> [[Double]] { try forwardAndBackward([x]) { try body([$0[0].to(type)]) } }
+      func run() throws -> [[Double]] { try forwardAndBackward([x]) { try body([$0[0].to(type)]).to(.float32) } }
       let expected = try run()
       var result: [[Double]] = []
       let failures = try failEach(name) { result = try run() }

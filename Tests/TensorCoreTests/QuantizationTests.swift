@@ -82,7 +82,9 @@ import Testing
     let x = try normal([700], stream: 3, .float32)
     for config in [QuantizationConfig(.nf4, blocksize: 32), QuantizationConfig(.fp4)] {
       let matrix = try QuantizedMatrix(x, config)
-      let whole = try matrix.dequantized().floats
+      // Kept as values: the memory of a tensor that nobody holds is handed out again.
+      let dequantized = try matrix.dequantized()
+      let whole = withExtendedLifetime(dequantized) { Array(dequantized.floats) }
       guard case .plain(let absmax) = matrix.statistics else { continue }
       var kernel = pg_quantized(
         code: config.quantType == .nf4 ? PG_NF4 : PG_FP4, block: config.blocksize,

@@ -272,6 +272,25 @@ struct MalformedFileTests {
       member: #""added_tokens": [{"id": 99999999999, "content": "x"}]"#,
       "added_tokens: token 'x' has id 99999999999, expected 0 to 16777216"),
     Case(
+      "too many added tokens",
+      member: "\"added_tokens\": [" + (0...100_000).map { "{\"id\": \($0), \"content\": \"t\($0)\"}" }.joined(separator: ",") + "]",
+      "100001 added tokens, expected at most 100000"),
+    Case(
+      "long added token",
+      member: "\"added_tokens\": [{\"id\": 7, \"content\": \"" + String(repeating: "x", count: 100_000) + "\"}]",
+      "added token '" + String(repeating: "x", count: 200) + " ...' has 100000 bytes, expected at most 4096"),
+    Case(
+      "normalizer that grows",
+      member: #""normalizer": {"type": "Sequence", "normalizers": ["#
+        + [String](repeating: #"{"type": "Replace", "pattern": {"String": "e"}, "content": "eeeeeeeeee"}"#, count: 12)
+        .joined(separator: ",") + "]}",
+      "the replacements of the normalizer can make a text 1000000000000 times as long, expected at most 100 times"),
+    Case(
+      "decoder that grows",
+      member: #""decoder": {"type": "Replace", "pattern": {"String": "e"}, "content": ""#
+        + String(repeating: "e", count: 101) + "\"}",
+      "the replacements of the decoder can make a text 101 times as long, expected at most 100 times"),
+    Case(
       "added token empty",
       member: #""added_tokens": [{"id": 7, "content": ""}]"#,
       "added_tokens[0]: 'content' is empty"),
