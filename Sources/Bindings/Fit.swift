@@ -61,6 +61,7 @@ extension Session {
   /// Trains, or takes the stored result of an equal training.
   func fit(_ options: FitOptions) throws -> FitResult {
     let (model, task) = try options.subject()
+    try model.requireIdle("trainer.fit")
     let arguments = options.arguments(in: self)
     try tell(of: model, task, trains: true)
     let (name, inputs) = try nextFit()
@@ -80,7 +81,7 @@ extension Session {
       return try finish(result, stored)
     case .begun(let work):
       defer { work.close() }
-      for difference in (store.why(key) ?? []).prefix(4) { progress.note("\(name): runs again, \(difference)") }
+      if !work.isResumed { sayWhy(key) }
       observe(&callbacks, name)
       fitName = name
       defer { fitName = nil }
@@ -88,6 +89,8 @@ extension Session {
       let trainer = try Trainer(
         model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks,
         store: WorkStore(work, runDirectory?.metrics))
+      fitsUnderWay += 1
+      defer { fitsUnderWay -= 1 }
       let metrics = try trainer.run()
       let counts = model.network.parameterCounts()
       let result = FitResult(
@@ -114,6 +117,14 @@ extension Session {
     }
   }
 
+  /// Says why a stage runs that ran before.
+  private func sayWhy(_ key: StageKey) {
+    guard let differences = store.why(key), !differences.isEmpty else { return }
+    let shown = differences.prefix(4).map(\.description)
+    let more = differences.count > shown.count ? ["\(differences.count - shown.count) more differences"] : []
+    progress.note("\(key.name) runs again: " + (shown + more).joined(separator: "; "))
+  }
+
   /// Everything that the result depends on.
   private func fitInputs(
     _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ inputs: JSONValue, _ options: FitOptions
@@ -121,7 +132,7 @@ extension Session {
     var values: JSONObject = [
       "engine": .string(Runner.version), "model": try model.identity(), "task": task.identity,
       "arguments": arguments.configValue.json, "precision": .string(Precision.current.rawValue),
-      "tokenizer": .string(try model.tokenizer.identity()),
+      "tokenizer": .string(model.tokenizer.digest().hex),
     ]
     // When states are saved, and where hidden states and moments are kept, does not change the result.
     if var fields = values["arguments"]?.objectValue {
@@ -132,9 +143,8 @@ extension Session {
       values["arguments"] = .object(fields)
     }
     if inputs != .null { values["inputs"] = inputs }
-    let computing = try options.functionIdentities()
-    if !computing.keys.isEmpty { values["functions"] = .object(computing) }
-    if options.hasCallbacks || !computing.keys.isEmpty { values["source"] = .string(sourceDigest()) }
+    let functions = try options.functionIdentities(model)
+    if !functions.keys.isEmpty { values["functions"] = .object(functions) }
     return .object(values)
   }
 
@@ -225,6 +235,7 @@ extension Session {
       if isShown { progress.note("\(name): step \(state.step) of \(trainer.totalSteps): \(FitResult.text(of: metrics, withLoss: true))") }
       try evaluated?(trainer, metrics)
     }
+    callbacks.drawing = drawing
     callbacks.onWarning = { [progress] in progress.note("\(name): \($0)") }
     callbacks.onLog = { [self] row in try log(Self.row(row, of: name)) }
   }

@@ -213,12 +213,20 @@ extension Runner {
     let state = try LuaState(settings)
     for module in modules(session) { try state.register(module) }
     if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }
-    session.addConstructor = { [weak state] function in
+    session.addConstructor = { [weak state] function, identity in
       guard let state else { throw EngineError(.argument, "define: the script has ended") }
-      return try state.add(function, to: "adapters")
+      return try state.add(function, to: "adapters", identity: identity)
     }
     session.collect = { [weak state] in state?.collect() }
-    session.sourceDigest = { [weak state] in Digest(of: (state?.sources ?? []).map(\.text).joined(separator: "\u{0}")).hex }
+    session.drawing = { [weak state, random = session.random] seed, body in
+      try random.drawing(from: seed) { try state?.drawing(from: seed, body) ?? body() }
+    }
+    state.beforeRequire = { [weak session] name in
+      guard session?.fitsUnderWay ?? 0 > 0 else { return }
+      throw EngineError(
+        .argument, "require: '\(name)' is read for the first time while a model is trained: the stage's key cannot tell what is in it",
+        hint: "require it at the top of the script")
+    }
     return state
   }
 

@@ -62,15 +62,18 @@ extension FitOptions {
     }
   }
 
-  private var computing: [(role: String, function: LuaFunction)] {
-    [("lr_scheduler_type", schedule), ("loss", loss), ("compute_metrics", computeMetrics)].compactMap { role, function in
-      function.map { (role, $0) }
-    }
+  /// All functions that take part, by the names of their options.
+  private var given: [(role: String, function: LuaFunction)] {
+    let options = [
+      ("on_step", onStep), ("on_evaluate", onEvaluate), ("on_epoch", onEpoch), ("lr_scheduler_type", schedule), ("loss", loss),
+      ("compute_metrics", computeMetrics),
+    ]
+    return options.compactMap { role, function in function.map { (role, $0) } }
   }
 
-  /// What the functions compute that take part in the result.
-  func functionIdentities() throws -> JSONObject {
-    JSONObject(try computing.map { ($0.role, .string(Digest(of: try $0.function.identity()).hex)) })
+  /// What the functions compute, callbacks included; `model` is the one that is trained.
+  func functionIdentities(_ model: TrainableModel) throws -> JSONObject {
+    try LuaFunction.identities(of: given, known: [("model", model)]).json
   }
 
   /// The functions for the trainer, with checks of what they return.
@@ -174,23 +177,4 @@ private struct ScriptAnswer {
     }
     return result
   }
-}
-
-extension Tensor: LuaContent {
-  public func contentIdentity() throws -> JSONValue {
-    let bytes = UnsafeRawBufferPointer(start: pointer, count: count * dtype.size)
-    return ["tensor": .string("\(shape) \(dtype.rawValue)"), "values": .string(Digest(of: bytes).hex)]
-  }
-}
-
-extension TrainableModel: LuaContent {
-  public func contentIdentity() throws -> JSONValue { ["model": try identity()] }
-}
-
-extension ParameterValues: LuaContent {
-  public func contentIdentity() throws -> JSONValue { ["params": .object(values)] }
-}
-
-extension FitResult: LuaContent {
-  public func contentIdentity() throws -> JSONValue { ["result": .string(key)] }
 }

@@ -48,18 +48,20 @@ public final class Session {
   let seed: Int
   /// Takes lines for standard output.
   let print: (String) -> Void
-  /// Digest of the script and the files that it required; part of a stage's key where callbacks take part.
-  var sourceDigest: () -> String = { "" }
-
   /// Frees the models and tensors that the script has dropped.
   var collect: () -> Void = {}
+
+  /// Trainings that are under way: more than one where a callback trains another model.
+  var fitsUnderWay = 0
+  /// Runs a part of the script with random numbers from a seed of its own; see `TrainerCallbacks.drawing`.
+  var drawing: (UInt64, () throws -> Void) throws -> Void = { _, body in try body() }
 
   /// Where the module `tensor` draws from.
   let random: RandomState
   /// Methods that the script has defined, in order.
   var definitions: [LuaDefinition] = []
-  /// Adds a function to the module `adapters`.
-  var addConstructor: (Function) throws -> LuaFunction = { function in
+  /// Adds a function to the module `adapters`; the text tells it from others of its name.
+  var addConstructor: (Function, String) throws -> LuaFunction = { function, _ in
     throw EngineError(.argument, "define: no script can define '\(function.name)' here")
   }
 

@@ -119,25 +119,13 @@ void lb_function_place(lb_state *L, int index, char *text, size_t size) {
   else snprintf(text, size, "?");
 }
 
-struct code_target {
-  void (*write)(void *context, const void *bytes, size_t count);
-  void *context;
-};
+bool lb_push_metatable(lb_state *L, int index) { return lua_getmetatable(L, index) != 0; }
 
-static int write_code(lua_State *L, const void *bytes, size_t count, void *target) {
-  (void)L;
-  struct code_target *code = target;
-  code->write(code->context, bytes, count);
-  return 0;
+void *lb_random_state(lb_state *L, int random, size_t *count) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, random);
+  bool is_found = lua_iscfunction(L, -1) && lua_getupvalue(L, -1, 1) != NULL;
+  void *state = is_found ? lua_touserdata(L, -1) : NULL;
+  *count = state == NULL ? 0 : lua_rawlen(L, -1);
+  lua_pop(L, is_found ? 2 : 1);
+  return state;
 }
-
-bool lb_function_code(lb_state *L, int index, void (*write)(void *, const void *, size_t), void *context) {
-  if (lua_iscfunction(L, index)) return false;
-  struct code_target target = {write, context};
-  lua_pushvalue(L, index);
-  int status = lua_dump(L, write_code, &target, 1);
-  lua_pop(L, 1);
-  return status == 0;
-}
-
-const char *lb_push_upvalue(lb_state *L, int function, int number) { return lua_getupvalue(L, function, number); }

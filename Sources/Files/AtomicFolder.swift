@@ -102,6 +102,32 @@ public enum AtomicFolder {
     }
   }
 
+  /// Files that are larger than this many bytes are shared as links.
+  public static let largestCopy = 64 << 10
+
+  /// Puts a file, or a folder with all in it, at a path where there is nothing yet: what is small is copied, and a large file
+  /// becomes a second name of the same file where that can be, so that it takes no room of its own.
+  ///
+  /// A file with two names is read-only under both: whoever wants to change it in place has to copy it first, and cannot
+  /// change what is stored by accident. Throws `EngineError` (`.file`).
+  public static func share(_ source: String, at path: String) throws {
+    try FilePath.require(source)
+    try FilePath.require(path)
+    var status = stat()
+    guard lstat(source, &status) == 0 else { throw EngineError(.file, "\(source): cannot be read") }
+    if status.st_mode & S_IFMT == S_IFDIR {
+      guard mkdir(path, 0o777) == 0 else { throw writeError(path) }
+      for name in try names(in: source) { try share(source + "/" + name, at: path + "/" + name) }
+      return
+    }
+    if status.st_mode & S_IFMT == S_IFREG, status.st_size > largestCopy {
+      let isReadOnly = status.st_mode & 0o222 == 0 || chmod(source, status.st_mode & 0o555) == 0
+      // Else another file system, or one without links, or somebody else's file: a copy.
+      if isReadOnly, link(source, path) == 0 { return }
+    }
+    try copy(source, to: path)
+  }
+
   /// Syncs every file and folder below and including `path`.
   public static func synchronizeTree(_ path: String) throws {
     try FilePath.require(path)

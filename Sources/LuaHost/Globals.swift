@@ -89,6 +89,7 @@ extension LuaState {
       lb_set_top(stack.thread, globals - 1)
     }
     let path = try modulePath(name)
+    try beforeRequire(name)
     let text = try readText(path)
     sources.append(Source(path: path, text: text))
     stack.push(text: chunkText(text))

@@ -62,6 +62,14 @@ public final class LuaState {
   private(set) var classes: [ClassDeclaration] = []
   private var classNumbers: [ObjectIdentifier: Int] = [:]
   private(set) var moduleTables: [UnsafeRawPointer: Module] = [:]
+  /// What libraries and modules held before the script ran.
+  var originals = OriginalTables()
+  /// Lua's own `require`, whatever the script has put into the global's place.
+  var requireReference: Int32?
+  /// `math.random`, likewise.
+  var randomReference: Int32?
+  /// Called before a file is required for the first time; what it throws is an error of the script.
+  public var beforeRequire: (_ name: String) throws -> Void = { _ in }
 
   /// - Throws: `EngineError` if there is no memory for an interpreter.
   public init(_ options: Options = Options()) throws {
@@ -86,6 +94,7 @@ public final class LuaState {
     lb_set_native_memory(thread, options.nativeBytes, max(0, options.nativeFloor))
     registerClass(ErrorObject.declaration.declaration, on: thread)
     installGlobals(on: thread)
+    rememberLibraries(on: thread)
     try register(helpFunction)
   }
 
@@ -241,15 +250,19 @@ public final class LuaState {
         throw EngineError(
           .argument, "module '\(module.name)' is read-only: cannot set '\(keyText(stack))'")
       }, call)
+    originals.remember(module.name, at: table, on: stack)
     lb_push_globals(thread)
     lb_push_copy(thread, table)
     stack.setField(module.name, of: table + 1)
+    lb_push_copy(thread, table)
+    rememberGlobal(module.name, in: table + 1, on: stack)
     modules.append(module)
   }
 
-  /// Adds a function to a registered module, and returns it as the script sees it.
-  public func add(_ function: Function, to module: String) throws -> LuaFunction {
-    guard let (identity, found) = moduleTables.first(where: { $0.value.name == module }) else {
+  /// Adds a function to a registered module, and returns it as the script sees it. `identity`: what tells functions apart
+  /// that read it there.
+  public func add(_ function: Function, to module: String, identity: String) throws -> LuaFunction {
+    guard let (place, found) = moduleTables.first(where: { $0.value.name == module }) else {
       throw EngineError(.argument, "no module '\(module)'", hint: suggestion(for: module, among: modules.map(\.name)))
     }
     let stack = try openStack()
@@ -259,14 +272,15 @@ public final class LuaState {
     lb_push_globals(stack.thread)
     stack.push(text: module)
     lb_raw_get(stack.thread, base + 1)
-    guard lb_identity(stack.thread, stack.top) == identity else {
+    guard lb_identity(stack.thread, stack.top) == place else {
       throw EngineError(.argument, "the script put something else in the place of module '\(module)'")
     }
     let table = stack.top
     pushFunction(function, on: stack.thread)
     lb_push_copy(stack.thread, stack.top)
     stack.setField(function.name, of: table)
-    moduleTables[identity] = found.adding(function)
+    if let added = lb_identity(stack.thread, stack.top) { originals.rename(added, "\(module).\(function.name) \(identity)") }
+    moduleTables[place] = found.adding(function)
     return LuaFunction(copying: stack.top, from: stack)
   }
 
@@ -278,7 +292,9 @@ public final class LuaState {
     defer { lb_set_top(stack.thread, base) }
     lb_push_globals(stack.thread)
     pushFunction(function, on: stack.thread)
+    lb_push_copy(stack.thread, stack.top)
     stack.setField(function.name, of: base + 1)
+    rememberGlobal(function.name, in: base + 1, on: stack)
     globalFunctions.append(function)
   }
 
@@ -290,7 +306,9 @@ public final class LuaState {
     defer { lb_set_top(stack.thread, base) }
     lb_push_globals(stack.thread)
     try stack.push(value)
+    lb_push_copy(stack.thread, stack.top)
     stack.setField(name, of: base + 1)
+    rememberGlobal(name, in: base + 1, on: stack)
   }
 
   private func pushFunction(_ function: Function, on thread: OpaquePointer) {
@@ -318,6 +336,7 @@ public final class LuaState {
       let table = stack.top
       for (name, function) in functions {
         pushFunction(function, on: thread)
+        if let place = lb_identity(thread, stack.top) { originals.rename(place, declaration.name + "." + name) }
         stack.setField(name, of: table)
       }
     }

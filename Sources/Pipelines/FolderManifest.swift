@@ -8,6 +8,7 @@ struct FolderManifest {
   static let fileName = "manifest.json"
   /// What the writer of the folder wants to know later.
   let facts: JSONObject
+  private let files: JSONObject
 
   /// Lists the folder's files and writes the manifest among them.
   static func write(_ facts: JSONObject, in folder: String) throws {
@@ -25,18 +26,18 @@ struct FolderManifest {
   /// Reads the manifest without looking at the files.
   init(reading folder: String) throws {
     let json = try JSONValue(file: folder + "/" + Self.fileName)
-    guard let facts = json["facts"]?.objectValue, json["files"]?.objectValue != nil else {
+    guard let facts = json["facts"]?.objectValue, let files = json["files"]?.objectValue else {
       throw EngineError(.data, "\(folder)/\(Self.fileName): not a manifest")
     }
     self.facts = facts
+    self.files = files
   }
 
   /// Reads the manifest and checks every file. Throws `EngineError` naming the first that is
   /// missing or differs.
   init(verifying folder: String) throws {
     try self.init(reading: folder)
-    let files = try JSONValue(file: folder + "/" + Self.fileName)["files"]?.objectValue
-    for (name, entry) in (files ?? JSONObject()).members {
+    for (name, entry) in files.members {
       let path = folder + "/" + name
       guard !FilePath.parts(of: name).contains(".."), !FilePath.isAbsolute(name),
         let expectedSize = entry["size"]?.intValue, let expected = entry["digest"]?.stringValue

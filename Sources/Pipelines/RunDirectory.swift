@@ -160,11 +160,11 @@ public final class RunDirectory {
     }
   }
 
-  /// Puts a copy of a stage's files into its folder, in place of an older one.
+  /// Puts a stage's files into its folder, in place of an older one: copies of small files, links to large ones.
   public func publish(_ stage: StoredStage) throws {
     try AtomicFolder.write(to: place("stages/" + Self.stageFolderName(stage.key.name))) { temporary in
       for name in try AtomicFolder.names(in: stage.folder) {
-        try AtomicFolder.copy(stage.folder + "/" + name, to: temporary + "/" + name)
+        try AtomicFolder.share(stage.folder + "/" + name, at: temporary + "/" + name)
       }
     }
   }

@@ -2,43 +2,21 @@ import Diagnostics
 import Files
 import Foundation
 
-/// What a stage's result depends on, as a value, and the digest of that value, which names the
-/// result.
-public struct StageKey: Sendable, Equatable {
-  /// The stage's name in the script. Part of the key.
-  public let name: String
-  /// Everything that determines the result: parameters, digests of models and data, keys of the
-  /// stages before, the engine's version.
-  public let inputs: JSONValue
-  public let digest: Digest
-
-  public init(name: String, inputs: JSONValue) {
-    self.name = name
-    self.inputs = inputs
-    digest = Digest(of: ["name": .string(name), "inputs": inputs] as JSONValue)
-  }
-
-  public static func == (a: StageKey, b: StageKey) -> Bool { a.digest == b.digest }
-}
-
-/// The finished result of a stage: a folder whose files were verified.
-public struct StoredStage: Sendable {
-  public let key: StageKey
-  /// Holds the files that the stage saved. Read-only for everybody.
-  public let folder: String
-  /// What the stage said about itself when it finished (metrics, seconds, ...).
-  public let facts: JSONObject
-}
-
 /// Results of stages, by content: a stage whose inputs were seen before is not run again, and one
 /// that was cut off goes on where it last saved.
 ///
-/// Layout under the root: `stages/<digest>/` are finished results, `stages/<digest>.partial/` are
-/// stages under way. All changes are renames, so killing a process at any time leaves the old state
-/// or the new, and locks go with the process that held them.
+/// Layout under the root, where 2 is the layout's version: `stages-2/<digest>/` are finished results,
+/// `stages-2/<digest>.partial/` are stages under way, and `names-2/` tells which stages have a name
+/// (`StageIndex`). All changes are renames, so killing a process at any time leaves the old state or
+/// the new, and locks go with the process that held them. Other versions' folders are left alone.
 public final class StageStore {
   public let root: String
   private let warn: (String) -> Void
+  private let index: StageIndex
+
+  /// Where stages are, below the root.
+  static let folderName = "stages-2"
+  private var stages: String { root + "/" + Self.folderName }
 
   /// - Parameters:
   ///   - root: created when something is stored.
@@ -48,6 +26,7 @@ public final class StageStore {
   ) {
     self.root = root
     self.warn = warn
+    index = StageIndex(folder: root + "/names-2")
   }
 
   /// `$PERIGEE_CACHE`, else `$XDG_CACHE_HOME/perigee`, else `~/.cache/perigee`.
@@ -99,8 +78,8 @@ public final class StageStore {
   ) throws -> Opened {
     if let stored = try lookup(key) { return .finished(stored) }
     let folder = partialFolder(key.digest)
-    let lockPath = try OwnFolder(root).place("stages/\(FilePath.name(of: folder))/lock")
-    _ = try OwnFolder(root).place("stages/\(key.digest.hex)")
+    let lockPath = try OwnFolder(root).place("\(Self.folderName)/\(FilePath.name(of: folder))/lock")
+    _ = try OwnFolder(root).place("\(Self.folderName)/\(key.digest.hex)")
     var hasWaited = false
     removeDiscarded()
     while true {
@@ -112,7 +91,10 @@ public final class StageStore {
         }
         let work = try StageWork(
           key: key, folder: folder, finishedFolder: finishedFolder(key.digest), lock: lock,
-          warn: warn)
+          warn: warn, willFinish: { [index] in
+            try self.completeIndex()
+            try index.add(key)
+          })
         return .begun(work)
       }
       let holder = FileLock.holder(lockPath)
@@ -128,15 +110,34 @@ public final class StageStore {
     }
   }
 
-  /// Which inputs of the nearest stored stage of the same name differ: the answer to "why does this
-  /// stage run again?". Nil if no stage of this name is stored; empty if the very same one is.
+  /// Whether a finished result of that key is there. Its files are not verified.
+  public func contains(_ key: StageKey) -> Bool {
+    fileExists(finishedFolder(key.digest) + "/" + FolderManifest.fileName)
+  }
+
+  /// Which inputs of the nearest stored result of the same name differ: the answer to "why does this
+  /// stage run again?". Of results that are equally near, the newest counts. Nil if no result of this
+  /// name is stored; empty if the very same one is.
   public func why(_ key: StageKey) -> [ValueDifference]? {
+    if contains(key) { return [] }
+    try? completeIndex()
     var nearest: [ValueDifference]?
-    for summary in list() where summary.key.name == key.name {
-      let differences = ValueDifference.between(summary.key.inputs, key.inputs)
+    for other in index.keys(named: key.name, damaged: { try? self.storedKey($0) }) where contains(other) {
+      let differences = ValueDifference.between(other.inputs, key.inputs)
       if differences.count < nearest?.count ?? .max { nearest = differences }
     }
     return nearest
+  }
+
+  /// Makes the index anew where it is not there.
+  private func completeIndex() throws {
+    guard !index.isComplete else { return }
+    for summary in list() where summary.isFinished { try index.add(summary.key) }
+    try index.markComplete()
+  }
+
+  private func storedKey(_ digest: Digest) throws -> StageKey? {
+    Self.key(in: try FolderManifest(reading: finishedFolder(digest)).facts)
   }
 
   /// A stored stage, finished or not. Its files are not verified.
@@ -148,7 +149,6 @@ public final class StageStore {
 
   /// All stored stages, by name and digest. Unreadable ones are left out.
   public func list() -> [Summary] {
-    let stages = root + "/stages"
     let names = (try? AtomicFolder.names(in: stages)) ?? []
     let summaries = names.compactMap { name -> Summary? in
       let isFinished = !name.hasSuffix(".partial")
@@ -171,18 +171,21 @@ public final class StageStore {
   /// Removes a stage, finished or not. False if another process is running it.
   @discardableResult
   public func remove(_ digest: Digest) throws -> Bool {
-    let partial = try OwnFolder(root).place("stages/\(digest.hex).partial")
+    let partial = try OwnFolder(root).place("\(Self.folderName)/\(digest.hex).partial")
     if fileExists(partial) {
       guard let lock = try FileLock(partial + "/lock") else { return false }
       withExtendedLifetime(lock) { discard(partial) }
     }
     let finished = finishedFolder(digest)
-    if fileExists(finished) { discard(finished) }
+    if fileExists(finished) {
+      if let key = try? storedKey(digest) { index.remove(key) }
+      discard(finished)
+    }
     return true
   }
 
   /// Renames before it removes, so that a kill in between leaves nothing that looks like a stage.
-  private func discard(_ folder: String) { Self.discard(folder, stages: root + "/stages") }
+  private func discard(_ folder: String) { Self.discard(folder, stages: stages) }
 
   static func discard(_ folder: String, stages: String) {
     let doomed = stages + "/.removed-\(getpid())-\(UUID().uuidString)"
@@ -191,21 +194,20 @@ public final class StageStore {
 
   /// Ends removals that were killed half-way. Two processes may do this at once.
   private func removeDiscarded() {
-    let stages = root + "/stages"
     let names = (try? AtomicFolder.names(in: stages)) ?? []
     for name in names where name.hasPrefix(".removed-") {
       removeTree(stages + "/" + name)
     }
   }
 
-  private func finishedFolder(_ digest: Digest) -> String { root + "/stages/" + digest.hex }
+  private func finishedFolder(_ digest: Digest) -> String { stages + "/" + digest.hex }
   private func partialFolder(_ digest: Digest) -> String { finishedFolder(digest) + ".partial" }
 
   static func facts(of key: StageKey) -> JSONObject {
     ["name": .string(key.name), "inputs": key.inputs]
   }
 
-  private static func key(in facts: JSONObject) -> StageKey? {
+  static func key(in facts: JSONObject) -> StageKey? {
     guard let name = facts["name"]?.stringValue, let inputs = facts["inputs"] else { return nil }
     return StageKey(name: name, inputs: inputs)
   }

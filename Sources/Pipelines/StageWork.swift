@@ -10,6 +10,7 @@ public final class StageWork {
   private let folder: String
   private let finishedFolder: String
   private let warn: (String) -> Void
+  private let willFinish: () throws -> Void
   private var lock: FileLock?
 
   /// States kept on disk: the newest, and one before it in case the disk damages the newest.
@@ -17,15 +18,19 @@ public final class StageWork {
 
   init(
     key: StageKey, folder: String, finishedFolder: String, lock: FileLock,
-    warn: @escaping (String) -> Void
+    warn: @escaping (String) -> Void, willFinish: @escaping () throws -> Void
   ) throws {
     self.key = key
     self.folder = folder
     self.finishedFolder = finishedFolder
     self.lock = lock
     self.warn = warn
+    self.willFinish = willFinish
     try AtomicFile.write(.object(StageStore.facts(of: key)), to: folder + "/stage.json")
   }
+
+  /// Whether there is a saved state to go on from.
+  public var isResumed: Bool { !stateNumbers().isEmpty }
 
   /// Saves where the stage is. `body` writes any files into the folder that it gets; only when it
   /// is through, and everything is on the disk, does the state count, and older ones go.
@@ -82,6 +87,7 @@ public final class StageWork {
     try AtomicFolder.write(to: finishedFolder) { temporary in
       try body(temporary)
       try FolderManifest.write(all, in: temporary)
+      try willFinish()
     }
     // The lock file goes with the folder, while the lock is held: `FileLock` copes with that.
     StageStore.discard(folder, stages: FilePath.folder(of: folder))

@@ -9,13 +9,15 @@ public struct ValueDifference: Sendable, Equatable, CustomStringConvertible {
   /// The value there now; nil if there is none.
   public let new: JSONValue?
 
-  /// "params.r: 8 -> 16".
+  /// "params.r was 8, is 16". Digests say nothing to people: "functions.loss.code has changed".
   public var description: String {
     let place = path.isEmpty ? "value" : path
+    func saysNothing(_ value: JSONValue) -> Bool { value.stringValue.flatMap(Digest.init(hex:)) != nil || value.objectValue != nil }
     return switch (old, new) {
-    case (let old?, let new?): "\(place): \(old.excerpt()) -> \(new.excerpt())"
-    case (let old?, nil): "\(place): \(old.excerpt()) -> (absent)"
-    case (nil, let new?): "\(place): (absent) -> \(new.excerpt())"
+    case (let old?, let new?):
+      saysNothing(old) && saysNothing(new) ? "\(place) has changed" : "\(place) was \(old.excerpt()), is \(new.excerpt())"
+    case (let old?, nil): saysNothing(old) ? "\(place) is gone" : "\(place) was \(old.excerpt()), is gone"
+    case (nil, let new?): saysNothing(new) ? "\(place) is new" : "\(place) is new: \(new.excerpt())"
     case (nil, nil): place
     }
   }

@@ -21,6 +21,8 @@ public final class Storage {
   private let whenUnneeded: (() -> Void)?
   /// Counts writes to the bytes, through whichever tensor.
   package var version = 0
+  /// Trainings under way that read the bytes and would not store them: scripts may not write them meanwhile.
+  package var locks = 0
 
   /// Uninitialised bytes. Throws where memory is exhausted.
   public init(byteCount: Int) throws {

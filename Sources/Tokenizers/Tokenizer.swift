@@ -1,4 +1,6 @@
 import Diagnostics
+import Files
+import Synchronization
 
 /// Turns text into the ids that a pre-trained model was trained on, and back.
 ///
@@ -20,6 +22,8 @@ public final class Tokenizer: Sendable {
   private let rawMatcher: AddedTokenMatcher
   private let normalizedMatcher: AddedTokenMatcher
   private let cache = WordCache()
+  /// Taken once: the vocabulary is long.
+  private let knownDigest = Mutex<Digest?>(nil)
 
   init(_ definition: TokenizerDefinition) throws {
     let place = definition.place
@@ -44,6 +48,19 @@ public final class Tokenizer: Sendable {
     specialTokens.inferMissing(
       vocabulary: vocabulary, unknownToken: definition.model.unknownToken)
     self.specialTokens = specialTokens
+  }
+
+  /// What the tokenizer does: tokenizers of equal digests give equal ids.
+  public func digest() -> Digest {
+    knownDigest.withLock { known in
+      if let known { return known }
+      let roles = SpecialTokens.Role.allCases.map { JSONValue.array([.string($0.rawValue), specialTokens[$0].map { .string($0) } ?? .null]) }
+      let parts: [JSONValue] = [definition.json, .array(roles), modelMaxLength.map { .int($0) } ?? .null]
+      // In the order of the file: of normalizers and merges, the first comes first.
+      let digest = Digest(of: JSONValue.array(parts).encoded(.ordered))
+      known = digest
+      return digest
+    }
   }
 
   // MARK: Encoding

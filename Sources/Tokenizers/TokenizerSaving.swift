@@ -23,9 +23,4 @@ extension Tokenizer {
     try AtomicFile.write(JSONValue.object(configuration).encoded(.indented) + "\n", to: folder + "/tokenizer_config.json")
     try AtomicFile.write(JSONValue.object(roles).encoded(.indented) + "\n", to: folder + "/special_tokens_map.json")
   }
-
-  /// What the tokenizer does, as text: tokenizers of equal identities give equal ids.
-  public func identity() throws -> String {
-    definition.json.encoded(.ordered)
-  }
 }

@@ -58,7 +58,7 @@ struct TokenFile {
     self.folder = folder
     let stream = DigestStream()
     stream.update(Array("\(Self.version) \(maxLength) \(examples.count)\n".utf8))
-    try stream.update(Array(tokenizer.identity().utf8))
+    stream.update(Array(tokenizer.digest().hex.utf8))
     func update(_ text: String) {
       var text = text
       text.withUTF8 { bytes in

@@ -23,6 +23,8 @@ public final class TrainableModel {
   private var adapterLabels: [String: [String]] = [:]
   /// The content of a head that began with random values; nil: it came from somewhere.
   private let randomHead: Digest?
+  /// Whether `trainer.fit` works on it; see `requireIdle`.
+  public internal(set) var isInTraining = false
 
   /// `isHeadNew`: the head's values are random.
   public init(

@@ -30,6 +30,11 @@ public struct TrainerCallbacks {
   public var onLog: ((JSONObject) throws -> Void)?
   /// Something that the user should know, in one line.
   public var onWarning: ((String) -> Void)?
+  /// Runs its second argument, in which a script may be called, with random numbers of the script that begin at this seed; what
+  /// is drawn outside goes on as if nothing had been drawn. nil: no script draws.
+  public var drawing: ((_ seed: UInt64, () throws -> Void) throws -> Void)?
+  /// Whether a script can be called, which must change nothing that no result would hold.
+  var runsScript: Bool { drawing != nil }
   /// Whether the closures may unfreeze parameters, so that a parameter group of frozen ones is no mistake.
   public var mayUnfreeze = false
   /// Called once before the first update, with the updates in all and those done already.
@@ -54,7 +59,7 @@ public final class Trainer {
   /// What changes as the run goes on.
   public internal(set) var state = TrainerState()
   let optimizer: Optimizer
-  private let callbacks: TrainerCallbacks
+  let callbacks: TrainerCallbacks
   private let store: TrainerStore?
   private let data: EncodedDataset
   let sampler: BatchSampler
@@ -70,6 +75,7 @@ public final class Trainer {
   /// What frozen layers compute, for the training set and for each evaluation set.
   private let budget: HiddenStateCache.Budget
   private let trainingStates: HiddenStateCache?
+  private var frozen: TrainingGuard?
   private var evaluationStates: [Int: HiddenStateCache] = [:]
 
   /// Throws for a model that does not fit the task, nothing to train, or an unknown metric: before the first step.
@@ -113,6 +119,7 @@ public final class Trainer {
       of: parameters, learningRate: state.learningRate, factor: learningRateFactor, weightDecay: arguments.weightDecay)
       ?? (arguments.parameterGroups ?? []).groups(
         of: parameters, factor: learningRateFactor, weightDecay: arguments.weightDecay)
+    frozen?.lock(besides: Set(trainedParameters().map(\.name)))
   }
 
   /// What callbacks made of the learning rate, as a factor: the parameter groups' own rates follow it.
@@ -135,7 +142,7 @@ public final class Trainer {
     // After the last update, what it had is shown.
     let step = max(0, min(done, totalSteps - 1))
     if let known = multipliers[step] { return known }
-    let value = try function(step, totalSteps)
+    let value = try drawing("lr_scheduler_type", step: step) { try function(step, totalSteps) }
     multipliers = multipliers.filter { $0.key == step - 1 }
     multipliers[step] = value
     return value
@@ -149,14 +156,27 @@ public final class Trainer {
   /// Freezes or unfreezes parameters from a callback; see `TrainableModel.setTrainable`.
   public func setTrainable(_ trainable: Bool, matching name: String) throws {
     try model.setTrainable(trainable, matching: name)
-    guard model.network.parameterCounts().trainable > 0 else {
-      throw EngineError(.argument, "freeze '\(name)': nothing is left to train")
-    }
+    try requireSomethingToTrain()
     try regroup()
+  }
+
+  private func requireSomethingToTrain() throws {
+    guard model.network.parameterCounts().trainable > 0 else {
+      throw EngineError(.argument, "freeze: nothing is left to train", hint: "stop() ends the training")
+    }
+  }
+
+  /// Throws where a frozen parameter does not hold what it held before the training.
+  private func requireFrozen() throws {
+    guard let name = frozen?.changedParameter else { return }
+    throw EngineError(
+      .argument, "a callback changed '\(name)', which is frozen: no stored result would hold this change",
+      hint: "unfreeze it, or change it before or after the training")
   }
 
   /// Trains to the end, from the last saved state if the store has one. Returns the last evaluation's metrics.
   public func run() throws -> [String: Double] {
+    try model.requireIdle("trainer.fit")
     let network = model.network
     network.context.seed = arguments.usedSeed
     network.context.isTraining = true
@@ -164,6 +184,9 @@ public final class Trainer {
     hasLoss = true
     defer { network.context.isTraining = false }
     if let folder = try store?.stateFolder() { try restore(from: folder) }
+    frozen = callbacks.runsScript ? TrainingGuard(model) : nil
+    defer { frozen?.end() }
+    frozen?.lock(besides: Set(trainedParameters().map(\.name)))
     foreignBytes = max(0, Memory.liveBytes - Memory.bytes(of: network.namedParameters().map(\.tensor)))
     Memory.resetPeak()
     try callbacks.onBegin?(self, totalSteps, state.step)
@@ -182,6 +205,7 @@ public final class Trainer {
       if state.shouldStop { try requireFinite() }
       if state.lastEvaluation?.step != state.step { state.due.insert(.evaluation) }
       try doDue()
+      try requireFrozen()
     } catch let error as EngineError where error.kind == .interrupted {
       try save()
       throw error
@@ -214,7 +238,7 @@ public final class Trainer {
     let started = Date()
     let (passes, tokens, done) = (model.network.context.step, state.tokens, state.step)
     do {
-      try tryUpdate()
+      try drawing("update", step: done) { try tryUpdate() }
     } catch let error as EngineError where error.kind == .interrupted && state.step == done {
       model.network.context.resume(after: passes)
       state.tokens = tokens
@@ -296,14 +320,18 @@ public final class Trainer {
   /// Does what is due after an update. Whatever is cut off stays due.
   private func doDue() throws {
     for due in TrainerState.Due.allCases where state.due.contains(due) {
-      switch due {
-      case .onStep: try call { try callbacks.onStep?(self) }
-      case .log: try log()
-      case .evaluation: try evaluate()
-      case .onEvaluate: try call { try callbacks.onEvaluate?(self, state.lastEvaluation?.metrics ?? [:]) }
-      case .onEpoch: try call { try callbacks.onEpoch?(self, state.step / stepsPerEpoch) }
-      }
+      try drawing(due.rawValue, step: state.step) { try perform(due) }
       state.due.remove(due)
+    }
+  }
+
+  private func perform(_ due: TrainerState.Due) throws {
+    switch due {
+    case .onStep: try call { try callbacks.onStep?(self) }
+    case .log: try log()
+    case .evaluation: try evaluate()
+    case .onEvaluate: try call { try callbacks.onEvaluate?(self, state.lastEvaluation?.metrics ?? [:]) }
+    case .onEpoch: try call { try callbacks.onEpoch?(self, state.step / stepsPerEpoch) }
     }
   }
 
@@ -314,6 +342,13 @@ public final class Trainer {
     let flags = callbacks.mayUnfreeze ? model.network.namedParameters().map { ($0.tensor, $0.tensor.requiresGrad) } : []
     do {
       try callback()
+      guard callbacks.mayUnfreeze else { return }
+      if flags.contains(where: { $0.requiresGrad != $1 }) {
+        // The model's own methods leave this to the trainer.
+        try requireSomethingToTrain()
+        try regroup()
+      }
+      try requireFrozen()
     } catch let error as EngineError where error.kind == .interrupted {
       for (tensor, flag) in flags where tensor.requiresGrad != flag { try tensor.setTrainable(flag) }
       state = before

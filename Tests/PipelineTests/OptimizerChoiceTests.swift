@@ -25,24 +25,24 @@ import Testing
   private func trained(_ settings: String, stopping: Bool = false) throws -> [String] {
     try withTemporaryFolder { folder in
       try TinyTask.write(to: folder)
-      func script(_ stop: String) -> String {
+      var script: String {
         TinyTask.script(folder, settings) + """
           local model = make()
           local o = options(model)
           local first
           o.on_step = function(t)
             first = first or t.step
-            \(stop)
+            \(TinyTask.stop)
           end
           trainer.fit(o)
           print(first)
           """ + Self.report
       }
       if stopping {
-        let failure = try ScriptHost.with(in: folder) { host, _ in try host.failure(script(TinyTask.stop)) }
+        let failure = try ScriptHost.with(in: folder, stopping: true) { host, _ in try host.failure(script) }
         #expect(failure?.contains("stop") == true)
       }
-      let lines = try ScriptHost.with(in: folder) { host, _ in try host.printed(script("")) }
+      let lines = try ScriptHost.with(in: folder) { host, _ in try host.printed(script) }
       #expect(TinyTask.wentOn(lines.first) == stopping)
       return Array(lines.dropFirst())
     }
@@ -79,19 +79,19 @@ import Testing
         var config = try #require(JSONValue(file: folder + "/config.json").objectValue)
         config["intermediate_size"] = .int(4096)
         try AtomicFile.write(.object(config), to: folder + "/config.json")
-        func script(_ stop: String) -> String {
+        var script: String {
           TinyTask.script(folder, "save_seconds = 0, eval_strategy = 'no', max_steps = 6, optim = '\(optim)'") + """
             local model = base:classifier { task = task }:add_adapter(adapters.full())
             local o = options(model)
-            o.on_step = function(t) \(stop) end
+            o.on_step = function(t) \(TinyTask.stop) end
             trainer.fit(o)
             """ + Self.report
         }
         if stopping {
-          let failure = try ScriptHost.with(in: folder) { host, _ in try host.failure(script(TinyTask.stop)) }
+          let failure = try ScriptHost.with(in: folder, stopping: true) { host, _ in try host.failure(script) }
           #expect(failure?.contains("stop") == true)
         }
-        return try ScriptHost.with(in: folder) { host, _ in try host.printed(script("")) }
+        return try ScriptHost.with(in: folder) { host, _ in try host.printed(script) }
       }
     }
     let whole = try trained("adamw_torch", stopping: false)

@@ -85,7 +85,7 @@ import Testing
     func printed(interrupted: Bool) throws -> [String] {
       try withTemporaryFolder { folder in
         try TinyTask.write(to: folder)
-        func script(_ stop: String) -> String {
+        var script: String {
           TinyTask.script(folder, Self.settings) + """
             local model = make()
             local o = options(model)
@@ -93,17 +93,17 @@ import Testing
             o.on_step = function(t)
               first = first or t.step
               if t.step == 2 then t.learning_rate = 2e-3 end
-              \(stop)
+              \(TinyTask.stop)
             end
             trainer.fit(o)
             print(first)
             """ + Self.report
         }
         if interrupted {
-          let failure = try ScriptHost.with(in: folder) { host, _ in try host.failure(script(TinyTask.stop)) }
+          let failure = try ScriptHost.with(in: folder, stopping: true) { host, _ in try host.failure(script) }
           #expect(failure?.contains("stop") == true)
         }
-        let lines = try ScriptHost.with(in: folder) { host, _ in try host.printed(script("")) }
+        let lines = try ScriptHost.with(in: folder) { host, _ in try host.printed(script) }
         #expect(TinyTask.wentOn(lines.first) == interrupted)
         return Array(lines.dropFirst())
       }

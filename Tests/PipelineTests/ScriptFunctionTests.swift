@@ -124,7 +124,7 @@ import Testing
     func printed(interrupted: Bool) throws -> [String] {
       try withTemporaryFolder { data in
         try TinyTask.write(to: data)
-        func script(_ stop: String) -> String {
+        var script: String {
           TinyTask.script(
             data, """
               save_seconds = 0, loss = \(Self.crossEntropy), compute_metrics = \(Self.metrics), metric_for_best_model = 'share',
@@ -135,7 +135,7 @@ import Testing
             local first
             o.on_step = function(t)
               first = first or t.step
-              \(stop)
+              \(TinyTask.stop)
             end
             local result = trainer.fit(o)
             print(first)
@@ -143,12 +143,12 @@ import Testing
             """ + Self.report
         }
         if interrupted {
-          let failure = try ScriptHost.with(in: data) { host, _ in try host.failure(script(TinyTask.stop)) }
+          let failure = try ScriptHost.with(in: data, stopping: true) { host, _ in try host.failure(script) }
           #expect(failure?.contains("stop") == true)
         }
-        let lines = try ScriptHost.with(in: data) { host, _ in try host.printed(script("")) }
+        let lines = try ScriptHost.with(in: data) { host, _ in try host.printed(script) }
         #expect(TinyTask.wentOn(lines.first) == interrupted)
-        let reused = try ScriptHost.with(in: data) { host, _ in try host.printed(script("")) }
+        let reused = try ScriptHost.with(in: data) { host, _ in try host.printed(script) }
         #expect(reused == ["nil"] + lines.dropFirst())
         return Array(lines.dropFirst())
       }

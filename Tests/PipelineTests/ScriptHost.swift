@@ -18,7 +18,7 @@ final class ScriptHost {
   }
   private let output: Output
 
-  private init(folder: String, mode: Session.Mode, seed: Int) throws {
+  private init(folder: String, mode: Session.Mode, seed: Int, stopping: Bool) throws {
     let output = Output()
     self.output = output
     let runs = (try? AtomicFolder.names(in: folder))?.filter { $0.hasPrefix("run") }.count ?? 0
@@ -34,17 +34,20 @@ final class ScriptHost {
       progress: Pipelines.Progress(style: ProgressStyle(mode: .lines), write: { output.notes.append($0) }), seed: seed,
       print: { output.lines.append($0) })
     state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua")
+    try state.setGlobal("stopping", .bool(stopping))
   }
 
   /// Calls `body` with a host whose folders go when it returns.
   ///
-  /// - Parameter folder: where to go on from the stages of another host; it stays.
+  /// - Parameters:
+  ///   - folder: where to go on from the stages of another host; it stays.
+  ///   - stopping: the global `stopping`, for `TinyTask.stop`.
   static func with<Result>(
-    mode: Session.Mode = .run, seed: Int = 42, in folder: String? = nil,
+    mode: Session.Mode = .run, seed: Int = 42, in folder: String? = nil, stopping: Bool = false,
     _ body: (_ host: ScriptHost, _ folder: String) throws -> Result
   ) throws -> Result {
     func call(_ folder: String) throws -> Result {
-      let host = try ScriptHost(folder: folder, mode: mode, seed: seed)
+      let host = try ScriptHost(folder: folder, mode: mode, seed: seed, stopping: stopping)
       defer { host.state.close() }
       return try body(host, folder)
     }

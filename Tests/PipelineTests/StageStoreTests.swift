@@ -49,7 +49,7 @@ import Testing
       }
       #expect(try store.lookup(key(9)) == nil)
       #expect(try store.lookup(key(name: "rte")) == nil)
-      #expect(try AtomicFolder.names(in: folder + "/stages") == [key().digest.hex])
+      #expect(try AtomicFolder.names(in: folder + "/stages-2") == [key().digest.hex])
     }
   }
 
@@ -107,7 +107,7 @@ import Testing
       #expect(state.facts == ["step": 4])
       #expect(try readText(state.folder + "/s") == "state 4")
       _ = try work.finish { _ in }
-      #expect(try AtomicFolder.names(in: folder + "/stages") == [key().digest.hex])
+      #expect(try AtomicFolder.names(in: folder + "/stages-2") == [key().digest.hex])
     }
   }
 
@@ -165,7 +165,7 @@ import Testing
         #expect(try store.lookup(key()) == nil)
         limit += 1
       }
-      #expect(limit == 2)
+      #expect(limit == 3)
       #expect(try store.lookup(key()) != nil)
     }
   }
@@ -177,15 +177,15 @@ import Testing
       var work = try begin(store, key())
       try work.saveState(["step": 1]) { try AtomicFile.write("1", to: $0 + "/s") }
       work.close()
-      let partial = folder + "/stages/" + key().digest.hex + ".partial"
+      let partial = folder + "/stages-2/" + key().digest.hex + ".partial"
       try createFolder(partial + "/.state-2.999999999-1.tmp/sub")
-      try createFolder(folder + "/stages/.removed-1-x/y")
+      try createFolder(folder + "/stages-2/.removed-1-x/y")
       work = try begin(store, key())
       #expect(try work.loadState()?.facts == ["step": 1])
       try work.saveState(["step": 2]) { try AtomicFile.write("2", to: $0 + "/s") }
       #expect(
         try AtomicFolder.names(in: partial) == ["lock", "stage.json", "state-1", "state-2"])
-      #expect(try AtomicFolder.names(in: folder + "/stages") == [key().digest.hex + ".partial"])
+      #expect(try AtomicFolder.names(in: folder + "/stages-2") == [key().digest.hex + ".partial"])
     }
   }
 
@@ -208,7 +208,7 @@ import Testing
     try withTemporaryFolder { folder in
       let store = StageStore(root: folder)
       try begin(store, key()).close()
-      let lock = folder + "/stages/" + key().digest.hex + ".partial/lock"
+      let lock = folder + "/stages-2/" + key().digest.hex + ".partial/lock"
       try AtomicFile.write("1\n", to: lock)
       let other = Process()
       other.executableURL = URL(fileURLWithPath: "/usr/bin/flock")
@@ -248,13 +248,98 @@ import Testing
       other["files"] = ["x", "y", "z"]
       _ = try finish(store, StageKey(name: "mnli", inputs: .object(other)))
       try begin(store, key(name: "rte")).close()
-      #expect(store.why(key(16))?.map(\.description) == ["params.r: 8 -> 16"])
+      #expect(store.why(key(16))?.map(\.description) == ["params.r was 8, is 16"])
       #expect(store.why(key(8)) == [])
-      #expect(store.why(key(1, name: "rte"))?.map(\.description) == ["params.r: 8 -> 1"])
+      // A stage that is under way has no result to compare with, its own beginning least of all.
+      #expect(store.why(key(1, name: "rte")) == nil)
+      #expect(store.why(key(name: "rte")) == nil)
+      let work = try begin(store, key(16))
+      #expect(store.why(key(16))?.map(\.description) == ["params.r was 8, is 16"])
+      work.close()
+      #expect(try store.remove(key(16).digest))
       #expect(store.list().map(\.isFinished) == [true, true, false])
       #expect(store.list().last?.key == key(name: "rte"))
       for summary in store.list() { #expect(try store.remove(summary.key.digest)) }
-      #expect(try AtomicFolder.names(in: folder + "/stages") == [])
+      #expect(try AtomicFolder.names(in: folder + "/stages-2") == [])
+    }
+  }
+
+  /// The index is made anew where it is missing, and what is damaged in it is read from the result.
+  @Test func findsTheNearestResultWhateverHappenedToTheIndex() throws {
+    try withTemporaryFolder { folder in
+      for r in [8, 16, 32] { _ = try finish(StageStore(root: folder), key(r)) }
+      _ = try finish(StageStore(root: folder), key(9, name: "rte"))
+      func why() -> [String]? { StageStore(root: folder).why(key(9))?.map(\.description) }
+      // All are equally near: the newest.
+      #expect(why() == ["params.r was 32, is 9"])
+      let index = folder + "/names-2"
+      let entries = try #require(FileManager.default.subpaths(atPath: index)).filter { $0.hasSuffix(".json") }
+      #expect(entries.count == 4)
+      for entry in entries { try AtomicFile.write("{\"name\":", to: index + "/" + entry) }
+      #expect(why()?.count == 1)
+      #expect(try entries.filter { try readText(index + "/" + $0) == "{\"name\":" }.count == 1)
+      try FileManager.default.removeItem(atPath: index)
+      #expect(why()?.count == 1)
+      #expect(try #require(FileManager.default.subpaths(atPath: index)).filter { $0.hasSuffix(".json") }.count == 4)
+      // An entry whose result was removed or never came says nothing.
+      let store = StageStore(root: folder)
+      for r in [8, 16] { #expect(try store.remove(key(r).digest)) }
+      try FileManager.default.removeItem(atPath: folder + "/stages-2/" + key(32).digest.hex)
+      #expect(why() == nil)
+    }
+  }
+
+  /// Of many results of one name, the newest are compared, and only these are read.
+  @Test func looksAtTheNewestResultsOnly() throws {
+    try withTemporaryFolder { folder in
+      let index = StageIndex(folder: folder)
+      for r in 0..<40 { try index.add(key(r)) }
+      try index.add(key(0))
+      let found = index.keys(named: "mnli") { _ in nil }.map { $0.inputs["params"]?["r"]?.intValue }
+      #expect(found == [0] + (9..<40).reversed().map { Optional($0) })
+    }
+  }
+
+  /// Folders of the layout before are neither read nor touched.
+  @Test func ignoresOtherLayouts() throws {
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      let stored = try finish(store, key())
+      try createFolder(folder + "/stages")
+      try AtomicFolder.move(stored.folder, to: folder + "/stages/" + key().digest.hex)
+      #expect(try store.lookup(key()) == nil && !store.contains(key()) && store.list().isEmpty)
+      #expect(try AtomicFolder.names(in: folder + "/stages") == [key().digest.hex])
+    }
+  }
+
+  /// Large files of a stage are second names of the stored ones, and nobody changes them by accident.
+  @Test func largeFilesAreLinks() throws {
+    try withTemporaryFolder { folder in
+      let large = String(repeating: "w", count: AtomicFolder.largestCopy + 1)
+      let stored = try begin(StageStore(root: folder), key()).finish { place in
+        try createFolder(place + "/model")
+        try AtomicFile.write(large, to: place + "/model/w")
+        try AtomicFile.write("small", to: place + "/s")
+      }
+      let run = try RunDirectory.create(
+        out: folder + "/run", scriptPath: "t.lua", scriptText: "", parameters: [:], command: [:])
+      for _ in 1...2 { try run.publish(stored) }
+      let published = run.stageFolder("mnli")
+      func status(_ path: String) -> stat {
+        var status = stat()
+        stat(path, &status)
+        return status
+      }
+      #expect(status(published + "/model/w").st_ino == status(stored.folder + "/model/w").st_ino)
+      #expect(status(published + "/model/w").st_mode & 0o222 == 0)
+      #expect(status(published + "/s").st_ino != status(stored.folder + "/s").st_ino)
+      #expect(status(published + "/s").st_mode & 0o200 != 0)
+      // What replaces the file in the run directory leaves the stored one as it is, and so does a change of a small one.
+      try AtomicFile.write("other", to: published + "/model/w")
+      try AtomicFile.write("other", to: published + "/s")
+      #expect(try StageStore(root: folder).lookup(key()) != nil)
+      try run.publish(stored)
+      #expect(try readText(published + "/model/w") == large && readText(published + "/s") == "small")
     }
   }
 
@@ -263,9 +348,12 @@ import Testing
     let new: JSONValue = ["a": [1, 3, 4], "b": ["c": .double(.nan)], "d": 1.0, "e": .null]
     #expect(
       ValueDifference.between(old, new).map(\.description) == [
-        "a[1]: 2 -> 3", "a[2]: (absent) -> 4", "d: 1 -> 1.0", "e: (absent) -> null",
+        "a[1] was 2, is 3", "a[2] is new: 4", "d was 1, is 1.0", "e is new: null",
       ])
-    #expect(ValueDifference.between(1, "x").map(\.description) == ["value: 1 -> \"x\""])
+    #expect(ValueDifference.between(1, "x").map(\.description) == ["value was 1, is \"x\""])
+    let digests = ["a", "b"].map { JSONValue.string(Digest(of: $0).hex) }
+    #expect(ValueDifference.between(["x": digests[0]], ["x": digests[1]]).map(\.description) == ["x has changed"])
+    #expect(ValueDifference.between(["x": digests[0], "y": 1], [:]).map(\.description) == ["x is gone", "y was 1, is gone"])
   }
 
   @Test func takesItsRootFromTheEnvironment() {

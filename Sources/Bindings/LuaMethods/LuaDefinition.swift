@@ -101,8 +101,12 @@ public final class LuaDefinition: @unchecked Sendable {
       }
     }
     (self.name, self.parts, self.random) = (name, parts, random)
-    let functions = [parts.build, parts.delta, parts.weight, parts.merge, parts.regularizer, parts.afterStep]
-    digest = Digest(of: .array(try functions.map { try $0?.identity() ?? .null } + [.string(parts.dropout ?? "")])).hex
+    let given = [
+      ("build", parts.build), ("delta", parts.delta), ("weight", parts.weight), ("merge", parts.merge),
+      ("regularizer", parts.regularizer), ("after_step", parts.afterStep),
+    ]
+    let functions = try LuaFunction.identities(of: given.compactMap { role, function in function.map { (role, $0) } })
+    digest = Digest(of: ["functions": .object(functions.json), "dropout": .string(parts.dropout ?? "")] as JSONValue).hex
   }
 
   /// The method with these options; the others keep their defaults.
@@ -154,7 +158,7 @@ extension Session {
       name, parts.doc.isEmpty ? "A method that the script defined." : parts.doc,
       Param<LuaTable?>("options", "those of the method's config, and those of all methods"), returns: "adapter for Model:add_adapter"
     ) { options in try AdapterSpec(definition, options ?? LuaTable()) }
-    let function = try addConstructor(constructor)
+    let function = try addConstructor(constructor, definition.digest)
     definitions.append(definition)
     return function
   }

@@ -41,6 +41,7 @@ func adapterChoices() -> [Member<TrainableModel>] {
   [
     .method("set_rank", "Lets a DyLoRA compute with its first rows alone.", Param<RankOptions>("options", "see the fields"), returns: "the model") {
       model, options in
+      try model.requireIdle("set_rank")
       try model.adapter(named: options.adapterName).setRank(options.r)
       return model
     },
@@ -67,6 +68,7 @@ func adapterChoices() -> [Member<TrainableModel>] {
       "set_glora", "Gives every layer of a GLoRA supernet a configuration.", Param<GLoRAOptions>("options", "see the fields"),
       returns: "the model"
     ) { model, options in
+      try model.requireIdle("set_glora")
       let adapter = try model.adapter(named: options.adapterName)
       let count = try adapter.gloraLayers().count
       let chosen = options.configurations.map { Optional($0.forms) }

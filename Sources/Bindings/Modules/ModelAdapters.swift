@@ -61,16 +61,19 @@ func modelAdapters() -> [Member<TrainableModel>] {
       "set_adapter", "Lets some adapters take part, in the order in which they were attached, and no others. The last with a head of its own brings it.",
       Param<AdapterNames>("names", "one or several"), Param<SetAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, names, options in
+      try model.requireIdle("set_adapter")
       try model.setActive(names.names, isTrainable: !options.inferenceMode)
       return model
     },
     .method("delete_adapter", "Takes an adapter off the model. The head stays as it is.", Param<String>("name", "its name")) { model, name in
+      try model.requireIdle("delete_adapter")
       try model.deleteAdapter(name)
     },
     .method(
       "add_weighted_adapter", "Attaches a LoRA that is the weighted sum of others, frozen, in their place: they stay attached, and no longer take part.",
       Param<WeightedAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, options in
+      try model.requireIdle("add_weighted_adapter")
       try model.addWeightedAdapter(
         options.adapters, weights: options.weights, options.combinationType, r: options.svdRank, name: options.adapterName)
       return model

@@ -223,13 +223,15 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
 /// What changes a model.
 private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
   func newHead(_ model: TrainableModel, _ options: HeadOptions) throws -> TrainableModel {
-    try model.newHead(options.modelTask(), seed: UInt64(options.seed ?? session.seed))
+    try model.requireIdle("new_head")
+    return try model.newHead(options.modelTask(), seed: UInt64(options.seed ?? session.seed))
   }
   return [
     .method(
       "add_adapter", "Attaches a method; everything but its own parameters and modules_to_save is frozen.",
       Param<AdapterSpec>("adapter", "made by the module adapters"), returns: "the model"
     ) { model, spec in
+      try model.requireIdle("add_adapter")
       try spec.targets.requireMatches(spec.method, in: model.network)
       try model.addAdapter(spec.method, name: spec.name, targets: spec.targets, seed: UInt64(spec.seed ?? session.seed))
       return model
@@ -255,16 +257,28 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
     .method("unfreeze", "Lets parameters train.", Param<String>("name", "a part of their paths: \"classifier\", \"LayerNorm\""), returns: "how many numbers it met") {
       try $0.setTrainable(true, matching: $1)
     },
-    .method("merge", "Puts the active adapters into the weights. A probe batch must give the same logits before and after, else nothing is merged.") { model in try model.merge() },
-    .method("unmerge", "Takes merged updates out of the weights again.") { model in try model.network.unmerge() },
+    .method("merge", "Puts the active adapters into the weights. A probe batch must give the same logits before and after, else nothing is merged.") { model in
+      try model.requireIdle("merge")
+      try model.merge()
+    },
+    .method("unmerge", "Takes merged updates out of the weights again.") { model in
+      try model.requireIdle("unmerge")
+      try model.network.unmerge()
+    },
     .method("enable_adapters", "Lets the adapters take part, or not. What was merged comes out of the weights first.", Param<Bool>("on", "whether they take part")) { model, on in
+      try model.requireIdle("enable_adapters")
       try model.network.setAdapters(enabled: on)
     },
     .method("train", "Switches dropout on, for a training loop of one's own.", Param<Int?>("seed", "seeds dropout; default: --seed, else 42", in: 0...)) { model, seed in
+      try model.requireIdle("train")
       model.network.context.isTraining = true
       model.network.context.seed = UInt64(seed ?? session.seed)
     },
-    .method("eval", "Switches dropout off.") { $0.network.context.isTraining = false },
+    .method("eval", "Switches dropout off.") { model in
+      // In a training, prediction and evaluation drop nothing anyway.
+      try model.requireIdle("eval")
+      model.network.context.isTraining = false
+    },
     .method("zero_grad", "Forgets all gradients.") { $0.network.zeroGrad() },
     .method("loss", "The mean loss of a batch, for a training loop of one's own.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "scalar tensor") { model, batch in
       try model.loss(batch.batch, labelSmoothing: batch.labelSmoothing, divisor: batch.divisor).loss
@@ -312,6 +326,7 @@ private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
       Param<String>("folder", "the folder; what this script saved goes by the name that it was saved under"),
       Param<LoadAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, folder, options in
+      try model.requireIdle("load_adapter")
       try model.loadAdapter(session.readablePath(folder), name: options.adapterName, head: options.head.loading, reading: session.definedMethod)
         .forEach(session.noteOnce)
       return model

@@ -57,6 +57,7 @@ func trainerModule(_ session: Session) -> Module {
         guard options.loss == nil else {
           throw EngineError(.argument, "trainer.loop: 'loss' has no meaning here: the loop computes the loss itself")
         }
+        try model.requireIdle("trainer.loop")
         try session.tell(of: model, task, trains: true)
         // The script may unfreeze parameters between the steps.
         var callbacks = TrainerCallbacks()
@@ -102,8 +103,9 @@ private func trainerClass(_ session: Session) -> Class<Trainer> {
       let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
       return batches.map { BatchObject($0, divisor: divisor, labelSmoothing: trainer.arguments.labelSmoothingFactor) }
     },
-    .method("update", "Clips the gradients, updates the parameters, clears the gradients, and goes to the next step.", returns: "norm of the gradient before clipping") {
-      try $0.applyUpdate()
+    .method("update", "Clips the gradients, updates the parameters, clears the gradients, and goes to the next step.", returns: "norm of the gradient before clipping") { trainer in
+      try trainer.model.requireIdle("update")
+      return try trainer.applyUpdate()
     },
     .method(
       "log", "Adds a row to metrics.jsonl, with the stage's name and the step.",

@@ -80,10 +80,29 @@ void lb_where(lb_state *L, int level, char *text, size_t size);
 
 /// "file:line" where a function of a script begins; "?" for a function of the host.
 void lb_function_place(lb_state *L, int index, char *text, size_t size);
-/// Passes the code of a function of a script, without its names, to `write`; false for a function of the host.
-bool lb_function_code(lb_state *L, int index, void (*write)(void *context, const void *bytes, size_t count), void *context);
+/// Takes the parts of a function's code. Neither may raise.
+typedef struct {
+  void *context;
+  /// What the function computes, piece by piece: no names of variables, no lines, no comments.
+  void (*write)(void *context, const void *bytes, size_t count);
+  /// Each text in the code, among them the names of all globals that it reads by name.
+  void (*constant)(void *context, const void *bytes, size_t count);
+} lb_code_reader;
+
+/// What `lb_function_code` found: a function of the host or the library; code; code that may read globals whose names do not
+/// stand in it; code that cannot be read.
+enum { LB_HOST_CODE, LB_CODE, LB_CODE_WITH_GLOBALS, LB_UNKNOWN_CODE };
+
+/// Passes the code of a function, and of the functions in it, to a reader.
+int lb_function_code(lb_state *L, int index, lb_code_reader to);
 /// Pushes the `number`th captured value (from 1) of a function and returns its name; NULL, and nothing pushed, if there is none.
 const char *lb_push_upvalue(lb_state *L, int function, int number);
+/// Where a function of a script keeps that value: the same place as other functions that see its changes. NULL for the host's.
+const void *lb_upvalue_place(lb_state *L, int function, int number);
+/// Pushes a value's metatable, the protected ones as well; false, and nothing pushed, if it has none.
+bool lb_push_metatable(lb_state *L, int index);
+/// The state of `math.random`, for which `random` is a reference, and its bytes; NULL if it is another function.
+void *lb_random_state(lb_state *L, int random, size_t *count);
 
 int lb_top(lb_state *L);
 /// Pops down to `top`, or fills with nil.

@@ -14,6 +14,11 @@ extension Tensor {
         .argument, "\(name): \(summary) \(storage.whyReadOnly) and cannot be written",
         hint: storage.isLent ? plain + "clone() it first" : nil)
     }
+    guard storage.locks == 0 else {
+      throw EngineError(
+        .argument, "\(name): \(summary) is a frozen parameter of a model that is being trained: no stored result would hold this change",
+        hint: "unfreeze it, or change it before or after the training")
+    }
     if requiresGrad {
       guard isLeaf else {
         throw EngineError(
