@@ -129,19 +129,13 @@ extension Session {
   private func fitInputs(
     _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ inputs: JSONValue, _ options: FitOptions
   ) throws -> JSONValue {
+    let isScripted = model.adapters.contains { $0.method is LuaMethod }
+    let arguments = arguments.keyValues(isMasked: task.modelTask == .maskedLM, isScripted: isScripted)
     var values: JSONObject = [
       "engine": .string(Runner.version), "model": try model.identity(), "task": task.identity,
-      "arguments": arguments.configValue.json, "precision": .string(Precision.current.rawValue),
-      "tokenizer": .string(model.tokenizer.digest().hex),
+      "arguments": .object(JSONObject(arguments.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
+      "precision": .string(Precision.current.rawValue), "tokenizer": .string(model.tokenizer.digest().hex),
     ]
-    // When states are saved, and where hidden states and moments are kept, does not change the result.
-    if var fields = values["arguments"]?.objectValue {
-      fields["save_seconds"] = nil
-      fields["frozen_cache_mib"] = nil
-      if arguments.evalStrategy == .steps { fields["eval_steps"] = .int(arguments.usedEvalSteps) }
-      fields["optim"] = .string(arguments.optim.rule.name)
-      values["arguments"] = .object(fields)
-    }
     if inputs != .null { values["inputs"] = inputs }
     let functions = try options.functionIdentities(model)
     if !functions.keys.isEmpty { values["functions"] = .object(functions) }

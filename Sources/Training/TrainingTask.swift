@@ -83,19 +83,26 @@ public final class ClassificationTask: TrainingTask {
       evaluation: definition.evaluation, skippedRows: definition.skippedRows)
   }
 
-  /// The content that is trained and evaluated on: texts and labels themselves, however they were read.
+  /// The content that is trained and evaluated on: texts and labels themselves, however they were read, and which metric says
+  /// what is best. What the task is called changes nothing.
   private static func identity(of definition: TaskDefinition) throws -> JSONValue {
     func digest(_ split: Split) -> JSONValue {
       let stream = DigestStream()
       for example in split.examples {
-        stream.update(Array("\(example.text)\u{0}\(example.textPair ?? "\u{1}")\u{0}\(example.label ?? .nan)\n".utf8))
+        // Lengths keep "ab", "c" apart from "a", "bc".
+        let (text, pair) = (Array(example.text.utf8), example.textPair.map { Array($0.utf8) })
+        stream.update(Array("\(text.count) \(pair?.count ?? -1) \(example.label ?? .nan)\n".utf8))
+        stream.update(text)
+        if let pair { stream.update(pair) }
       }
       return .string(stream.finish().hex)
     }
     return [
-      "name": .string(definition.name), "labels": .array(definition.labelNames.map { .string($0) }),
-      "metrics": .array(definition.metricNames.map { .string($0) }), "train": digest(definition.train),
-      "evaluation": .object(JSONObject(definition.evaluation.map { ($0.name, digest($0)) })),
+      "labels": .array(definition.labelNames.map { .string($0) }),
+      "metrics": .array(definition.metricNames.map { .string($0) }), "metric_for_best_model": .string(definition.metricForBestModel),
+      "train": digest(definition.train),
+      // In order: the first set chooses the best weights.
+      "evaluation": .array(definition.evaluation.map { [.string($0.name), digest($0)] }),
     ]
   }
 
