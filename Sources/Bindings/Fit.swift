@@ -165,8 +165,14 @@ extension Session {
   private func finish(_ result: FitResult, _ stored: StoredStage) throws -> FitResult {
     record(result)
     try runDirectory?.publish(stored)
-    try runDirectory?.metrics.flush()
-    try writeResults()
+    // What was found is found again: of a finished sweep, nobody waits for the disk at every point.
+    if result.isReused {
+      try runDirectory?.metrics.write()
+      if Date().timeIntervalSince(lastWritten) >= 1 { try writeResults() }
+    } else {
+      try runDirectory?.metrics.flush()
+      try writeResults()
+    }
     return result
   }
 

@@ -51,6 +51,8 @@ public final class Session {
   /// Frees the models and tensors that the script has dropped.
   var collect: () -> Void = {}
 
+  /// When `results.json` was last written.
+  var lastWritten = Date.distantPast
   /// Trainings that are under way: more than one where a callback trains another model.
   var fitsUnderWay = 0
   /// Runs a part of the script with random numbers from a seed of its own; see `TrainerCallbacks.drawing`.
@@ -164,6 +166,7 @@ public final class Session {
 
   /// Writes the tables and every fit's numbers so far.
   func writeResults() throws {
+    lastWritten = Date()
     try runDirectory?.writeResults([
       "tables": .array(tables), "stages": .array(results.map { .object($0) }),
     ])

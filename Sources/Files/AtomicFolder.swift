@@ -9,11 +9,13 @@ public enum AtomicFolder {
   /// - Parameters:
   ///   - path: the folder to create or replace. Folders above it are created.
   ///   - replace: false makes an existing `path` an error, unless it is an empty folder.
+  ///   - isDurable: false does not wait for the disk: for what can be made again from what is durable. A power cut may then
+  ///     leave files without content.
   ///   - body: fills the folder whose path it gets; if it throws, the old folder stays.
   ///
   /// Throws `EngineError` (`.file`) if `path` is a file, or cannot be written.
   public static func write(
-    to path: String, replace: Bool = true, _ body: (_ folder: String) throws -> Void
+    to path: String, replace: Bool = true, isDurable: Bool = true, _ body: (_ folder: String) throws -> Void
   ) throws {
     let path = try normalized(path)
     let parent = TemporaryName.folder(of: path)
@@ -31,18 +33,18 @@ public enum AtomicFolder {
     defer { if lock >= 0 { close(lock) } }
     if lock >= 0 { flock(lock, LOCK_EX | LOCK_NB) }
     try body(temporary)
-    try synchronizeTree(temporary)
-    try move(temporary, to: path, replace: replace)
+    if isDurable { try synchronizeTree(temporary) }
+    try move(temporary, to: path, replace: replace, isDurable: isDurable)
   }
 
   /// Puts a complete folder in place of `path`, both on one file system, and makes that durable.
   ///
   /// The older folder, if there is one, is exchanged for it in one step and then removed; where the
   /// file system cannot exchange, it is first renamed, and `recover` finds it after a crash.
-  public static func move(_ folder: String, to path: String, replace: Bool = true) throws {
+  public static func move(_ folder: String, to path: String, replace: Bool = true, isDurable: Bool = true) throws {
     let path = try normalized(path)
     try FilePath.require(folder)
-    defer { try? synchronizeFolder(TemporaryName.folder(of: path)) }
+    defer { if isDurable { try? synchronizeFolder(TemporaryName.folder(of: path)) } }
     // A plain rename takes the place of nothing, or of an empty folder.
     if rename(folder, path) == 0 { return }
     guard errno == ENOTEMPTY || errno == EEXIST else {
@@ -53,7 +55,7 @@ public enum AtomicFolder {
     }
     if !replace { throw EngineError(.file, "\(path): exists already") }
     if exchange(folder, path) {
-      try synchronizeFolder(TemporaryName.folder(of: path))
+      if isDurable { try synchronizeFolder(TemporaryName.folder(of: path)) }
       removeTree(folder)
       return
     }

@@ -10,6 +10,8 @@ public final class MetricsLog {
   public let path: String
   private var descriptor: Int32
   private var pending: [UInt8] = []
+  /// Whether all that was written is on the disk.
+  private var isSynchronized = true
   /// The length of the file up to its last whole row.
   private var length: Int
 
@@ -47,7 +49,15 @@ public final class MetricsLog {
   /// Throws `EngineError` (`.file`) on a full disk; the rows then stay pending, and the file is as
   /// before.
   public func flush() throws {
+    try write()
+    guard isSynchronized || fsync(descriptor) == 0 else { throw Self.writeError(path) }
+    isSynchronized = true
+  }
+
+  /// Writes the rows added so far, without waiting for the disk: of what can be written again.
+  public func write() throws {
     if pending.isEmpty { return }
+    isSynchronized = false
     var rest = pending[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { bytes in
@@ -61,14 +71,13 @@ public final class MetricsLog {
       }
       rest = rest.dropFirst(count)
     }
-    guard fsync(descriptor) == 0 else { throw Self.writeError(path) }
     length += pending.count
     pending = []
   }
 
   /// All rows, also those not flushed yet.
   public func rows() throws -> [JSONObject] {
-    try flush()
+    try write()
     return try Self.wholeRows(try readFile(path)).map(\.row)
   }
 

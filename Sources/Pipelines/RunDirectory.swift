@@ -160,9 +160,10 @@ public final class RunDirectory {
     }
   }
 
-  /// Puts a stage's files into its folder, in place of an older one: copies of small files, links to large ones.
+  /// Puts a stage's files into its folder, in place of an older one: copies of small files, links to large ones. The store has
+  /// them on the disk already, and a resumed run puts them there again.
   public func publish(_ stage: StoredStage) throws {
-    try AtomicFolder.write(to: place("stages/" + Self.stageFolderName(stage.key.name))) { temporary in
+    try AtomicFolder.write(to: place("stages/" + Self.stageFolderName(stage.key.name)), isDurable: false) { temporary in
       for name in try AtomicFolder.names(in: stage.folder) {
         try AtomicFolder.share(stage.folder + "/" + name, at: temporary + "/" + name)
       }
