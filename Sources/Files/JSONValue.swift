@@ -15,8 +15,14 @@ public enum JSONValue: Sendable, Equatable {
 
   /// The content of a JSON file. Throws `EngineError` naming path, line and what was expected.
   public init(file path: String, duplicateKeys: DuplicateKeys = .reject) throws {
-    try self.init(parsing: readFile(path), source: path, duplicateKeys: duplicateKeys)
+    let data = try readFile(path, most: Self.mostBytes)
+    // Values take several times the room of their text.
+    try AddressSpace.require(8 * data.count, for: "reading the JSON of \(path)")
+    try self.init(parsing: data, source: path, duplicateKeys: duplicateKeys)
   }
+
+  /// The largest file that is parsed as a whole: tokenizers have some tens of megabytes.
+  private static let mostBytes = 512 << 20
 
   /// Parses one JSON text.
   ///

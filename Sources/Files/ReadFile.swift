@@ -1,9 +1,12 @@
 import Diagnostics
 import Foundation
 
-/// The bytes of a regular file. Errors name the path and say whether it is missing, a folder, or unreadable.
-public func readFile(_ path: String) throws -> Data {
+/// The bytes of a regular file. Errors name the path and say whether it is missing, a folder, unreadable, or larger than `most`.
+public func readFile(_ path: String, most: Int = .max) throws -> Data {
   try withOpenFile(path) { descriptor, size in
+    guard size <= most else {
+      throw EngineError(.data, "\(path): the file has \(byteCount(size)), expected at most \(byteCount(most))")
+    }
     // Read as it is, and then as text or as what it means.
     try AddressSpace.require(2 * min(size, Int.max / 2), for: "reading \(path)")
     // One byte more than there should be tells the end without another round. A size can be wrong while somebody writes.

@@ -1,5 +1,7 @@
 import Diagnostics
 import Files
+import Foundation
+import TestSupport
 import Testing
 
 @Suite struct JSONTests {
@@ -12,6 +14,17 @@ import Testing
     (#""a\n\u00e9\ud83d\ude00\/""#, "a\né😀/"), ("[1,[2,{\"a\":null}]]", [1, [2, ["a": .null]]]),
     ("\u{FEFF}[1]", [1]),
   ]
+
+  /// A file of hundreds of megabytes is no configuration, and its values would take gigabytes.
+  @Test func isNotReadFromALargeFile() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/large.json"
+      try AtomicFile.write("[]", to: path)
+      #expect(try JSONValue(file: path) == [])
+      #expect(truncate(path, 700 << 20) == 0)
+      #expect(throws: EngineError(.data, "\(path): the file has 700 MB, expected at most 512 MB")) { try JSONValue(file: path) }
+    }
+  }
 
   @Test(arguments: valid) func parses(text: String, expected: JSONValue) throws {
     #expect(try JSONValue(parsing: text, source: "t") == expected)

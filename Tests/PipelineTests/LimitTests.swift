@@ -95,6 +95,23 @@ import Testing
     }
   }
 
+  /// Lua's values, files and tensors, each in small pieces and in large ones.
+  @Test(arguments: [
+    "local t = {} for i = 1, 1e9 do t[i] = i end", "local t = {} for i = 1, 1e9 do t[i] = ('x' .. i):rep(50) end",
+    "local s = ('x'):rep(1000) for i = 1, 40 do s = s .. s end",
+    "local t = {} for i = 1, 1e6 do t[i] = tensor.zeros({ 1000 }) end", "tensor.zeros({ 1e6, 100 })",
+    "tensor.zeros({ 30, 30 }, { dtype = 'float64' }):svd() tasks.table { train_file = 'big.csv', text_column = 'a', label_column = 'b' }",
+  ]) func whateverTakesMemoryEndsInOneLine(_ body: String) throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write("a,b\n" + String(repeating: "some words and more of them,x\n", count: 400_000), to: folder + "/big.csv")
+      try AtomicFile.write(body, to: folder + "/eat.lua")
+      for limit in ["ulimit -v 300000", "ulimit -d 160000"] {
+        let outcome = try perigee(["check", "eat.lua", "--quiet", "--threads", "1"], in: folder, shell: "\(limit); exec \"$@\"")
+        #expect(isOneLine(outcome) && outcome.error.contains("memory"), "\(limit): \(outcome.code) \(outcome.error)")
+      }
+    }
+  }
+
   /// The script that tries many more limits, and disks that fill up.
   @Test func limitsLoseNothing() throws {
     try withTemporaryFolder { folder in
