@@ -2,16 +2,17 @@
 # Shows that a killed run loses nothing: runs a pipeline once unbroken, then again and again in a fresh cache,
 # each time killed (SIGKILL) at a random moment and resumed, and compares the weights of every stage bit for bit.
 #
-#   kill-and-resume.sh [N=20] [--quick] [--seed S] [--perigee PATH] [--script FILE] [-- OPTIONS OF perigee run]
+#   kill-and-resume.sh [N=20] [--signals] [--quick] [--seed S] [--perigee PATH] [--script FILE] [-- OPTIONS OF perigee run]
 #
 #   N           how many kills
+#   --signals   each kill is one of SIGINT, SIGTERM, SIGHUP and SIGKILL, at random
 #   --quick     shorter training, for tests
 #   --seed S    seeds the moments (default 0)
 #   --perigee   the program (default: the release build, built first)
 #   --script    the pipeline (default: pipelines/mnli_to_rte.lua)
 #
-# Prints one line per kill and a summary. Exit code 1 if any weights differ or a resumed run fails; the folder
-# with everything is then kept.
+# Prints one line per kill and a summary. Exit code 1 if any weights differ, a resumed run fails, or a signal does not end
+# a run within a minute; the folder with everything is then kept.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -21,10 +22,12 @@ quick=(--set epochs=1 --set rte_epochs=1 --set mnli_limit=512 --set rte_limit=51
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 mistake() { echo "kill-and-resume.sh: $1 (see --help)" >&2; exit 1; }
 
+signals=(KILL)
 kills=20 seed=0 perigee="" script="$root/pipelines/mnli_to_rte.lua" options=()
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
+    --signals) signals=(INT TERM HUP KILL); shift ;;
     --quick) options+=("${quick[@]}"); shift ;;
     --seed | --perigee | --script)
       [ $# -ge 2 ] || mistake "missing value for $1"
@@ -72,6 +75,17 @@ finish() {
   return "$status"
 }
 
+# Kills the program if it runs on for a minute after a signal.
+guarded_finish() {
+  local status=0 pid=$running
+  (for _ in $(seq 600); do sleep 0.1; kill -0 "$pid" 2>/dev/null || exit 0; done; kill -9 "$pid") 2>/dev/null &
+  local guard=$!
+  finish || status=$?
+  kill "$guard" 2>/dev/null || true
+  wait "$guard" 2>/dev/null || true
+  return "$status"
+}
+
 # Name and SHA-256 of all weights of the stages of attempt $1.
 digests() {
   (cd "$work/$1/out/stages" && find . -name '*.safetensors' -type f -print0 | sort -z | xargs -0 -r sha256sum)
@@ -94,17 +108,23 @@ files=$(wc -l <"$work/expected")
 [ "$files" -gt 0 ] || { failure "the unbroken run saved no weights:" "$work/unbroken/log"; exit 1; }
 echo "unbroken: $duration ms, $files files of weights"
 
+declare -A codes=([INT]=130 [TERM]=143 [HUP]=129 [KILL]=137)
 done=0 early=0 differing=0
 while [ "$done" -lt "$kills" ]; do
   # Two draws, because one has 15 bits.
   moment=$(((RANDOM * 32768 + RANDOM) * duration / (32768 * 32768)))
   name=kill-$((done + 1))
+  signal=${signals[RANDOM % ${#signals[@]}]}
   fresh "$name"
   sleep "$((moment / 1000)).$(printf %03d $((moment % 1000)))"
-  kill -9 "$running" 2>/dev/null || true
+  kill "-$signal" "$running" 2>/dev/null || true
   status=0
-  finish || status=$?
-  if [ "$status" != 137 ]; then
+  guarded_finish || status=$?
+  if [ "$status" = 137 ] && [ "$signal" != KILL ]; then
+    failure "kill $((done + 1)): the run did not end within a minute of SIG$signal:" "$work/$name/log"
+    exit 1
+  fi
+  if [ "$status" != "${codes[$signal]}" ]; then
     # It was done, or failed, before the kill came.
     early=$((early + 1))
     if [ "$status" != 0 ] || [ "$early" -gt $((2 * kills + 5)) ]; then
@@ -128,8 +148,8 @@ while [ "$done" -lt "$kills" ]; do
   elif ! digests "$name" | cmp -s - "$work/expected"; then
     result="DIFFERENT"
   fi
-  printf 'kill %d of %d at %d ms, after %d stages, %s: %s\n' \
-    "$done" "$kills" "$moment" "$state" "$how" "$result"
+  printf 'kill %d of %d by SIG%s at %d ms, after %d stages, %s: %s\n' \
+    "$done" "$kills" "$signal" "$moment" "$state" "$how" "$result"
   if [ "$result" = identical ]; then
     rm -rf "${work:?}/$name"
   else

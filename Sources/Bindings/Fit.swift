@@ -66,8 +66,9 @@ extension Session {
     try tell(of: model, task, trains: true)
     let (name, inputs) = try nextFit()
     var callbacks = scriptCallbacks(options)
-    if mode == .check { return try planFit(name, model, task, arguments, options, callbacks) }
     let key = StageKey(name: name, inputs: try fitInputs(model, task, arguments, inputs, options))
+    if mode == .check { return try planFit(key, model, task, arguments, options, callbacks) }
+    try runDirectory?.checkStage(key)
     let opened = try store.open(
       key,
       onWait: { [progress] pid in progress.note("\(name): waiting for process \(pid.map(String.init) ?? "?"), which runs the same stage") },
@@ -88,7 +89,7 @@ extension Session {
       collect()
       let trainer = try Trainer(
         model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks,
-        store: WorkStore(work, runDirectory?.metrics))
+        store: WorkStore(work) { try self.metrics()?.flush() })
       fitsUnderWay += 1
       defer { fitsUnderWay -= 1 }
       let metrics = try trainer.run()
@@ -164,13 +165,14 @@ extension Session {
 
   private func finish(_ result: FitResult, _ stored: StoredStage) throws -> FitResult {
     record(result)
+    try begin()
     try runDirectory?.publish(stored)
     // What was found is found again: of a finished sweep, nobody waits for the disk at every point.
     if result.isReused {
-      try runDirectory?.metrics.write()
+      try metrics()?.write()
       if Date().timeIntervalSince(lastWritten) >= 1 { try writeResults() }
     } else {
-      try runDirectory?.metrics.flush()
+      try metrics()?.flush()
       try writeResults()
     }
     return result
@@ -219,6 +221,7 @@ extension Session {
   private func observe(_ callbacks: inout TrainerCallbacks, _ name: String) {
     let script = callbacks.onStep
     callbacks.onBegin = { [self] trainer, total, done in
+      try begin()
       progress.begin(name, total: total, step: done, tokens: trainer.state.tokens)
       try restoreRows(of: name, trainer.state.logHistory, step: done)
     }
@@ -247,7 +250,7 @@ extension Session {
   /// Makes `metrics.jsonl` hold a stage's rows up to here: those of a run that was killed may lack some, or have some of steps
   /// that will be repeated; another run's folder has none. Rows that the script adds for the stage stay up to the step.
   private func restoreRows(of stage: String, _ history: [JSONObject], step: Int) throws {
-    guard let metrics = runDirectory?.metrics else { return }
+    guard let metrics = try metrics() else { return }
     func isTrainers(_ row: JSONObject) -> Bool {
       row["stage"]?.stringValue == stage && row["epoch"] != nil && (row["grad_norm"] != nil || row["eval_loss"] != nil)
     }
@@ -255,22 +258,31 @@ extension Session {
     let rows = history.map { Self.row($0, of: stage) }
     if try metrics.rows().filter(isTrainers) == rows { return try metrics.keepRows(where: isKept) }
     try metrics.keepRows { !isTrainers($0) && isKept($0) }
-    rows.forEach(metrics.append)
+    for row in rows { metrics.append(row) }
   }
 
-  /// Notes what would be trained; the result has the metrics' names, without values.
+  /// Notes what would be trained. The result is the stored one, where there is one; else it has the metrics' names, without
+  /// values.
   private func planFit(
-    _ name: String, _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ options: FitOptions,
+    _ key: StageKey, _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ options: FitOptions,
     _ callbacks: TrainerCallbacks
   ) throws -> FitResult {
+    let name = key.name
+    // The weights of a stage that is still to be trained are part of the keys of those that build on it.
+    let isKnown = unstoredStages.isDisjoint(with: model.lineage)
+    let stored = isKnown ? try store.lookup(key) : nil
     let trainer = try Trainer(model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks)
     let counts = model.network.parameterCounts()
     plan.append(
       PlannedFit(
         stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
-        steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch,
-        memoryBytes: try trainer.estimatedMemory(), adapters: model.adapters.map(\.summary)))
+        steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch, memoryBytes: try trainer.estimatedMemory(),
+        stored: stored != nil ? .yes : !isKnown ? .unknown : store.hasState(key) ? .state : .no,
+        remarks: model.adapters.map(\.summary) + [try trainer.truncation()].compactMap(\.self)))
+    if let stored { return try reuse(stored, model) }
     try trainer.tryFunctions()
+    unstoredStages.insert(name)
+    model.lineage.append(name)
     let names = ["loss"] + task.metricNames + (task.metricNames.isEmpty ? ["accuracy"] : [])
       + (try options.metricNames(model, task, arguments))
     return FitResult(
@@ -282,13 +294,13 @@ extension Session {
 /// Saved states of a trainer in the stage store.
 private final class WorkStore: TrainerStore {
   private let work: StageWork
-  private let metrics: MetricsLog?
+  private let flushMetrics: () throws -> Void
 
-  init(_ work: StageWork, _ metrics: MetricsLog?) { (self.work, self.metrics) = (work, metrics) }
+  init(_ work: StageWork, flushMetrics: @escaping () throws -> Void) { (self.work, self.flushMetrics) = (work, flushMetrics) }
 
   func saveState(_ write: (String) throws -> Void) throws {
     // Whoever reads the log while the run works, or after it was killed, finds all rows up to the state.
-    try metrics?.flush()
+    try flushMetrics()
     try work.saveState { try write($0) }
   }
   func stateFolder() throws -> String? { try work.loadState()?.folder }

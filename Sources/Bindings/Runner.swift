@@ -8,92 +8,10 @@ import Pipelines
 import TensorCore
 import TransformerModels
 
-/// How a pipeline is run.
-public struct RunOptions {
-  /// Path of the script; with `resume`, empty takes the run directory's own copy.
-  public var script = ""
-  /// `name=value` of each `--set`.
-  public var settings: [String] = []
-  /// The run directory; nil takes `outputs/<script>-<time>`.
-  public var out: String?
-  /// An earlier run's directory to go on with.
-  public var resume: String?
-  /// Threads of the engine; nil takes all cores of the process.
-  public var threads: Int?
-  /// Bytes that tensors may take together; nil takes nine tenths of what the machine, or the control group, has.
-  public var memory: Int?
-  public var precision = PrecisionChoice.auto
-  /// Seed where a script gives none; nil takes 42.
-  public var seed: Int?
-  public var isQuiet = false
-  public var allowIO = false
-  /// Limits reading to what `ReadPolicy` calls named.
-  public var isStrict = false
-
-  public init() {}
-}
-
 /// The commands of the command line, without their options.
 public enum Runner {
   /// The engine's version; part of every stage's key.
   public static let version = "0.1.0"
-
-  /// Runs a pipeline: results to standard output, progress to standard error.
-  public static func run(_ options: RunOptions) throws {
-    var options = options
-    limitReading(options)
-    let arithmetic = try prepare(&options)
-    let opened = try openRun(options)
-    let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
-    progress.note("run directory: \(opened.directory.path)")
-    progress.note("\(Threads.count) threads, \(arithmetic)")
-    let here = FileManager.default.currentDirectoryPath
-    if options.resume != nil, let there = try opened.directory.command()["working_directory"]?.stringValue, there != here {
-      progress.note("warning: the run was started in \(there): relative paths of the script now begin at \(here)")
-    }
-    let store = StageStore { progress.note("warning: \($0)") }
-    let session = Session(
-      mode: .run, settings: options.settings, runDirectory: opened.directory, store: store,
-      progress: progress, seed: options.seed ?? 42, print: { print($0) })
-    let state = try makeState(session, options, script: opened.originalScript)
-    defer { state.close() }
-    do {
-      try state.run(file: opened.script)
-      try session.checkSettings()
-    } catch {
-      try? session.runDirectory?.metrics.flush()
-      progress.end("stopped")
-      throw error
-    }
-    try keepSources(state, in: opened.directory)
-    try session.runDirectory?.metrics.flush()
-    try session.writeResults()
-  }
-
-  /// Does everything but the training, and prints what would be trained.
-  public static func check(_ options: RunOptions) throws {
-    var options = options
-    limitReading(options)
-    try prepare(&options)
-    let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
-    let session = Session(
-      mode: .check, settings: options.settings, runDirectory: nil, store: StageStore(), progress: progress,
-      seed: options.seed ?? 42, print: { print($0) })
-    let state = try makeState(session, options, script: options.script)
-    defer { state.close() }
-    try state.run(file: options.script)
-    try session.checkSettings()
-    if let parameters = session.parameters, !parameters.isEmpty {
-      print(Table(columns: ["parameter", "value"], rows: parameters.members.map { [.string($0), .string($1.encoded(.ordered))] }).text())
-      print("")
-    }
-    let columns: [Table.Column] = ["stage", "trainable", "total", "examples", "steps", "tokens/epoch", Table.Column("memory MB", decimals: 0)]
-    print(Table(columns: columns, rows: session.plan.map { fit in
-      [.string(fit.stage), .int(fit.trainable), .int(fit.total), .int(fit.examples), .int(fit.steps), .int(fit.tokens),
-       .double(Double(fit.memoryBytes) / 1e6)]
-    }).text())
-    for fit in session.plan { for line in fit.adapters { print("\(fit.stage): \(line)") } }
-  }
 
   /// Parameter counts of a method on a model, from its `config.json` alone.
   ///
@@ -145,7 +63,7 @@ public enum Runner {
 
 extension Runner {
   /// Sets what may be read. Only the command line counts: the files of a run directory can be a stranger's.
-  private static func limitReading(_ options: RunOptions) {
+  static func limitReading(_ options: RunOptions) {
     // A value can be a list of paths.
     let values = options.settings.flatMap { setting in
       let value = String(setting.drop { $0 != "=" }.dropFirst())
@@ -156,21 +74,6 @@ extension Runner {
       named: named.filter { !$0.isEmpty } + values.filter(fileExists),
       codeFolders: moduleFolders(script: options.script) + (options.script.isEmpty ? [] : [FilePath.folder(of: options.script)]),
       isStrict: options.isStrict)
-  }
-
-  /// Sets threads and precision. A resumed run takes what its command line did not say from the run that it continues: its
-  /// result must not depend on where it was interrupted.
-  @discardableResult
-  private static func prepare(_ options: inout RunOptions) throws -> String {
-    if let resume = options.resume {
-      let command = try RunDirectory.command(in: resume)
-      options.settings = (command["settings"]?.arrayValue ?? []).compactMap(\.stringValue) + options.settings
-      options.seed = options.seed ?? command["seed"]?.intValue
-      if options.precision == .auto, let name = command["precision"]?.stringValue {
-        options.precision = PrecisionChoice(rawValue: name) ?? .auto
-      }
-    }
-    return configure(threads: options.threads, memory: options.memory, precision: options.precision)
   }
 
   /// Sets threads (nil: all cores of the process), the bytes that tensors may take, and precision, before the first product.
@@ -218,6 +121,7 @@ extension Runner {
       return try state.add(function, to: "adapters", identity: identity)
     }
     session.collect = { [weak state] in state?.collect() }
+    session.sources = { [weak state] in state?.sources ?? [] }
     session.drawing = { [weak state, random = session.random] seed, body in
       try random.drawing(from: seed) { try state?.drawing(from: seed, body) ?? body() }
     }
@@ -245,41 +149,6 @@ extension Runner {
       folder = FilePath.folder(of: folder)
     }
     return candidates.filter(folderExists)
-  }
-
-  private struct OpenedRun {
-    var directory: RunDirectory
-    /// The file to run.
-    var script: String
-    /// Where it came from, for `require` of files beside it.
-    var originalScript: String
-  }
-
-  private static func openRun(_ options: RunOptions) throws -> OpenedRun {
-    if let resume = options.resume {
-      let directory = try RunDirectory.resume(resume)
-      let command = try directory.command()
-      let script = options.script.isEmpty ? try directory.scriptPath() : options.script
-      return OpenedRun(
-        directory: directory, script: script, originalScript: command["script_path"]?.stringValue ?? script)
-    }
-    guard !options.script.isEmpty else { throw EngineError(.argument, "no script: give one, or --resume DIR") }
-    let command: JSONObject = [
-      "argv": .array(CommandLine.arguments.map { .string($0) }), "version": .string(version), "threads": .int(Threads.count),
-      "precision": .string(Precision.current.rawValue), "seed": .int(options.seed ?? 42),
-      "settings": .array(options.settings.map { .string($0) }),
-      "working_directory": .string(FileManager.default.currentDirectoryPath),
-    ]
-    let directory = try RunDirectory.create(
-      out: options.out, scriptPath: options.script, scriptText: readText(options.script), parameters: JSONObject(), command: command)
-    return OpenedRun(directory: directory, script: options.script, originalScript: options.script)
-  }
-
-  /// Keeps the Lua files that the script required, beside its copy.
-  private static func keepSources(_ state: LuaState, in directory: RunDirectory) throws {
-    for source in state.sources.dropFirst() {
-      try directory.addSource(source.text, at: FilePath.name(of: source.path))
-    }
   }
 }
 

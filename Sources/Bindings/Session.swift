@@ -24,6 +24,8 @@ public final class Session {
     case run
     /// Checks everything and notes what would be trained.
     case check
+    /// Runs the script until it has declared its parameters.
+    case declare
   }
 
   /// One training that `check` found.
@@ -35,8 +37,18 @@ public final class Session {
     var steps: Int
     var tokens: Int
     var memoryBytes: Int
-    /// One line for each adapter: method, parameters, modules.
-    var adapters: [String]
+    var stored: Stored
+    /// Lines about it: each adapter's method, parameters and modules, texts that are cut.
+    var remarks: [String]
+
+    /// Whether its result is in the store.
+    enum Stored: String {
+      case yes, no
+      /// A state is, from which it goes on.
+      case state = "in part"
+      /// It begins with what another stage leaves that is not stored.
+      case unknown
+    }
   }
 
   let mode: Mode
@@ -48,6 +60,9 @@ public final class Session {
   let seed: Int
   /// Takes lines for standard output.
   let print: (String) -> Void
+  /// The script and the files that it has required, in order.
+  var sources: () -> [LuaState.Source] = { [] }
+
   /// Frees the models and tensors that the script has dropped.
   var collect: () -> Void = {}
 
@@ -68,6 +83,10 @@ public final class Session {
   }
 
   private(set) var parameters: JSONObject?
+  /// The script's parameters, as it declared them.
+  private(set) var declared: ParameterSet?
+  /// Whether a script in the mode `declare` has come as far as it is to go.
+  private(set) var isDeclarationOver = false
   /// The training that is under way, for rows that its callbacks log.
   var fitName: String?
   private var lastFlush = Date()
@@ -78,6 +97,8 @@ public final class Session {
   /// The numbers of every training. Their models are the script's to keep or to drop.
   private var results: [JSONObject] = []
   var plan: [PlannedFit] = []
+  /// Stages of the plan whose result nobody has.
+  var unstoredStages: Set<String> = []
   private var shown: Set<String> = []
   private var bases: [String: [PretrainedModel]] = [:]
   private var baseTokenizers: [ObjectIdentifier: Tokenizer] = [:]
@@ -103,10 +124,20 @@ public final class Session {
     guard parameters == nil else {
       throw EngineError(.argument, "params: declared twice", hint: "declare all parameters in one call")
     }
-    let values = try ParameterSet(declared).resolve(settings: settings)
+    let declared = try ParameterSet(declared)
+    self.declared = declared
+    try endDeclaration()
+    let values = try declared.resolve(settings: settings)
     parameters = values
-    try runDirectory?.writeParameters(values)
+    try runDirectory?.declare(values)
     return values
+  }
+
+  /// Stops a script that was run for its parameters alone. No script can catch that, as it cannot catch Ctrl-C.
+  private func endDeclaration() throws {
+    guard mode == .declare else { return }
+    isDeclarationOver = true
+    throw EngineError(.interrupted, "the parameters are declared")
   }
 
   /// Throws where `--set` was given and the script declares nothing.
@@ -115,10 +146,28 @@ public final class Session {
     throw EngineError(.argument, "--set \(first): the script declares no parameters", hint: "declare them with params { ... }")
   }
 
+  // MARK: The run directory
+
+  /// Makes the run directory, if it is not there: from here on there is something to keep.
+  func begin() throws {
+    guard let runDirectory, !runDirectory.isBegun else { return }
+    try runDirectory.begin(sources: requiredSources())
+  }
+
+  /// The Lua files that the script has required so far.
+  func requiredSources() -> [RunScript] { sources().dropFirst().map { RunScript(path: $0.path, text: $0.text) } }
+
+  /// The rows of `metrics.jsonl`; nil in a check.
+  func metrics() throws -> MetricsLog? {
+    try begin()
+    return try runDirectory?.metrics()
+  }
+
   // MARK: Stages
 
   /// Runs a stage's body; fits inside belong to it.
   func runStage<Result>(_ name: String, inputs: JSONValue, _ body: () throws -> Result) throws -> Result {
+    try endDeclaration()
     try checkSettings()
     guard !name.isEmpty else { throw EngineError(.argument, "stage: the name is empty") }
     try FilePath.requireNoNUL(name, "stage")
@@ -137,6 +186,7 @@ public final class Session {
 
   /// The name and inputs of the next fit: those of its stage, with a number from the second fit on.
   func nextFit() throws -> (name: String, inputs: JSONValue) {
+    try endDeclaration()
     try checkSettings()
     guard var current = stage else {
       var number = 1
@@ -166,6 +216,7 @@ public final class Session {
 
   /// Writes the tables and every fit's numbers so far.
   func writeResults() throws {
+    try begin()
     lastWritten = Date()
     try runDirectory?.writeResults([
       "tables": .array(tables), "stages": .array(results.map { .object($0) }),
@@ -174,8 +225,9 @@ public final class Session {
 
   /// A row of `metrics.jsonl`. It reaches the disk within seconds, so that a loop of the script's own that is killed leaves its rows.
   func log(_ row: JSONObject) throws {
-    guard let metrics = runDirectory?.metrics else { return }
-    metrics.append(row)
+    guard let metrics = try metrics() else { return }
+    // What a training logs goes on where it was cut off; all else of the script runs again.
+    metrics.append(row, unlessRepeated: fitName == nil)
     if Date().timeIntervalSince(lastFlush) >= 5 {
       try metrics.flush()
       lastFlush = Date()
@@ -186,6 +238,7 @@ public final class Session {
 
   /// A base model by folder, hub name, or "builtin:tiny"; opened once for each way to hold its weights.
   func base(_ name: String, _ quantization: WeightQuantization? = nil) throws -> PretrainedModel {
+    try endDeclaration()
     if let found = bases[name]?.first(where: { $0.quantization == quantization }) { return found }
     let base: PretrainedModel
     if name.hasPrefix("builtin:") {
@@ -231,13 +284,16 @@ public final class Session {
     guard let first = parts.first, !RunDirectory.ownNames.contains(first) else {
       throw EngineError(.file, "'\(path)': the run directory keeps its own files there", hint: "choose another name")
     }
-    if let runDirectory { try body(runDirectory.place(path)) }
+    if let runDirectory {
+      try begin()
+      try body(runDirectory.place(path))
+    }
   }
 
   /// A path to read from: from the working directory, or, where nothing is there, from the run directory, which
   /// `write` leads to.
   func readablePath(_ path: String) -> String {
-    guard let root = runDirectory?.path, !FilePath.isAbsolute(path) else { return path }
+    guard let root = runDirectory?.folder, !FilePath.isAbsolute(path) else { return path }
     return !fileExists(path) && fileExists(root + "/" + path) ? root + "/" + path : path
   }
 }

@@ -14,6 +14,8 @@ public final class MetricsLog {
   private var isSynchronized = true
   /// The length of the file up to its last whole row.
   private var length: Int
+  /// How often each row is there that an earlier attempt logged.
+  private var repeated: [String: Int] = [:]
 
   /// Opens or creates the file. Throws `EngineError` (`.file`).
   public init(_ path: String) throws {
@@ -27,7 +29,9 @@ public final class MetricsLog {
       throw EngineError(.file, "\(path): expected a regular file")
     }
     let data = try readFile(path)
-    length = try Self.wholeRows(data).last?.end ?? 0
+    let rows = try Self.wholeRows(data)
+    length = rows.last?.end ?? 0
+    for (row, _) in rows { repeated[JSONValue.object(row).encoded(.line), default: 0] += 1 }
     // A file with a second name elsewhere is left as it is there.
     if status.st_nlink > 1 { try replace(String(decoding: data.prefix(length), as: UTF8.self)) }
     guard ftruncate(descriptor, off_t(length)) == 0 else { throw Self.writeError(path) }
@@ -39,8 +43,16 @@ public final class MetricsLog {
   }
 
   /// Adds a row; NaN and infinities become null, which any reader of JSON takes.
-  public func append(_ row: JSONObject) {
-    pending.append(contentsOf: JSONValue.object(row).encoded(.line).utf8)
+  ///
+  /// - Parameter unlessRepeated: leaves a row where it is that an earlier attempt logged: a script that runs again from its
+  ///   start logs it again.
+  public func append(_ row: JSONObject, unlessRepeated: Bool = false) {
+    let line = JSONValue.object(row).encoded(.line)
+    if unlessRepeated, let count = repeated[line], count > 0 {
+      repeated[line] = count - 1
+      return
+    }
+    pending.append(contentsOf: line.utf8)
     pending.append(UInt8(ascii: "\n"))
   }
 
@@ -86,6 +98,10 @@ public final class MetricsLog {
     let all = try rows()
     let kept = all.filter(isKept)
     if kept.count == all.count { return }
+    for row in all where !isKept(row) {
+      let line = JSONValue.object(row).encoded(.line)
+      if let count = repeated[line], count > 0 { repeated[line] = count - 1 }
+    }
     try replace(kept.map { JSONValue.object($0).encoded(.line) + "\n" }.joined())
   }
 

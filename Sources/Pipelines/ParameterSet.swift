@@ -251,15 +251,37 @@ public struct ParameterSet: Sendable {
     return values
   }
 
-  /// A table of names, defaults, expectations and docs for `--help`.
-  public var help: Table {
-    Table(
-      columns: ["name", "default", "type", "what"],
-      rows: parameters.map {
-        [
-          .string($0.name), .string($0.defaultValue.word), .string($0.expectation),
-          .string($0.doc ?? ""),
-        ]
+  /// The values in a `params.json`. Throws `EngineError` (`.data`), which begins with `source`, for what no parameter can be.
+  static func values(_ json: JSONValue, source: String) throws -> JSONObject {
+    guard let object = json.objectValue else {
+      throw EngineError(.data, "\(source): expected an object, found \(json.kindName)")
+    }
+    for (name, value) in object.members {
+      let simple = (value.arrayValue ?? [value]).allSatisfy { element in
+        switch element {
+        case .null, .array, .object: false
+        case .bool, .int, .double, .string: true
+        }
+      }
+      guard simple else {
+        throw EngineError(
+          .data, "\(source): '\(name)' must be a boolean, a number, a string or a list of these, got \(value.excerpt())")
+      }
+    }
+    return object
+  }
+
+  /// A table of names, defaults, expectations and docs for help; with the values of a run, if they are given.
+  public func table(values: JSONObject? = nil) -> Table {
+    var columns: [Table.Column] = ["parameter", "value", "default", "type", "what"]
+    if values == nil { columns.remove(at: 1) }
+    return Table(
+      columns: columns,
+      rows: parameters.map { parameter in
+        var words = [parameter.name]
+        if let values { words.append(values[parameter.name]?.word ?? "") }
+        words += [parameter.defaultValue.word, parameter.expectation, parameter.doc ?? ""]
+        return words.map { JSONValue.string($0) }
       })
   }
 }

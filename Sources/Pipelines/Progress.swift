@@ -69,6 +69,8 @@ public final class Progress {
   private let interval: Double
   private let now: () -> Double
   private let write: (String) -> Void
+  /// Takes the lines that a run keeps: where a stage begins and ends, and notes, also those that are not shown.
+  public var keep: (String) -> Void = { _ in }
 
   private var stage = ""
   private var total: Int?
@@ -120,10 +122,10 @@ public final class Progress {
     samples = [latest]
     detail = ""
     lastShown = started
-    if style.mode == .lines {
-      let steps = self.total.map { ": \($0) steps" } ?? ""
-      line(self.stage + steps + (step > 0 ? ", resumed at \(step)" : ""))
-    }
+    let steps = self.total.map { ": \($0) steps" } ?? ""
+    let text = self.stage + steps + (step > 0 ? ", resumed at \(step)" : "")
+    keep(text)
+    if style.mode == .lines { line(text) }
     draw()
   }
 
@@ -155,9 +157,10 @@ public final class Progress {
 
   /// A message of its own line, above the bar; also shown between stages.
   public func note(_ text: String) {
-    guard style.mode != .quiet else { return }
+    let text = Table.printable(text)
+    keep(text)
     clearBar()
-    line(Table.printable(text))
+    line(text)
     draw()
   }
 
@@ -166,9 +169,9 @@ public final class Progress {
     guard isActive else { return }
     clearBar()
     isActive = false
-    guard style.mode != .quiet else { return }
-    let text = summary.isEmpty ? "done" : Table.printable(summary)
-    line("\(stage): \(text) (\(durationText(now() - started)))")
+    let text = "\(stage): \(summary.isEmpty ? "done" : Table.printable(summary)) (\(durationText(now() - started)))"
+    keep(text)
+    line(text)
   }
 
   // MARK: - Text

@@ -60,26 +60,24 @@ public struct Invocation: Record, Sendable {
   public init() {}
 
   public func validate() throws(EngineError) {
-    if status != .running, exitCode == nil && status == .finished {
-      throw EngineError(.data, "missing field 'exit_code' of a finished run")
-    }
+    if status == .finished && exitCode == nil { throw EngineError(.data, "missing field 'exit_code', which a finished one has") }
     for (name, time) in [("start", start), ("end", end ?? start)] where Self.date(time) == nil {
       throw EngineError(.data, "'\(name)' must be a time such as 2026-01-31T12:00:00Z, got '\(time)'")
     }
   }
 
   /// Notes the end. `error` is nil for a command that finished.
-  mutating func finish(_ status: RunStatus, exitCode: Int, error: String?, at now: Date) {
+  mutating func finish(_ status: RunStatus, exitCode: Int, error: String?, after duration: Double) {
     self.status = status
     self.exitCode = exitCode
     self.error = error
-    end = Self.time(now)
-    duration = max(0, now.timeIntervalSince(Self.date(start) ?? now))
+    self.duration = (max(0, duration) * 1000).rounded() / 1000
+    end = Self.date(start).map { Self.time($0.addingTimeInterval(duration)) }
   }
 
   static func time(_ date: Date) -> String { date.formatted(.iso8601) }
 
-  private static func date(_ time: String) -> Date? { try? Date(time, strategy: .iso8601) }
+  static func date(_ time: String) -> Date? { try? Date(time, strategy: .iso8601) }
 }
 
 /// `command.json`: the script of a run directory, and every command that worked in it, the latest last.

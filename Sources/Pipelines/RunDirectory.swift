@@ -4,72 +4,87 @@ import Foundation
 
 /// The folder of one run, made to be read by people and other tools:
 ///
-///     command.json      argv, version, threads, seed, machine: how the run was started
+///     command.json      the script, and every command that worked here: arguments, seed, machine, times, how it ended
 ///     params.json       every parameter's value
 ///     code/             the script and the Lua files that it required
+///     output.txt        what was printed, notes and warnings
 ///     metrics.jsonl     one row per logged step or evaluation
 ///     results.json      the report's tables as data
 ///     stages/<name>/    what each stage saved
 ///
-/// Every file is replaced whole. The object holds a lock: one process at a time works in a run
-/// directory.
+/// A new directory appears whole, with `begin`: a run that fails before there is anything worth keeping leaves none. One that
+/// exists is locked from the start, since one process at a time works in a run directory, and is not touched before `begin`.
+/// What a finished run left is never replaced by the results of another script, seed or parameters, unless that was asked for.
 public final class RunDirectory {
-  public let path: String
-  /// The rows of `metrics.jsonl`.
-  public let metrics: MetricsLog
-  private let lock: FileLock
+  /// Where it is, or will be; a folder without a name of the user's own is named by `begin`.
+  public private(set) var path: String
+  /// The directory, if it is there.
+  public var folder: String? { isBegun || earlier != nil ? path : nil }
+  /// The commands that worked here before; nil for a new directory.
+  public let earlier: RunCommand?
+  /// Whether `begin` is through, and the directory there to be written to.
+  public private(set) var isBegun = false
+  /// Called when the directory is there.
+  public var onBegin: (_ path: String) -> Void = { _ in }
+
+  /// The option that named the directory, for messages.
+  private let option: Option
+  private let isOverwritten: Bool
+  private let outputs: String
+  private var lock: FileLock?
+  private var log: MetricsLog?
+  private let output = RunOutput()
+
+  private var script = RunScript(path: "", text: "")
+  private var invocation = Invocation()
+  private var started = Date()
+  private var command: RunCommand
+  private var parameters: JSONObject?
+  private var differences: [String] = []
+  /// Why nothing may be written, if so; a script may have caught it.
+  public private(set) var refusal: EngineError?
+  /// Results of a finished run that is run again: they take the old ones' place when all are there.
+  private var waitingResults: JSONValue?
+
+  enum Option: String {
+    case out = "--out"
+    case resume = "--resume"
+  }
 
   private static let commandFile = "command.json"
   private static let parametersFile = "params.json"
+  private static let resultsFile = "results.json"
+  private static let metricsFile = "metrics.jsonl"
+  private static let outputFile = "output.txt"
+  /// The metrics of a finished run that is run again.
+  private static let newMetricsFile = ".metrics.jsonl.new"
   /// What the run itself keeps at the top of its directory: no place for a script's files.
-  public static let ownNames: Set<String> = [commandFile, parametersFile, "metrics.jsonl", "results.json", "code", "stages", ".lock"]
+  public static let ownNames: Set<String> = [
+    commandFile, parametersFile, metricsFile, resultsFile, outputFile, newMetricsFile, "code", "stages", RunPlace.lockFile,
+  ]
 
-  /// Creates the directory of a new run.
+  // MARK: - Opening
+
+  /// The directory of a new run, or one of the same script again. Nothing is written yet.
   ///
   /// - Parameters:
-  ///   - out: where; nil takes `<outputs>/<script>-<yyyyMMdd-HHmmss>`, with `-2` and so on if that
-  ///     exists. An earlier run's directory is used again: its files are replaced, its metrics
-  ///     start anew.
-  ///   - scriptPath: the script; its text is stored under its own name.
+  ///   - out: where; nil takes `<outputs>/<script>-<yyyyMMdd-HHmmss>`, with `-2` and so on if that exists.
+  ///   - overwrite: puts the new run in the place of one that is there, finished or not, when it begins.
   ///   - outputs: the folder of runs without an `out`, relative to the working folder.
-  ///   - command: what `command.json` holds beside the script's path and `HostFacts`.
   ///
-  /// Throws `EngineError` (`.file`) for an `out` that holds other files, is in use, or cannot be
-  /// written.
-  public static func create(
-    out: String?, scriptPath: String, scriptText: String, parameters: JSONObject,
-    command: JSONObject, outputs: String = "outputs", now: Date = Date()
-  ) throws -> RunDirectory {
-    let name = FilePath.name(of: scriptPath)
-    let path = try out.map { try prepare($0) } ?? createDefault(in: outputs, script: name, now: now)
-    var facts = command
-    facts["script"] = .string(name)
-    facts["script_path"] = .string(scriptPath)
-    facts["host"] = .object(HostFacts.current().json)
-    func writeFiles(_ folder: String) throws {
-      try AtomicFile.write(scriptText, to: OwnFolder(folder).place("code/" + inside(name)))
-      try AtomicFile.write(.object(parameters), to: folder + "/" + parametersFile)
-      try AtomicFile.write(.object(facts), to: folder + "/" + commandFile)
-    }
-    let isUsed = fileExists(path + "/" + commandFile)
-    if isUsed, let other = try self.command(in: path)["script"]?.stringValue, other != name {
-      throw EngineError(.file, "--out \(path): holds a run of \(other)", hint: "choose a new folder; nothing in it was touched")
-    }
-    // A new directory appears whole, so that a kill leaves one that can be resumed, or none.
-    if !isUsed { try AtomicFolder.write(to: path, replace: false, writeFiles) }
-    let lock = try lockDirectory(path)
-    if isUsed {
-      removeTree(path + "/metrics.jsonl")
-      removeTree(path + "/results.json")
-      try writeFiles(path)
-    }
-    return try RunDirectory(path, lock: lock)
+  /// Throws `EngineError` (`.file`, `.data`) for an `out` that holds other files, is in use, or whose `command.json` is
+  /// damaged.
+  public static func create(out: String?, overwrite: Bool = false, outputs: String = "outputs") throws -> RunDirectory {
+    guard let out else { return RunDirectory(nil, nil, .out, outputs, overwrite, lock: nil) }
+    let (path, isUsed) = try RunPlace.chosen(out, commandFile: commandFile)
+    guard isUsed else { return RunDirectory(path, nil, .out, outputs, overwrite, lock: nil) }
+    return try open(path, .out, overwrite)
   }
 
-  /// Opens an earlier run to go on with it. A torn last line of `metrics.jsonl` is dropped.
+  /// The directory of an earlier run, to go on with it. Nothing is written yet.
   ///
-  /// Throws `EngineError` (`.file`, `.data`) if `path` is no run directory or is in use.
-  public static func resume(_ path: String) throws -> RunDirectory {
+  /// Throws `EngineError` (`.file`, `.data`) if `path` is no run directory, is in use, or its `command.json` is damaged.
+  public static func resume(_ path: String, overwrite: Bool = false) throws -> RunDirectory {
     try FilePath.require(path)
     guard fileExists(path + "/" + commandFile) else {
       let exists = fileExists(path)
@@ -77,61 +92,231 @@ public final class RunDirectory {
         .file, "--resume \(path): " + (exists ? "is not a run directory" : "no such folder"),
         hint: exists ? "it has no \(commandFile)" : nil)
     }
-    return try RunDirectory(path, lock: lockDirectory(path))
+    return try open(path, .resume, overwrite)
   }
 
-  private init(_ path: String, lock: FileLock) throws {
-    self.path = path
+  private static func open(_ path: String, _ option: Option, _ overwrite: Bool) throws -> RunDirectory {
+    let lock = try RunPlace.lock(path)
+    return RunDirectory(path, try RunCommand(jsonFile: path + "/" + commandFile), option, "", overwrite, lock: lock)
+  }
+
+  private init(_ path: String?, _ earlier: RunCommand?, _ option: Option, _ outputs: String, _ overwrite: Bool, lock: FileLock?) {
+    self.path = path ?? outputs
+    self.earlier = earlier
+    self.option = option
+    self.outputs = path == nil ? outputs : ""
+    isOverwritten = overwrite && earlier != nil
     self.lock = lock
-    metrics = try MetricsLog(path + "/metrics.jsonl")
+    command = RunCommand()
+  }
+
+  /// Whether a run finished here, and is to stay.
+  private var isKept: Bool { !isOverwritten && earlier?.isFinished ?? false }
+
+  // MARK: - What it is a run of
+
+  /// Says what is run, and how. Throws `EngineError` (`.argument`) where the directory holds a run of another script, or a
+  /// finished one that differs.
+  public func prepare(_ script: RunScript, _ invocation: Invocation, now: Date = Date()) throws {
+    try FilePath.require(script.path)
+    guard FilePath.isPlainName(script.name) else { throw EngineError(.file, "'\(script.path)' is no path of a script") }
+    self.script = script
+    self.invocation = invocation
+    self.invocation.status = .running
+    self.invocation.start = Invocation.time(now)
+    started = now
+    guard let earlier, let last = earlier.invocations.last, !isOverwritten else {
+      command.script = script.name
+      command.scriptPath = script.path
+      return
+    }
+    command = earlier
+    command.closeKilled()
+    if earlier.script != script.name {
+      throw refuse("\(option.rawValue) \(path): holds a run of \(earlier.script)")
+    }
+    let stored = codeFolder + "/" + script.name
+    if isKept || fileExists(stored) {
+      differences += RunDifferences.between(try readText(stored), script.text, name: "the script")
+    }
+    differences += RunDifferences.between(last, invocation)
+    try refuseDifferences()
+  }
+
+  /// Says the values of the script's parameters. Throws `EngineError` (`.argument`) where a finished run had others.
+  public func declare(_ values: JSONObject) throws {
+    parameters = values
+    guard earlier != nil, !isOverwritten else { return }
+    differences += RunDifferences.between(try storedParameters(), values)
+    try refuseDifferences()
+  }
+
+  /// Throws `EngineError` (`.argument`) where a finished run has another result under this stage's name.
+  public func checkStage(_ key: StageKey) throws {
+    guard isKept, let stored = try StageStore.key(inFolder: stageFolder(key.name)), stored != key else { return }
+    let reasons = ValueDifference.between(stored.inputs, key.inputs).prefix(2).map { "\($0)" }
+    differences.append("stage '\(key.name)' would be another: " + reasons.joined(separator: ", "))
+    try refuseDifferences()
+  }
+
+  private func refuseDifferences() throws {
+    guard isKept, !differences.isEmpty else { return }
+    let some = differences.prefix(4).joined(separator: "; ") + (differences.count > 4 ? "; and \(differences.count - 4) more" : "")
+    throw refuse("\(option.rawValue) \(path): holds a finished run that differs: \(some)")
+  }
+
+  /// The error, which `begin` gives again to a script that caught it.
+  private func refuse(_ message: String) -> EngineError {
+    let other = option == .out ? "choose another --out" : "start a new run"
+    let error = EngineError(.argument, message, hint: "\(other), or replace it with --overwrite; nothing in it was touched")
+    refusal = error
+    return error
+  }
+
+  // MARK: - Beginning and end
+
+  /// Makes the directory, or goes on in it: from here on there is something to keep. Once is enough, more does no harm.
+  ///
+  /// - Parameter sources: the Lua files that the script has required so far.
+  ///
+  /// Throws `EngineError`: `.file` where nothing can be written, and what `prepare` and `declare` threw.
+  public func begin(sources: [RunScript] = []) throws {
+    if isBegun { return }
+    if let refusal { throw refusal }
+    command.invocations.append(invocation)
+    do {
+      if earlier == nil || isOverwritten { try make(sources) } else { try goOn(sources) }
+    } catch {
+      command.invocations.removeLast()
+      throw error
+    }
+    let log = try MetricsLog(path + "/" + (isKept ? Self.newMetricsFile : Self.metricsFile))
+    self.log = log
+    isBegun = true
+    output.open(path + "/" + Self.outputFile, separator: "---- \(invocation.start): \(invocation.argv.joined(separator: " "))")
+    onBegin(path)
+  }
+
+  private func make(_ sources: [RunScript]) throws {
+    let isClaimed = !outputs.isEmpty
+    if isClaimed { path = try RunPlace.claim(in: outputs, script: script.name, start: invocation.start) }
+    // A link is followed, so that the folder that it leads to is replaced, and not the link.
+    let target = isOverwritten ? try RunPlace.replaceable(path) : path
+    var newLock: FileLock?
+    do {
+      // A new directory appears whole and locked, so that a kill leaves one that can be resumed, or none.
+      try AtomicFolder.write(to: target, replace: isOverwritten) { folder in
+        newLock = try FileLock(folder + "/" + RunPlace.lockFile)
+        try writeStart(sources, in: folder)
+      }
+    } catch {
+      if isClaimed { rmdir(path) }
+      throw error
+    }
+    lock = newLock
+  }
+
+  private func goOn(_ sources: [RunScript]) throws {
+    for (name, text) in Self.names(sources) where isKept && fileExists(codeFolder + "/" + name) {
+      differences += RunDifferences.between(try readText(codeFolder + "/" + name), text, name: name)
+    }
+    try refuseDifferences()
+    removeTree(path + "/" + Self.newMetricsFile)
+    if isKept {
+      let metrics = path + "/" + Self.metricsFile
+      let rows = fileExists(metrics) ? try readText(metrics) : ""
+      try AtomicFile.write(rows, to: path + "/" + Self.newMetricsFile)
+      try AtomicFile.write(.object(command.json), to: path + "/" + Self.commandFile)
+      return
+    }
+    if option == .out && !differences.isEmpty {
+      removeTree(path + "/" + Self.metricsFile)
+      removeTree(path + "/" + Self.resultsFile)
+    }
+    try writeStart(sources, in: path)
+  }
+
+  private func writeStart(_ sources: [RunScript], in folder: String) throws {
+    try AtomicFile.write(script.text, to: OwnFolder(folder).place("code/" + script.name))
+    try Self.write(sources, in: folder)
+    if parameters != nil || earlier == nil || isOverwritten {
+      try AtomicFile.write(.object(parameters ?? JSONObject()), to: folder + "/" + Self.parametersFile)
+    }
+    try AtomicFile.write(.object(command.json), to: folder + "/" + Self.commandFile)
+  }
+
+  private static func write(_ sources: [RunScript], in folder: String) throws {
+    for (name, text) in names(sources) { try AtomicFile.write(text, to: OwnFolder(folder).place("code/" + name)) }
+  }
+
+  /// Files of one name from several folders get numbers, in the order in which they were required.
+  private static func names(_ sources: [RunScript]) -> [(name: String, text: String)] {
+    var counts: [String: Int] = [:]
+    return sources.map { source in
+      let count = counts[source.name, default: 0] + 1
+      counts[source.name] = count
+      return (count == 1 ? source.name : "\(count)-\(source.name)", source.text)
+    }
+  }
+
+  /// Notes how the command ended. One that finished without anything to keep has its directory now.
+  ///
+  /// - Parameters:
+  ///   - error: the line that it ended with, if it did not finish.
+  ///   - sources: all Lua files that the script required.
+  ///
+  /// Throws `EngineError` (`.file`) where something cannot be written.
+  public func end(_ status: RunStatus, exitCode: Int = 0, error: String? = nil, sources: [RunScript] = [], now: Date = Date()) throws {
+    if status == .finished { try begin(sources: sources) }
+    guard isBegun || earlier != nil && !isOverwritten && refusal == nil else { return }
+    if !isBegun { command.invocations.append(invocation) }
+    if isBegun {
+      try log?.flush()
+      if status == .finished { try finish(sources) }
+      output.synchronize()
+    }
+    command.invocations[command.invocations.count - 1].finish(
+      status, exitCode: exitCode, error: error, after: now.timeIntervalSince(started))
+    try AtomicFile.write(.object(command.json), to: path + "/" + Self.commandFile)
+  }
+
+  private func finish(_ sources: [RunScript]) throws {
+    try Self.write(sources, in: path)
+    guard isKept else { return }
+    try AtomicFile.write(readText(path + "/" + Self.newMetricsFile), to: path + "/" + Self.metricsFile)
+    removeTree(path + "/" + Self.newMetricsFile)
+    if let waitingResults { try AtomicFile.write(waitingResults, to: path + "/" + Self.resultsFile) }
   }
 
   // MARK: - Content
 
-  /// What the `command.json` of a run directory holds, whether or not a process works in it.
-  public static func command(in path: String) throws -> JSONObject {
-    let file = path + "/" + commandFile
-    try FilePath.require(file)
-    guard fileExists(file) else {
-      throw EngineError(.file, "\(path): is no run directory: it has no \(commandFile)")
-    }
-    guard let object = try JSONValue(file: file).objectValue else {
-      throw EngineError(.data, "\(file): expected a JSON object")
-    }
-    return object
+  /// The rows of `metrics.jsonl`. Throws what `begin` throws.
+  public func metrics() throws -> MetricsLog {
+    try begin()
+    guard let log else { throw EngineError(.file, "\(path)/\(Self.metricsFile): is not open") }
+    return log
   }
 
-  /// What `command.json` holds.
-  public func command() throws -> JSONObject { try object(Self.commandFile) }
+  /// Adds what was printed, or a note, to `output.txt`: one line, or several.
+  public func record(_ text: String) { output.append(text) }
 
-  /// The values of `params.json`.
-  public func parameters() throws -> JSONObject { try object(Self.parametersFile) }
+  /// Why `output.txt` lacks lines, if it does.
+  public var outputFailure: EngineError? { output.failure }
 
-  /// Replaces `params.json`.
-  public func writeParameters(_ values: JSONObject) throws {
-    try AtomicFile.write(.object(values), to: path + "/" + Self.parametersFile)
+  /// The values of `params.json`. Throws `EngineError` (`.data`) for what is no parameter's value.
+  public func storedParameters() throws -> JSONObject {
+    let file = path + "/" + Self.parametersFile
+    return try ParameterSet.values(JSONValue(file: file), source: file)
   }
 
-  /// Replaces `results.json`.
+  /// Replaces `results.json`; where a finished run is run again, only when that finishes.
   public func writeResults(_ value: JSONValue) throws {
-    try AtomicFile.write(value, to: path + "/results.json")
+    try begin()
+    if isKept { waitingResults = value } else { try AtomicFile.write(value, to: path + "/" + Self.resultsFile) }
   }
 
   /// The folder of the stored script and Lua files.
   public var codeFolder: String { path + "/code" }
-
-  /// The stored copy of the script.
-  public func scriptPath() throws -> String {
-    guard let name = try command()["script"]?.stringValue else {
-      throw EngineError(.data, "\(path)/\(Self.commandFile): missing key 'script'")
-    }
-    return codeFolder + "/" + (try Self.inside(name))
-  }
-
-  /// Stores a Lua file under `code/`. `relativePath` must stay inside that folder.
-  public func addSource(_ text: String, at relativePath: String) throws {
-    try AtomicFile.write(text, to: place("code/" + Self.inside(relativePath)))
-  }
 
   /// The folder of a stage. Spaces become '_', and so do letters that could lead elsewhere; then, and where the name is cut,
   /// a part of its digest keeps it apart from others.
@@ -163,78 +348,11 @@ public final class RunDirectory {
   /// Puts a stage's files into its folder, in place of an older one: copies of small files, links to large ones. The store has
   /// them on the disk already, and a resumed run puts them there again.
   public func publish(_ stage: StoredStage) throws {
+    try begin()
     try AtomicFolder.write(to: place("stages/" + Self.stageFolderName(stage.key.name)), isDurable: false) { temporary in
       for name in try AtomicFolder.names(in: stage.folder) {
         try AtomicFolder.share(stage.folder + "/" + name, at: temporary + "/" + name)
       }
     }
-  }
-
-  private func object(_ file: String) throws -> JSONObject {
-    let json = try JSONValue(file: path + "/" + file)
-    guard let object = json.objectValue else {
-      throw EngineError(.data, "\(path)/\(file): expected an object, found \(json.kindName)")
-    }
-    return object
-  }
-
-  // MARK: - Places
-
-  private static func inside(_ relativePath: String) throws -> String {
-    try FilePath.require(relativePath)
-    let parts = FilePath.parts(of: relativePath)
-    if parts.isEmpty || !parts.allSatisfy(FilePath.isPlainName) || FilePath.isAbsolute(relativePath) {
-      throw EngineError(.file, "'\(relativePath)' leads out of the run directory")
-    }
-    return relativePath
-  }
-
-  /// The user's own choice of folder: new, empty, or that of an earlier run.
-  private static func prepare(_ out: String) throws -> String {
-    if out.utf8.isEmpty { throw EngineError(.file, "--out: expected a folder, given ''") }
-    try FilePath.require(out)
-    let path = FilePath.withoutSlashesAtEnd(out)
-    if let kind = fileKind(path) {
-      guard kind == .folder else {
-        throw EngineError(.file, "--out \(path): is a file, expected a folder")
-      }
-      let names = try AtomicFolder.names(in: path)
-      if !names.isEmpty && !names.contains(commandFile) {
-        throw EngineError(
-          .file, "--out \(path): is not empty and not a run directory",
-          hint: "choose a new folder; nothing in it was touched")
-      }
-    }
-    return path
-  }
-
-  private static func createDefault(
-    in outputs: String, script: String, now: Date
-  ) throws -> String {
-    var seconds = time_t(now.timeIntervalSince1970)
-    var local = tm()
-    localtime_r(&seconds, &local)
-    func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
-    let day = "\(local.tm_year + 1900)" + two(local.tm_mon + 1) + two(local.tm_mday)
-    let clock = two(local.tm_hour) + two(local.tm_min) + two(local.tm_sec)
-    let stem = FilePath.stem(of: script)
-    let base = "\(outputs)/\(stem.isEmpty ? "run" : stem)-\(day)-\(clock)"
-    try createFolder(outputs)
-    for attempt in 1...1000 {
-      let path = attempt == 1 ? base : base + "-\(attempt)"
-      // Making the folder is the claim: two runs of one second get two names.
-      if mkdir(path, 0o777) == 0 { return path }
-      if errno != EEXIST {
-        throw EngineError(.file, "\(path): cannot be written: \(String(cString: strerror(errno)))")
-      }
-    }
-    throw EngineError(.file, "\(base): exists a thousand times", hint: "give a folder with --out")
-  }
-
-  private static func lockDirectory(_ path: String) throws -> FileLock {
-    let lockPath = path + "/.lock"
-    if let lock = try FileLock(lockPath) { return lock }
-    let holder = FileLock.holder(lockPath).map { " (process \($0))" } ?? ""
-    throw EngineError(.file, "\(path): another run is using this folder\(holder)")
   }
 }

@@ -56,6 +56,12 @@ public final class StageStore {
     }
   }
 
+  /// Whether a stage under way has a saved state, which the next attempt goes on from.
+  public func hasState(_ key: StageKey) -> Bool {
+    let names = (try? AtomicFolder.names(in: partialFolder(key.digest))) ?? []
+    return names.contains { $0.hasPrefix("state-") }
+  }
+
   /// What `open` found.
   public enum Opened {
     /// The result is there.
@@ -205,6 +211,12 @@ public final class StageStore {
 
   static func facts(of key: StageKey) -> JSONObject {
     ["name": .string(key.name), "inputs": key.inputs]
+  }
+
+  /// The key of a finished stage, from a copy of its folder; nil where there is none that can be read.
+  static func key(inFolder folder: String) throws -> StageKey? {
+    guard fileExists(folder) else { return nil }
+    return (try? FolderManifest(reading: folder)).flatMap { key(in: $0.facts) }
   }
 
   static func key(in facts: JSONObject) -> StageKey? {

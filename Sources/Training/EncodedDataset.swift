@@ -47,9 +47,11 @@ public struct EncodedDataset: Sendable {
       var columns = TokenColumns()
       for example in examples[range] {
         do {
+          try Interrupt.check()
           columns.append(try tokenizer.encode(example.text, pair: example.textPair, maxLength: maxLength))
         } catch {
-          let known = ((error as? EngineError) ?? EngineError(.data, "\(error)")).at("\(source):\(example.line)")
+          var known = (error as? EngineError) ?? EngineError(.data, "\(error)")
+          if known.kind != .interrupted { known = known.at("\(source):\(example.line)") }
           slots.withLock { if range.lowerBound < $0.failure?.chunk ?? .max { $0.failure = (range.lowerBound, known) } }
           return
         }

@@ -7,8 +7,12 @@ struct Check: ScriptCommand {
     commandName: "check",
     abstract: "Do everything but the training, and print the plan.",
     discussion: """
-      Resolves files and parameters, builds the models, and prints for every stage its trainable \
-      and total parameters, tokens and estimated memory. Writes nothing.
+      Resolves files and parameters, builds the models, and prints the parameters, and for every stage whether its \
+      result is stored already (yes, no, in part: it goes on from a saved state; unknown: it begins with what a stage \
+      leaves that is still to be trained), its trainable and total parameters, tokens, texts that are cut, and \
+      estimated memory. Writes nothing.
+
+      'perigee check SCRIPT --help' shows the script's parameters alone.
       """)
 
   @Argument(
@@ -17,6 +21,8 @@ struct Check: ScriptCommand {
   var script: String
 
   @OptionGroup var options: ScriptOptions
+
+  var scriptPath: String? { script }
 
   func run() throws {
     try Runner.check(options.runOptions(script: script))

@@ -23,10 +23,10 @@ enum ErrorReport {
     case let error as LuaError where error.isInterruption:
       return interrupted(error.message)
     case let error as LuaError:
-      line("perigee: error: \(oneLine(error.message))")
+      line("perigee: error: \(error.message.inOneLine)")
       if showsTraceback, !error.traceback.isEmpty { StandardError.write(error.traceback + "\n") }
     case let error as EngineError:
-      line("perigee: error: \(oneLine("\(error)"))")
+      line("perigee: error: \("\(error)".inOneLine)")
     case let code as ExitCode:
       return code.rawValue
     default:
@@ -44,7 +44,7 @@ enum ErrorReport {
       }
       return 0
     }
-    let text = oneLine(Perigee.message(for: error))
+    let text = Perigee.message(for: error).inOneLine
     let isUsage = Perigee.exitCode(for: error) == .validationFailure
     line("perigee: error: \(text)" + (isUsage ? " (see '\(helpCommand()) --help')" : ""))
     return failure
@@ -62,18 +62,8 @@ enum ErrorReport {
   }
 
   private static func interrupted(_ message: String) -> Int32 {
-    line("perigee: \(oneLine(message))")
+    line("perigee: \(message.inOneLine)")
     return Interrupt.exitCode
-  }
-
-  /// Line breaks and control letters, which a script or a file name can put into a message, become
-  /// spaces.
-  private static func oneLine(_ text: String) -> String {
-    let letters = text.unicodeScalars.map { scalar in
-      scalar.properties.generalCategory == .control ? " " : Character(scalar)
-    }
-    return shortened(
-      String(letters).split(separator: " ", omittingEmptySubsequences: true).joined(separator: " "), limit: 580)
   }
 
   private static func line(_ text: String) { StandardError.write(text + "\n") }

@@ -16,7 +16,8 @@ struct Perigee: ParsableCommand {
         perigee params models/roberta-base --adapter lora --set r=8
 
       Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a mistake in \
-      the options, the script or the files, 130 interrupted (Ctrl-C saves and stops; twice: stops).
+      the options, the script or the files, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP \
+      (each saves and stops; a second one stops at once).
 
       Environment: PERIGEE_CACHE (results of finished stages; default ~/.cache/perigee), \
       PERIGEE_TRACEBACK=1 (as --traceback), HF_HOME (models by hub name), NO_COLOR, COLUMNS, CI.

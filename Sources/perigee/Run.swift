@@ -7,8 +7,15 @@ struct Run: ScriptCommand {
     commandName: "run",
     abstract: "Run a pipeline.",
     discussion: """
+      'perigee run SCRIPT --help' shows the script's parameters.
+
       Stages whose inputs were seen before are loaded instead of trained again. The run directory \
-      gets the script, the parameters, metrics.jsonl, results.json and, per stage, the trained files.
+      gets the script, the parameters, output.txt, metrics.jsonl, results.json and, per stage, the \
+      trained files. It appears with the first training or result: a script that fails before leaves none.
+
+      A finished run is never replaced by one with another script, other parameters, seed, precision or \
+      version, unless --overwrite says so; the same command again reuses what is there. A run that did \
+      not finish goes on with --resume, also with other --set values, or with --out again.
       """)
 
   @Argument(
@@ -29,7 +36,12 @@ struct Run: ScriptCommand {
     completion: .directory)
   var resume: String?
 
+  @Flag(help: "Replace the run that --out or --resume holds, also one that finished.")
+  var overwrite = false
+
   @OptionGroup var options: ScriptOptions
+
+  var scriptPath: String? { script }
 
   func validate() throws {
     if script ?? "" == "", resume == nil {
@@ -44,6 +56,7 @@ struct Run: ScriptCommand {
     var choices = options.runOptions(script: script ?? "")
     choices.out = out
     choices.resume = resume
+    choices.overwrite = overwrite
     try Runner.run(choices)
   }
 }

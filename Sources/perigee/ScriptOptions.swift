@@ -6,6 +6,8 @@ extension PrecisionChoice: ExpressibleByArgument {}
 /// A command that executes a script.
 protocol ScriptCommand: ParsableCommand {
   var options: ScriptOptions { get }
+  /// The script, if one is given.
+  var scriptPath: String? { get }
 }
 
 /// What `run` and `check` have in common.

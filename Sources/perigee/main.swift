@@ -11,6 +11,8 @@ do {
   try Perigee.checkCommandName(arguments)
   if let name = Perigee.luaHelpName(arguments) {
     print(try Perigee.luaHelp(name))
+  } else if let help = try ScriptHelp.text(for: arguments) {
+    print(help)
   } else {
     var command = try Perigee.parseAsRoot(arguments)
     if let script = command as? any ScriptCommand, script.options.traceback { showsTraceback = true }

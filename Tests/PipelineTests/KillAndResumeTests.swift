@@ -16,13 +16,13 @@ private let pipeline = packageRoot + "/pipelines/mnli_to_rte.lua"
   .enabled(if: perigeeExecutable != nil, "perigee is not built"),
   .enabled(if: FileManager.default.fileExists(atPath: pipeline), "no \(pipeline)"))
 struct KillAndResumeTests {
-  @Test func threeKilledRunsEndWithTheSameBits() throws {
+  @Test(arguments: [(3, []), (6, ["--signals"])]) func killedRunsEndWithTheSameBits(_ count: Int, _ options: [String]) throws {
     try withTemporaryFolder { folder in
       let script = packageRoot + "/scripts/kill-and-resume.sh"
       let outcome = try bash(
-        [script, "3", "--quick", "--perigee", #require(perigeeExecutable)], in: folder)
+        [script, "\(count)", "--quick", "--perigee", #require(perigeeExecutable)] + options, in: folder)
       #expect(outcome.code == 0, "\(outcome.output)\(outcome.error)")
-      let summary = "3 kills, 3 with weights identical to the unbroken run's, 0 not"
+      let summary = "\(count) kills, \(count) with weights identical to the unbroken run's, 0 not"
       #expect(outcome.output.contains(summary))
     }
   }

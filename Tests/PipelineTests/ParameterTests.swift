@@ -126,6 +126,6 @@ import Testing
     ]
     for declare in bad { #expect(throws: EngineError.self) { try declare() } }
     _ = try Parameter("a", default: [1, 2.5])
-    #expect(try Self.set().help.text().contains("an integer from 1 to 64"))
+    #expect(try Self.set().table().text().contains("an integer from 1 to 64"))
   }
 }

@@ -57,7 +57,7 @@ struct PreparedFolderTests {
   static let places: [(place: String, target: String)] = [
     ("stages", "../../precious"), ("stages/s", "../../../precious/s"), ("code", ".."), ("code", "../../precious"),
     ("code/hello.lua", "../../../precious/hello.lua"), ("metrics.jsonl", "../../precious/a"), ("results.json", "../../precious/a"),
-    ("params.json", "../../precious/a"), (".lock", "../../precious/a"), (".lock", "../../precious/new"), ("deep", "../../precious"),
+    ("params.json", "../../precious/a"), ("output.txt", "../../precious/a"), (".metrics.jsonl.new", "../../precious/a"), (".lock", "../../precious/a"), (".lock", "../../precious/new"), ("deep", "../../precious"),
     ("deep/t.safetensors", "../../../precious/b.safetensors"), ("a", "../../precious"), ("m", "../../precious/s"), (".m.perigee-old", "../../precious/s"),
     (".metrics.jsonl.1-1.tmp", "../../precious/a"), ("deep/e", "/dev"),
   ]
@@ -88,19 +88,19 @@ struct PreparedFolderTests {
       removeTree(path)
       #expect(mkfifo(path, 0o600) == 0)
       let pipe = try perigee(["run", "--resume", "run"] + Self.options, in: folder)
-      #expect(pipe.code == 1 && pipe.error.hasSuffix("expected a regular file\n"), "\(pipe.error)")
+      #expect(pipe.code == 1 && (pipe.error.hasSuffix("expected a regular file\n") || pipe.error.contains("is a pipe, expected a file")), "\(pipe.error)")
     }
   }
 
-  static let cachePlaces = [("stages", "../../precious"), ("tokens", "../../precious")]
+  static let cachePlaces = [("stages-2", "../../precious"), ("tokens", "../../precious")]
 
   @Test(arguments: cachePlaces) func cache(_ place: String, _ target: String) throws {
     try within { folder in
       try createFolder(folder + "/.cache/perigee")
       try FileManager.default.createSymbolicLink(atPath: folder + "/.cache/perigee/" + place, withDestinationPath: "../" + target)
       let outcome = try perigee(["run", "hello.lua", "--out", "run"] + Self.options, in: folder)
-      #expect(outcome.code == (place == "stages" ? 1 : 0), "\(outcome.error)")
-      if outcome.code == 1 { #expect(outcome.error.contains(".cache/perigee/stages: is a link, and nothing is written through links")) }
+      #expect(outcome.code == (place == "stages-2" ? 1 : 0), "\(outcome.error)")
+      if outcome.code == 1 { #expect(outcome.error.contains(".cache/perigee/stages-2: is a link, and nothing is written through links")) }
     }
   }
 
@@ -121,7 +121,7 @@ struct PreparedFolderTests {
       #expect(outcome.code == 0, "\(outcome.error)")
       #expect(try AtomicFolder.names(in: folder).filter { !$0.hasPrefix("err-") && !$0.hasPrefix("out-") } == (before + ["out"]).sorted())
       let written = try Set(AtomicFolder.names(in: folder + "/out"))
-      #expect(written.isSubset(of: [".lock", "code", "command.json", "metrics.jsonl", "params.json", "results.json", "stages"]))
+      #expect(written.isSubset(of: [".lock", "code", "command.json", "metrics.jsonl", "output.txt", "params.json", "results.json", "stages"]))
       #expect(try readText(folder + "/out/command.json").contains("nul.lua"))
     }
   }

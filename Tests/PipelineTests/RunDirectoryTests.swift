@@ -7,13 +7,26 @@ import Testing
 @testable import Pipelines
 
 @Suite struct RunDirectoryTests {
+  private static let start = Date(timeIntervalSince1970: 1_000_000_000)
+
+  private func invocation(seed: Int = 42) -> Invocation {
+    var invocation = Invocation()
+    invocation.argv = ["perigee", "run"]
+    invocation.version = "0.1.0"
+    invocation.seed = seed
+    invocation.threads = 2
+    invocation.host = HostFacts.current()
+    return invocation
+  }
+
   private func create(
-    _ out: String?, script: String = "mnli_to_rte.lua", parameters: JSONObject = ["r": 8], outputs: String = "/none"
+    _ out: String?, script: String = "mnli_to_rte.lua", text: String = "print(1)\n", parameters: JSONObject? = ["r": 8], seed: Int = 42,
+    overwrite: Bool = false, outputs: String = "/none"
   ) throws -> RunDirectory {
-    try RunDirectory.create(
-      out: out, scriptPath: "pipelines/" + script, scriptText: "print(1)\n",
-      parameters: parameters, command: ["argv": ["perigee", "run"], "seed": 42, "threads": 2],
-      outputs: outputs, now: Date(timeIntervalSince1970: 1_000_000_000))
+    let run = try RunDirectory.create(out: out, overwrite: overwrite, outputs: outputs)
+    try run.prepare(RunScript(path: "pipelines/" + script, text: text), invocation(seed: seed), now: Self.start)
+    if let parameters { try run.declare(parameters) }
+    return run
   }
 
   @Test func holdsWhatReproducesARun() throws {
@@ -21,12 +34,13 @@ import Testing
       let path = folder + "/a/run"
       do {
         let run = try create(path + "/", parameters: ["r": 4, "max_grad_norm": .double(.infinity)])
-        try run.addSource("return {}", at: "lib/recipes.lua")
-        run.metrics.append(["step": 1, "loss": .double(.nan)])
-        try run.metrics.flush()
+        run.record("before it begins")
+        #expect(try AtomicFolder.names(in: folder) == [])
+        try run.begin(sources: [RunScript(path: "lua/recipes.lua", text: "return {}"), RunScript(path: "x/recipes.lua", text: "return 1")])
+        run.record("and after")
+        try run.metrics().append(["step": 1, "loss": .double(.nan)])
+        try run.metrics().flush()
         try run.writeResults([["stage": "a"]])
-        #expect(throws: EngineError.self) { try run.addSource("", at: "../x.lua") }
-        #expect(throws: EngineError.self) { try run.addSource("", at: "/x.lua") }
         #expect(run.stageFolder("a b=1") == path + "/stages/a_b=1")
         #expect(run.stageFolder("../../a b").hasPrefix(path + "/stages/_.._.._a_b-"))
         let long = String(repeating: "x", count: 80)
@@ -36,21 +50,29 @@ import Testing
           "\($0)" == "\(path): another run is using this folder (process \(getpid()))"
         }
         #expect(throws: EngineError.self) { try RunDirectory.resume(path) }
+        try run.end(.failed, exitCode: 1, error: "t.lua:1: no", now: Self.start.addingTimeInterval(2.5))
       }
       let run = try RunDirectory.resume(path)
-      #expect(try run.parameters() == ["r": 4, "max_grad_norm": .double(.infinity)])
-      #expect(try run.command()["seed"] == 42)
-      #expect(try run.command()["host"]?["logical_cpus"]?.intValue ?? 0 > 0)
-      #expect(try readText(run.scriptPath()) == "print(1)\n")
-      #expect(try readText(path + "/code/lib/recipes.lua") == "return {}")
-      #expect(try run.metrics.rows() == [["step": 1, "loss": .null]])
+      #expect(try run.storedParameters() == ["r": 4, "max_grad_norm": .double(.infinity)])
+      let last = try #require(run.earlier?.invocations.last)
+      #expect((last.seed, last.status, last.exitCode, last.error) == (42, .failed, 1, "t.lua:1: no"))
+      #expect((last.start, last.end, last.duration) == ("2001-09-09T01:46:40Z", "2001-09-09T01:46:42Z", 2.5))
+      #expect(last.host.logicalCPUs > 0)
+      #expect(try readText(run.codeFolder + "/mnli_to_rte.lua") == "print(1)\n")
+      #expect(try readText(run.codeFolder + "/recipes.lua") == "return {}")
+      #expect(try readText(run.codeFolder + "/2-recipes.lua") == "return 1")
+      #expect(try readText(path + "/output.txt") == "before it begins\nand after\n")
+      try run.prepare(RunScript(path: "mnli_to_rte.lua", text: "print(1)\n"), invocation(), now: Self.start.addingTimeInterval(60))
+      try run.begin()
+      #expect(try run.metrics().rows() == [["step": 1, "loss": .null]])
+      #expect(try readText(path + "/output.txt") == "before it begins\nand after\n---- 2001-09-09T01:47:40Z: perigee run\n")
     }
   }
 
   @Test func reusesOnlyNewEmptyOrRunFolders() throws {
     try withTemporaryFolder { folder in
       try createFolder(folder + "/empty")
-      _ = try create(folder + "/empty")
+      try create(folder + "/empty").begin()
       try createFolder(folder + "/full")
       try AtomicFile.write("mine", to: folder + "/full/thesis.txt")
       let cases = [
@@ -65,20 +87,25 @@ import Testing
         ),
         ("", "--out: expected a folder, given ''"),
       ]
-      for (out, message) in cases { #expect { try create(out) } throws: { "\($0)" == message } }
+      for (out, message) in cases {
+        for overwrite in [false, true] { #expect { try create(out, overwrite: overwrite) } throws: { "\($0)" == message } }
+      }
       #expect(try AtomicFolder.names(in: folder + "/full") == ["thesis.txt"])
-      #expect(throws: EngineError.self) { try create(folder + "/full/thesis.txt/x") }
+      #expect(throws: EngineError.self) { try create(folder + "/full/thesis.txt/x").begin() }
       do {
         let run = try create(folder + "/run")
-        run.metrics.append(["step": 1])
+        try run.metrics().append(["step": 1])
         try run.writeResults([])
       }
       #expect { try create(folder + "/run", script: "other.lua") } throws: {
-        "\($0)" == "--out \(folder)/run: holds a run of mnli_to_rte.lua; choose a new folder; nothing in it was touched"
+        "\($0)" == "--out \(folder)/run: holds a run of mnli_to_rte.lua; choose another --out, or replace it with --overwrite; "
+          + "nothing in it was touched"
       }
+      // What did not finish makes place, and its end was never noted.
       let again = try create(folder + "/run", parameters: ["r": 9])
-      #expect(try again.metrics.rows().isEmpty)
-      #expect(try again.parameters() == ["r": 9])
+      #expect(try again.metrics().rows().isEmpty)
+      #expect(try again.storedParameters() == ["r": 9])
+      #expect(try RunCommand(jsonFile: folder + "/run/command.json").invocations.map(\.status) == [.interrupted, .running])
       for (path, message) in [("/none", "no such folder"), ("/full", "is not a run directory")] {
         #expect { try RunDirectory.resume(folder + path) } throws: {
           "\($0)".hasPrefix("--resume \(folder)\(path): \(message)")
@@ -87,14 +114,125 @@ import Testing
     }
   }
 
+  /// A run that finished is touched by no other, and by an equal one only where that finishes, too.
+  @Test func keepsAFinishedRun() throws {
+    try withTemporaryFolder { folder in
+      let (path, store) = (folder + "/run", StageStore(root: folder + "/cache"))
+      func stage(_ inputs: JSONValue) throws -> StoredStage {
+        switch try store.open(StageKey(name: "a", inputs: inputs)) {
+        case .finished(let stored): return stored
+        case .begun(let work): return try work.finish { try AtomicFile.write("\(inputs)", to: $0 + "/x") }
+        }
+      }
+      do {
+        let run = try create(path)
+        try run.metrics().append(["stage": "a", "step": 1])
+        try run.metrics().append(["mine": 1], unlessRepeated: true)
+        try run.writeResults([1])
+        try run.publish(stage(1))
+        try run.end(.finished)
+      }
+      let before = try Self.content(path)
+      func refuses(_ differences: String, _ body: () throws -> Void) throws {
+        #expect(performing: body, throws: {
+          "\($0)" == "--out \(path): holds a finished run that differs: \(differences); choose another --out, or replace it with "
+            + "--overwrite; nothing in it was touched"
+        })
+        #expect(try Self.content(path) == before)
+      }
+      try refuses("r = 8 there, 9 here") { _ = try create(path, parameters: ["r": 9]) }
+      try refuses("r = 8 there, none here; s = none there, 1 here") { _ = try create(path, parameters: ["s": 1]) }
+      try refuses("seed = 42 there, 7 here") { _ = try create(path, seed: 7) }
+      try refuses("the script is another from line 2 on") { _ = try create(path, text: "print(1)\nprint(2)") }
+      try refuses("stage 'a' would be another: value was 1, is 2") { try create(path).checkStage(StageKey(name: "a", inputs: 2)) }
+      try refuses("r = 8 there, 9 here") {
+        // A script that catches the error gets it again.
+        let run = try create(path, parameters: nil)
+        try? run.declare(["r": 9])
+        try run.begin()
+      }
+      do {
+        // The same again, cut off.
+        let run = try create(path)
+        try run.checkStage(StageKey(name: "a", inputs: 1))
+        try run.writeResults([2])
+        try run.metrics().append(["mine": 1], unlessRepeated: true)
+        try run.metrics().append(["mine": 2], unlessRepeated: true)
+        try run.end(.interrupted, exitCode: 130, error: "interrupted")
+      }
+      let after = try Self.content(path).filter { !["command.json", "output.txt", ".metrics.jsonl.new"].contains($0.key) }
+      #expect(after == before.filter { !["command.json", "output.txt"].contains($0.key) })
+      do {
+        let run = try create(path)
+        try run.writeResults([2])
+        try run.metrics().append(["mine": 1], unlessRepeated: true)
+        try run.metrics().append(["mine": 2], unlessRepeated: true)
+        try run.end(.finished)
+      }
+      #expect(try readText(path + "/results.json") == "[2]\n")
+      #expect(try readText(path + "/metrics.jsonl") == "{\"stage\":\"a\",\"step\":1}\n{\"mine\":1}\n{\"mine\":2}\n")
+      #expect(try RunCommand(jsonFile: path + "/command.json").invocations.map(\.status) == [.finished, .interrupted, .finished])
+      do {
+        let run = try create(path, parameters: ["r": 9], overwrite: true)
+        #expect(try RunCommand(jsonFile: path + "/command.json").invocations.count == 3)
+        try run.begin()
+        #expect { try create(path) } throws: { "\($0)".contains("another run is using this folder") }
+      }
+      #expect(try AtomicFolder.names(in: path) == [".lock", "code", "command.json", "metrics.jsonl", "output.txt", "params.json"])
+      #expect(try RunCommand(jsonFile: path + "/command.json").invocations.map(\.status) == [.running])
+      #expect(try AtomicFolder.names(in: folder) == ["cache", "run"])
+    }
+  }
+
+  /// The bytes of all files but the lock.
+  private static func content(_ folder: String) throws -> [String: Data] {
+    var content: [String: Data] = [:]
+    let files = FileManager.default.enumerator(atPath: folder)
+    while let name = files?.nextObject() as? String {
+      if name != ".lock", let data = try? readFile(folder + "/" + name) { content[name] = data }
+    }
+    return content
+  }
+
+  @Test func outputIsBounded() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/output.txt"
+      let output = RunOutput(limit: 1 << 20)
+      let line = String(repeating: "x", count: (1 << 19) - 1)
+      output.append(line)
+      output.open(path, separator: "----")
+      for _ in 0..<3 { output.append(line) }
+      let text = try readText(path)
+      #expect(text == line + "\n" + line + "\n(1 MiB: no more is kept of what the run printed)\n")
+      let full: @Sendable (Int32, UnsafeRawPointer, Int) -> Int = { descriptor, bytes, count in
+        if count > 5 { return write(descriptor, bytes, 4) }
+        errno = ENOSPC
+        return -1
+      }
+      let other = RunOutput()
+      other.open(folder + "/other.txt", separator: "")
+      other.append("kept")
+      FileWriter.withSystemWrite(full) { other.append("lost line") }
+      other.append("lost, too")
+      let kept = try readText(folder + "/other.txt")
+      #expect(kept == "kept\n")
+      #expect(other.failure.map { "\($0)" } == "\(folder)/other.txt: cannot be written: No space left on device")
+      #expect(symlink(path, folder + "/link.txt") == 0)
+      let linked = RunOutput()
+      linked.open(folder + "/link.txt", separator: "")
+      #expect(linked.failure != nil)
+    }
+  }
+
   @Test func namesFoldersByScriptAndTime() throws {
     try withTemporaryFolder { folder in
-      let first = try create(nil, outputs: folder + "/outputs")
-      let second = try create(nil, outputs: folder + "/outputs")
-      let name = (first.path as NSString).lastPathComponent
-      #expect(first.path == folder + "/outputs/" + name)
+      let runs = try (0..<2).map { _ in try create(nil, outputs: folder + "/outputs") }
+      #expect(try AtomicFolder.names(in: folder) == [])
+      for run in runs { try run.begin() }
+      let name = (runs[0].path as NSString).lastPathComponent
+      #expect(runs[0].path == folder + "/outputs/" + name)
       #expect(name.wholeMatch(of: /mnli_to_rte-2001090[89]-\d{6}/) != nil)
-      #expect(second.path == first.path + "-2")
+      #expect(runs[1].path == runs[0].path + "-2")
     }
   }
 

@@ -23,12 +23,9 @@ final class ScriptHost {
     self.output = output
     let runs = (try? AtomicFolder.names(in: folder))?.filter { $0.hasPrefix("run") }.count ?? 0
     runFolder = folder + "/run" + (runs == 0 ? "" : "-\(runs)")
-    let directory =
-      mode == .check
-      ? nil
-      : try RunDirectory.create(
-        out: runFolder, scriptPath: "t.lua", scriptText: "", parameters: JSONObject(),
-        command: JSONObject())
+    let directory = mode == .check ? nil : try RunDirectory.create(out: runFolder)
+    try directory?.prepare(RunScript(path: "t.lua", text: ""), Invocation())
+    try directory?.begin()
     session = Session(
       mode: mode, settings: [], runDirectory: directory, store: StageStore(root: folder + "/store"),
       progress: Pipelines.Progress(style: ProgressStyle(mode: .lines), write: { output.notes.append($0) }), seed: seed,

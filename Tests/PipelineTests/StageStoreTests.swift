@@ -321,8 +321,8 @@ import Testing
         try AtomicFile.write(large, to: place + "/model/w")
         try AtomicFile.write("small", to: place + "/s")
       }
-      let run = try RunDirectory.create(
-        out: folder + "/run", scriptPath: "t.lua", scriptText: "", parameters: [:], command: [:])
+      let run = try RunDirectory.create(out: folder + "/run")
+      try run.prepare(RunScript(path: "t.lua", text: ""), Invocation())
       for _ in 1...2 { try run.publish(stored) }
       let published = run.stageFolder("mnli")
       func status(_ path: String) -> stat {

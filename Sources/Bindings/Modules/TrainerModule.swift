@@ -64,8 +64,10 @@ func trainerModule(_ session: Session) -> Module {
         callbacks.mayUnfreeze = true
         callbacks.onWarning = { session.progress.note("warning: " + $0) }
         // A function that captured the trainer, and the trainer, keep each other until the script ends.
-        return try Trainer(
+        let trainer = try Trainer(
           model: model, task: task, arguments: options.arguments(in: session), functions: options.functions, callbacks: callbacks)
+        try session.begin()
+        return trainer
       },
     ])
 }
