@@ -10,11 +10,8 @@ enum AdapterFolder {
   static let weights = "adapter_model.safetensors"
   /// What PEFT wrote before version 0.5.
   static let pickledWeights = "adapter_model.bin"
-  /// What the caller adds. A file of its own: PEFT answers an unknown key in its config with the
-  /// advice to upgrade.
-  static let extra = "perigee.json"
-  /// The key in that file under which a method keeps what PEFT's configuration has no words for.
-  static let method = "adapter"
+  /// See `AdapterFacts`.
+  static let facts = "perigee.json"
   /// What PEFT puts in front of every name.
   static let prefix = "base_model.model."
   /// The format's version.
@@ -28,7 +25,7 @@ enum AdapterFolder {
   /// Writes a folder; each file is read back and compared before the folder takes the place of an
   /// older one.
   static func write(
-    _ config: JSONObject, _ state: [(name: String, tensor: Tensor)], extra: JSONObject, to folder: String,
+    _ config: JSONObject, _ state: [(name: String, tensor: Tensor)], facts: AdapterFacts, to folder: String,
     verify: (String) throws -> Void = { _ in }
   ) throws {
     for (name, tensor) in state {
@@ -39,7 +36,7 @@ enum AdapterFolder {
     }
     try AtomicFolder.write(to: folder) { temporary in
       try write(config, to: temporary + "/" + AdapterFolder.config)
-      if !extra.isEmpty { try write(extra, to: temporary + "/" + AdapterFolder.extra) }
+      if facts != AdapterFacts() { try write(facts.written, to: temporary + "/" + AdapterFolder.facts) }
       try SafetensorsFile.write(
         tensors: state,
         to: temporary + "/" + AdapterFolder.weights)
@@ -61,7 +58,7 @@ extension AttachedAdapter {
   public var mergeTolerance: Double { method.mergeTolerance }
 
   /// Writes the adapter's folder: `adapter_config.json`, `adapter_model.safetensors`, and
-  /// `perigee.json` if there is something `extra`. The folder is written whole or not at all, and
+  /// `perigee.json` if there are `facts` for it. The folder is written whole or not at all, and
   /// read back before it replaces an older one.
   ///
   /// Where PEFT has the method, the folder is PEFT's, and PEFT loads it. Others have a `peft_type` of
@@ -73,12 +70,11 @@ extension AttachedAdapter {
   /// - Parameters:
   ///   - baseModelName: name or path of the model that the adapter belongs to.
   ///   - taskType: PEFT's `task_type`; nil where PEFT has none (masked language modelling).
-  ///   - extra: anything else about the adapter, such as where it comes from; `extra(inFolder:)`
-  ///     reads it.
+  ///   - facts: what else is known of the adapter, such as where it comes from.
   /// - Throws: `EngineError` for full fine-tuning, which has no adapter, for values that are not
   ///   finite, and for a folder that cannot be written.
   public func save(
-    to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:]
+    to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", facts: AdapterFacts = AdapterFacts()
   ) throws {
     guard let peftType = method.peftType else {
       throw EngineError(
@@ -98,19 +94,19 @@ extension AttachedAdapter {
       config[key] = value.json
     }
     for key in type(of: method).keysUnknownToPEFT where AdapterFolder.saysNothing(config[key]) { config[key] = nil }
-    var extra = extra
-    if let own = ownFolderConfiguration(peftType) { extra[AdapterFolder.method] = own }
-    try AdapterFolder.write(config, named(folderState()), extra: extra, to: folder)
+    var facts = facts
+    facts.adapter.values = ownFolderConfiguration(peftType)
+    try AdapterFolder.write(config, named(folderState()), facts: facts, to: folder)
   }
 
-  /// The method's name and own options, where `peft_type` and configuration do not say them.
-  private func ownFolderConfiguration(_ peftType: String) -> JSONValue? {
+  /// The method's name and own options, where `peft_type` and configuration do not say them; else nothing.
+  private func ownFolderConfiguration(_ peftType: String) -> JSONObject {
     let method = method
     let first = AdapterCatalogue.methods.first { $0.peftType == peftType }
-    guard first.map({ $0 != type(of: method) }) ?? false || !method.ownConfiguration.isEmpty else { return nil }
+    guard first.map({ $0 != type(of: method) }) ?? false || !method.ownConfiguration.isEmpty else { return [:] }
     var own: JSONObject = ["method": .string(method.name)]
     for (key, value) in method.ownConfiguration { own[key] = value.json }
-    return .object(own)
+    return own
   }
 
   /// The tensors under their names in the file.
@@ -126,7 +122,7 @@ extension AttachedAdapter {
   /// before it takes its place, and throws to keep it from doing so. Throws `EngineError` for methods whose update is not a
   /// product of two factors.
   public func exportAsLoRA(
-    to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", extra: JSONObject = [:],
+    to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", facts: AdapterFacts = AdapterFacts(),
     verify: (String) throws -> Void = { _ in }
   ) throws {
     let name = method.name
@@ -156,7 +152,7 @@ extension AttachedAdapter {
       exportConfiguration(factors.map { ($0.path, $0.a.shape[0], $0.scaling) }, baseModelName, taskType, wholeHead: !whole.isEmpty),
       (factors.flatMap { [($0.path + ".lora_A.weight", $0.a), ($0.path + ".lora_B.weight", $0.b)] } + whole + remainingState())
         .map { (AdapterFolder.prefix + $0.0, $0.1) },
-      extra: extra, to: folder, verify: verify)
+      facts: facts, to: folder, verify: verify)
   }
 
   private func exportConfiguration(
@@ -202,15 +198,6 @@ extension AttachedAdapter {
     return try folderState().filter { entry in
       !own.contains(entry.name) && !inHead.contains { Self.isInside(entry.name, $0) }
     }
-  }
-
-  /// What the folder's writer added; empty where it added nothing. Throws `EngineError` for a
-  /// malformed file.
-  public static func extra(inFolder folder: String) throws -> JSONObject {
-    let path = folder + "/" + AdapterFolder.extra
-    guard (try? requireRegularFile(path)) != nil else { return [:] }
-    let values = try HuggingFaceConfig(path: path).values
-    return JSONObject(values.members.filter { $0.0 != AdapterFolder.method })
   }
 
   /// Modules that the folder holds as they are: the saved ones, and a head, or the layers of it, that nothing adapts.

@@ -105,14 +105,18 @@ private struct AdapterFolderReader {
 
   init(_ folder: String, modules: [(path: String, module: Module)], reading: AdapterMethodReader) throws {
     let written = try Self.config(folder)
-    let own = try Self.own(folder)
-    var values = written.values
-    for (key, value) in own.members where key != "method" { values[key] = value }
-    config = HuggingFaceConfig(values, path: written.path)
+    let own = try AdapterFacts(folder: folder).adapter
+    let ownPath = folder + "/" + AdapterFolder.facts
+    config = written.adding(own.options, from: ownPath)
     let known = AdapterCatalogue.methods.flatMap { method in method.peftTypes.map { ($0, method) } }
     let type = try config.string("peft_type")
     let ofType = known.filter { $0.0 == type }
-    if let found = ofType.first(where: { $0.1.name == own["method"]?.stringValue }) ?? ofType.first {
+    let named = ofType.first { $0.1.name == own.method }
+    if let name = own.method, named == nil {
+      throw EngineError(
+        .data, "\(ownPath): 'adapter': no method '\(name)' has peft_type '\(type)'", hint: suggestion(for: name, among: ofType.map { $0.1.name }))
+    }
+    if let found = named ?? ofType.first {
       method = try found.1.saved(in: config)
     } else if let found = try reading(type, config) {
       method = found
@@ -122,6 +126,7 @@ private struct AdapterFolderReader {
         "\(config.path): peft_type '\(type)' is not supported, expected one of \(Self.distinct(known.map(\.0)).joined(separator: ", "))"
       )
     }
+    try Self.check(own, of: method, ownPath)
     let accepted =
       Self.informative + Self.structural + Swift.type(of: method).informativeKeys
       + (method.configuration + method.ownConfiguration).map(\.key)
@@ -136,6 +141,17 @@ private struct AdapterFolderReader {
     file = try Self.weights(folder)
   }
 
+  /// Throws unless the options in `perigee.json` are those that the method keeps there.
+  private static func check(_ own: AdapterFacts.MethodOptions, of method: any AdapterMethod, _ path: String) throws {
+    let names = method.ownConfiguration.map(\.key)
+    if let unknown = own.options.keys.first(where: { !names.contains($0) }) {
+      throw EngineError(.data, "\(path): 'adapter': unknown field '\(unknown)'", hint: suggestion(for: unknown, among: ["method"] + names))
+    }
+    if own.method != nil, let missing = names.first(where: { own.options[$0] == nil }) {
+      throw EngineError(.data, "\(path): 'adapter': missing field '\(missing)'")
+    }
+  }
+
   /// The method that the folder's is built on, with the folder's options.
   func underlying() throws -> (any AdapterMethod)? {
     guard method.over != nil, let base = method.underlying else { return nil }
@@ -144,13 +160,6 @@ private struct AdapterFolderReader {
 
   private static func distinct(_ names: [String]) -> [String] {
     names.indices.filter { names.firstIndex(of: names[$0]) == $0 }.map { names[$0] }
-  }
-
-  /// What the method's configuration in PEFT's words leaves out; empty where nothing was written.
-  private static func own(_ folder: String) throws -> JSONObject {
-    let path = folder + "/" + AdapterFolder.extra
-    guard (try? requireRegularFile(path)) != nil else { return [:] }
-    return try HuggingFaceConfig(path: path).values[AdapterFolder.method]?.objectValue ?? [:]
   }
 
   private static func config(_ folder: String) throws -> HuggingFaceConfig {

@@ -11,6 +11,8 @@ import Foundation
 public struct HuggingFaceConfig: Sendable {
   public let path: String
   public let values: JSONObject
+  /// The file of each key that comes from another one.
+  private var origins: [String: String] = [:]
 
   /// Reads `folder/config.json`.
   public init(folder: String, file: String = "config.json") throws {
@@ -30,6 +32,15 @@ public struct HuggingFaceConfig: Sendable {
   public init(_ values: JSONObject, path: String) {
     self.values = values
     self.path = path
+  }
+
+  /// The configuration with more keys, from another file, which errors name.
+  public func adding(_ more: JSONObject, from path: String) -> HuggingFaceConfig {
+    var values = self.values
+    for (key, value) in more.members { values[key] = value }
+    var result = HuggingFaceConfig(values, path: self.path)
+    result.origins = origins.merging(more.keys.map { ($0, path) }) { $1 }
+    return result
   }
 
   /// The raw value, or nil where the key is missing or null, which configs use alike.
@@ -132,6 +143,7 @@ public struct HuggingFaceConfig: Sendable {
         hint: nearestName(to: key, among: values.keys.filter { $0 != key }).map { "did you mean '\($0)'?" })
     }
     guard let value = convert(json) else {
+      let path = origins[key] ?? self.path
       throw EngineError(.data, "\(path): \(key): expected \(expected), given \(json.excerpt())")
     }
     return value

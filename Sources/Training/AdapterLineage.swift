@@ -7,25 +7,18 @@ import TensorCore
 import TransformerModels
 
 /// What an adapter's folder says beside PEFT's files about where the adapter comes from, and the checks that rest on it.
-/// In `perigee.json`: PEFT refuses keys of `adapter_config.json` that it does not know.
 extension TrainableModel {
-  private static let digest = "base_digest"
-
   /// The model that the adapter belongs to, the stages that led to it, the adapters that it was trained on top of, and the
   /// names of its labels.
-  func lineage(of adapter: AttachedAdapter) throws -> JSONObject {
-    var facts: JSONObject = [
-      "base_model": .string(base.name), Self.digest: .string(try baseDigest().hex),
-      "stages": .array(lineage.map { .string($0) }),
-    ]
+  func facts(of adapter: AttachedAdapter) throws -> AdapterFacts {
+    var facts = AdapterFacts()
+    (facts.baseModel, facts.baseDigest, facts.stages) = (base.name, try baseDigest().hex, lineage)
     let own = Set(adapter.modelParameters.map { ObjectIdentifier($0.tensor) })
     let below = adapters.prefix { $0 !== adapter }.filter { other in
       other.isActive && !other.adapters.isEmpty || !own.isSuperset(of: other.partsOfBody)
     }
-    if !below.isEmpty {
-      facts["upstream"] = .array(try below.map { ["adapter_name": .string($0.name), "digest": .string(try $0.digest().hex)] })
-    }
-    if case .sequenceClassification = network.task { facts["labels"] = .array(labels(of: adapter).map { .string($0) }) }
+    facts.upstream = try below.map { AdapterFacts.Upstream(adapterName: $0.name, digest: try $0.digest().hex) }
+    facts.labels = labels(of: adapter)
     return facts
   }
 
@@ -37,22 +30,20 @@ extension TrainableModel {
   }
 
   /// Throws where a folder says that its adapter belongs to another body, or stands on adapters that this model lacks.
-  func checkLineage(ofFolder folder: String) throws {
-    let facts = try AttachedAdapter.extra(inFolder: folder)
-    guard let wanted = facts[Self.digest]?.stringValue else { return }
+  func check(_ facts: AdapterFacts, ofFolder folder: String) throws {
+    guard let wanted = facts.baseDigest else { return }
     if wanted != (try baseDigest().hex) {
-      let stages = (facts["stages"]?.arrayValue ?? []).compactMap(\.stringValue)
+      let stages = facts.stages ?? []
       throw EngineError(
-        .data, "\(folder): the adapter was trained on '\(facts["base_model"]?.stringValue ?? "?")'"
+        .data, "\(folder): the adapter was trained on '\(facts.baseModel ?? "?")'"
           + (stages.isEmpty ? "" : " (stages \(stages.joined(separator: ", ")))")
           + " with other weights than those of this model, '\(base.name)'",
         hint: "load it into a model made from the base that it was trained on")
     }
     let here = Set(try adapters.map { try $0.digest().hex })
-    for entry in facts["upstream"]?.arrayValue ?? [] {
-      guard let digest = entry["digest"]?.stringValue, !here.contains(digest) else { continue }
+    for below in facts.upstream where !here.contains(below.digest) {
       throw EngineError(
-        .data, "\(folder): the adapter was trained on top of adapter '\(entry["adapter_name"]?.stringValue ?? "?")', which this model lacks",
+        .data, "\(folder): the adapter was trained on top of adapter '\(below.adapterName)', which this model lacks",
         hint: "load that one first")
     }
   }

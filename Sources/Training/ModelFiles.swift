@@ -15,7 +15,7 @@ extension TrainableModel {
 
   /// `save` for a caller that knows `changedBodyParameter` to be nil.
   public func write(_ adapter: AttachedAdapter, to folder: String) throws {
-    try adapter.save(to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineage(of: adapter))
+    try adapter.save(to: folder, baseModelName: base.name, taskType: peftTaskType, facts: facts(of: adapter))
   }
 
   /// Writes an adapter as a plain LoRA that PEFT loads. The folder is read back into a new model first: unless it gives the
@@ -23,7 +23,7 @@ extension TrainableModel {
   public func export(_ adapter: AttachedAdapter, to folder: String) throws {
     try requireBody(of: adapter, folder)
     try adapter.exportAsLoRA(
-      to: folder, baseModelName: base.name, taskType: peftTaskType, extra: lineage(of: adapter),
+      to: folder, baseModelName: base.name, taskType: peftTaskType, facts: facts(of: adapter),
       verify: { try self.compare(adapter, exportedTo: $0) })
   }
 
@@ -40,8 +40,9 @@ extension TrainableModel {
   public func loadAdapter(
     _ folder: String, name: String, head: HeadLoading, reading: AdapterMethodReader = { _, _ in nil }
   ) throws -> [String] {
-    try checkLineage(ofFolder: folder)
-    let labels = head == .saved ? try labels(inFolder: folder) : nil
+    let facts = try AdapterFacts(folder: folder)
+    try check(facts, ofFolder: folder)
+    let labels = head == .saved ? try headLabels(facts, folder) : nil
     try keepingHeads {
       try AttachedAdapter.load(
         folder: folder, into: network, name: name, headModules: network.headModules, head: head, reading: reading)
@@ -60,8 +61,8 @@ extension TrainableModel {
 
   /// The names of the labels of a folder's head; nil where it says nothing. Throws where the head of the model has another
   /// number of outputs.
-  private func labels(inFolder folder: String) throws -> [String]? {
-    let labels = (try AttachedAdapter.extra(inFolder: folder)["labels"]?.arrayValue ?? []).compactMap(\.stringValue)
+  private func headLabels(_ facts: AdapterFacts, _ folder: String) throws -> [String]? {
+    let labels = facts.labels
     guard !labels.isEmpty, !network.labels.isEmpty else { return nil }
     guard labels.count == network.numLabels else {
       throw EngineError(

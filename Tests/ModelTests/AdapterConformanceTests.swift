@@ -133,8 +133,12 @@ extension EngineTests {
         let model = try tinyModel(name)
         let attached = try row.attach(to: model)
         try perturb(attached)
-        try attached.save(to: folder + "/a", baseModelName: name, extra: ["from": "mnli"])
-        #expect(try AttachedAdapter.extra(inFolder: folder + "/a") == ["from": "mnli"])
+        var facts = AdapterFacts()
+        (facts.baseModel, facts.baseDigest, facts.stages) = (name, String(repeating: "0a", count: 16), ["mnli"])
+        facts.upstream = [AdapterFacts.Upstream(adapterName: "below", digest: String(repeating: "f9", count: 16))]
+        try attached.save(to: folder + "/a", baseModelName: name, facts: facts)
+        let read = try AdapterFacts(folder: folder + "/a")
+        #expect(read.baseModel == name && read.baseDigest == facts.baseDigest && read.stages == ["mnli"] && read.upstream == facts.upstream)
         let other = try tinyModel(name, headSeed: 9)
         let loaded = try AttachedAdapter.load(
           folder: folder + "/a", into: other, headModules: other.headModules)
@@ -146,7 +150,7 @@ extension EngineTests {
           #expect(other.trainableParameters().map(\.name) == model.trainableParameters().map(\.name))
         }
         // What is saved again has the same bytes.
-        try loaded.save(to: folder + "/b", baseModelName: name, extra: ["from": "mnli"])
+        try loaded.save(to: folder + "/b", baseModelName: name, facts: facts)
         if row.base == nil {
           #expect(try Digest(ofFolder: folder + "/a") == Digest(ofFolder: folder + "/b"))
         }

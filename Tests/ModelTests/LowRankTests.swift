@@ -219,7 +219,7 @@ extension EngineTests {
         var method = LoRAFA()
         method.variant = .projected
         try model.attach(method).save(to: folder + "/a", baseModelName: "x")
-        #expect(try AttachedAdapter.extra(inFolder: folder + "/a").isEmpty)
+        #expect(try AdapterFacts(folder: folder + "/a").baseDigest == nil)
         let config = try HuggingFaceConfig(folder: folder + "/a", file: "adapter_config.json")
         #expect(config["peft_type"] == "LORA" && config["variant"] == nil)
         let other = try tinyModel("tiny-bert")
