@@ -45,10 +45,13 @@ public struct ReadPolicy: Sendable {
   func require(_ descriptor: Int32, _ path: String) throws {
     let real = Self.openedPath(descriptor) ?? realPath(path)
     // Some of the system's files are told by their file system alone, some by their place alone.
-    let isInSystem = ["/proc", "/sys", "/dev"].contains { real.map(isInside($0)) ?? false }
+    let isInSystem = real.map { ["/proc", "/sys", "/dev"].contains(where: isInside($0)) } ?? false
     let isNamed = real.map(isNamed) ?? false
-    if Self.isKernelFileSystem(descriptor) || isInSystem && !isNamed {
-      throw EngineError(.file, "\(path): belongs to the system: nothing is read from /proc, /sys and /dev")
+    let isKernels = Self.isKernelFileSystem(descriptor)
+    if isKernels || isInSystem && !isNamed {
+      throw EngineError(
+        .file, "\(path): belongs to the system: nothing is read from /proc, /sys and /dev",
+        hint: isKernels ? nil : "a file in /dev/shm is read where the command line names it, as with --set")
     }
     if isStrict, !isNamed, !(real.map(isCode) ?? false) { throw refusal(path) }
   }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Diagnostics
+import Files
 import Foundation
 
 ProcessSetup.install()
@@ -14,6 +15,8 @@ do {
   } else if let help = try ScriptHelp.text(for: arguments) {
     print(help)
   } else {
+    // What the user names is the user's to read; `run` and `check` are more exact.
+    ReadPolicy.current = ReadPolicy(named: ["."] + arguments)
     var command = try Perigee.parseAsRoot(arguments)
     if let script = command as? any ScriptCommand, script.options.traceback { showsTraceback = true }
     try AddressSpace.requireEnoughToStart()

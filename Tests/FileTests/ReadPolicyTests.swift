@@ -100,5 +100,15 @@ import Testing
       defer { close(descriptor) }
       #expect(throws: EngineError.self) { try policy.require(descriptor, path) }
     }
+    let path = "/dev/shm/perigee-" + UUID().uuidString
+    guard (try? AtomicFile.write("x", to: path)) != nil else { return }
+    defer { removeTree(path) }
+    let descriptor = open(path, O_RDONLY)
+    defer { close(descriptor) }
+    try policy.require(descriptor, path)
+    try ReadPolicy(named: [path]).require(descriptor, path)
+    // On some systems it is a link to a place elsewhere.
+    guard realPath(path)?.hasPrefix("/dev/") == true else { return }
+    #expect { try ReadPolicy().require(descriptor, path) } throws: { "\($0)".hasSuffix("names it, as with --set") }
   }
 }

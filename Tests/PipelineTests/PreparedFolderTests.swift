@@ -45,6 +45,13 @@ struct PreparedFolderTests {
 
   @Test func theScriptWritesWhereNothingIsPrepared() throws {
     try within { folder in
+      let before = try Digest(ofFolder: folder)
+      let check = try perigee(["check", "hello.lua"] + Self.options, in: folder, shell: "\"$@\" >/dev/null")
+      #expect(check.code == 0, "\(check.error)")
+      for name in try AtomicFolder.names(in: folder) where name.hasPrefix("out-") || name.hasPrefix("err-") { removeTree(folder + "/" + name) }
+      #expect(try Digest(ofFolder: folder) == before)
+      try AtomicFile.write("tensor.save('../x', { x = tensor.zeros { 1 } })\n", to: folder + "/out.lua")
+      #expect(try perigee(["check", "out.lua"] + Self.options, in: folder).error.contains("scripts write inside the run directory"))
       let outcome = try perigee(["run", "hello.lua", "--out", "run"] + Self.options, in: folder)
       #expect(outcome.code == 0, "\(outcome.error)")
       let names = try AtomicFolder.names(in: folder + "/run")
