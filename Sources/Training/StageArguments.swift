@@ -21,7 +21,6 @@ extension TrainingArguments {
     if warmupSteps > 0 { meaningless.append("warmup_ratio") }
     if evalStrategy != .steps { meaningless.append("eval_steps") }
     if earlyStoppingPatience == nil { meaningless.append("early_stopping_threshold") }
-    if loraplusLRRatio == nil { meaningless.append("loraplus_lr_embedding") }
     if !isMasked { meaningless.append("mlm_probability") }
     for name in meaningless { values[name] = plain.fields[name] }
     // A paged optimizer computes the same.
