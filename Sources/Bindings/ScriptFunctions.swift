@@ -71,9 +71,16 @@ extension FitOptions {
     return options.compactMap { role, function in function.map { (role, $0) } }
   }
 
-  /// What the functions compute, callbacks included; `model` is the one that is trained.
+  /// What the functions compute, callbacks and those of the model's own methods included, with what they captured as it is
+  /// now; `model` is the one that is trained.
   func functionIdentities(_ model: TrainableModel) throws -> JSONObject {
-    try LuaFunction.identities(of: given, known: [("model", model)]).json
+    var functions = given
+    for case let method as LuaMethod in model.adapters.map(\.method) {
+      for (role, function) in method.definition?.parts.functions ?? [] where !functions.contains(where: { $0.function === function }) {
+        functions.append(("\(method.name).\(role)", function))
+      }
+    }
+    return try LuaFunction.identities(of: functions, known: [("model", model)]).json
   }
 
   /// The functions for the trainer, with checks of what they return.

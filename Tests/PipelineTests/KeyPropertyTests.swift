@@ -390,6 +390,7 @@ import Training
       Row("layers that are left out", quantized(", { quantization_config = { load_in_4bit = true } }"), quantized(", { quantization_config = { load_in_4bit = true, llm_int8_skip_modules = { 'value' } } }")),
       Row("what a DeLoRA is built over", over(""), over("over = 'below'")),
       Row("what a method in Lua captured", mine("1"), mine("2")),
+      Row("what it captured, changed after it was defined", mine("1"), Stage(before: mine("1").before + "\nscale = 3", model: mine("1").model)),
       Row("an option of a method in Lua", mine("1"), mine("1", "k = 3.0")),
       Row("a comment in a method in Lua", mine("1"), mine("1 -- one")),
     ]

@@ -49,6 +49,14 @@ struct DefinitionOptions: LuaRecord {
     .bool("exact_gradient", \.exactGradient, "whether the gradients are those of the loss: not where something is detached from it"),
   ]
 
+  /// The functions that are given, by the names of their fields.
+  var functions: [(role: String, function: LuaFunction)] {
+    let fields = [
+      ("build", build), ("delta", delta), ("weight", weight), ("merge", merge), ("regularizer", regularizer), ("after_step", afterStep),
+    ]
+    return fields.compactMap { role, function in function.map { (role, $0) } }
+  }
+
   func validate() throws(EngineError) {
     guard (delta == nil) != (weight == nil) else { throw EngineError(.argument, "give either 'delta' or 'weight'") }
     if dropout != nil, delta == nil { throw EngineError(.argument, "'dropout' is for 'delta': a weight sees no input") }
@@ -78,7 +86,7 @@ public final class LuaDefinition: @unchecked Sendable {
   let fields: ParameterSet
   /// Draws of `build` come from here.
   let random: RandomState
-  /// Digest of everything that the functions are made of.
+  /// Digest of everything that the functions are made of, and of what they had captured when the method was defined.
   let digest: String
 
   /// Throws for a name or an option that cannot be, with the places that they would collide with.
@@ -101,11 +109,7 @@ public final class LuaDefinition: @unchecked Sendable {
       }
     }
     (self.name, self.parts, self.random) = (name, parts, random)
-    let given = [
-      ("build", parts.build), ("delta", parts.delta), ("weight", parts.weight), ("merge", parts.merge),
-      ("regularizer", parts.regularizer), ("after_step", parts.afterStep),
-    ]
-    let functions = try LuaFunction.identities(of: given.compactMap { role, function in function.map { (role, $0) } })
+    let functions = try LuaFunction.identities(of: parts.functions)
     digest = Digest(of: ["functions": .object(functions.json), "dropout": .string(parts.dropout ?? "")] as JSONValue).hex
   }
 
