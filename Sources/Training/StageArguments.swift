@@ -19,8 +19,6 @@ extension TrainingArguments {
     if !isScripted { meaningless.append("gradient_checkpointing") }
     if maxSteps >= 0 { meaningless.append("num_train_epochs") }
     if warmupSteps > 0 { meaningless.append("warmup_ratio") }
-    if evalStrategy != .steps { meaningless.append("eval_steps") }
-    if earlyStoppingPatience == nil { meaningless.append("early_stopping_threshold") }
     if !isMasked { meaningless.append("mlm_probability") }
     for name in meaningless { values[name] = plain.fields[name] }
     // A paged optimizer computes the same.

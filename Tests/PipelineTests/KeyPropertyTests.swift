@@ -80,7 +80,8 @@ import Training
     do {
       outcomes = try [run(row.a), run(row.b)]
     } catch {
-      return Issue.record("\(row.name): \(error)")
+      Issue.record("\(row.name): \(error)")
+      return
     }
     let (a, b) = (outcomes[0], outcomes[1])
     let isOtherKey = a.key != b.key
@@ -118,11 +119,10 @@ import Training
     ("adam_epsilon", "", "adam_epsilon = 1e-3", nil),
     ("max_grad_norm", "", "max_grad_norm = 0.01", nil),
     ("per_device_train_batch_size", "", "per_device_train_batch_size = 8", nil),
-    ("per_device_eval_batch_size", "", "per_device_eval_batch_size = 2", "sums of other batches may round otherwise"),
+    ("per_device_eval_batch_size", "", "per_device_eval_batch_size = 2", nil),
     ("gradient_accumulation_steps", "", "gradient_accumulation_steps = 2", nil),
     ("label_smoothing_factor", "", "label_smoothing_factor = 0.1", nil),
     ("eval_strategy", "", "eval_strategy = 'steps'", "the stage's log has other rows"),
-    ("eval_steps", "", "eval_steps = 1", nil),
     ("eval_steps", "eval_strategy = 'steps', eval_steps = 1", "eval_strategy = 'steps', eval_steps = 2", "the stage's log has other rows"),
     ("logging_steps", "", "logging_steps = 1", "the stage's log has other rows"),
     ("load_best_model_at_end", Self.worse, Self.worse + ", load_best_model_at_end = true", nil),
@@ -133,14 +133,13 @@ import Training
      Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'loss', greater_is_better = true", nil),
     ("greater_is_better", "", "greater_is_better = false", "trainer_state.json tells the best evaluation"),
     ("early_stopping_patience", Self.worse, Self.worse + ", early_stopping_patience = 1", nil),
-    ("early_stopping_threshold", Self.worse + ", early_stopping_patience = 2", Self.worse + ", early_stopping_patience = 2, early_stopping_threshold = 0.9", nil),
-    ("early_stopping_threshold", "", "early_stopping_threshold = 0.1", nil),
+    ("early_stopping_threshold", Self.better, Self.better + ", early_stopping_threshold = 0.9", nil),
     ("train_sampling_strategy", "", "train_sampling_strategy = 'sequential'", nil),
     ("gradient_checkpointing", "", "gradient_checkpointing = true", nil),
     ("max_length", "", "max_length = 4", nil),
     ("max_length", "", "max_length = 31", "whether a text is cut is not known before it was read"),
     ("mlm_probability", "", "mlm_probability = 0.5", nil),
-    ("frozen_layer_dropout", "", "frozen_layer_dropout = false", nil),
+    ("frozen_layer_dropout", "", "frozen_layer_dropout = false", "nothing is frozen below what trains"),
     ("frozen_cache_mib", "", "frozen_cache_mib = 0", nil),
     ("seed", "", "seed = 7", nil),
     ("seed", "", "seed = 42", nil),
@@ -149,6 +148,12 @@ import Training
 
   /// Evaluations that get worse: the best is not the last.
   private static let worse = "max_steps = 4, eval_strategy = 'steps', eval_steps = 1, metric_for_best_model = 'loss', learning_rate = 0.3, lr_scheduler_type = 'constant'"
+
+  /// A metric that gets a little better in every evaluation.
+  private static let better = """
+    max_steps = 4, eval_strategy = 'steps', eval_steps = 1, metric_for_best_model = 'mine', early_stopping_patience = 1,
+    compute_metrics = (function() local n = 0 return function() n = n + 0.1 return { mine = n } end end)()
+    """
 
   @Test func everyTrainingArgumentHasARow() {
     #expect(Set(Self.arguments.map(\.field)) == Set(TrainingArguments.fields.map(\.name)))
@@ -161,6 +166,8 @@ import Training
     for (field, a, b, needless) in Self.arguments {
       try check(Row("\(field): \(a) -> \(b)", Stage(settings: a), Stage(settings: b), needless: needless))
     }
+    let head = "base:classifier { task = task }:add_adapter(adapters.classifier {})"
+    try check(Row("frozen_layer_dropout below a head", Stage(model: head), Stage(model: head, settings: "frozen_layer_dropout = false")))
     let language = """
       local base = models.from_config { config = 'FOLDER' }
       trainer.fit { model = base:masked_lm(), task = tasks.masked_lm { train_file = 'FOLDER/dev.tsv' }, max_steps = 1, max_length = 16, SETTINGS }
@@ -269,8 +276,9 @@ import Training
     ("a result's number", { "local a = { result = { metrics = { eval_x = \($0) } } }" }, "a.result.metrics.eval_x", ("1", "2")),
   ]
 
-  static let functionRows: [[Row]] = roles.map { role in
-    captured.map { kind, before, use, values in
+  static let functionRows: [[Row]] = roles.enumerated().map { number, role in
+    // All kinds with two roles, and the rest shared among the others: what is captured is described in one place.
+    captured.enumerated().filter { number == 0 || number == 3 || $0.offset % 2 == number % 2 }.map(\.element).map { kind, before, use, values in
       Row(
         "\(role.name) with \(kind)", Stage(before: before(values.0), settings: role.function(use)),
         Stage(before: before(values.1), settings: role.function(use)))
@@ -404,5 +412,5 @@ import Training
     for row in Self.dataRows { try check(row) }
   }
 
-  private static var rowCount: Int { arguments.count + 2 + adapterRows.count + functionRows.reduce(0) { $0 + $1.count } + 3 + dataRows.count }
+  private static var rowCount: Int { arguments.count + 3 + adapterRows.count + functionRows.reduce(0) { $0 + $1.count } + 3 + dataRows.count }
 }
