@@ -60,7 +60,7 @@ import Tokenizers
     }),
     ("Tokenizer", { _ = try Tokenizer.load(folder: $0) }), ("StageStore", { _ = StageStore(root: $0).list() }),
     ("lock's holder", { _ = FileLock.holder($0) }), ("command", { _ = try RunCommand(jsonFile: $0) }),
-    ("manifest", { _ = try FolderManifest(verifying: $0) }), ("adapter's facts", { _ = try AttachedAdapter.extra(inFolder: $0) }),
+    ("manifest", { _ = try FolderManifest(verifying: $0) }), ("adapter's facts", { _ = try AdapterFacts(folder: $0) }),
     ("cache", { _ = StageStore.defaultRoot(["PERIGEE_CACHE": $0]) }),
   ]
 
