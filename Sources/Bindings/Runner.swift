@@ -112,7 +112,6 @@ extension Runner {
     settings.moduleFolders = moduleFolders(script: script)
     settings.nativeBytes = { Memory.liveBytes }
     settings.print = session.print
-    settings.warn = { session.progress.note($0) }
     let state = try LuaState(settings)
     for module in modules(session) { try state.register(module) }
     if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }

@@ -30,6 +30,7 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
   if (result == NULL) {
     if (new_size <= held) return block;
     if (!it->in_swift) return NULL;
+    // Nothing can be raised over Swift's frames, and Swift cannot go on without the value.
     cl_end_without_memory(new_size);
   }
   it->heap_bytes += new_size - held;
@@ -43,26 +44,17 @@ static int panic(lua_State *L) {
   abort();
 }
 
-static void collect_warning(void *context, const char *text, int continues) {
-  lb_interpreter *it = context;
-  size_t room = sizeof it->warning - it->warning_count, count = strlen(text);
-  if (count > room) count = room;
-  memcpy(it->warning + it->warning_count, text, count);
-  it->warning_count += count;
-  if (continues) return;
-  if (it->host.warn != NULL) it->host.warn(it->host.context, it->warning, it->warning_count);
-  it->warning_count = 0;
+void lb_poll(lua_State *L) {
+  lb_interpreter *it = interpreter(L);
+  if (!it->interrupting && (it->host.interrupted == NULL || !it->host.interrupted(it->host.context))) return;
+  lb_arm_interrupt(L);
+  luaL_error(L, "interrupted");
 }
 
 static void poll_interrupt(lua_State *L, lua_Debug *unused) {
   (void)unused;
-  lb_interpreter *it = interpreter(L);
-  if (!it->interrupting && (it->host.interrupted == NULL || !it->host.interrupted(it->host.context))) {
-    if (lua_gethookcount(L) == 1) lua_sethook(L, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
-    return;
-  }
-  lb_arm_interrupt(L);
-  luaL_error(L, "interrupted");
+  lb_poll(L);
+  if (lua_gethookcount(L) == 1) lua_sethook(L, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
 }
 
 void lb_arm_interrupt(lua_State *L) {
@@ -86,15 +78,12 @@ lb_state *lb_create(lb_host host) {
   it->in_swift = true;
   *(lb_interpreter **)lua_getextraspace(L) = it;
   lua_atpanic(L, panic);
-  lua_setwarnf(L, collect_warning, it);
   lua_sethook(L, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
   return L;
 }
 
 void lb_close(lb_state *L) {
   lb_interpreter *it = interpreter(L);
-  it->in_swift = false;
-  it->closing = true;
   lua_close(it->main);
   free(it);
 }
@@ -111,17 +100,24 @@ size_t lb_heap_bytes(lb_state *L) { return interpreter(L)->heap_bytes; }
 
 void lb_collect(lb_state *L) { lua_gc(L, LUA_GCCOLLECT); }
 
+bool lb_has_room(lb_state *L, size_t bytes) {
+  lb_interpreter *it = interpreter(L);
+  size_t cap = it->host.memory_cap;
+  if (cap == 0 || (it->heap_bytes <= cap && bytes <= cap - it->heap_bytes)) return true;
+  lua_gc(L, LUA_GCCOLLECT);
+  return it->heap_bytes <= cap && bytes <= cap - it->heap_bytes;
+}
+
 /// To Lua a tensor of megabytes is a few bytes, so its own pace would let dropped ones pile up.
 static void collect_if_over_limit(lua_State *L, lb_interpreter *it) {
   if (it->live_bytes == NULL || it->live_bytes() <= it->native_limit) return;
-  if (lua_gc(L, LUA_GCCOLLECT) != 0) return;  // inside a finalizer
+  lua_gc(L, LUA_GCCOLLECT);
   size_t live = it->live_bytes();
   it->native_limit = live > it->native_floor / 2 ? 2 * live : it->native_floor;
 }
 
 int lb_trampoline(lua_State *L) {
   lb_interpreter *it = interpreter(L);
-  if (it->closing) return luaL_error(L, "the Lua state is closed");
   collect_if_over_limit(L, it);
   luaL_checkstack(L, 64, "too many values");
   bool outer = it->in_swift;
@@ -158,8 +154,25 @@ bool lb_load(lb_state *L, const char *bytes, size_t count, const char *chunk_nam
   return status == LUA_OK;
 }
 
-int lb_pcall(lb_state *L, int arguments) {
+/// Runs what may raise or run a script. The outermost call ends an interruption.
+static int protected_call(lua_State *L, int arguments, int results, int handler) {
   lb_interpreter *it = interpreter(L);
+  bool outer = it->in_swift;
+  it->in_swift = false;
+  it->depth += 1;
+  int status = lua_pcall(L, arguments, results, handler);
+  it->depth -= 1;
+  it->in_swift = outer;
+  bool interrupted = it->interrupting;
+  if (it->depth == 0) {
+    it->interrupting = false;
+    lua_sethook(it->main, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
+  }
+  if (status == LUA_OK) return LB_OK;
+  return interrupted ? LB_INTERRUPTED : LB_ERROR;
+}
+
+int lb_pcall(lb_state *L, int arguments) {
   int base = lua_gettop(L) - arguments;
   if (!lua_checkstack(L, 8)) {
     lua_settop(L, base - 1);
@@ -170,18 +183,24 @@ int lb_pcall(lb_state *L, int arguments) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &traceback_key);
   lua_pushcfunction(L, lb_traceback_handler);
   lua_insert(L, base);
-  bool outer = it->in_swift;
-  it->in_swift = false;
-  it->depth += 1;
-  int status = lua_pcall(L, arguments, LUA_MULTRET, base);
-  it->depth -= 1;
-  it->in_swift = outer;
+  int status = protected_call(L, arguments, LUA_MULTRET, base);
   lua_remove(L, base);
-  bool interrupted = it->interrupting;
-  if (it->depth == 0) {
-    it->interrupting = false;
-    lua_sethook(it->main, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
+  return status;
+}
+
+static int describe(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
+int lb_push_description(lb_state *L, int index) {
+  index = lua_absindex(L, index);
+  lua_pushcfunction(L, describe);
+  lua_pushvalue(L, index);
+  int status = protected_call(L, 1, 1, 0);
+  if (status != LB_OK) {
+    lua_pop(L, 1);
+    lua_pushstring(L, luaL_typename(L, index));
   }
-  if (status == LUA_OK) return LB_OK;
-  return interrupted ? LB_INTERRUPTED : LB_ERROR;
+  return status;
 }

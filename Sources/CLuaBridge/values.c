@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 int lb_top(lb_state *L) { return lua_gettop(L); }
 void lb_set_top(lb_state *L, int top) { lua_settop(L, top); }
@@ -80,23 +81,9 @@ void lb_release_reference(lb_state *L, int reference) {
   luaL_unref(L, LUA_REGISTRYINDEX, reference);
 }
 
-static int describe(lua_State *L) {
-  luaL_tolstring(L, 1, NULL);
-  return 1;
-}
-
-void lb_push_description(lb_state *L, int index) {
-  index = lua_absindex(L, index);
-  lua_pushcfunction(L, describe);
-  lua_pushvalue(L, index);
-  lb_interpreter *it = interpreter(L);
-  bool outer = it->in_swift;
-  it->in_swift = false;
-  int status = lua_pcall(L, 1, 1, 0);
-  it->in_swift = outer;
-  if (status == LUA_OK) return;
-  lua_pop(L, 1);
-  lua_pushstring(L, luaL_typename(L, index));
+const char *lb_push_excerpt(lua_State *L, const char *text) {
+  enum { LIMIT = 100 };
+  return strlen(text) > LIMIT ? lua_pushfstring(L, "%s...", lua_pushlstring(L, text, LIMIT)) : lua_pushstring(L, text);
 }
 
 void lb_where(lb_state *L, int level, char *text, size_t size) {

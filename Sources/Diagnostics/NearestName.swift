@@ -4,9 +4,12 @@
 /// neighbours count 1 each), ignoring case. A candidate is near if at most a third of the longer name's
 /// letters (and at least one) differ, or if one name starts with the other.
 public func nearestName(to name: String, among candidates: some Sequence<String>) -> String? {
+  // Longer ones are no slips of the pen, and the time grows with the product of the lengths.
+  let longest = 300
+  guard name.utf8.count <= longest else { return nil }
   let wanted = Array(name.lowercased().unicodeScalars)
   var best: (name: String, distance: Int)?
-  for candidate in candidates {
+  for candidate in candidates where candidate.utf8.count <= longest {
     let letters = Array(candidate.lowercased().unicodeScalars)
     var distance = alignmentDistance(wanted, letters)
     let isPrefix = min(wanted.count, letters.count) >= 3

@@ -125,7 +125,7 @@ extension String: LuaArgument, LuaResult {
   }
 
   public func push(onto stack: LuaStack) throws -> Int32 {
-    stack.push(text: self)
+    try stack.push(.string(self))
     return 1
   }
 }
@@ -241,10 +241,11 @@ extension Array: LuaArgument where Element: LuaArgument {
 
 extension Array: LuaResult where Element: LuaResult {
   public func push(onto stack: LuaStack) throws -> Int32 {
+    try stack.reserve(4, bytes: 16 * count)
     lb_new_table(stack.thread, Int32(clamping: count), 0)
     let position = stack.top
-    try stack.reserve(4)
     for (i, item) in enumerated() {
+      try stack.reserve(4)
       // A list holds one value per item.
       let pushed = try item.push(onto: stack)
       lb_set_top(stack.thread, stack.top - pushed + 1)

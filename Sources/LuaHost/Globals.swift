@@ -88,7 +88,7 @@ extension LuaState {
       }
       lb_set_top(stack.thread, globals - 1)
     }
-    let path = try modulePath(name)
+    let path = try modulePath(name, stack)
     try beforeRequire(name)
     let text = try readText(path)
     sources.append(Source(path: path, text: text))
@@ -98,7 +98,7 @@ extension LuaState {
   }
 
   /// The file of a module. Only names that cannot leave the folders are looked for.
-  private func modulePath(_ name: String) throws -> String {
+  private func modulePath(_ name: String, _ stack: LuaStack) throws -> String {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
     let isPlain = parts.allSatisfy { part in
       !part.isEmpty
@@ -108,10 +108,10 @@ extension LuaState {
             || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-")
         }
     }
-    guard isPlain else {
+    guard isPlain, name.utf8.count <= 200 else {
       throw EngineError(
-        .argument, "bad module name '\(name)'",
-        hint: "names are letters, digits, '_' and '-', with '.' between folders")
+        .argument, "bad module name '\(stack.excerpt(1))'",
+        hint: "names are at most 200 letters, digits, '_' and '-', with '.' between folders")
     }
     let relative = parts.joined(separator: "/")
     let folders = options.moduleFolders + (scriptFolder.map { [$0] } ?? [])
@@ -147,7 +147,7 @@ func chunkText(_ text: String) -> String {
 /// The key in a call of `__index` or `__newindex`.
 func keyText(_ stack: LuaStack) -> String {
   switch stack.kind(2) {
-  case LB_STRING: return String(decoding: stack.bytes(2), as: UTF8.self)
+  case LB_STRING: return stack.excerpt(2)
   case LB_INTEGER: return String(lb_integer(stack.thread, 2))
   default: return stack.typeName(2)
   }

@@ -30,9 +30,13 @@ public struct LuaStack {
   /// Whether the value is a string.
   public func isString(at index: Int32) -> Bool { kind(index) == LB_STRING }
 
-  func reserve(_ count: Int32) throws {
+  /// Makes room for values that will be pushed, and for what they take beside the stack.
+  func reserve(_ count: Int32, bytes: Int = 0) throws {
     guard lb_reserve(thread, count) else {
       throw EngineError(.argument, "too many values for one call")
+    }
+    guard lb_has_room(thread, bytes) else {
+      throw EngineError(.argument, "not enough memory: a script's values may take \(state.options.memoryLimit >> 20) MiB")
     }
   }
 
@@ -69,6 +73,14 @@ public struct LuaStack {
     var count = 0
     let start = lb_string(thread, index, &count)
     return UnsafeRawBufferPointer(start: start, count: count)
+  }
+
+  /// A string for a message: cut where it is long, with U+FFFD for what is not UTF-8.
+  func excerpt(_ index: Int32) -> String {
+    let bytes = bytes(index)
+    let limit = 400
+    let text = String(decoding: bytes.prefix(limit), as: UTF8.self)
+    return bytes.count > limit ? "\(text)... (\(bytes.count) bytes)" : text
   }
 
   /// The text of a string, nil if it is not UTF-8.
@@ -181,7 +193,7 @@ public struct LuaStack {
 
   /// Pushes a value.
   func push(_ value: LuaValue) throws {
-    try reserve(4)
+    try reserve(4, bytes: value.pushedBytes)
     switch value {
     case .nil: lb_push_nil(thread)
     case .bool(let value): lb_push_bool(thread, value)
@@ -198,6 +210,7 @@ public struct LuaStack {
     }
   }
 
+  /// Pushes a text that is not large.
   func push(text: String) {
     var text = text
     text.withUTF8 { bytes in
@@ -236,5 +249,17 @@ public struct LuaStack {
     let number = try state.classNumber(of: object)
     try reserve(4)
     lb_push_object(thread, Int32(number), Unmanaged.passRetained(object).toOpaque())
+  }
+}
+
+extension LuaValue {
+  /// What Lua needs at once for the value itself; the items of a table count when they are pushed.
+  fileprivate var pushedBytes: Int {
+    switch self {
+    case .string(let text): text.utf8.count
+    case .bytes(let bytes): bytes.count
+    case .table(let table): 16 * table.list.count + 40 * table.fields.count
+    default: 0
+    }
   }
 }

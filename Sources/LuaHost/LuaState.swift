@@ -25,8 +25,6 @@ public final class LuaState {
     public var nativeFloor = 256 << 20
     /// Receives each line that `print` writes, without the line feed.
     public var print: (String) -> Void = { Swift.print($0) }
-    /// Receives warnings, such as errors in a script's finalizers.
-    public var warn: (String) -> Void = { StandardError.write($0 + "\n") }
     /// Asked every few thousand instructions; true stops the script.
     public var isInterrupted: () -> Bool = { Interrupt.isRequested }
 
@@ -81,7 +79,6 @@ public final class LuaState {
         if let object { Unmanaged<AnyObject>.fromOpaque(object).release() }
       },
       print: { context, bytes, count in HostCallbacks.from(context)?.print(bytes, count) },
-      warn: { context, bytes, count in HostCallbacks.from(context)?.warn(bytes, count) },
       interrupted: { context in HostCallbacks.from(context)?.options.isInterrupted() ?? false },
       memory_cap: max(0, options.memoryLimit))
     guard let thread = lb_create(host) else {
@@ -100,7 +97,7 @@ public final class LuaState {
 
   deinit { close() }
 
-  /// Ends the interpreter: runs finalizers and releases every object that Lua holds. Harmless twice, but a bug
+  /// Ends the interpreter and releases every object that Lua holds. Harmless twice, but a bug
   /// of the host while a script runs.
   public func close() {
     guard let thread = currentThread else { return }
@@ -202,14 +199,16 @@ public final class LuaState {
         message: object.error.message, traceback: traceback, underlying: object.error.underlying,
         value: object.error.value)
     }
-    let underlying = interrupted ? EngineError(.interrupted, "interrupted") : nil
-    if stack.kind(index) == LB_STRING {
-      let message = withHint(LuaError.placedOnce(String(decoding: stack.bytes(index), as: UTF8.self)))
-      return LuaError(message: message, traceback: traceback, underlying: underlying)
+    var isInterruption = interrupted
+    if stack.kind(index) != LB_STRING {
+      // Runs the script's `__tostring`, which Ctrl-C may have to end.
+      isInterruption = Int(lb_push_description(thread, index)) == LB_INTERRUPTED || isInterruption
     }
-    lb_push_description(thread, index)
-    let text = String(decoding: stack.bytes(-1), as: UTF8.self)
+    let text = stack.excerpt(-1)
+    let isString = stack.kind(index) == LB_STRING
     lb_set_top(thread, index)
+    let underlying = isInterruption ? EngineError(.interrupted, "interrupted") : nil
+    if isString { return LuaError(message: withHint(LuaError.placedOnce(text)), traceback: traceback, underlying: underlying) }
     let value = (try? stack.value(index)) ?? .nil
     return LuaError(
       message: "the script raised a \(value.typeName): \(text)", traceback: traceback,
@@ -488,8 +487,6 @@ private final class HostCallbacks {
   func print(_ bytes: UnsafePointer<CChar>?, _ count: Int) {
     options.print(Self.text(bytes, count))
   }
-
-  func warn(_ bytes: UnsafePointer<CChar>?, _ count: Int) { options.warn(Self.text(bytes, count)) }
 
   private static func text(_ bytes: UnsafePointer<CChar>?, _ count: Int) -> String {
     String(decoding: UnsafeRawBufferPointer(start: bytes, count: count), as: UTF8.self)

@@ -19,6 +19,15 @@ enum ProcessSetup {
     setvbuf(stdout, nil, Int32(_IOLBF), 0)
   }
 
+  /// Ends the process at once, after writing what its streams hold.
+  ///
+  /// `exit` would run the handlers of libraries: OpenBLAS waits there for its threads, and for ever if one of them never
+  /// started or is still at work.
+  static func leave(_ code: Int32) -> Never {
+    fflush(nil)
+    _exit(code)
+  }
+
   /// Writes what is left of the results.
   ///
   /// Throws `EngineError` (`.file`) if some could not be written. That the reader of a pipe went

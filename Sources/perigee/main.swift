@@ -24,5 +24,6 @@ do {
   }
   try ProcessSetup.flushResults()
 } catch {
-  exit(ErrorReport.show(error, showsTraceback: showsTraceback))
+  ProcessSetup.leave(ErrorReport.show(error, showsTraceback: showsTraceback))
 }
+ProcessSetup.leave(0)

@@ -69,15 +69,6 @@ private func installInterrupt() {
     #expect(try host.printed("print 'alive'") == ["alive"])
   }
 
-  @Test func errorsInFinalizersAreWarnings() throws {
-    let host = try Host()
-    try host.state.run(
-      text: "setmetatable({}, {__gc = function() error('late') end}) collectgarbage()",
-      name: "t.lua")
-    #expect(host.warnings == ["error in __gc (t.lua:1: late)"])
-    #expect(try host.printed("print 'alive'") == ["alive"])
-  }
-
   @Test func memoryLimitIsAnErrorOfTheScript() throws {
     let host = try Host { $0.memoryLimit = 32 << 20 }
     for script in [

@@ -7,18 +7,15 @@ final class Host {
   let state: LuaState
   private final class Output {
     var lines: [String] = []
-    var warnings: [String] = []
   }
   private let output = Output()
 
   var lines: [String] { output.lines }
-  var warnings: [String] { output.warnings }
 
   init(_ change: (inout LuaState.Options) -> Void = { _ in }) throws {
     let output = output
     var options = LuaState.Options()
     options.print = { output.lines.append($0) }
-    options.warn = { output.warnings.append($0) }
     options.isInterrupted = { false }
     change(&options)
     state = try LuaState(options)

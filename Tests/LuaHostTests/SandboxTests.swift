@@ -87,7 +87,7 @@ import Testing
       var printed: [String] = []
       try host.state.run(file: scripts + "/main.lua")
       printed = host.lines
-      let badName = "; names are letters, digits, '_' and '-', with '.' between folders"
+      let badName = "; names are at most 200 letters, digits, '_' and '-', with '.' between folders"
       let place = "main.lua:5: "
       func tail(_ line: String) -> String {
         line.replacing(#/^\.\.\..*F(main|loop|broken)\.lua:/#) { "\($0.1).lua:" }

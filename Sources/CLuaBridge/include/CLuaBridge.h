@@ -31,7 +31,7 @@ enum { LB_OK = 0, LB_ERROR = 1, LB_INTERRUPTED = 2 };
 
 /// What the host gives to a state. Every callback is called on the state's thread and must not raise.
 typedef struct {
-  /// Passed to `print`, `warn` and `interrupted`.
+  /// Passed to `print` and `interrupted`.
   void *context;
   /// Calls the declared function; arguments are the stack. Returns the number of results on the top of the
   /// stack, or `LB_FAILED...` with the error object there.
@@ -40,8 +40,6 @@ typedef struct {
   void (*release)(void *object);
   /// A line of the script's `print`, without the line feed; any bytes.
   void (*print)(void *context, const char *bytes, size_t count);
-  /// Lua's warnings: errors in finalizers.
-  void (*warn)(void *context, const char *bytes, size_t count);
   /// Whether Ctrl-C was pressed.
   bool (*interrupted)(void *context);
   /// Cap of Lua's own heap in bytes, 0 for none; going over it is an error in the script.
@@ -50,7 +48,7 @@ typedef struct {
 
 /// A new state without libraries, or NULL if there is no memory.
 lb_state *lb_create(lb_host host);
-/// Closes the state: runs all finalizers, releases all objects.
+/// Closes the state and releases all objects.
 void lb_close(lb_state *L);
 /// Opens the libraries; with `allow_io` also `io` and all of `os`. False and a message on the stack on error.
 bool lb_open_libraries(lb_state *L, bool allow_io, int64_t seed);
@@ -64,8 +62,11 @@ void lb_set_native_memory(lb_state *L, size_t (*live_bytes)(void), size_t floor_
 bool lb_is_running(lb_state *L);
 /// Bytes of Lua's own heap.
 size_t lb_heap_bytes(lb_state *L);
-/// One full collection.
+/// One full collection. Runs no script: scripts cannot have finalizers.
 void lb_collect(lb_state *L);
+/// Whether the script's values may take that many more bytes; collects first if they may not. The allocator keeps to the
+/// cap while a script runs, but cannot refuse Swift, which asks here before it pushes what may be large.
+bool lb_has_room(lb_state *L, size_t bytes);
 
 /// Compiles text (never binary); pushes a function, or a message and returns false.
 bool lb_load(lb_state *L, const char *bytes, size_t count, const char *chunk_name);
@@ -73,8 +74,8 @@ bool lb_load(lb_state *L, const char *bytes, size_t count, const char *chunk_nam
 int lb_pcall(lb_state *L, int arguments);
 /// Pushes the traceback of the last failed `lb_pcall`, a string or nil.
 void lb_push_traceback(lb_state *L);
-/// Pushes `tostring(value)`, or a description of its kind if `__tostring` fails.
-void lb_push_description(lb_state *L, int index);
+/// Pushes `tostring(value)`, or a description of its kind if `__tostring` fails; the outcome of that call.
+int lb_push_description(lb_state *L, int index);
 /// "file:line" of the nearest Lua function that called, from `level` on; empty if there is none.
 void lb_where(lb_state *L, int level, char *text, size_t size);
 

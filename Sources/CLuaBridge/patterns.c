@@ -1,0 +1,556 @@
+// find, match, gmatch and gsub of the string library, as the Lua manual describes them (6.4.1). Lua's own run without the
+// interrupt hook, and "a*a*a*a*b" keeps them busy for ever; these look at the interrupt flag, and give up after so many steps.
+#define _GNU_SOURCE  // memmem
+#include "internal.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum {
+  MAX_CAPTURES = 32,
+  /// Nested alternatives that are open at once.
+  MAX_DEPTH = 200,
+  /// Patterns with more items go to the heap.
+  INLINE_ITEMS = 24,
+  CHUNK_STEPS = 10000,
+};
+/// About a second of work, and then some for each byte of the text: nothing that ends by itself comes near it.
+static const size_t MOST_STEPS = 300u * 1000 * 1000, MOST_STEPS_PER_BYTE = 64;
+
+typedef enum { LITERAL, ANY, CLASS, SET, OPEN, OPEN_POSITION, CLOSE, BACK, BALANCED, FRONTIER, AT_END } item_kind;
+
+/// One item of a pattern.
+typedef struct {
+  uint8_t kind;
+  /// '*', '+', '-', '?' or 0, behind a kind that matches single bytes.
+  uint8_t repeat;
+  /// The byte, the class letter, the capture's number, or the opening and closing byte.
+  uint8_t a, b;
+  /// One bit for each byte of a set.
+  uint64_t set[4];
+} item;
+
+typedef struct {
+  const char *start;
+  ptrdiff_t size;
+} capture;
+
+enum { UNFINISHED = -1, POSITION = -2 };
+
+typedef struct {
+  const item *items;
+  size_t item_count;
+  int capture_count;
+  bool is_anchored;
+} program;
+
+typedef struct {
+  lua_State *L;
+  const program *program;
+  const char *text, *end;
+  /// For the message: the pattern.
+  const char *pattern;
+  int depth;
+  size_t steps, most_steps, steps_to_poll;
+  capture captures[MAX_CAPTURES];
+} matcher;
+
+// Reading a pattern
+
+typedef struct {
+  lua_State *L;
+  const char *next, *end;
+  item *items;
+  size_t count;
+  int captures;
+  bool is_closed[MAX_CAPTURES];
+} reader;
+
+static bool in_class(int c, int letter) {
+  bool result;
+  switch (tolower(letter)) {
+    case 'a': result = isalpha(c); break;
+    case 'c': result = iscntrl(c); break;
+    case 'd': result = isdigit(c); break;
+    case 'g': result = isgraph(c); break;
+    case 'l': result = islower(c); break;
+    case 'p': result = ispunct(c); break;
+    case 's': result = isspace(c); break;
+    case 'u': result = isupper(c); break;
+    case 'w': result = isalnum(c); break;
+    case 'x': result = isxdigit(c); break;
+    default: return letter == c;
+  }
+  return isupper(letter) ? !result : result;
+}
+
+static void add_to_set(item *i, int c) { i->set[c >> 6] |= (uint64_t)1 << (c & 63); }
+
+static bool is_in_set(const item *i, int c) { return i->set[c >> 6] >> (c & 63) & 1; }
+
+static uint8_t escaped(reader *r) {
+  if (r->next == r->end) luaL_error(r->L, "malformed pattern (ends with '%%')");
+  return (uint8_t)*r->next++;
+}
+
+/// What follows "[".
+static void read_set(reader *r, item *i) {
+  bool is_complement = r->next < r->end && *r->next == '^';
+  if (is_complement) r->next += 1;
+  for (bool is_first = true;; is_first = false) {
+    if (r->next == r->end) luaL_error(r->L, "malformed pattern (missing ']')");
+    uint8_t c = (uint8_t)*r->next++;
+    if (c == ']' && !is_first) break;
+    if (c == '%') {
+      if (r->next == r->end) luaL_error(r->L, "malformed pattern (missing ']')");
+      uint8_t letter = (uint8_t)*r->next++;
+      for (int byte = 0; byte < 256; byte += 1) if (in_class(byte, letter)) add_to_set(i, byte);
+    } else if (r->end - r->next >= 2 && r->next[0] == '-' && r->next[1] != ']') {
+      uint8_t last = (uint8_t)r->next[1];
+      r->next += 2;
+      for (int byte = c; byte <= last; byte += 1) add_to_set(i, byte);
+    } else {
+      add_to_set(i, c);
+    }
+  }
+  if (is_complement) for (int word = 0; word < 4; word += 1) i->set[word] = ~i->set[word];
+}
+
+static void read_parenthesis(reader *r, item *i, bool is_open) {
+  if (!is_open) {
+    int number = r->captures - 1;
+    while (number >= 0 && r->is_closed[number]) number -= 1;
+    if (number < 0) luaL_error(r->L, "invalid pattern capture");
+    r->is_closed[number] = true;
+    i->kind = CLOSE, i->a = (uint8_t)number;
+    return;
+  }
+  if (r->captures >= MAX_CAPTURES) luaL_error(r->L, "too many captures");
+  bool is_position = r->next < r->end && *r->next == ')';
+  if (is_position) r->next += 1;
+  i->kind = is_position ? OPEN_POSITION : OPEN, i->a = (uint8_t)r->captures;
+  r->is_closed[r->captures++] = is_position;
+}
+
+/// What follows "%", outside of sets. Returns whether a repeat may follow.
+static bool read_escape(reader *r, item *i) {
+  uint8_t letter = escaped(r);
+  switch (letter) {
+    case 'b':
+      if (r->end - r->next < 2) luaL_error(r->L, "malformed pattern (missing arguments to '%%b')");
+      i->kind = BALANCED, i->a = (uint8_t)r->next[0], i->b = (uint8_t)r->next[1];
+      r->next += 2;
+      return false;
+    case 'f':
+      if (r->next == r->end || *r->next++ != '[') luaL_error(r->L, "missing '[' after '%%f' in pattern");
+      i->kind = FRONTIER;
+      read_set(r, i);
+      return false;
+    case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9': {
+      int number = letter - '1';
+      if (number < 0 || number >= r->captures || !r->is_closed[number]) {
+        luaL_error(r->L, "invalid capture index %%%d in pattern", number + 1);
+      }
+      i->kind = BACK, i->a = (uint8_t)number;
+      return false;
+    }
+    default:
+      i->kind = isalpha(letter) && strchr("acdglpsuwx", tolower(letter)) != NULL ? CLASS : LITERAL;
+      i->a = letter;
+      return true;
+  }
+}
+
+static void read_item(reader *r) {
+  item *i = &r->items[r->count++];
+  memset(i, 0, sizeof *i);
+  uint8_t c = (uint8_t)*r->next++;
+  bool may_repeat = true;
+  switch (c) {
+    case '(': case ')': read_parenthesis(r, i, c == '('); may_repeat = false; break;
+    case '[': i->kind = SET; read_set(r, i); break;
+    case '%': may_repeat = read_escape(r, i); break;
+    case '.': i->kind = ANY; break;
+    case '$':
+      if (r->next == r->end) {
+        i->kind = AT_END;
+        may_repeat = false;
+        break;
+      }
+      // fall through
+    default: i->kind = LITERAL, i->a = c;
+  }
+  if (may_repeat && r->next < r->end && strchr("*+-?", *r->next) != NULL && *r->next != 0) i->repeat = (uint8_t)*r->next++;
+}
+
+/// Items for a pattern of this size: no byte makes more than one.
+static size_t items_size(size_t pattern_size) { return (pattern_size == 0 ? 1 : pattern_size) * sizeof(item); }
+
+static program read_pattern(lua_State *L, const char *pattern, size_t size, bool may_anchor, item *items) {
+  reader r = {.L = L, .next = pattern, .end = pattern + size, .items = items};
+  program p = {.items = items};
+  if (may_anchor && size > 0 && *pattern == '^') {
+    p.is_anchored = true;
+    r.next += 1;
+  }
+  while (r.next < r.end) read_item(&r);
+  for (int i = 0; i < r.captures; i += 1) if (!r.is_closed[i]) luaL_error(L, "unfinished capture");
+  p.item_count = r.count;
+  p.capture_count = r.captures;
+  return p;
+}
+
+// Matching
+
+static void look_around(matcher *m) {
+  m->steps += CHUNK_STEPS;
+  m->steps_to_poll = CHUNK_STEPS;
+  if (m->steps > m->most_steps) luaL_error(m->L, "pattern '%s' takes too many steps", lb_push_excerpt(m->L, m->pattern));
+  lb_poll(m->L);
+}
+
+static inline void step(matcher *m) {
+  if (--m->steps_to_poll == 0) look_around(m);
+}
+
+static inline bool matches_byte(const item *i, const char *at) {
+  uint8_t c = (uint8_t)*at;
+  switch (i->kind) {
+    case LITERAL: return c == i->a;
+    case ANY: return true;
+    case CLASS: return in_class(c, i->a);
+    default: return is_in_set(i, c);
+  }
+}
+
+static const char *match_from(matcher *m, const char *at, size_t number);
+
+static const char *match_balanced(matcher *m, const item *i, const char *at) {
+  if (at == m->end || (uint8_t)*at != i->a) return NULL;
+  size_t open = 1;
+  for (at += 1; at < m->end; at += 1) {
+    step(m);
+    if ((uint8_t)*at == i->b) {
+      if (--open == 0) return at + 1;
+    } else if ((uint8_t)*at == i->a) {
+      open += 1;
+    }
+  }
+  return NULL;
+}
+
+static bool is_frontier(matcher *m, const item *i, const char *at) {
+  int before = at == m->text ? 0 : (uint8_t)at[-1], here = at == m->end ? 0 : (uint8_t)*at;
+  return !is_in_set(i, before) && is_in_set(i, here);
+}
+
+/// Takes as many bytes as match, then gives back one after the other.
+static const char *match_most(matcher *m, const item *i, const char *at, size_t number) {
+  const char *last = at;
+  while (last < m->end && matches_byte(i, last)) {
+    step(m);
+    last += 1;
+  }
+  for (const char *least = at + (i->repeat == '+'); last >= least; last -= 1) {
+    const char *end = match_from(m, last, number + 1);
+    if (end != NULL) return end;
+  }
+  return NULL;
+}
+
+static const char *match_least(matcher *m, const item *i, const char *at, size_t number) {
+  for (;; at += 1) {
+    const char *end = match_from(m, at, number + 1);
+    if (end != NULL || at == m->end || !matches_byte(i, at)) return end;
+  }
+}
+
+/// Matches a capture's start or end, and what follows; undone where that fails.
+static const char *match_capture(matcher *m, const item *i, const char *at, size_t number) {
+  capture *c = &m->captures[i->a], before = *c;
+  if (i->kind == CLOSE) c->size = at - c->start;
+  else *c = (capture){at, i->kind == OPEN_POSITION ? POSITION : UNFINISHED};
+  const char *end = match_from(m, at, number + 1);
+  if (end == NULL) *c = before;
+  return end;
+}
+
+/// The end of a match of the items from `number` on, or NULL.
+static const char *match_from(matcher *m, const char *at, size_t number) {
+  if (++m->depth > MAX_DEPTH) luaL_error(m->L, "pattern too complex");
+  const char *end = NULL;
+  for (;; number += 1) {
+    step(m);
+    if (number == m->program->item_count) {
+      end = at;
+      break;
+    }
+    const item *i = &m->program->items[number];
+    if (i->kind == OPEN || i->kind == OPEN_POSITION || i->kind == CLOSE) {
+      end = match_capture(m, i, at, number);
+      break;
+    }
+    if (i->kind == AT_END) {
+      end = at == m->end ? at : NULL;
+      break;
+    }
+    if (i->kind == BACK) {
+      const capture *c = &m->captures[i->a];
+      // A position has no bytes.
+      size_t size = c->size < 0 ? 0 : (size_t)c->size;
+      if (size > (size_t)(m->end - at) || memcmp(c->start, at, size) != 0) break;
+      at += size;
+    } else if (i->kind == BALANCED) {
+      at = match_balanced(m, i, at);
+      if (at == NULL) break;
+    } else if (i->kind == FRONTIER) {
+      if (!is_frontier(m, i, at)) break;
+    } else if (i->repeat == '*' || i->repeat == '+') {
+      end = match_most(m, i, at, number);
+      break;
+    } else if (i->repeat == '-') {
+      end = match_least(m, i, at, number);
+      break;
+    } else {
+      bool fits = at < m->end && matches_byte(i, at);
+      if (i->repeat == '?') {
+        if (fits && (end = match_from(m, at + 1, number + 1)) != NULL) break;
+      } else if (fits) {
+        at += 1;
+      } else {
+        break;
+      }
+    }
+  }
+  m->depth -= 1;
+  return end;
+}
+
+static void begin(matcher *m, lua_State *L, const program *p, const char *text, size_t size, const char *pattern) {
+  m->L = L;
+  m->program = p;
+  m->text = text;
+  m->end = text + size;
+  m->pattern = pattern;
+  m->depth = 0;
+  m->steps = 0;
+  m->most_steps = MOST_STEPS + (size > SIZE_MAX / 2 / MOST_STEPS_PER_BYTE ? SIZE_MAX / 2 : MOST_STEPS_PER_BYTE * size);
+  m->steps_to_poll = CHUNK_STEPS;
+}
+
+static const char *match_at(matcher *m, const char *at) {
+  m->depth = 0;
+  return match_from(m, at, 0);
+}
+
+// Results
+
+static void push_capture(matcher *m, int number, const char *start, const char *end) {
+  if (number >= m->program->capture_count) {
+    if (number != 0) luaL_error(m->L, "invalid capture index %%%d", number + 1);
+    lua_pushlstring(m->L, start, (size_t)(end - start));
+    return;
+  }
+  const capture *c = &m->captures[number];
+  if (c->size == POSITION) lua_pushinteger(m->L, c->start - m->text + 1);
+  else lua_pushlstring(m->L, c->start, (size_t)c->size);
+}
+
+/// Pushes all captures; the whole match where there is none and `whole` is set.
+static int push_captures(matcher *m, const char *start, const char *end, bool whole) {
+  int count = m->program->capture_count == 0 && whole ? 1 : m->program->capture_count;
+  luaL_checkstack(m->L, count, "too many captures");
+  for (int i = 0; i < count; i += 1) push_capture(m, i, start, end);
+  return count;
+}
+
+/// Where to start, counted from 0; beyond the end if it lies there.
+static size_t start_position(lua_State *L, int argument, size_t size) {
+  lua_Integer position = luaL_optinteger(L, argument, 1);
+  if (position > 0) return (size_t)position - 1;
+  if (position == 0 || position < -(lua_Integer)size) return 0;
+  return size - (size_t)-position;
+}
+
+static bool is_plain(const char *pattern, size_t size) {
+  for (size_t i = 0; i < size; i += 1) if (pattern[i] != 0 && strchr("^$*+?.([%-", pattern[i]) != NULL) return false;
+  return true;
+}
+
+static int find_or_match(lua_State *L, bool is_find) {
+  size_t size, pattern_size;
+  const char *text = luaL_checklstring(L, 1, &size), *pattern = luaL_checklstring(L, 2, &pattern_size);
+  size_t start = start_position(L, 3, size);
+  if (start > size) {
+    luaL_pushfail(L);
+    return 1;
+  }
+  if (is_find && (lua_toboolean(L, 4) || is_plain(pattern, pattern_size))) {
+    // In linear time.
+    const char *found = pattern_size == 0 ? text + start : memmem(text + start, size - start, pattern, pattern_size);
+    if (found == NULL) {
+      luaL_pushfail(L);
+      return 1;
+    }
+    lua_pushinteger(L, found - text + 1);
+    lua_pushinteger(L, found - text + (lua_Integer)pattern_size);
+    return 2;
+  }
+  item few[INLINE_ITEMS];
+  item *items = pattern_size <= INLINE_ITEMS ? few : lua_newuserdatauv(L, items_size(pattern_size), 0);
+  program p = read_pattern(L, pattern, pattern_size, true, items);
+  matcher m;
+  begin(&m, L, &p, text, size, pattern);
+  for (const char *at = text + start; at <= m.end; at += 1) {
+    const char *end = match_at(&m, at);
+    if (end != NULL) {
+      if (!is_find) return push_captures(&m, at, end, true);
+      lua_pushinteger(L, at - text + 1);
+      lua_pushinteger(L, end - text);
+      return 2 + push_captures(&m, at, end, false);
+    }
+    if (p.is_anchored) break;
+  }
+  luaL_pushfail(L);
+  return 1;
+}
+
+static int string_find(lua_State *L) { return find_or_match(L, true); }
+static int string_match(lua_State *L) { return find_or_match(L, false); }
+
+typedef struct {
+  /// Counted from 0: where to go on, and where the last match ended (SIZE_MAX: nowhere).
+  size_t next, last_end;
+  program program;
+  item items[];
+} iteration;
+
+/// Upvalues: text, pattern, iteration.
+static int next_match(lua_State *L) {
+  size_t size;
+  const char *text = lua_tolstring(L, lua_upvalueindex(1), &size), *pattern = lua_tostring(L, lua_upvalueindex(2));
+  iteration *it = lua_touserdata(L, lua_upvalueindex(3));
+  matcher m;
+  begin(&m, L, &it->program, text, size, pattern);
+  for (; it->next <= size; it->next += 1) {
+    const char *end = match_at(&m, text + it->next);
+    // An empty match where the last one ended is none.
+    if (end == NULL || (size_t)(end - text) == it->last_end) continue;
+    size_t start = it->next;
+    it->next = it->last_end = (size_t)(end - text);
+    return push_captures(&m, text + start, end, true);
+  }
+  return 0;
+}
+
+static int string_gmatch(lua_State *L) {
+  size_t size, pattern_size;
+  luaL_checklstring(L, 1, &size);
+  const char *pattern = luaL_checklstring(L, 2, &pattern_size);
+  size_t start = start_position(L, 3, size);
+  lua_settop(L, 2);
+  iteration *it = lua_newuserdatauv(L, sizeof(iteration) + items_size(pattern_size), 0);
+  it->next = start;
+  it->last_end = SIZE_MAX;
+  it->program = read_pattern(L, pattern, pattern_size, false, it->items);
+  lua_pushcclosure(L, next_match, 3);
+  return 1;
+}
+
+/// Adds the text that replaces a match, with "%0" to "%9" as captures.
+static void add_text(matcher *m, luaL_Buffer *buffer, const char *start, const char *end) {
+  size_t size;
+  const char *text = lua_tolstring(m->L, 3, &size), *last = text + size;
+  while (text < last) {
+    const char *percent = memchr(text, '%', (size_t)(last - text));
+    if (percent == NULL) percent = last;
+    luaL_addlstring(buffer, text, (size_t)(percent - text));
+    if (percent == last) return;
+    char letter = percent + 1 < last ? percent[1] : 0;
+    if (letter == '%') {
+      luaL_addchar(buffer, '%');
+    } else if (letter == '0') {
+      luaL_addlstring(buffer, start, (size_t)(end - start));
+    } else if (letter >= '1' && letter <= '9') {
+      int number = letter - '1';
+      if (number >= m->program->capture_count && number != 0) {
+        luaL_error(m->L, "invalid capture index %%%d in replacement string", number + 1);
+      }
+      push_capture(m, number, start, end);
+      luaL_tolstring(m->L, -1, NULL);
+      lua_remove(m->L, -2);
+      luaL_addvalue(buffer);
+    } else {
+      luaL_error(m->L, "invalid use of '%%' in replacement string");
+    }
+    text = percent + 2;
+  }
+}
+
+/// Adds what replaces a match; returns whether it was replaced.
+static bool add_replacement(matcher *m, luaL_Buffer *buffer, const char *start, const char *end) {
+  lua_State *L = m->L;
+  switch (lua_type(L, 3)) {
+    case LUA_TFUNCTION:
+      lua_pushvalue(L, 3);
+      lua_call(L, push_captures(m, start, end, true), 1);
+      break;
+    case LUA_TTABLE:
+      push_capture(m, 0, start, end);
+      lua_gettable(L, 3);
+      break;
+    default: add_text(m, buffer, start, end); return true;
+  }
+  if (!lua_toboolean(L, -1)) {
+    lua_pop(L, 1);
+    luaL_addlstring(buffer, start, (size_t)(end - start));
+    return false;
+  }
+  if (!lua_isstring(L, -1)) luaL_error(L, "invalid replacement value (a %s)", luaL_typename(L, -1));
+  luaL_addvalue(buffer);
+  return true;
+}
+
+static int string_gsub(lua_State *L) {
+  size_t size, pattern_size;
+  const char *text = luaL_checklstring(L, 1, &size), *pattern = luaL_checklstring(L, 2, &pattern_size);
+  int kind = lua_type(L, 3);
+  luaL_argexpected(
+    L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TFUNCTION || kind == LUA_TTABLE, 3,
+    "string/function/table");
+  lua_Integer most = luaL_optinteger(L, 4, (lua_Integer)size + 1), count = 0;
+  item few[INLINE_ITEMS];
+  item *items = pattern_size <= INLINE_ITEMS ? few : lua_newuserdatauv(L, items_size(pattern_size), 0);
+  program p = read_pattern(L, pattern, pattern_size, true, items);
+  matcher m;
+  begin(&m, L, &p, text, size, pattern);
+  bool is_changed = false;
+  const char *at = text, *last_end = NULL;
+  luaL_Buffer buffer;
+  luaL_buffinit(L, &buffer);
+  while (count < most) {
+    const char *end = match_at(&m, at);
+    if (end != NULL && end != last_end) {
+      count += 1;
+      is_changed = add_replacement(&m, &buffer, at, end) || is_changed;
+      at = last_end = end;
+    } else if (at < m.end) {
+      luaL_addchar(&buffer, *at++);
+    } else {
+      break;
+    }
+    if (p.is_anchored) break;
+  }
+  if (is_changed) {
+    luaL_addlstring(&buffer, at, (size_t)(m.end - at));
+    luaL_pushresult(&buffer);
+  } else {
+    lua_pushvalue(L, 1);
+  }
+  lua_pushinteger(L, count);
+  return 2;
+}
+
+const luaL_Reg lb_pattern_functions[] = {
+  {"find", string_find}, {"match", string_match}, {"gmatch", string_gmatch}, {"gsub", string_gsub}, {NULL, NULL},
+};
