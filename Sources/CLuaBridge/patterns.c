@@ -79,6 +79,7 @@ static bool in_class(int c, int letter) {
     case 'u': result = isupper(c); break;
     case 'w': result = isalnum(c); break;
     case 'x': result = isxdigit(c); break;
+    case 'z': result = c == 0; break;
     default: return letter == c;
   }
   return isupper(letter) ? !result : result;
@@ -155,7 +156,7 @@ static bool read_escape(reader *r, item *i) {
       return false;
     }
     default:
-      i->kind = isalpha(letter) && strchr("acdglpsuwx", tolower(letter)) != NULL ? CLASS : LITERAL;
+      i->kind = isalpha(letter) && strchr("acdglpsuwxz", tolower(letter)) != NULL ? CLASS : LITERAL;
       i->a = letter;
       return true;
   }
@@ -296,9 +297,9 @@ static const char *match_from(matcher *m, const char *at, size_t number) {
     }
     if (i->kind == BACK) {
       const capture *c = &m->captures[i->a];
-      // A position has no bytes.
-      size_t size = c->size < 0 ? 0 : (size_t)c->size;
-      if (size > (size_t)(m->end - at) || memcmp(c->start, at, size) != 0) break;
+      size_t size = (size_t)c->size;
+      // A position is no text.
+      if (c->size == POSITION || size > (size_t)(m->end - at) || memcmp(c->start, at, size) != 0) break;
       at += size;
     } else if (i->kind == BALANCED) {
       at = match_balanced(m, i, at);
