@@ -73,7 +73,7 @@ import Testing
     ("error(print)", "the script raised a function"), ("error(coroutine.create(print))", "the script raised a"), ("error(('x'):rep(1e6), 0)", "xxx... (1000000 bytes)"),
     ("local x <close> = setmetatable({}, {__close = function() error('closing', 0) end})", "closing"), ("local x <close> = {}", "got a non-closable value"),
     ("local x <close> = setmetatable({}, {__close = function() error('second', 0) end}) error('first')", "second"),
-    ("return _G[('k'):rep(1e7)]", "unknown global 'kkk"), ("rawset(_G, ('k'):rep(1e6), 1) return _G[('k'):rep(1e6) .. 'x']", "(1000001 bytes)"),
+    ("return _G[('k'):rep(1e7)]", "unknown global 'kkk"), ("rawset(_G, ('k'):rep(1e6), 1) return _G[('k'):rep(1e6) .. 'x']", "unknown global 'kkk"),
     ("return vec[('k'):rep(1e7)]", "module 'vec' has no 'kkk"), ("require(('k'):rep(1e6))", "bad module name 'kkk"), ("require('a\\0b')", "bad module name"),
     ("math.random(0, -1)", "interval is empty"), ("for i = 1, 10, 0 do end", "'for' step is zero"), ("return 1 // 0", "attempt to divide by zero"),
     ("return 1 << 1.5", "number has no integer representation"), ("coroutine.resume(coroutine.running()) coroutine.yield()", "attempt to yield from outside a coroutine"),
