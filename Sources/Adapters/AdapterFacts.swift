@@ -1,6 +1,5 @@
 import Diagnostics
 import Files
-import Foundation
 
 /// `perigee.json` of an adapter's folder: what PEFT's files have no words for. A file of its own, because PEFT answers an
 /// unknown key in its configuration with the advice to upgrade. It is read strictly: see `Record.init(jsonFile:)`.
@@ -14,6 +13,8 @@ public struct AdapterFacts: Record, Equatable, Sendable {
   public var upstream: [Upstream] = []
   /// Names of the labels, in the order of the head's outputs.
   public var labels: [String] = []
+  /// Digests of parameters that the model's weights lack and the folder does not hold, by name: they began with random values.
+  public var initialised: [String: String] = [:]
   /// The method's name and own options, where PEFT's configuration does not say them.
   var adapter = MethodOptions()
 
@@ -62,6 +63,7 @@ public struct AdapterFacts: Record, Equatable, Sendable {
     .value("stages", \.stages, "names of the stages that led to it"),
     .record("upstream", \.upstream, "the adapters that it was trained on top of"),
     .strings("labels", \.labels, "names of the labels, in the order of the head's outputs"),
+    .value("initialised", \.initialised, "digests of parameters of the body that began with random values, by name"),
     .record("adapter", \.adapter, "the method and its own options, where PEFT's configuration does not say them"),
   ]
 
@@ -73,6 +75,7 @@ public struct AdapterFacts: Record, Equatable, Sendable {
       throw EngineError(.data, "missing field '\(missing.0)'")
     }
     if let baseDigest { try requireDigest(baseDigest, "base_digest") }
+    for (name, digest) in initialised { try requireDigest(digest, "initialised.\(name)") }
     if let twice = labels.indices.first(where: { labels[..<$0].contains(labels[$0]) }) {
       throw EngineError(.data, "'labels' has '\(labels[twice])' twice")
     }
@@ -81,13 +84,14 @@ public struct AdapterFacts: Record, Equatable, Sendable {
   /// The facts of a folder; none where it has no such file. Throws `EngineError` naming file and key.
   public init(folder: String) throws {
     let path = folder + "/" + AdapterFolder.facts
-    guard FileManager.default.fileExists(atPath: path) else {
+    guard fileExists(path) else {
       self.init()
       return
     }
     let json = try JSONValue(file: path)
     // What has no elements is left out when it is written.
-    if let key = ["upstream", "labels"].first(where: { json[$0] == [] }) { throw EngineError(.data, "\(path): '\(key)' is empty, expected at least one") }
+    let empty: [(String, JSONValue)] = [("upstream", []), ("labels", []), ("initialised", .object([:]))]
+    if let (key, _) = empty.first(where: { json[$0] == $1 }) { throw EngineError(.data, "\(path): '\(key)' is empty, expected at least one") }
     try self.init(json: json, source: path)
   }
 

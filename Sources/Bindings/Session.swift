@@ -101,7 +101,8 @@ public final class Session {
   var unstoredStages: Set<String> = []
   private var shown: Set<String> = []
   private var bases: [String: [PretrainedModel]] = [:]
-  private var baseTokenizers: [ObjectIdentifier: Tokenizer] = [:]
+  /// Base models are kept with their tokenizers: no other can have the identity of one that went.
+  private var baseTokenizers: [ObjectIdentifier: (base: PretrainedModel, tokenizer: Tokenizer)] = [:]
 
   init(
     mode: Mode, settings: [String], runDirectory: RunDirectory?,
@@ -236,35 +237,37 @@ public final class Session {
 
   // MARK: Models
 
-  /// A base model by folder, hub name, or "builtin:tiny"; opened once for each way to hold its weights.
+  /// A base model by folder, hub name, or "builtin:tiny"; opened once for each way to hold its weights, and again
+  /// where its files have become others: the script may have written them.
   func base(_ name: String, _ quantization: WeightQuantization? = nil) throws -> PretrainedModel {
     try endDeclaration()
-    if let found = bases[name]?.first(where: { $0.quantization == quantization }) { return found }
+    if let found = bases[name]?.first(where: { $0.quantization == quantization && $0.isCurrent }) { return found }
     let base: PretrainedModel
     if name.hasPrefix("builtin:") {
       let builtIn = try BuiltInModel.make(name, seed: UInt64(seed), quantization: quantization)
       base = builtIn.base
-      baseTokenizers[ObjectIdentifier(base)] = builtIn.tokenizer
+      register(base, tokenizer: builtIn.tokenizer)
     } else {
       base = try PretrainedModel(name: name, quantization: quantization)
     }
+    bases[name, default: []].removeAll { $0.quantization == quantization }
     bases[name, default: []].append(base)
     return base
   }
 
   /// A base model from a configuration, with its own tokenizer.
   func register(_ base: PretrainedModel, tokenizer: Tokenizer) {
-    baseTokenizers[ObjectIdentifier(base)] = tokenizer
+    baseTokenizers[ObjectIdentifier(base)] = (base, tokenizer)
   }
 
   /// The tokenizer in a base model's folder, or the one that it was made with.
   func tokenizer(of base: PretrainedModel) throws -> Tokenizer {
-    if let found = baseTokenizers[ObjectIdentifier(base)] { return found }
+    if let found = baseTokenizers[ObjectIdentifier(base)] { return found.tokenizer }
     guard let folder = base.folder else {
       throw EngineError(.argument, "\(base.name): has no tokenizer", hint: "give models.from_config a tokenizer")
     }
     let tokenizer = try Tokenizer.load(folder: folder)
-    baseTokenizers[ObjectIdentifier(base)] = tokenizer
+    register(base, tokenizer: tokenizer)
     return tokenizer
   }
 

@@ -70,6 +70,12 @@ func sortedClasses(_ labels: some Sequence<String>, path: String, column: String
     throw EngineError(
       .data, "\(path): column '\(column)' needs at least two different labels, found \(only)")
   }
+  let spellings = Dictionary(grouping: distinct.filter { decimalNumber($0) != nil }) { decimalNumber($0) ?? 0 }
+  if let same = spellings.values.filter({ $0.count > 1 }).map({ $0.sorted() }).min(by: { $0[0] < $1[0] }) {
+    throw EngineError(
+      .data, "\(path): column '\(column)' has '\(excerpt(same[0]))' and '\(excerpt(same[1]))', which are the same number",
+      hint: "write it in one way, or give the labels' names")
+  }
   let numbers = distinct.compactMap { Int($0) }
   guard Set(numbers).count == distinct.count else { return distinct.sorted() }
   return distinct.sorted { (Int($0) ?? 0) < (Int($1) ?? 0) }

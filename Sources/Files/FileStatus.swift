@@ -25,6 +25,23 @@ public func fileKind(_ path: String, followingLinks: Bool = true) -> FileKind? {
   return kindAnywhere(path, followingLinks: followingLinks)
 }
 
+/// What tells a file from one that took its place, or from what it was before it was written.
+public struct FileStamp: Equatable, Sendable {
+  private let device: UInt64
+  private let inode: UInt64
+  private let size: Int64
+  private let seconds: Int
+  private let nanoseconds: Int
+
+  /// The stamp of the file that a path leads to; nil where there is none.
+  public init?(_ path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    (device, inode, size) = (UInt64(status.st_dev), UInt64(status.st_ino), Int64(status.st_size))
+    (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+  }
+}
+
 /// Whether there is anything that may be read, a file or a folder. Links are followed.
 public func fileExists(_ path: String) -> Bool { fileKind(path) != nil }
 

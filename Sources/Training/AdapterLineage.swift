@@ -19,6 +19,8 @@ extension TrainableModel {
     }
     facts.upstream = try below.map { AdapterFacts.Upstream(adapterName: $0.name, digest: try $0.digest().hex) }
     facts.labels = labels(of: adapter)
+    // The body has them as they began, whatever was trained beside the adapter: the folder holds that.
+    facts.initialised = Dictionary(randomBodyParameters.filter { !own.contains(ObjectIdentifier($0.tensor)) }.map { ($0.name, $0.digest) }) { first, _ in first }
     return facts
   }
 
@@ -27,6 +29,17 @@ extension TrainableModel {
   func baseDigest() throws -> Digest {
     if try changedBodyParameter() != nil { return try unmerged { network.bodyDigest } }
     return try body?.bodyDigest ?? Digest(of: base.identity())
+  }
+
+  /// Parameters of the body that the base model's weights lack, such as a pooler, which no digest of those has.
+  private var randomBodyParameters: [(name: String, tensor: Tensor, digest: String)] {
+    guard body == nil else { return [] }
+    let heads = network.headModules
+    return network.plainParameters().filter { name, _ in base.lacks(name) && !heads.contains { name.hasPrefix($0 + ".") } }.map { name, tensor in
+      let stream = DigestStream()
+      stream.update(name, tensor)
+      return (name, tensor, stream.finish().hex)
+    }
   }
 
   /// Throws where a folder says that its adapter belongs to another body, or stands on adapters that this model lacks.
@@ -39,6 +52,12 @@ extension TrainableModel {
           + (stages.isEmpty ? "" : " (stages \(stages.joined(separator: ", ")))")
           + " with other weights than those of this model, '\(base.name)'",
         hint: "load it into a model made from the base that it was trained on")
+    }
+    let random = randomBodyParameters
+    if let other = facts.initialised.keys.sorted().first(where: { name in !random.contains { $0.name == name && $0.digest == facts.initialised[name] } }) {
+      throw EngineError(
+        .data, "\(folder): the adapter was trained with another '\(other)' than this model's: the base model lacks it, and it began with random values",
+        hint: "make the model with the same seed")
     }
     let here = Set(try adapters.map { try $0.digest().hex })
     for below in facts.upstream where !here.contains(below.digest) {

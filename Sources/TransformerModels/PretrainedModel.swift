@@ -19,6 +19,7 @@ public final class PretrainedModel {
   /// How the linear layers' weights are held in 4 bits, if they are.
   public let quantization: WeightQuantization?
   private let weights: WeightsFolder?
+  private let stamps: [(path: String, stamp: FileStamp?)]
   private let seed: UInt64
   private var cache: [String: Tensor] = [:]
   /// Names of what lies beside the codes of weights in 4 bits.
@@ -41,7 +42,9 @@ public final class PretrainedModel {
     self.folder = folder
     config = try HuggingFaceConfig(folder: folder).changed(changes)
     architecture = try ModelCatalogue.architecture(of: config)
-    weights = try WeightsFolder(folder)
+    let weights = try WeightsFolder(folder)
+    self.weights = weights
+    stamps = ([config.path] + weights.files.map(\.path)).map { ($0, FileStamp($0)) }
     seed = 0
   }
 
@@ -54,6 +57,7 @@ public final class PretrainedModel {
     architecture = try ModelCatalogue.architecture(of: config)
     folder = nil
     weights = nil
+    stamps = []
   }
 
   /// What the weights are a function of: the digest of the file's tensors, or configuration and seed.
@@ -71,6 +75,11 @@ public final class PretrainedModel {
   /// A model with a head for `task`: the one that the checkpoint has, or a new one. `headSeed` seeds what the checkpoint lacks.
   /// Throws where a body tensor is missing.
   public func make(_ task: ModelTask, headSeed: UInt64, newHead: Bool = false) throws -> TransformerModel {
+    if task == .maskedLM, try !config.bool("tie_word_embeddings", default: true),
+      let own = weights?.names.first(where: { $0.hasSuffix(".decoder.weight") })
+    {
+      throw EngineError(.data, "\(name): tie_word_embeddings is false: a language head with embeddings of its own, '\(own)', is not supported")
+    }
     let heads = newHead && weights != nil ? try Self.shapes(config, task).headModules : []
     let source = heads.isEmpty ? self : HeadlessSource(self, heads: heads) as any ParameterSource
     var builder = ParameterBuilder(source: weights == nil ? nil : source, mode: .values(seed: weights == nil ? seed : headSeed))
@@ -103,6 +112,15 @@ public final class PretrainedModel {
     }
     return model
   }
+
+  /// Whether the folder's weights do not have a parameter, by its name in the model. False where there is no folder.
+  public func lacks(_ name: String) -> Bool {
+    guard let weights else { return false }
+    return candidates(name).allSatisfy { weights[$0] == nil }
+  }
+
+  /// Whether the folder's files are still those that were opened.
+  public var isCurrent: Bool { stamps.allSatisfy { path, stamp in FileStamp(path) == stamp } }
 
   /// The shape of a parameter in the weights; nil where they lack it.
   func savedShape(_ name: String) throws -> [Int]? { try parameter(name)?.shape }

@@ -127,6 +127,9 @@ private let badFiles: [BadFile] = [
     "one class", "t.tsv", header + "a\t0\n",
     "F/t.tsv: column 'label' needs at least two different labels, found '0'"),
   BadFile(
+    "a number in two ways", "t.tsv", header + "a\t1\nb\t0\nc\t1.0\n",
+    "F/t.tsv: column 'label' has '1' and '1.0', which are the same number; write it in one way, or give the labels' names"),
+  BadFile(
     "scores as classes", "t.tsv", header + (0...1000).map { "a\t\($0).5\n" }.joined(),
     "F/t.tsv: column 'label' has 1001 different labels, expected at most 1000; for scores, set the problem type to regression"
   ),

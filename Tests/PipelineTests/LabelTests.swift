@@ -367,9 +367,7 @@ import Testing
           """)
       let path = host.runFolder + "/a"
       // As PEFT saves it without a task type.
-      let file = try SafetensorsFile(path + "/adapter_model.safetensors")
-      let kept = try file.names.filter { !$0.contains("classifier") }.map { ($0, try file.tensor($0).copy()) }
-      try SafetensorsFile.write(tensors: kept, to: path + "/adapter_model.safetensors")
+      try Self.rewrite(path + "/adapter_model.safetensors") { name, tensor in name.contains("classifier") ? nil : tensor }
       var config = try #require(JSONValue(file: path + "/adapter_config.json").objectValue)
       (config["modules_to_save"], config["task_type"]) = (.null, .null)
       try AtomicFile.write(.object(config), to: path + "/adapter_config.json")
@@ -381,6 +379,99 @@ import Testing
           """)
       #expect(lines == ["yes no\ttrue"], "\(lines)")
       #expect(host.notes.contains { $0.contains("has no head, and that of the model is random and frozen") }, "\(host.notes)")
+    }
+  }
+
+  /// A folder whose head lacks a tensor, or has one of another size, has none that can be taken.
+  @Test func anIncompleteHeadIsNotTaken() throws {
+    try run { host, folder in
+      let changes: [(message: String, change: (String, Tensor) throws -> Tensor?)] = [
+        ("is incomplete: classifier.bias missing", { name, tensor in name == "classifier.bias" ? nil : tensor }),
+        ("has classifier.bias of shape [3], where the model needs [2]", { name, tensor in name == "classifier.bias" ? try .zeros([3]) : tensor }),
+        ("has classifier.weight of shape [2, 16], where the model needs [2, 32]", { name, tensor in name == "classifier.weight" ? try .zeros([2, 16]) : tensor }),
+        ("has 3 outputs, but config.json names 2 labels: 'no', 'yes'", { name, tensor in
+          name == "classifier.weight" ? try .zeros([3, 32]) : name == "classifier.bias" ? try .zeros([3]) : tensor
+        }),
+      ]
+      for (message, change) in changes {
+        _ = try host.printed(Self.script(folder) + "base:classifier { task = task }:save('m')")
+        let path = host.runFolder + "/m/model.safetensors"
+        try Self.rewrite(path, change)
+        let error = try host.failure(Self.script(folder) + "models.load('m'):classifier()")
+        #expect(error?.contains("its head \(message); give the task, and head = \"new\"") == true, "\(error ?? "nothing")")
+        let lines = try host.printed(Self.script(folder) + "print(#models.load('m'):classifier { task = task }.labels)")
+        #expect(lines == ["2"] && host.notes.contains { $0.contains("a new head is made, its own \(message)") }, "\(host.notes)")
+      }
+    }
+  }
+
+  private static func rewrite(_ path: String, _ change: (String, Tensor) throws -> Tensor?) throws {
+    let file = try SafetensorsFile(path)
+    let tensors = try file.names.compactMap { name in try change(name, try file.tensor(name).copy()).map { (name, $0) } }
+    try SafetensorsFile.write(tensors: tensors, to: path)
+  }
+
+  /// What a script saved again is not what it opened before.
+  @Test func aFolderThatWasWrittenAgainIsReadAgain() throws {
+    try run { host, folder in
+      let lines = try host.printed(
+        Self.script(folder) + """
+          local old
+          for i, labels in ipairs { { 'a', 'b' }, { 'c', 'd', 'e' } } do
+            base:classifier { labels = labels, seed = i }:save('m')
+            local model = models.load('m'):classifier()
+            print(table.concat(model.labels, ' '), old == models.load('m'))
+            old = models.load('m')
+          end
+          """)
+      #expect(lines == ["a b\tfalse", "c d e\tfalse"], "\(lines)")
+    }
+  }
+
+  /// Embeddings that the language head has of its own would be left out.
+  @Test func anUntiedLanguageHeadIsRefused() throws {
+    try run { host, folder in
+      _ = try host.printed(Self.script(folder) + "base:masked_lm():save('m')")
+      let path = host.runFolder + "/m/model.safetensors"
+      let file = try SafetensorsFile(path)
+      let all = try file.names.map { ($0, try file.tensor($0).copy()) }
+      let own = try file.tensor("bert.embeddings.word_embeddings.weight").copy()
+      try SafetensorsFile.write(tensors: all + [("cls.predictions.decoder.weight", own)], to: path)
+      let load = Self.script(folder) + "models.load('m'):masked_lm()"
+      #expect(try host.failure(load) == nil)
+      try Self.change(host.runFolder + "/m", [("tie_word_embeddings", false)])
+      let error = try host.failure(load)
+      #expect(error?.contains("a language head with embeddings of its own, 'cls.predictions.decoder.weight', is not supported") == true, "\(error ?? "nothing")")
+      #expect(try host.failure(Self.script(folder) + "models.load('m'):classifier { task = task }") == nil)
+    }
+  }
+
+  /// A pooler that the checkpoint lacks begins at random, and is part of what the adapter was trained on.
+  @Test func anAdapterKnowsARandomPooler() throws {
+    try run { host, folder in
+      let lines = try host.printed(
+        Self.script(folder) + """
+          base:masked_lm():save('m')
+          local lm = models.load('m')
+          local function fitted(modules, name)
+            local model = lm:classifier { task = task, seed = 1 }
+            model:add_adapter(adapters.lora { r = 4, modules_to_save = modules })
+            local o = options(model)
+            o.max_steps = 2
+            trainer.fit(o)
+            model:save_adapter(name)
+            return answers(model)
+          end
+          local a, b = fitted(nil, 'a'), fitted({ 'pooler', 'classifier' }, 'b')
+          for _, row in ipairs { { 'a', 1, a }, { 'b', 2, b } } do
+            local model = lm:classifier { task = task, seed = row[2] }
+            model:load_adapter(row[1])
+            print(answers(model) == row[3])
+          end
+          print(pcall(function() lm:classifier { task = task, seed = 2 }:load_adapter('a') end))
+          """)
+      #expect(lines[0] == "true" && lines[1] == "true", "\(lines)")
+      #expect(lines[2].hasPrefix("false") && lines[2].contains("the adapter was trained with another 'bert.pooler.dense.bias' than this model's") || lines[2].contains("another 'bert.pooler.dense.weight' than this model's"), "\(lines)")
     }
   }
 
