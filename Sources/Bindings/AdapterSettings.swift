@@ -45,7 +45,8 @@ private struct Given<Method: AdapterMethod> {
       }
       let (name, text) = (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
       guard known.contains(name) else {
-        throw EngineError(.argument, "--set \(setting): no option '\(name)'", hint: suggestion(for: name, among: known.sorted()))
+        let foreign = AdapterOptions<Method>.foreignNames[name]?.remedy(among: known)
+        throw EngineError(.argument, "--set \(setting): no option '\(name)'", hint: foreign ?? suggestion(for: name, among: known.sorted()))
       }
       if names.contains(name) {
         apart.append(setting)

@@ -14,6 +14,14 @@ public enum Help {
   /// Throws `EngineError` with the nearest name where nothing is.
   static func text(for name: String, modules: [Module], functions: [Function], classes: [ClassDeclaration]) throws -> String {
     var texts: [(name: String, text: () -> String)] = []
+    /// The fields of a function's options, as in "trainer.fit.learning_rate".
+    func addFields(of function: Function, _ place: String) {
+      for case .record(let record)? in function.parameters.map(\.type.definition) {
+        texts += fieldDescriptions(of: record).map { field in
+          (place + "." + field.name, { "\(field.name) (\(field.type)), an option of \(place)\n  \(field.text)" })
+        }
+      }
+    }
     for module in modules {
       texts.append((module.name, { text(for: module) }))
       texts += module.functions.map { function in ("\(module.name).\(function.name)", { text(for: function) }) }
@@ -28,6 +36,9 @@ public enum Help {
       }
     }
     let wanted = name.replacing(":", with: ".")
+    if let found = texts.first(where: { $0.name.replacing(":", with: ".") == wanted }) { return found.text() }
+    for module in modules { for function in module.functions { addFields(of: function, "\(module.name).\(function.name)") } }
+    for declaration in classes { for method in declaration.methods { addFields(of: method, "\(declaration.name):\(method.name)") } }
     if let found = texts.first(where: { $0.name.replacing(":", with: ".") == wanted }) { return found.text() }
     // A last part alone, as people remember it.
     let known = texts.map(\.name)

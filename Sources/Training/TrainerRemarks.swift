@@ -43,6 +43,9 @@ extension Trainer {
   /// What the user should know before the run begins.
   func beginningRemarks() throws -> [String] {
     var remarks = try [truncation()].compactMap { $0 }
+    if arguments.evalStrategy != .no, task.evaluation.isEmpty {
+      remarks.append("the task has no evaluation set: nothing is evaluated")
+    }
     if arguments.evalStrategy == .steps, !task.evaluation.isEmpty, arguments.usedEvalSteps > totalSteps {
       remarks.append("eval_steps = \(arguments.usedEvalSteps) is more than the \(totalSteps) updates: only the end is evaluated")
     }

@@ -44,7 +44,7 @@ enum ErrorReport {
       }
       return 0
     }
-    let text = Perigee.message(for: error).inOneLine
+    let text = Perigee.explained(Perigee.message(for: error), command: CommandLine.arguments.dropFirst().first).inOneLine
     let isUsage = Perigee.exitCode(for: error) == .validationFailure
     line("perigee: error: \(text)" + (isUsage ? " (see '\(helpCommand()) --help')" : ""))
     return failure

@@ -38,7 +38,33 @@ struct Perigee: ParsableCommand {
     if name.hasSuffix(".lua") {
       throw EngineError(.argument, "no command '\(name)'", hint: "did you mean 'perigee run \(name)'?")
     }
-    throw EngineError(.argument, "no command '\(name)'", hint: suggestion(for: name, among: names))
+    throw EngineError(.argument, "no command '\(name)'", hint: otherNames[name].map { "did you mean 'perigee \($0)'?" } ?? suggestion(for: name, among: names))
+  }
+
+  /// What other tools call their commands.
+  private static let otherNames = [
+    "train": "run", "fit": "run", "finetune": "run", "start": "run", "exec": "run", "evaluate": "run", "validate": "check", "plan": "check", "dry-run": "check",
+    "version": "--version", "count": "params", "parameters": "params",
+  ]
+
+  /// Catches `--set name value`, whose value would be called unexpected.
+  static func checkSettings(_ arguments: [String]) throws {
+    for (place, option) in arguments.enumerated() where option == "--set" {
+      let rest = arguments[(place + 1)...].prefix(2)
+      guard let setting = rest.first, !setting.contains("="), !setting.hasPrefix("-") else { continue }
+      let value = rest.count == 2 && !(rest.last ?? "").hasPrefix("--") ? rest.last ?? "" : "VALUE"
+      throw EngineError(.argument, "--set \(setting): expected name=value", hint: "write --set \(setting)=\(value)")
+    }
+  }
+
+  /// A message of the parser about an option that is not there, without a suggestion that is not near, and with what a script's
+  /// own parameters are given by.
+  static func explained(_ message: String, command: String?) -> String {
+    guard let match = message.wholeMatch(of: #/Unknown option '(--?([^']*))'(?:\. Did you mean '--?([^']*)'\?)?/#) else { return message }
+    let name = String(match.output.2)
+    if let near = match.output.3, nearestName(to: name, among: [String(near)]) != nil { return message }
+    let isScript = [Run.configuration.commandName, Check.configuration.commandName].contains(command)
+    return "Unknown option '\(match.output.1)'" + (isScript ? "; parameters of the script are given as --set \(name)=VALUE" : "")
   }
 
   /// The name of a part of Lua that `help` is asked about; nil for commands and options.

@@ -10,6 +10,7 @@ var showsTraceback = ErrorReport.isTracebackWanted()
 do {
   let arguments = Array(CommandLine.arguments.dropFirst())
   try Perigee.checkCommandName(arguments)
+  try Perigee.checkSettings(arguments)
   if let name = Perigee.luaHelpName(arguments) {
     print(try Perigee.luaHelp(name))
   } else if let help = try ScriptHelp.text(for: arguments) {

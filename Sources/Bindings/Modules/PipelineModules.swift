@@ -151,7 +151,8 @@ extension Session {
       }
     }
     guard argument.list.contains(where: { if case .object = $0 { true } else { false } }) else { return others.sorted() }
-    let columns = ["stage", "trainable"] + (metrics.isEmpty ? ["loss"] : metrics) + ["seconds"]
+    let isLossKnown = argument.list.contains { if case .object(let result as FitResult) = $0 { result.metrics["eval_loss"] != nil } else { false } }
+    let columns = ["stage", "trainable"] + (metrics.isEmpty && isLossKnown ? ["loss"] : metrics) + ["seconds"]
     return columns + others.subtracting(columns).sorted()
   }
 }

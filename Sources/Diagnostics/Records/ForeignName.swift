@@ -15,7 +15,7 @@ public struct ForeignName: Sendable {
   public static func isLeftOut(_ reason: String) -> ForeignName { ForeignName(fields: [], reason: reason) }
 
   /// What to do, for a record with these fields; nil if it has none of those that do the same.
-  func remedy(among names: [String]) -> String? {
+  public func remedy(among names: [String]) -> String? {
     if fields.isEmpty { return reason }
     guard let name = fields.first(where: names.contains) else { return nil }
     return "use '\(name)'" + (reason.isEmpty ? "" : ": \(reason)")
