@@ -21,6 +21,7 @@ extension TrainingArguments {
     if warmupSteps > 0 { meaningless.append("warmup_ratio") }
     if !isMasked { meaningless.append("mlm_probability") }
     for name in meaningless { values[name] = plain.fields[name] }
+    if evalStrategy == .steps { values["eval_steps"] = .integer(usedEvalSteps) }
     // A paged optimizer computes the same.
     values["optim"] = .text(optim.rule.name)
     return values
