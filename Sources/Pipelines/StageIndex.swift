@@ -20,17 +20,15 @@ struct StageIndex {
   var isComplete: Bool { fileExists(mark) }
 
   func markComplete() throws {
-    try createFolder(folder)
-    try AtomicFile.write("", to: mark)
+    try AtomicFile.write("", to: writable(mark))
   }
 
   /// Enters a key, again as the newest if it is there.
   func add(_ key: StageKey) throws {
-    try createFolder(place(of: key.name))
-    try AtomicFile.write(.object(StageStore.facts(of: key)), to: file(of: key.digest, named: key.name))
+    try AtomicFile.write(.object(StageStore.facts(of: key)), to: writable(file(of: key.digest, named: key.name)))
   }
 
-  func remove(_ key: StageKey) { unlink(file(of: key.digest, named: key.name)) }
+  func remove(_ key: StageKey) { if let file = try? writable(file(of: key.digest, named: key.name)) { removeTree(file) } }
 
   /// The newest keys of a name, newest first.
   ///
@@ -52,6 +50,12 @@ struct StageIndex {
       try? add(key)
       return key
     }
+  }
+
+  /// The same path, its folders made; throws where a link in the cache leads elsewhere.
+  private func writable(_ path: String) throws -> String {
+    let cache = FilePath.folder(of: folder)
+    return try OwnFolder(cache).place(FilePath.name(of: folder) + String(path.dropFirst(folder.count)))
   }
 
   private func place(of name: String) -> String { folder + "/" + Digest(of: .string(name)).hex }
