@@ -76,3 +76,50 @@ import Testing
     #expect(dropped.allSatisfy { (180...320).contains($0) }, "\(dropped)")
   }
 }
+
+/// Norms and losses where a small mistake in a term shows.
+@Suite(.engine) struct NormAndLossTests {
+  /// Values so small that `eps` decides: it stands below the root.
+  @Test(arguments: [DType.float32, .float64], [1e-12, 1e-5, 0.1]) func epsStandsBelowTheRoot(_ dtype: DType, _ eps: Double) throws {
+    let (rows, columns) = (3, 37)
+    for scale in [1e-4, 1e-2, 1] {
+      let x = try normal([rows, columns], stream: 1, dtype).mul(scale)
+      let y = try x.layerNorm(Tensor.full([columns], 1.5, dtype), Tensor.full([columns], -0.25, dtype), eps: eps)
+      var expected: [Double] = []
+      for row in 0..<rows {
+        let values = (0..<columns).map { x.element(row * columns + $0) }
+        let mean = values.reduce(0, +) / Double(columns)
+        let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(columns)
+        expected += values.map { ($0 - mean) / (variance + eps).squareRoot() * 1.5 - 0.25 }
+      }
+      expectClose("scale \(scale)", y.values, expected, relative: 1e-4, absolute: 1e-5)
+    }
+  }
+
+  /// Rows next to each other, narrower than a mask's block, drop other columns.
+  @Test func narrowRowsOfANormDropOnTheirOwn() throws {
+    let (rows, columns) = (64, 24)
+    let site = Dropout(p: 0.5, source: RandomSource(seed: 3, stream: 1, step: 9))
+    let x = try Tensor.ones([rows, columns])
+    // The norm of what is left has another value where something was dropped; the plain site says where.
+    let plain = try x.dropout(site)
+    let normed = try x.layerNorm(Tensor.ones([columns]), Tensor.zeros([columns]), dropout: site)
+    expectClose("norm", normed, try plain.layerNorm(Tensor.ones([columns]), Tensor.zeros([columns])), relative: 1e-4, absolute: 1e-4)
+    let masks = (0..<rows).map { row in (0..<columns).map { plain.element(row * columns + $0) != 0 } }
+    #expect(Set(masks).count == rows)
+  }
+
+  /// The largest logit in any column, far above the others.
+  @Test(arguments: [DType.float32, .float64], [1, 2, 3, 17, 40]) func largeLogitsInEveryColumn(_ dtype: DType, _ classes: Int) throws {
+    let high = dtype == .float64 ? 2_048.0 : 256
+    for place in 0..<classes {
+      var logits = [Double](repeating: 0, count: classes)
+      logits[place] = high
+      let x = try Tensor(logits, [1, classes]).to(dtype)
+      #expect(try x.softmax(1).values == logits.map { $0 == 0 && classes > 1 ? 0 : 1 })
+      #expect(try x.crossEntropy([Int32(place)]).values == [0])
+      if classes > 1 { #expect(try x.crossEntropy([Int32((place + 1) % classes)]).values == [high]) }
+      #expect(try x.logSumExp().values == [high])
+    }
+  }
+}

@@ -1,3 +1,4 @@
+import CKernels
 import TensorCore
 import TestSupport
 import Testing
@@ -33,6 +34,13 @@ import Testing
     Case(name: "dropout", activations: [[3, 130]], weights: []) { x, _ in try x[0].dropout(site) },
     Case(name: "rows", activations: [[9, 7]], weights: []) { x, _ in try x[0].gatherRows([0, 4, 8]) },
     Case(name: "rows, some of them twice", activations: [[9, 7]], weights: []) { x, _ in try x[0].gatherRows([4, 0, 4, 8, 4, 0]) },
+    Case(name: "gradients of two types, float32 first", activations: [[7, 40]], weights: [[40, 40], [40, 40]]) { x, w in
+      try x[0].to(.float32).linear(w[0]).add(x[0].linear(w[1]).to(.float32)).to(x[0].dtype)
+    },
+    Case(name: "gradients of two types, bfloat16 first", activations: [[7, 40]], weights: [[40, 40], [40, 40]]) { x, w in
+      try x[0].linear(w[1]).to(.float32).add(x[0].to(.float32).linear(w[0])).to(x[0].dtype)
+    },
+    Case(name: "linear, odd sizes", activations: [[71, 39]], weights: [[33, 39], [33]]) { try $0[0].linear($1[0], $1[1]) },
     Case(name: "one activation used twice", activations: [[70, 40]], weights: [[40, 40]]) { x, w in
       try x[0].linear(w[0]).layerNorm(residual: x[0], Tensor.ones([40]), Tensor.zeros([40]))
     },
@@ -62,6 +70,31 @@ import Testing
     expectNear("output", narrow.output, wide.output)
     for (i, (actual, expected)) in zip(narrow.gradients, wide.gradients).enumerated() {
       expectNear("gradient \(i)", actual.dtype == .bfloat16 ? try actual.to(.float32) : actual, expected)
+    }
+  }
+
+  /// Inner sizes that are no multiples of what is multiplied at once: what memory held before must not count.
+  @Test(arguments: [1, 2, 31, 33, 65, 130]) func whatMemoryHeldDoesNotCount(_ inner: Int) throws {
+    let (rows, columns) = (35, 37)
+    for (isLeftFlipped, isRightFlipped) in [(false, false), (true, false), (false, true), (true, true)] {
+      let a = try normal(isLeftFlipped ? [inner, rows] : [rows, inner], stream: 1, .float32).to(.bfloat16)
+      let b = try normal(isRightFlipped ? [columns, inner] : [inner, columns], stream: 2, .float32).to(.bfloat16)
+      // Blocks that are freed again, full of what is not a number.
+      _ = try (8...16).map { try Tensor.full([1 << $0], .nan) }
+      let c = try Tensor.full([rows, columns], .nan)
+      func factor(_ tensor: Tensor, _ isFlipped: Bool) -> pg_factor {
+        pg_factor(data: UnsafeRawPointer(tensor.pointer), type: PG_BF16, transposed: isFlipped, stride: tensor.columns)
+      }
+      pg_multiply(
+        PG_BF16, rows, columns, inner, 1, factor(a, isLeftFlipped), factor(b, isRightFlipped), 0, PG_F32, c.pointer, columns)
+      let expected = (0..<rows).flatMap { i in
+        (0..<columns).map { j in
+          (0..<inner).reduce(0.0) { sum, l in
+            sum + a.element(isLeftFlipped ? l * rows + i : i * inner + l) * b.element(isRightFlipped ? j * inner + l : l * columns + j)
+          }
+        }
+      }
+      expectClose("flipped \(isLeftFlipped) \(isRightFlipped)", c.values, expected, relative: 1e-3, absolute: 1e-3)
     }
   }
 

@@ -105,6 +105,21 @@ private func make<Rule: UpdateRule>(_ rule: Rule.Type) -> any UpdateRule { Rule(
     expectClose("parameter", parameter.values, gradient.map { -4 - 0.4 * ($0 > 0 ? 1 : -1) }, relative: 1e-5, absolute: 0)
   }
 
+  /// Rows of an embedding that no batch has seen have no gradient: no rule moves them, whatever the others do.
+  @Test func whatHasNoGradientStaysWhereItIs() throws {
+    for (name, rule) in variants {
+      let parameter = try Tensor([0.5, -0.5, 0, 0.25, 0.75, -1] as [Float], [3, 2]).requiresGrad(true)
+      let optimizer = Optimizer(rule, [ParameterGroup([("p", parameter)], weightDecay: 0)])
+      for step in 0..<3 {
+        parameter.grad = try Tensor([0, 0, Float(step) - 0.5, 2, 0, 0], [3, 2])
+        try optimizer.step(learningRate: 0.1)
+      }
+      let values = parameter.values
+      #expect([0, 1, 4, 5].map { values[$0] } == [0.5, -0.5, 0.75, -1], "\(name)")
+      #expect(values[3] != 0.25, "\(name)")
+    }
+  }
+
   /// Two parameters, and gradients of a step; large ones are beyond the limit of paged memory.
   private func parameters(_ rows: Int) throws -> [(name: String, tensor: Tensor)] {
     [
