@@ -28,9 +28,10 @@ struct RuleTests {
     }
   }
 
-  /// Tokens that must stand alone, or take the space beside them, between characters of all kinds.
-  @Test func addedTokensBetweenNeighbours() throws {
-    let fixture = try Fixture("added_tokens.json")
+  /// Tokens that must stand alone, or take the space beside them, between characters of all kinds; tokens that begin, end or
+  /// contain each other; words of the greatest length that is spelt.
+  @Test(arguments: ["added_tokens", "overlapping_tokens", "long_words"]) func idsAreTheReferences(_ name: String) throws {
+    let fixture = try Fixture(name + ".json")
     let tokenizer = try tokenizer(fixture)
     let (texts, expected): ([String], [[Int32]]) = try (fixture["texts"], fixture["ids"])
     #expect(texts.count == expected.count)

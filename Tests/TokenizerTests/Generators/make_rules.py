@@ -2,7 +2,7 @@
 
     python3 make_rules.py
 
-Writes ../Fixtures/truncation.json and ../Fixtures/added_tokens.json. Needs tokenizers alone; nothing is random.
+Writes ../Fixtures/truncation.json, added_tokens.json, overlapping_tokens.json and long_words.json. Needs tokenizers alone; nothing is random.
 """
 import json
 import os
@@ -72,5 +72,35 @@ def added_tokens():
     })
 
 
+def overlapping_tokens():
+    """Added tokens that begin, end or contain each other: the leftmost wins, and of several there the longest."""
+    tokenizer = word_piece(["x", "a", "##b"])
+    tokenizer.add_tokens([AddedToken(t, normalized=False) for t in ("ab", "abcd", "abc", "bc", "bcde", "cdef", "e", "é", "éé")])
+    tokenizer.add_tokens([AddedToken(t, normalized=True) for t in ("yz", "y", "yzy")])
+    texts = []
+    for length in range(1, 9):
+        texts += [("abcdefabcdef"[i : i + length]) for i in range(6)] + [("abcdef"[i:] + "abcdef"[:i])[:length] for i in range(6)]
+    texts += ["abcdeabcf", "aabab", "bcdcdef", "ééé", "éeé", "abé", "yzyzy", "yyz", "abyz", "zyabcd", "x ab x", "", "xabx", "abcxde"]
+    texts = sorted(set(texts))
+    ids = [tokenizer.encode(text).ids for text in texts]
+    write("overlapping_tokens.json", {
+        "made_by": VERSIONS, "tokenizer": json.loads(tokenizer.to_str()), "texts": texts, "ids": ids,
+    })
+
+
+def long_words():
+    """WordPiece's limit of a word counts characters, not bytes, and the longest word is still spelt."""
+    vocabulary = {w: i for i, w in enumerate(["[UNK]", "a", "##a", "é", "##é", "中", "##中", "😀", "##😀"])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=6))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    texts = [c * n for c in "aé中😀" for n in range(1, 9)] + ["aé中😀aé", "aé中😀aéa", "é a é", "ééééééé aaaaaa 中中中中中中"]
+    ids = [tokenizer.encode(text).ids for text in texts]
+    write("long_words.json", {
+        "made_by": VERSIONS, "tokenizer": json.loads(tokenizer.to_str()), "texts": texts, "ids": ids,
+    })
+
+
 truncation()
 added_tokens()
+overlapping_tokens()
+long_words()
