@@ -51,6 +51,70 @@ extension EngineTests {
       #expect(linear.weight.values == weight.values)
     }
 
+    /// `y = W x + b + s B A drop(x)`: the layer's own share sees all of x, and an evaluation drops nothing.
+    @Test func loraDropsTheInputOfItsOwnShare() throws {
+      let model = try tinyModel("tiny-bert")
+      var lora = LoRA()
+      (lora.r, lora.loraAlpha, lora.loraDropout) = (2, 6, 0.5)
+      let attached = try model.attach(lora)
+      try perturb(attached)
+      let (_, linear, adapter) = try #require(attached.linearAdapters.first)
+      let update = try adapter.deltaWeight()
+      let x = try Tensor.randn([7, linear.inFeatures], RandomSource(seed: 4))
+      try Autograd.noGrad {
+        let plain = try x.linear(linear.weight, linear.bias)
+        let context = ForwardContext(seed: 9)
+        #expect(try compare("evaluation", linear(x, context), plain.add(x.linear(update)), absolute: 1e-5))
+        context.isTraining = true
+        context.begin()
+        let y = try linear(x, context)
+        context.resume(after: 0)
+        context.begin()
+        let dropped = try x.dropout(context.dropout(0.5))
+        #expect(dropped.values.count { $0 == 0 } > x.count / 3)
+        #expect(try compare("training", y, plain.add(dropped.linear(update)), absolute: 1e-5))
+      }
+    }
+
+    /// A merge that was trained over comes out again: all of it, and nothing of the training.
+    @Test func unmergingATrainedWeightSubtractsEveryAdapter() throws {
+      let model = try tinyModel("tiny-bert")
+      let attached = try ["a", "b", "c"].enumerated().map { i, name in
+        let attached = try model.attach(LoRA(), name: name)
+        try perturb(attached, seed: UInt64(i + 1))
+        return attached
+      }
+      let (_, linear, _) = try #require(attached[0].linearAdapters.first)
+      let weight = try linear.weight.copy()
+      try linear.merge()
+      #expect(linear.merged == ["a", "b", "c"])
+      let step = try Tensor.randn(weight.shape, std: 0.1, RandomSource(seed: 8))
+      let trained = try Autograd.noGrad {
+        try linear.weight.addInPlace(step)
+        return try weight.add(step)
+      }
+      try linear.unmerge()
+      #expect(linear.merged.isEmpty)
+      #expect(try compare("weight", linear.weight, trained, absolute: 1e-5))
+    }
+
+    /// DoRA scales what the adapters before it made of the weight, merged or not.
+    @Test func adaptersAreMergedInTheirOrder() throws {
+      let model = try tinyModel("tiny-bert")
+      var dora = LoRA()
+      dora.useDora = true
+      for (i, (name, method)) in [("first", LoRA()), ("second", dora), ("third", LoRA())].enumerated() {
+        try perturb(model.attach(method, name: name), seed: UInt64(i + 1), std: 0.4)
+      }
+      let linear = try #require(model.namedModules().compactMap { $0.module as? Linear }.first { $0.adapters.count == 3 })
+      let x = try Tensor.randn([5, linear.inFeatures], RandomSource(seed: 2))
+      func output() throws -> Tensor { try Autograd.noGrad { try linear(x, ForwardContext()) } }
+      let before = try output()
+      try linear.merge()
+      #expect(linear.merged == ["first", "second", "third"])
+      #expect(try compare("merged", output(), before, absolute: 1e-4))
+    }
+
     /// Every sequence gets the whole prefix in its order, each with draws of its own.
     @Test func aDroppedPrefixKeepsItsOrder() throws {
       let model = try tinyModel("tiny-bert")
