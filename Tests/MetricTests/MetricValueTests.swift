@@ -53,6 +53,12 @@ private let cases: [MetricCase] = [
     "matthews_correlation", "sklearn, three classes", threeClassPredictions, threeClassReferences,
     0.5625),
   MetricCase("matthews_correlation", "sklearn, one class predicted", [1, 1], [0, 1], 0),
+  MetricCase(
+    "matthews_correlation", "a class that is predicted and never true: (2·4 − 6) / √(10·8)", [0, 1, 2, 1], [0, 1, 1, 0],
+    0.22360679774997896),
+  MetricCase(
+    "matthews_correlation", "a class that is true and never predicted: (2·4 − 6) / √(8·10)", [0, 1, 1, 0], [0, 1, 2, 1],
+    0.22360679774997896),
   MetricCase("matthews_correlation", "one class in the references", [0, 1], [1, 1], 0),
   MetricCase("matthews_correlation", "all right", [0, 1, 1], [0, 1, 1], 1),
   MetricCase("matthews_correlation", "all wrong", [1, 0, 0], [0, 1, 1], -1),

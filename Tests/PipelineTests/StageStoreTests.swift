@@ -343,6 +343,26 @@ import Testing
     }
   }
 
+  /// Of all stored stages of the name, the one with the fewest differences explains, wherever it stands in the list.
+  @Test func explainsByTheNearestStage() throws {
+    func key(_ lr: Double, _ seed: Int, _ file: String) -> StageKey {
+      StageKey(name: "mnli", inputs: ["params": ["lr": .double(lr), "seed": .int(seed)], "file": .string(file)])
+    }
+    try withTemporaryFolder { folder in
+      let store = StageStore(root: folder)
+      for lr in [0.5, 0.25] {
+        for seed in 1...3 { _ = try finish(store, key(lr, seed, "a")) }
+      }
+      for lr in [0.5, 0.25] {
+        for seed in 1...3 {
+          #expect(store.why(key(lr, seed, "b"))?.map(\.description) == ["file: \"a\" -> \"b\""], "\(lr), \(seed)")
+          #expect(store.why(key(lr, seed, "a")) == [])
+        }
+        #expect(store.why(key(lr, 9, "b"))?.count == 2)
+      }
+    }
+  }
+
   @Test func comparesValues() {
     let old: JSONValue = ["a": [1, 2], "b": ["c": .double(.nan)], "d": 1]
     let new: JSONValue = ["a": [1, 3, 4], "b": ["c": .double(.nan)], "d": 1.0, "e": .null]
