@@ -27,15 +27,16 @@ import TransformerModels
     var bestEvaluation: Int? { trainer.state.best.map { $0.step - 1 } }
   }
 
-  /// An evaluation after every update, as many as there are values. `interruptAfter`: the evaluation after which Ctrl-C is pressed.
+  /// An evaluation after every update, as many as there are values. `interruptAfter`: the evaluation after which Ctrl-C is pressed;
+  /// `hasScore`: whether there is a metric of a script's beside those of the task.
   private func run(
-    _ values: [Double], store: FolderStore? = nil, interruptAfter: Int? = nil, _ change: (inout TrainingArguments) -> Void
+    _ values: [Double], store: FolderStore? = nil, interruptAfter: Int? = nil, hasScore: Bool = true,
+    _ change: (inout TrainingArguments) -> Void
   ) throws -> Run {
     var arguments = FrozenCase(testDescription: "").arguments
     (arguments.maxSteps, arguments.evalStrategy, arguments.evalSteps) = (values.count, .steps, 1)
     (arguments.metricForBestModel, arguments.learningRate) = ("score", 0.05)
     change(&arguments)
-    // The metrics' function is called once before training, to see which there are.
     var (weights, losses, step): ([Int: [[Double]]], [Double], Int) = ([:], [], 0)
     var callbacks = TrainerCallbacks()
     callbacks.onStep = { step = $0.state.step }
@@ -45,7 +46,7 @@ import TransformerModels
       if step - 1 == interruptAfter { Interrupt.request() }
     }
     var functions = TrainerFunctions()
-    functions.metrics = { _ in ["score": values[step - 1]] }
+    if hasScore { functions.metrics = { _ in ["score": values[step - 1]] } }
     let trainer = try Trainer(
       model: FrozenCase(testDescription: "").model(), task: FrozenTask.task, arguments: arguments, functions: functions,
       callbacks: callbacks, store: store)
@@ -92,8 +93,9 @@ import TransformerModels
   /// Without options, less of the loss is better and more of the accuracy; an option turns it round.
   @Test func theSmallestLossIsTheBest() throws {
     let values = [Double](repeating: 0, count: 6)
-    for (metric, greater) in [("loss", nil), ("eval_loss", nil), ("loss", true), ("loss", false)] as [(String, Bool?)] {
-      let run = try run(values) {
+    let choices: [(String, Bool?)] = [("loss", nil), ("eval_loss", nil), ("loss", true), ("loss", false)]
+    for ((metric, greater), hasScore) in choices.flatMap({ [($0, true), ($0, false)] }) {
+      let run = try run(values, hasScore: hasScore) {
         ($0.metricForBestModel, $0.greaterIsBetter, $0.loadBestModelAtEnd, $0.learningRate) = (metric, greater, true, 0.3)
       }
       let best = try #require(greater == true ? run.losses.max() : run.losses.min())

@@ -75,6 +75,31 @@ import TransformerModels
     #expect(metrics.count == 4)
   }
 
+  /// A script's metrics see every example's logits, class and label in the file's order, however batches were cut.
+  @Test(arguments: [1, 4, 100]) func metricsOfAScriptSeeTheFilesOrder(batch: Int) throws {
+    let task = try task(.singleLabelClassification, ["a", "b", "c"], ["accuracy"])
+    let model = try model(task)
+    // The mean logits out of the bias: every class is predicted for some example.
+    let bias = try #require(model.network.namedParameters().first { $0.name == "classifier.out_proj.bias" }).tensor
+    let all = try task.evaluation.flatMap { try answers(model, $0) }
+    for label in 0..<3 { bias.set(bias.element(label) - all.reduce(0) { $0 + $1[label] } / Double(all.count), at: label) }
+    var seen: [Predictions] = []
+    var functions = TrainerFunctions()
+    functions.metrics = { predictions in
+      seen.append(predictions)
+      return ["seen": Double(seen.count)]
+    }
+    let metrics = try Trainer.evaluate(model, task, arguments(batch: batch), functions: functions)
+    #expect(metrics["eval_seen"] == 1 && metrics["eval_seen_train"] == 2 && seen.count == 2)
+    for (predictions, split) in zip(seen, task.evaluation) {
+      let answers = try answers(model, split)
+      expectClose("logits", try #require(predictions.logits).values, answers.flatMap { $0 }, relative: 1e-4, absolute: 1e-5)
+      #expect(predictions.values == answers.map { Double($0.firstIndex(of: $0.max() ?? .nan) ?? -1) })
+      #expect(predictions.labels == split.examples.compactMap(\.label) && predictions.areClasses)
+      #expect(Set(predictions.values).count > 1)
+    }
+  }
+
   @Test(arguments: [1, 5, 100]) func theLossOfScoresIsTheMeanOverExamples(batch: Int) throws {
     let task = try task(.regression, ["score"], ["mse", "pearson"])
     let model = try model(task)

@@ -1,3 +1,4 @@
+import Adapters
 import Diagnostics
 import Files
 import Foundation
@@ -119,5 +120,29 @@ import TransformerModels
     #expect(parts.batches.map { $0.map(\.count) }.suffix(1) == [[5, 1]])
     #expect(whole.losses.count == 9)
     expectClose("losses", parts.losses, whole.losses, relative: 1e-4)
+  }
+
+  /// What a method adds to the loss counts once in an update, however many batches it has.
+  @Test func aMethodsOwnTermCountsOnceInAnUpdate() throws {
+    func losses(batch: Int, accumulation: Int) throws -> [Double] {
+      let row = FrozenCase(testDescription: "", sampling: .sequential, accumulation: accumulation)
+      let source = try row.model()
+      let model = TrainableModel(
+        network: try source.base.make(FrozenTask.task.modelTask, headSeed: 6), base: source.base, tokenizer: source.tokenizer)
+      var method = AdaLoRA()
+      (method.initR, method.targetR, method.orthRegWeight) = (4, 2, 0.5)
+      try model.addAdapter(method, seed: 9)
+      var arguments = row.arguments
+      (arguments.trainBatchSize, arguments.maxSteps) = (batch, 3)
+      var losses: [Double] = []
+      var callbacks = TrainerCallbacks()
+      callbacks.onStep = { losses.append($0.state.loss) }
+      _ = try Trainer(model: model, task: FrozenTask.task, arguments: arguments, callbacks: callbacks).run()
+      return losses
+    }
+    let whole = try losses(batch: 10, accumulation: 1)
+    // The term alone is more than a percent of the loss.
+    #expect(whole.count == 3 && whole[0] > 1)
+    expectClose("losses", try losses(batch: 5, accumulation: 2), whole, relative: 1e-3)
   }
 }
