@@ -64,6 +64,8 @@ import Tokenizers
     func encoded(_ split: Split) throws -> EncodedDataset { try task.encoded(split, tokenizer: tokenizer, maxLength: 8) }
     #expect(try encoded(task.train).labels == [0, 1])
     #expect(try encoded(task.evaluation[0]).labels == [1, 0])
+    // So are two lengths.
+    #expect(try task.encoded(task.train, tokenizer: tokenizer, maxLength: 3).tokenCount < encoded(task.train).tokenCount)
   }
 
   @Test func tokensAreReadFromTheFile() throws {
