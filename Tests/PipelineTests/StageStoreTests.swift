@@ -355,7 +355,7 @@ import Testing
       }
       for lr in [0.5, 0.25] {
         for seed in 1...3 {
-          #expect(store.why(key(lr, seed, "b"))?.map(\.description) == ["file: \"a\" -> \"b\""], "\(lr), \(seed)")
+          #expect(store.why(key(lr, seed, "b")) == [ValueDifference(path: "file", old: "a", new: "b")], "\(lr), \(seed)")
           #expect(store.why(key(lr, seed, "a")) == [])
         }
         #expect(store.why(key(lr, 9, "b"))?.count == 2)

@@ -108,7 +108,8 @@ import TransformerModels
     _ = try run(FrozenCase(testDescription: ""), task: TwoSets(), onEvaluate: { trainer, metrics in
       let fresh = try Trainer.evaluate(trainer.model, TwoSets(), trainer.arguments)
       #expect(fresh.keys.sorted() == ["eval_accuracy", "eval_accuracy_dev", "eval_loss", "eval_loss_dev"])
-      for (name, value) in fresh { expectClose(name, [metrics[name] ?? .nan], [value], relative: 1e-5) }
+      // To the bit: a fresh model's states of different texts are close to each other.
+      #expect(metrics == fresh)
       evaluations += 1
     }) { ($0.evalStrategy, $0.evalSteps) = (.steps, 2) }
     #expect(evaluations == 4)
