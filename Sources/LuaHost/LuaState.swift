@@ -392,7 +392,9 @@ public final class LuaState {
   /// What is said where a function of a module was called as a method: `trainer:fit { ... }`.
   private func colonMistake(_ bound: BoundFunction, _ stack: LuaStack) -> EngineError? {
     guard let function = bound.function, stack.kind(1) == LB_TABLE, let identity = lb_identity(stack.thread, 1),
-      let module = moduleTables[identity], module.functions.contains(where: { $0.name == function.name })
+      let module = moduleTables[identity], module.functions.contains(where: { $0.name == function.name }),
+      // A module that is called comes with itself as its first argument.
+      module.call?.name != function.name
     else { return nil }
     return EngineError(
       .argument, "'\(function.name)' is a function of the module '\(module.name)', no method",

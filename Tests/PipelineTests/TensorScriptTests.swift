@@ -71,7 +71,9 @@ import Testing
     ScriptCase(
       "tensor.cat({ 1 })",
       "bad argument #1 'tensors' to 'cat' (expected list of Tensors, got number at [1])"),
-    ScriptCase("tensor.softmx()", "module 'tensor' has no 'softmx'"),
+    ScriptCase(
+      "tensor.softmx()",
+      "module 'tensor' has no 'softmx'; tensor is a function: tensor(data, [options]) gives new tensor"),
     ScriptCase(
       "tensor({ 1 }):sofmax()", "Tensor has no field or method 'sofmax'; did you mean 'softmax'?"),
     ScriptCase(
