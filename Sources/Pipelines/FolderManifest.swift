@@ -3,7 +3,8 @@ import Files
 import Foundation
 
 /// The list of a folder's files with sizes and digests, stored in the folder itself, so that damage
-/// and half-copied folders are seen before anything is read from them.
+/// and half-copied folders are seen before anything is read from them. It has a digest of its own,
+/// because what it says (a stage's metrics) is a result too.
 struct FolderManifest {
   static let fileName = "manifest.json"
   /// What the writer of the folder wants to know later.
@@ -19,15 +20,23 @@ struct FolderManifest {
         "digest": .string(try Digest(ofFile: folder + "/" + name).hex),
       ]
     }
+    let digest = digest(facts, files)
     try AtomicFile.write(
-      ["facts": .object(facts), "files": .object(files)], to: folder + "/" + fileName)
+      ["facts": .object(facts), "files": .object(files), "digest": .string(digest)], to: folder + "/" + fileName)
   }
 
-  /// Reads the manifest without looking at the files.
+  private static func digest(_ facts: JSONObject, _ files: JSONObject) -> String {
+    Digest(of: .object(["facts": .object(facts), "files": .object(files)])).hex
+  }
+
+  /// Reads the manifest without looking at the files. Throws `EngineError` where it was changed since it was written.
   init(reading folder: String) throws {
     let json = try JSONValue(file: folder + "/" + Self.fileName)
     guard let facts = json["facts"]?.objectValue, let files = json["files"]?.objectValue else {
       throw EngineError(.data, "\(folder)/\(Self.fileName): not a manifest")
+    }
+    guard json["digest"]?.stringValue == Self.digest(facts, files) else {
+      throw EngineError(.data, "\(folder)/\(Self.fileName): its content has changed since it was stored")
     }
     self.facts = facts
     self.files = files

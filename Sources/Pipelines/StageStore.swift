@@ -5,8 +5,8 @@ import Foundation
 /// Results of stages, by content: a stage whose inputs were seen before is not run again, and one
 /// that was cut off goes on where it last saved.
 ///
-/// Layout under the root, where 2 is the layout's version: `stages-2/<digest>/` are finished results,
-/// `stages-2/<digest>.partial/` are stages under way, and `names-2/` tells which stages have a name
+/// Layout under the root, where 3 is the layout's version: `stages-3/<digest>/` are finished results,
+/// `stages-3/<digest>.partial/` are stages under way, and `names-3/` tells which stages have a name
 /// (`StageIndex`). All changes are renames, so killing a process at any time leaves the old state or
 /// the new, and locks go with the process that held them. Other versions' folders are left alone.
 public final class StageStore {
@@ -15,7 +15,7 @@ public final class StageStore {
   private let index: StageIndex
 
   /// Where stages are, below the root.
-  static let folderName = "stages-2"
+  static let folderName = "stages-3"
   private var stages: String { root + "/" + Self.folderName }
 
   /// - Parameters:
@@ -26,7 +26,7 @@ public final class StageStore {
   ) {
     self.root = root
     self.warn = warn
-    index = StageIndex(folder: root + "/names-2")
+    index = StageIndex(folder: root + "/names-3")
   }
 
   /// `$PERIGEE_CACHE`, else `$XDG_CACHE_HOME/perigee`, else `~/.cache/perigee`.

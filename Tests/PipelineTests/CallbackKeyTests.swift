@@ -71,7 +71,7 @@ import Testing
         trainer.fit { model = model, task = task, max_steps = 1 }
         """)
       let files = try #require(FileManager.default.subpaths(atPath: folder + "/store")).filter { $0.hasSuffix(".json") }
-      let keys = files.filter { $0.hasSuffix("manifest.json") || $0.hasPrefix("names-2/") }
+      let keys = files.filter { $0.hasSuffix("manifest.json") || $0.hasPrefix("names-3/") }
       #expect(keys.count == 2)
       for key in keys { #expect(try readText(folder + "/store/" + key).utf8.count < 8_000, "\(key)") }
     }

@@ -65,7 +65,7 @@ import Training
       let script = stage.script ?? TinyTask.script(folder, "max_steps = 2, warmup_steps = 0, " + stage.settings) + "local m = \(stage.model)\ntrainer.fit(options(m))"
       try AtomicFile.write(stage.before + "\n" + script.replacing("FOLDER", with: folder), to: folder + "/t.lua")
       try host.state.run(file: folder + "/t.lua")
-      let stages = folder + "/store/stages-2"
+      let stages = folder + "/store/stages-3"
       let key = try #require(AtomicFolder.names(in: stages).last)
       let manifest = try JSONValue(file: stages + "/" + key + "/manifest.json")
       let weights = ["weights.safetensors", "model/model.safetensors"].compactMap { manifest["files"]?[$0] }

@@ -99,7 +99,7 @@ struct PreparedFolderTests {
     }
   }
 
-  static let cachePlaces = [("stages-2", "../../precious"), ("names-2", "../../precious"), ("tokens", "../../precious")]
+  static let cachePlaces = [("stages-3", "../../precious"), ("names-3", "../../precious"), ("tokens", "../../precious")]
 
   @Test(arguments: cachePlaces) func cache(_ place: String, _ target: String) throws {
     try within { folder in

@@ -49,7 +49,7 @@ import Testing
       }
       #expect(try store.lookup(key(9)) == nil)
       #expect(try store.lookup(key(name: "rte")) == nil)
-      #expect(try AtomicFolder.names(in: folder + "/stages-2") == [key().digest.hex])
+      #expect(try AtomicFolder.names(in: folder + "/stages-3") == [key().digest.hex])
     }
   }
 
@@ -107,7 +107,7 @@ import Testing
       #expect(state.facts == ["step": 4])
       #expect(try readText(state.folder + "/s") == "state 4")
       _ = try work.finish { _ in }
-      #expect(try AtomicFolder.names(in: folder + "/stages-2") == [key().digest.hex])
+      #expect(try AtomicFolder.names(in: folder + "/stages-3") == [key().digest.hex])
     }
   }
 
@@ -125,6 +125,22 @@ import Testing
       #expect(warnings.lines.count == 1)
       try work.saveState(["step": 3]) { try AtomicFile.write("3", to: $0 + "/s") }
       #expect(try work.loadState()?.facts == ["step": 3])
+    }
+  }
+
+  /// What a result says about itself (a stage's metrics) is a result too.
+  @Test(arguments: [("0.5", "0.75"), ("\"digest\"", "\"digests\""), ("\"r\": 8", "\"r\": 9")])
+  func doesNotUseAResultWhoseManifestChanged(written: String, changed: String) throws {
+    try withTemporaryFolder { folder in
+      let warnings = Warnings()
+      let store = StageStore(root: folder) { warnings.lines.append($0) }
+      let manifest = try finish(store, key()).folder + "/" + FolderManifest.fileName
+      let text = try readText(manifest)
+      let damaged = text.replacingOccurrences(of: written, with: changed)
+      #expect(damaged != text)
+      try AtomicFile.write(damaged, to: manifest)
+      #expect(try store.lookup(key()) == nil)
+      #expect(warnings.lines.map { $0.contains("manifest.json: its content has changed since it was stored") } == [true])
     }
   }
 
@@ -177,15 +193,15 @@ import Testing
       var work = try begin(store, key())
       try work.saveState(["step": 1]) { try AtomicFile.write("1", to: $0 + "/s") }
       work.close()
-      let partial = folder + "/stages-2/" + key().digest.hex + ".partial"
+      let partial = folder + "/stages-3/" + key().digest.hex + ".partial"
       try createFolder(partial + "/.state-2.999999999-1.tmp/sub")
-      try createFolder(folder + "/stages-2/.removed-1-x/y")
+      try createFolder(folder + "/stages-3/.removed-1-x/y")
       work = try begin(store, key())
       #expect(try work.loadState()?.facts == ["step": 1])
       try work.saveState(["step": 2]) { try AtomicFile.write("2", to: $0 + "/s") }
       #expect(
         try AtomicFolder.names(in: partial) == ["lock", "stage.json", "state-1", "state-2"])
-      #expect(try AtomicFolder.names(in: folder + "/stages-2") == [key().digest.hex + ".partial"])
+      #expect(try AtomicFolder.names(in: folder + "/stages-3") == [key().digest.hex + ".partial"])
     }
   }
 
@@ -208,7 +224,7 @@ import Testing
     try withTemporaryFolder { folder in
       let store = StageStore(root: folder)
       try begin(store, key()).close()
-      let lock = folder + "/stages-2/" + key().digest.hex + ".partial/lock"
+      let lock = folder + "/stages-3/" + key().digest.hex + ".partial/lock"
       try AtomicFile.write("1\n", to: lock)
       let other = Process()
       other.executableURL = URL(fileURLWithPath: "/usr/bin/flock")
@@ -260,7 +276,7 @@ import Testing
       #expect(store.list().map(\.isFinished) == [true, true, false])
       #expect(store.list().last?.key == key(name: "rte"))
       for summary in store.list() { #expect(try store.remove(summary.key.digest)) }
-      #expect(try AtomicFolder.names(in: folder + "/stages-2") == [])
+      #expect(try AtomicFolder.names(in: folder + "/stages-3") == [])
     }
   }
 
@@ -272,7 +288,7 @@ import Testing
       func why() -> [String]? { StageStore(root: folder).why(key(9))?.map(\.description) }
       // All are equally near: the newest.
       #expect(why() == ["params.r was 32, is 9"])
-      let index = folder + "/names-2"
+      let index = folder + "/names-3"
       let entries = try #require(FileManager.default.subpaths(atPath: index)).filter { $0.hasSuffix(".json") }
       #expect(entries.count == 4)
       for entry in entries { try AtomicFile.write("{\"name\":", to: index + "/" + entry) }
@@ -284,7 +300,7 @@ import Testing
       // An entry whose result was removed or never came says nothing.
       let store = StageStore(root: folder)
       for r in [8, 16] { #expect(try store.remove(key(r).digest)) }
-      try FileManager.default.removeItem(atPath: folder + "/stages-2/" + key(32).digest.hex)
+      try FileManager.default.removeItem(atPath: folder + "/stages-3/" + key(32).digest.hex)
       #expect(why() == nil)
     }
   }

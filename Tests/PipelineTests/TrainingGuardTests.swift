@@ -52,7 +52,7 @@ import Testing
         let failure = try #require(try host.failure(script), "\(role) \(change)")
         #expect(failure.contains("t.lua:") && failure.contains(message), "\(failure)")
         #expect(!fileExists(folder + "/run/stages"))
-        let stored = try AtomicFolder.names(in: folder + "/store/stages-2").filter { !$0.hasSuffix(".partial") }
+        let stored = try AtomicFolder.names(in: folder + "/store/stages-3").filter { !$0.hasSuffix(".partial") }
         #expect(stored.isEmpty)
         // The model is free again.
         #expect(try host.failure("local a = 1") == nil)
