@@ -136,7 +136,7 @@ public struct AdaLoRA: LinearAdapterMethod {
     }.filter { !omits($0.0) }
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     try checkRank(initR, of: linear, at: site)
     let r = rankPattern[site.path].map { $0.count { $0 } } ?? initR
     let mask = try site.parameter(AdaLoRAAdapter.maskName, [r], .ones)
@@ -158,7 +158,7 @@ public struct AdaLoRA: LinearAdapterMethod {
 }
 
 /// The triplets of one layer.
-public final class AdaLoRAAdapter: LinearAdapter, LowRankUpdate {
+public final class AdaLoRAAdapter: Adapter, LowRankUpdate {
   /// [r, in], [out, r] and [r, 1].
   public let a, b, e: Tensor
   /// 0 where the last cut took a triplet, else 1: [r].
@@ -182,13 +182,13 @@ public final class AdaLoRAAdapter: LinearAdapter, LowRankUpdate {
   /// Triplets; 0 in a layer that lost all.
   var r: Int { mask.count }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     guard r > 0 else { return call.y }
     let x = try call.input.dropout(call.context.dropout(dropout))
     return try call.y.addingLinear(x.linear(a.mul(e), output: a.dtype), b, scale: scaling)
   }
 
-  public override func deltaWeight() throws -> Tensor {
+  public func deltaWeight() throws -> Tensor {
     let sum = try Tensor.zeros([b.shape[0], a.shape[1]])
     return r > 0 ? try sum.addingProduct(b, a.mul(e), scale: scaling) : sum
   }

@@ -181,7 +181,7 @@ extension AttachedAdapter {
 
   /// A layer's weight and bias with the adapter's share.
   private func mergedParameters(
-    of linear: Linear, _ adapter: LinearAdapter, at path: String
+    of linear: Linear, _ adapter: any LinearAdapter, at path: String
   ) throws -> [(name: String, tensor: Tensor)] {
     try Autograd.noGrad {
       let (weight, bias) = try adapter.merged(linear.base.weight.copy(), linear.base.bias?.copy(), of: linear)

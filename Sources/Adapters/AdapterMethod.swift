@@ -74,7 +74,7 @@ public enum AdapterPlacement {
 /// A method that attaches adapters to linear layers.
 public protocol LinearAdapterMethod: AdapterMethod {
   /// The adapter of one layer; nil: it stays as it is.
-  func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter?
+  func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)?
 }
 
 extension LinearAdapterMethod {

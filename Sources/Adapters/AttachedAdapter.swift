@@ -120,7 +120,7 @@ public final class AttachedAdapter {
 
   /// Throws where the vectors that adapters put in front of each sequence would leave no positions for its tokens.
   private static func checkPositions(_ modules: [Module], _ adapters: [Adapter]) throws {
-    let own = adapters.reduce(0) { max($0, ($1 as? Prompt)?.length ?? ($1 as? AttentionPrefix)?.length ?? 0) }
+    let own = adapters.reduce(0) { max($0, ($1 as? any Prompt)?.length ?? ($1 as? any AttentionPrefix)?.length ?? 0) }
     guard own > 0, let embeddings = modules.lazy.compactMap({ $0 as? InputEmbeddings }).first else { return }
     let others = embeddings.promptLength + (modules.compactMap { ($0 as? SelfAttention)?.prefixLength }.max() ?? 0)
     // Two special tokens, and one of the text.
@@ -185,9 +185,9 @@ public final class AttachedAdapter {
   }
 
   /// The linear layers among them.
-  public var linearAdapters: [(path: String, linear: Linear, adapter: LinearAdapter)] {
+  public var linearAdapters: [(path: String, linear: Linear, adapter: any LinearAdapter)] {
     adapters.compactMap { path, host, adapter in
-      guard let linear = host as? Linear, let adapter = adapter as? LinearAdapter else { return nil }
+      guard let linear = host as? Linear, let adapter = adapter as? any LinearAdapter else { return nil }
       return (path, linear, adapter)
     }
   }

@@ -89,7 +89,7 @@ public struct BottleneckOptions: Record, Sendable {
 }
 
 /// The bottleneck of one sub-layer.
-public final class BottleneckAdapter: SublayerAdapter {
+public final class BottleneckAdapter: Adapter, SublayerAdapter {
   private let down, up: (weight: Tensor, bias: Tensor)
   private let nonLinearity: UnaryOperation
   /// Whether the input is `LayerNorm(o + x)` instead of o.
@@ -108,7 +108,7 @@ public final class BottleneckAdapter: SublayerAdapter {
     ]
   }
 
-  public override func output(_ o: Tensor, residual x: Tensor, of sublayer: SublayerOutput, _ context: ForwardContext) throws -> Tensor {
+  public func output(_ o: Tensor, residual x: Tensor, of sublayer: SublayerOutput, _ context: ForwardContext) throws -> Tensor {
     let h = readsNormed ? try sublayer.norm(o, residual: x) : o
     let inner = try h.linear(down.weight, down.bias).activation(nonLinearity)
     return try o.add(inner.linear(up.weight, up.bias)).to(o.dtype)

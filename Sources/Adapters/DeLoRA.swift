@@ -72,7 +72,7 @@ public struct DeLoRA: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     if let over {
       guard let lora = site.base as? LoRAAdapter else {
         throw EngineError(.argument, "delora: over = '\(over)': the adapter of layer '\(site.path)' is not a LoRA")
@@ -96,7 +96,7 @@ public struct DeLoRA: LinearAdapterMethod {
 }
 
 /// The factors of one layer.
-public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
+public final class DeLoRAAdapter: Adapter, LowRankUpdate, RankedAdapter {
   /// Frozen down factor, [r, in].
   public let a: Tensor
   /// Frozen up factor, [out, r].
@@ -127,7 +127,7 @@ public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
 
   private func sigmaMatrix() throws -> Tensor { sigma.rank == 1 ? try sigma.diagonalMatrix() : sigma }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     // A and B are frozen: the only activation that is kept is A x, r numbers for each token.
     try call.y.addingLinear(call.input.linear(a, output: a.dtype).linear(sigmaMatrix()), b, scale: scaling)
   }
@@ -135,9 +135,5 @@ public final class DeLoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
   /// `A' = Sigma A` and `B' = B`, under the same scale.
   public func loraFactors() throws -> (a: Tensor, b: Tensor) {
     try Autograd.noGrad { (try Tensor.zeros(a.shape).addingProduct(sigmaMatrix(), a, scale: 1), b) }
-  }
-
-  public override func deltaWeight() throws -> Tensor {
-    try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, loraFactors().a, scale: scaling)
   }
 }

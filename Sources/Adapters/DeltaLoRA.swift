@@ -57,7 +57,7 @@ public struct DeltaLoRA: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     try checkRank(r, of: linear, at: site)
     guard linear.weight.quantized == nil else {
       throw EngineError(
@@ -95,7 +95,7 @@ public struct DeltaLoRA: LinearAdapterMethod {
 }
 
 /// The factors of one layer.
-public final class DeltaLoRAAdapter: LinearAdapter, LowRankUpdate {
+public final class DeltaLoRAAdapter: Adapter, LowRankUpdate {
   /// Down factor, [r, in], and up factor, [out, r].
   public let a, b: Tensor
   /// The factors from when the weight began to change; zeros before.
@@ -137,14 +137,10 @@ public final class DeltaLoRAAdapter: LinearAdapter, LowRankUpdate {
     try weight.addInPlace(change, alpha: updateRatio * scaling)
   }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     // The paper's branch has no dropout: without it, it takes no place among the model's either.
     let x = dropout > 0 ? try call.input.dropout(call.context.dropout(dropout)) : call.input
     return try call.y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
-  }
-
-  public override func deltaWeight() throws -> Tensor {
-    try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: scaling)
   }
 
   public func loraFactors() throws -> (a: Tensor, b: Tensor) { (a, b) }

@@ -13,7 +13,7 @@ import TensorCore
 /// that a merged model computes the same. The update `diag(m / n) (W + s B A) - W` has any rank: no LoRA equals it.
 ///
 /// Paper: Liu et al. 2024, arXiv 2402.09353. One magnitude for each output, as its code has it; the paper says columns.
-public final class DoRAAdapter: LinearAdapter, RankedAdapter {
+public final class DoRAAdapter: Adapter, RankedAdapter {
   public let lora: LoRAAdapter
   /// m, [out].
   public let magnitude: Tensor
@@ -33,9 +33,6 @@ public final class DoRAAdapter: LinearAdapter, RankedAdapter {
   public var rank: Int { lora.rank }
   public var scaling: Double { lora.scaling }
 
-  /// Its sum with the layer's weight is no sum of updates.
-  public override var isSum: Bool { false }
-
   /// `W + s B A`, [out, in].
   private static func direction(_ layer: Linear, _ lora: LoRAAdapter) throws -> Tensor {
     try lora.deltaWeight().add(layer.base.weight.dequantized())
@@ -48,7 +45,7 @@ public final class DoRAAdapter: LinearAdapter, RankedAdapter {
     return try magnitude.div(norm.maskedFill(norm.binary(.eq, 0), 1))
   }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     let ratio = try ratio(Autograd.noGrad { try Self.direction(call.layer, lora) })
     let mask = call.context.dropout(dropout)
     if mask == nil, call.isPlain {
@@ -63,7 +60,7 @@ public final class DoRAAdapter: LinearAdapter, RankedAdapter {
     return try call.y.add(plain).add(update).to(call.y.dtype)
   }
 
-  public override func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
+  public func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
     let direction = try Self.direction(layer, lora)
     try weight.addInPlace(direction.mul(ratio(direction).unsqueeze(1)))
     try weight.addInPlace(layer.base.weight.dequantized(), alpha: -1)

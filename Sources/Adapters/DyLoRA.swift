@@ -69,7 +69,7 @@ public struct DyLoRA: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     try checkRank(r, of: linear, at: site)
     let rank = try site.parameter(DyLoRAAdapter.rankName, [1], .zeros)
     if !site.isShapeOnly { rank.fill(Double(r)) }
@@ -99,7 +99,7 @@ public struct DyLoRA: LinearAdapterMethod {
 }
 
 /// The factors of one layer, of which the first rows are used.
-public final class DyLoRAAdapter: LinearAdapter, LowRankUpdate {
+public final class DyLoRAAdapter: Adapter, LowRankUpdate {
   /// Down factor, [r, in], and up factor, [out, r].
   public let a, b: Tensor
   /// The rank in use, [1]: a tensor, so that it is saved, and missed by nobody who asks whether the adapter changed.
@@ -140,18 +140,13 @@ public final class DyLoRAAdapter: LinearAdapter, LowRankUpdate {
     )
   }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     let x = try call.input.dropout(call.context.dropout(dropout))
     let (a, b) = try factors(cutting: isFrozenBelow)
     return try call.y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
   }
 
   public func loraFactors() throws -> (a: Tensor, b: Tensor) { try Autograd.noGrad { try factors(cutting: false) } }
-
-  public override func deltaWeight() throws -> Tensor {
-    let (a, b) = try loraFactors()
-    return try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: scaling)
-  }
 }
 
 /// Draws the rank of each step.

@@ -110,7 +110,7 @@ public struct GLoRA: LinearAdapterMethod {
     }
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     try checkRank(r, of: linear, at: site)
     let (rows, columns) = (linear.outFeatures, linear.inFeatures)
     let forms = supernet ? .largest : self.forms
@@ -231,7 +231,7 @@ struct GLoRAPart {
 }
 
 /// The five parts of one layer.
-public final class GLoRAAdapter: LinearAdapter {
+public final class GLoRAAdapter: Adapter, LinearAdapter {
   private let parts: [(name: String, part: GLoRAPart)]
   /// What the parts are, unless a configuration was chosen or is drawn.
   private let forms: GLoRAConfiguration
@@ -313,7 +313,7 @@ public final class GLoRAAdapter: LinearAdapter {
     return (try sum([scale, shift].compactMap { $0 }, weight.shape), try sum(terms.compactMap { $0 }, bias.shape))
   }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     let (weight, bias) = try changes(call.layer, call.context)
     var y = call.y
     if let weight { y = try y.addingLinear(call.input.to(weight.dtype), weight, scale: 1) }
@@ -324,9 +324,7 @@ public final class GLoRAAdapter: LinearAdapter {
     return y
   }
 
-  public override var isSum: Bool { false }
-
-  public override func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
+  public func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
     let changes = try changes(layer, nil)
     if let change = changes.weight { try weight.addInPlace(change) }
     if let change = changes.bias { try bias?.addInPlace(change) }

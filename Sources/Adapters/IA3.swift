@@ -79,7 +79,7 @@ public struct IA3: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     let isFeedforward = isFeedforward(site.path)
     let shape = isFeedforward ? [1, linear.inFeatures] : [linear.outFeatures, 1]
     return IA3Adapter(try site.parameter("ia3_l", shape, .ones), scalesInput: isFeedforward)
@@ -87,7 +87,7 @@ public struct IA3: LinearAdapterMethod {
 }
 
 /// The vector of one layer.
-public final class IA3Adapter: LinearAdapter {
+public final class IA3Adapter: Adapter, LinearAdapter {
   /// l: [out, 1], or [1, in] where it scales the input.
   public let scale: Tensor
   public let scalesInput: Bool
@@ -98,18 +98,17 @@ public final class IA3Adapter: LinearAdapter {
   }
 
   public override var ownParameters: [(name: String, tensor: Tensor)] { [("ia3_l", scale)] }
-  public override var isSum: Bool { false }
 
   /// The rows of `x`, each times l.
   private func scaled(_ x: Tensor) throws -> Tensor { try x.mul(scale.reshape([scale.count])).to(x.dtype) }
 
-  public override func input(_ x: Tensor, _ context: ForwardContext) throws -> Tensor { scalesInput ? try scaled(x) : x }
+  public func input(_ x: Tensor, _ context: ForwardContext) throws -> Tensor { scalesInput ? try scaled(x) : x }
 
-  public override func output(_ call: LinearCall) throws -> Tensor { scalesInput ? call.y : try scaled(call.y) }
+  public func output(_ call: LinearCall) throws -> Tensor { scalesInput ? call.y : try scaled(call.y) }
 
-  public override func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
+  public func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
     scalesInput ? (weight, bias) : (try weight.mul(scale), try bias.map { try scaled($0) })
   }
 
-  public override func mergedInput(_ weight: Tensor) throws -> Tensor { scalesInput ? try weight.mul(scale) : weight }
+  public func mergedInput(_ weight: Tensor) throws -> Tensor { scalesInput ? try weight.mul(scale) : weight }
 }

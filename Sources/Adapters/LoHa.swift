@@ -61,7 +61,7 @@ public struct LoHa: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     let r = try checkedRank(rankPattern[site.path] ?? self.r, at: site)
     func factor(_ name: String, _ rows: Int, _ columns: Int, isZero: Bool = false) throws -> Tensor {
       try site.parameter(name, [rows, columns], isZero ? .zeros : .kaimingUniform)
@@ -75,7 +75,7 @@ public struct LoHa: LinearAdapterMethod {
 }
 
 /// The factors of one layer.
-public final class LoHaAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
+public final class LoHaAdapter: Adapter, LowRankUpdate, RankedAdapter {
   /// [out, r] and [r, in].
   private let w1: (a: Tensor, b: Tensor)
   private let w2: (a: Tensor, b: Tensor)
@@ -96,11 +96,11 @@ public final class LoHaAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
   /// The update without its scale, [out, in].
   private func product() throws -> Tensor { try w1.a.matmul(w1.b).mul(w2.a.matmul(w2.b)) }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     try call.y.addingLinear(call.input.to(w1.a.dtype), product(), scale: scaling)
   }
 
-  public override func deltaWeight() throws -> Tensor { try product().mul(scaling) }
+  public func deltaWeight() throws -> Tensor { try product().mul(scaling) }
 
   public func loraFactors() throws -> (a: Tensor, b: Tensor) {
     try Autograd.noGrad {

@@ -87,7 +87,7 @@ public struct LoKr: LinearAdapterMethod {
     return (best, size / best)
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     let r = try checkedRank(rankPattern[site.path] ?? self.r, at: site)
     let (l, k) = Self.split(linear.outFeatures, first: decomposeFactor)
     let (m, n) = Self.split(linear.inFeatures, first: decomposeFactor)
@@ -108,7 +108,7 @@ public struct LoKr: LinearAdapterMethod {
 }
 
 /// The factors of one layer.
-public final class LoKrAdapter: LinearAdapter, RankedAdapter {
+public final class LoKrAdapter: Adapter, SummedAdapter, RankedAdapter {
   /// One matrix, or two whose product it is.
   private let w1: [(name: String, tensor: Tensor)]
   private let w2: [(name: String, tensor: Tensor)]
@@ -135,9 +135,9 @@ public final class LoKrAdapter: LinearAdapter, RankedAdapter {
     return try small.reshape([l, 1, m, 1]).mul(large.reshape([1, k, 1, n])).reshape([l * k, m * n])
   }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     try call.y.addingLinear(call.input.to(.float32), product(), scale: scaling)
   }
 
-  public override func deltaWeight() throws -> Tensor { try product().mul(scaling) }
+  public func deltaWeight() throws -> Tensor { try product().mul(scaling) }
 }

@@ -96,7 +96,7 @@ public struct LoRA: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     let lora = try makeFactors(for: linear, at: site, trainsA: true)
     if useDora { return try DoRAAdapter(lora, of: linear, at: site) }
     guard initLoraWeights.isResidual else { return lora }
@@ -114,7 +114,7 @@ public struct LoRA: LinearAdapterMethod {
 }
 
 /// The factors of one layer.
-public final class LoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
+public final class LoRAAdapter: Adapter, LowRankUpdate, RankedAdapter {
   /// Down factor, [r, in].
   public let a: Tensor
   /// Up factor, [out, r].
@@ -138,14 +138,10 @@ public final class LoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
   public var rank: Int { a.shape[0] }
   public func loraFactors() throws -> (a: Tensor, b: Tensor) { (a, b) }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     // A frozen A saves no input: what is kept then is A x, r numbers for each token.
     let x = try call.input.dropout(call.context.dropout(dropout))
     return try call.y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
-  }
-
-  public override func deltaWeight() throws -> Tensor {
-    try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: scaling)
   }
 }
 

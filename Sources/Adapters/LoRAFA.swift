@@ -68,7 +68,7 @@ public struct LoRAFA: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     try lora.makeFactors(for: linear, at: site, trainsA: false)
   }
 

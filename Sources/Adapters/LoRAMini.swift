@@ -80,7 +80,7 @@ public struct LoRAMini: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     func factor(_ name: String, _ rows: Int, _ columns: Int, isZero: Bool = false) throws -> Tensor {
       try site.parameter(name, [rows, columns], isZero ? .zeros : .kaimingUniform)
     }
@@ -91,7 +91,7 @@ public struct LoRAMini: LinearAdapterMethod {
 }
 
 /// The factors of one layer.
-public final class LoRAMiniAdapter: LinearAdapter, LowRankUpdate {
+public final class LoRAMiniAdapter: Adapter, LowRankUpdate {
   /// Frozen, [a, in].
   private let aAux: Tensor
   /// [r, a].
@@ -114,17 +114,12 @@ public final class LoRAMiniAdapter: LinearAdapter, LowRankUpdate {
   }
   public override var frozenParameters: [String] { ["mini_A_aux", "mini_B_aux"] }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     let inner = try call.input.linear(aAux, output: aAux.dtype).linear(a).linear(b)
     return try call.y.addingLinear(inner, bAux, scale: 1)
   }
 
   public func loraFactors() throws -> (a: Tensor, b: Tensor) {
     try Autograd.noGrad { (try a.matmul(aAux), try bAux.matmul(b)) }
-  }
-
-  public override func deltaWeight() throws -> Tensor {
-    let (a, b) = try loraFactors()
-    return try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: 1)
   }
 }

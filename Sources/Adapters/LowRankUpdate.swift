@@ -7,7 +7,7 @@ import TensorCore
 
 /// A linear adapter whose update is a product of two factors, `scaling * B A`: it can be written as
 /// a plain LoRA.
-public protocol LowRankUpdate: LinearAdapter {
+public protocol LowRankUpdate: SummedAdapter {
   /// s.
   var scaling: Double { get }
   /// A: [r, in], and B: [out, r], of the equal plain LoRA.
@@ -17,6 +17,11 @@ public protocol LowRankUpdate: LinearAdapter {
 }
 
 extension LowRankUpdate {
+  public func deltaWeight() throws -> Tensor {
+    let (a, b) = try loraFactors()
+    return try Tensor.zeros([b.rows, a.columns]).addingProduct(b, a, scale: scaling)
+  }
+
   public func exportFactors() throws -> (a: Tensor, b: Tensor) { try loraFactors() }
 }
 

@@ -113,7 +113,7 @@ public struct PrefixTuning: AdapterMethod {
 }
 
 /// Keys and values of one layer's prefix.
-public final class PrefixAdapter: AttentionPrefix {
+public final class PrefixAdapter: Adapter, AttentionPrefix {
   /// What one layer makes its keys and values from.
   struct Projection {
     /// E: [p, C], and W_0, b_0 of [m, C] and [m]: all layers share them.
@@ -137,7 +137,7 @@ public final class PrefixAdapter: AttentionPrefix {
     (self.source, count, prefixDropout) = (source, length, dropout)
   }
 
-  public override var length: Int { count }
+  public var length: Int { count }
   public override var dropout: Double { prefixDropout }
 
   public override var ownParameters: [(name: String, tensor: Tensor)] {
@@ -165,7 +165,7 @@ public final class PrefixAdapter: AttentionPrefix {
     }
   }
 
-  public override func rows(sequences: Int, _ context: ForwardContext) throws -> (keys: Tensor, values: Tensor) {
+  public func rows(sequences: Int, _ context: ForwardContext) throws -> (keys: Tensor, values: Tensor) {
     var all = try keysAndValues()
     if let dropout = context.dropout(prefixDropout) {
       let ids = (0..<sequences * count).map { Int32($0 % count) }

@@ -117,7 +117,7 @@ public struct PromptTuning: AdapterMethod {
 }
 
 /// The vectors of one prompt.
-public final class PromptAdapter: Prompt {
+public final class PromptAdapter: Adapter, Prompt {
   /// [p, C]; the prompt itself where there are no layers.
   let vectors: Tensor
   /// Layers that make the prompt, with ReLU between them.
@@ -135,9 +135,9 @@ public final class PromptAdapter: Prompt {
       }
   }
 
-  public override var length: Int { vectors.rows }
+  public var length: Int { vectors.rows }
 
-  public override func rows(_ context: ForwardContext) throws -> Tensor { try rows() }
+  public func rows(_ context: ForwardContext) throws -> Tensor { try rows() }
 
   func rows() throws -> Tensor {
     var x = vectors

@@ -12,7 +12,7 @@ import TensorCore
 /// whose own folders lack them, draws others. A plain LoRA of the whole weight has rank 2 r: `A' = [A; A0]`, `B' = [B, -B0]`.
 ///
 /// Papers: Meng et al. 2024, arXiv 2404.02948; Büyükakyüz 2024, arXiv 2406.01775.
-public final class ResidualLoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdapter {
+public final class ResidualLoRAAdapter: Adapter, LowRankUpdate, RankedAdapter {
   /// What the names of A0 and B0 end in.
   static let startSuffix = ".start"
 
@@ -46,13 +46,13 @@ public final class ResidualLoRAAdapter: LinearAdapter, LowRankUpdate, RankedAdap
     try Autograd.noGrad { (try Tensor.cat([lora.a, start.a], 0), try Tensor.cat([lora.b, start.b.mul(-1)], 1)) }
   }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     // The rest of the weight gets the input without dropout.
     let y = try lora.output(call)
     return try y.addingLinear(call.input.linear(start.a, output: start.a.dtype), start.b, scale: -scaling)
   }
 
-  public override func deltaWeight() throws -> Tensor {
+  public func deltaWeight() throws -> Tensor {
     try lora.deltaWeight().addingProduct(start.b, start.a, scale: -scaling)
   }
 

@@ -71,7 +71,7 @@ public struct VeRA: LinearAdapterMethod {
     return method
   }
 
-  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     let linears = site.hosts.compactMap { $0 as? Linear }
     let aShape = [r, linears.map(\.inFeatures).max() ?? linear.inFeatures]
     let bShape = [linears.map(\.outFeatures).max() ?? linear.outFeatures, r]
@@ -92,7 +92,7 @@ public struct VeRA: LinearAdapterMethod {
 }
 
 /// The vectors of one layer, and the factors that it shares with the others.
-public final class VeRAAdapter: LinearAdapter, LowRankUpdate {
+public final class VeRAAdapter: Adapter, LowRankUpdate {
   /// The shared factors, at least [r, in] and [out, r].
   private let a: Tensor
   private let b: Tensor
@@ -127,7 +127,7 @@ public final class VeRAAdapter: LinearAdapter, LowRankUpdate {
       a.shape[1] == inFeatures ? a : try a.slice(1, 0, inFeatures), b.shape[0] == out ? b : try b.slice(0, 0, out))
   }
 
-  public override func output(_ call: LinearCall) throws -> Tensor {
+  public func output(_ call: LinearCall) throws -> Tensor {
     let (a, b) = try factors()
     let x = try call.input.dropout(call.context.dropout(dropout))
     let update = try x.linear(a, output: a.dtype).mul(lambdaD).linear(b).mul(lambdaB)
@@ -137,10 +137,5 @@ public final class VeRAAdapter: LinearAdapter, LowRankUpdate {
   public func loraFactors() throws -> (a: Tensor, b: Tensor) {
     let (a, b) = try factors()
     return try Autograd.noGrad { (try a.mul(lambdaD.unsqueeze(1)), try b.mul(lambdaB.unsqueeze(1))) }
-  }
-
-  public override func deltaWeight() throws -> Tensor {
-    let (a, b) = try loraFactors()
-    return try Tensor.zeros([b.shape[0], a.shape[1]]).addingProduct(b, a, scale: 1)
   }
 }

@@ -25,7 +25,7 @@ public final class InputEmbeddings: AdapterHost {
     ]
   }
 
-  private var prompts: [Prompt] { activeAdapters.compactMap { $0.adapter as? Prompt } }
+  private var prompts: [any Prompt] { activeAdapters.compactMap { $0.adapter as? any Prompt } }
 
   /// Number of rows in front of each sequence's that belong to adapters.
   public var promptLength: Int { prompts.reduce(0) { $0 + $1.length } }
@@ -60,12 +60,10 @@ public final class InputEmbeddings: AdapterHost {
 }
 
 /// Something attached to the embeddings that puts vectors in front of each sequence's words.
-open class Prompt: Adapter {
+public protocol Prompt: Adapter {
   /// Number of vectors.
-  open var length: Int { 0 }
+  var length: Int { get }
 
   /// The vectors, [length, C].
-  open func rows(_ context: ForwardContext) throws -> Tensor {
-    preconditionFailure("\(Self.self) must override rows(_:)")
-  }
+  func rows(_ context: ForwardContext) throws -> Tensor
 }

@@ -39,7 +39,7 @@ public final class Linear: AdapterHost {
 
   /// The layer's output with all adapters that are attached, active and not merged, in their order.
   public func callAsFunction(_ x: Tensor, _ context: ForwardContext) throws -> Tensor {
-    let active = activeAdapters.compactMap { merged.contains($0.name) ? nil : $0.adapter as? LinearAdapter }
+    let active = activeAdapters.compactMap { merged.contains($0.name) ? nil : $0.adapter as? any LinearAdapter }
     guard !active.isEmpty else { return try x.linear(weight, bias) }
     let x = try active.reduce(x) { try $1.input($0, context) }
     var y = try x.linear(weight, bias)
@@ -56,7 +56,7 @@ public final class Linear: AdapterHost {
   /// adapter cannot be merged.
   public func merge() throws {
     let pending = activeAdapters.compactMap { name, adapter in
-      merged.contains(name) ? nil : (adapter as? LinearAdapter).map { (name: name, adapter: $0) }
+      merged.contains(name) ? nil : (adapter as? any LinearAdapter).map { (name: name, adapter: $0) }
     }
     guard !pending.isEmpty else { return }
     var sum: (weight: Tensor, bias: Tensor?) = (try weight.copy(), try bias?.copy())
@@ -111,7 +111,7 @@ public final class Linear: AdapterHost {
       if let bias, let value = before.bias { bias.share(value) }
     } else {
       for (name, adapter) in adapters where merged.contains(name) {
-        guard let adapter = adapter as? LinearAdapter, adapter.isSum else {
+        guard let adapter = adapter as? any SummedAdapter, adapter.isSum else {
           throw EngineError(
             .argument, "unmerge: the weight was trained after adapter '\(name)' was merged, and its merge is no sum that can be subtracted")
         }
@@ -136,30 +136,38 @@ public struct LinearCall {
 }
 
 /// Something attached to a linear layer that changes its output.
-open class LinearAdapter: Adapter {
+public protocol LinearAdapter: Adapter {
   /// What the layer, and every adapter of it, gets as its input: [..., in].
-  open func input(_ x: Tensor, _ context: ForwardContext) throws -> Tensor { x }
+  func input(_ x: Tensor, _ context: ForwardContext) throws -> Tensor
 
   /// The output with the adapter's share.
-  open func output(_ call: LinearCall) throws -> Tensor {
-    preconditionFailure("\(Self.self) must override output(_:)")
-  }
-
-  /// What a merge adds to the weight, [out, in], where that is all that a merge does.
-  open func deltaWeight() throws -> Tensor {
-    preconditionFailure("\(Self.self) must override deltaWeight() or merged(_:_:of:)")
-  }
-
-  /// Whether a merge adds `deltaWeight()` and does nothing else.
-  open var isSum: Bool { true }
+  func output(_ call: LinearCall) throws -> Tensor
 
   /// Weight and bias with the adapter's share. `weight` and `bias` are the caller's, and may be overwritten; the layer's own
   /// are `layer.base`. A new bias where there was none is not possible.
-  open func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
+  func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?)
+
+  /// Returns W' with `W' x = W input(x)`. May overwrite W.
+  func mergedInput(_ weight: Tensor) throws -> Tensor
+}
+
+extension LinearAdapter {
+  public func input(_ x: Tensor, _ context: ForwardContext) throws -> Tensor { x }
+  public func mergedInput(_ weight: Tensor) throws -> Tensor { weight }
+}
+
+/// An adapter whose merge adds a matrix to the weight, and does nothing else.
+public protocol SummedAdapter: LinearAdapter {
+  /// What a merge adds to the weight, [out, in].
+  func deltaWeight() throws -> Tensor
+  /// Whether the merge of this very adapter is that sum. Default: true.
+  var isSum: Bool { get }
+}
+
+extension SummedAdapter {
+  public var isSum: Bool { true }
+  public func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
     try weight.addInPlace(deltaWeight())
     return (weight, bias)
   }
-
-  /// The weight that does to the plain input what `weight` does to `input(_:_:)`'s result. May overwrite it.
-  open func mergedInput(_ weight: Tensor) throws -> Tensor { weight }
 }

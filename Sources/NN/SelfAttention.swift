@@ -22,7 +22,7 @@ public final class SelfAttention: AdapterHost {
 
   public override var parts: [(name: String, module: Module)] { [("query", query), ("key", key), ("value", value)] }
 
-  private var prefixes: [AttentionPrefix] { activeAdapters.compactMap { $0.adapter as? AttentionPrefix } }
+  private var prefixes: [any AttentionPrefix] { activeAdapters.compactMap { $0.adapter as? any AttentionPrefix } }
 
   /// Number of keys in front of each sequence that belong to adapters.
   public var prefixLength: Int { prefixes.reduce(0) { $0 + $1.length } }
@@ -48,12 +48,10 @@ public final class SelfAttention: AdapterHost {
 }
 
 /// Something attached to self-attention that puts keys and values in front of each sequence's.
-open class AttentionPrefix: Adapter {
+public protocol AttentionPrefix: Adapter {
   /// Number of keys.
-  open var length: Int { 0 }
+  var length: Int { get }
 
   /// Keys and values: [length, C] each, or [sequences * length, C].
-  open func rows(sequences: Int, _ context: ForwardContext) throws -> (keys: Tensor, values: Tensor) {
-    preconditionFailure("\(Self.self) must override rows(sequences:_:)")
-  }
+  func rows(sequences: Int, _ context: ForwardContext) throws -> (keys: Tensor, values: Tensor)
 }

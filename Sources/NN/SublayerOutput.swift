@@ -22,7 +22,7 @@ public final class SublayerOutput: AdapterHost {
   public func callAsFunction(_ hidden: Tensor, residual x: Tensor, dropout p: Double, _ context: ForwardContext) throws -> Tensor {
     let projected = try dense(hidden, context)
     let dropout = context.dropout(p)
-    let active = activeAdapters.compactMap { $0.adapter as? SublayerAdapter }
+    let active = activeAdapters.compactMap { $0.adapter as? any SublayerAdapter }
     guard !active.isEmpty else { return try norm(projected, residual: x, dropout: dropout) }
     let output = try active.reduce(projected.dropout(dropout)) { try $1.output($0, residual: x, of: self, context) }
     return try norm(output, residual: x)
@@ -30,9 +30,7 @@ public final class SublayerOutput: AdapterHost {
 }
 
 /// Something attached to the end of a sub-layer that changes its output before the residual connection and the norm.
-open class SublayerAdapter: Adapter {
+public protocol SublayerAdapter: Adapter {
   /// The new `o`, [tokens, C], in the type of the given one. `residual`: x.
-  open func output(_ o: Tensor, residual x: Tensor, of sublayer: SublayerOutput, _ context: ForwardContext) throws -> Tensor {
-    preconditionFailure("\(Self.self) must override output(_:residual:of:_:)")
-  }
+  func output(_ o: Tensor, residual x: Tensor, of sublayer: SublayerOutput, _ context: ForwardContext) throws -> Tensor
 }

@@ -20,7 +20,7 @@ extension EngineTests {
       let below = try model.attach(lora, name: "below")
       try perturb(below, std: 0.4)
       let (_, linear, first) = try #require(below.linearAdapters.first)
-      let (weight, bias, update) = (try linear.weight.copy(), try #require(linear.bias).copy(), try first.deltaWeight())
+      let (weight, bias, update) = (try linear.weight.copy(), try #require(linear.bias).copy(), try #require(first as? any SummedAdapter).deltaWeight())
       try linear.merge()
       var glora = GLoRA()
       (glora.r, glora.configDE) = (2, .vector)
@@ -59,7 +59,7 @@ extension EngineTests {
       let attached = try model.attach(lora)
       try perturb(attached)
       let (_, linear, adapter) = try #require(attached.linearAdapters.first)
-      let update = try adapter.deltaWeight()
+      let update = try #require(adapter as? any SummedAdapter).deltaWeight()
       let x = try Tensor.randn([7, linear.inFeatures], RandomSource(seed: 4))
       try Autograd.noGrad {
         let plain = try x.linear(linear.weight, linear.bias)

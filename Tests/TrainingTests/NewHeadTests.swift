@@ -83,7 +83,7 @@ private let methods: [(name: String, method: any AdapterMethod)] = {
   private func deltas(_ model: TrainableModel) throws -> [String: [Double]] {
     let attached = try #require(model.adapters.first { $0.method is DeLoRA })
     return Dictionary(
-      uniqueKeysWithValues: try attached.linearAdapters.map { ($0.path, try $0.adapter.deltaWeight().values) })
+      uniqueKeysWithValues: try attached.linearAdapters.map { ($0.path, try #require($0.adapter as? any SummedAdapter).deltaWeight().values) })
   }
 
   @Test(arguments: rows) func newHeadHasItsRankAndScale(_ row: Row) throws {

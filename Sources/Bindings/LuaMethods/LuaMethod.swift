@@ -32,7 +32,7 @@ struct LuaMethod: LinearAdapterMethod {
   /// Share of the input that is dropped.
   var dropoutShare: Double { definition?.parts.dropout.flatMap { options[$0]?.doubleValue } ?? 0 }
 
-  func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> LinearAdapter? {
+  func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     guard let definition else { throw EngineError(.argument, "the method has no definition") }
     guard !site.isShapeOnly else {
       throw EngineError(.argument, "method '\(name)' is defined in Lua, which needs a model with weights")
@@ -97,7 +97,7 @@ struct LuaMethod: LinearAdapterMethod {
 }
 
 /// The parameters of one layer, and the script's functions that use them.
-final class LuaAdapter: LinearAdapter, LowRankUpdate {
+final class LuaAdapter: Adapter, LowRankUpdate {
   typealias Parameter = (name: String, tensor: Tensor, isShared: Bool, isFrozen: Bool)
 
   let method: LuaMethod
@@ -124,7 +124,7 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
 
   // MARK: Output
 
-  override func output(_ call: LinearCall) throws -> Tensor {
+  func output(_ call: LinearCall) throws -> Tensor {
     guard definition.parts.delta != nil else { return try weighted(call) }
     let x = definition.parts.dropout == nil ? call.input : try call.input.dropout(call.context.dropout(dropout))
     if let expression = try expression() { return try expression.added(to: call.y, x) }
@@ -183,14 +183,15 @@ final class LuaAdapter: LinearAdapter, LowRankUpdate {
 
   // MARK: Merging
 
-  override var isSum: Bool { definition.parts.delta != nil && definition.parts.merge == nil }
+  var isSum: Bool { definition.parts.delta != nil && definition.parts.merge == nil }
 
-  override func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
+  func merged(_ weight: Tensor, _ bias: Tensor?, of layer: Linear) throws -> (weight: Tensor, bias: Tensor?) {
     if let merge = definition.parts.merge { return (try self.weight(merge, "merge", weight).copy(), bias) }
-    return try super.merged(weight, bias, of: layer)
+    try weight.addInPlace(deltaWeight())
+    return (weight, bias)
   }
 
-  override func deltaWeight() throws -> Tensor {
+  func deltaWeight() throws -> Tensor {
     try Autograd.noGrad {
       guard definition.parts.delta != nil else {
         let base = try layer.linear.base.weight.dequantized().detach()
