@@ -61,8 +61,9 @@ let package = Package(
       ["TransformerModels", "Adapters", "Optimizers", "Datasets", "Tokenizers", "Metrics"]),
     library("LuaHost", ["CLuaBridge", "Files"]),
     library("Pipelines", ["Files"]),
-    library("Bindings", ["LuaHost", "Training", "Pipelines"]),
-    library("Benchmarks", ["CBenchmarks", "Bindings"]),
+    library("Engine", ["Training", "Pipelines"]),
+    library("Bindings", ["LuaHost", "Engine"]),
+    library("Benchmarks", ["CBenchmarks", "Engine"]),
     .executableTarget(
       name: "perigee",
       dependencies: [

@@ -1,5 +1,5 @@
 import Adapters
-import Bindings
+import Engine
 import Checkpoints
 import Diagnostics
 import Files

@@ -1,4 +1,4 @@
-import Bindings
+import Engine
 import Files
 import Pipelines
 import TensorCore
@@ -12,7 +12,7 @@ public struct BenchmarkReport {
   /// `name`: the benchmark's.
   init(_ name: String) {
     json = [
-      "benchmark": .string(name), "engine": .string("perigee \(Runner.version)"), "threads": .int(Threads.count),
+      "benchmark": .string(name), "engine": .string("perigee \(EngineSetup.version)"), "threads": .int(Threads.count),
       "onednn": .bool(Precision.hasOneDNN), "host": .object(HostFacts.current().json),
     ]
   }

@@ -1,4 +1,4 @@
-import Bindings
+import Engine
 
 /// What every benchmark needs first.
 public enum BenchmarkSetup {
@@ -6,6 +6,6 @@ public enum BenchmarkSetup {
   /// precision, as `perigee run` does.
   public static func configure(threads: Int?, memory: Int? = nil, precision: PrecisionChoice) {
     _ = ProcessFacts.secondsSinceStart()
-    Runner.configure(threads: threads, memory: memory, precision: precision)
+    EngineSetup.configure(threads: threads, memory: memory, precision: precision)
   }
 }

@@ -1,5 +1,5 @@
 import Adapters
-import Bindings
+import Engine
 import Diagnostics
 import Files
 import NN

@@ -1,4 +1,5 @@
 import Diagnostics
+import Engine
 import Files
 import LuaHost
 import Pipelines
@@ -7,7 +8,7 @@ extension Runner {
   /// Does everything but the training, and prints what would be trained, and what would be taken from the store.
   public static func check(_ options: RunOptions) throws {
     limitReading(options)
-    configure(threads: options.threads, memory: options.memory, precision: options.precision)
+    EngineSetup.configure(threads: options.threads, memory: options.memory, precision: options.precision)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     let session = Session(
       mode: .check, settings: options.settings, runDirectory: nil, store: StageStore { progress.note("warning: \($0)") },

@@ -1,4 +1,5 @@
 import Diagnostics
+import Engine
 import Files
 import Foundation
 import LuaHost
@@ -38,7 +39,7 @@ extension Runner {
     var options = options
     limitReading(options)
     let directory = try open(&options)
-    let arithmetic = configure(threads: options.threads, memory: options.memory, precision: options.precision)
+    let arithmetic = EngineSetup.configure(threads: options.threads, memory: options.memory, precision: options.precision)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     progress.keep = directory.record
     directory.onBegin = { path in
@@ -99,7 +100,7 @@ extension Runner {
   private static func invocation(_ options: RunOptions) -> Invocation {
     var invocation = Invocation()
     invocation.argv = CommandLine.arguments
-    invocation.version = version
+    invocation.version = EngineSetup.version
     invocation.workingDirectory = FileManager.default.currentDirectoryPath
     invocation.settings = options.settings
     invocation.seed = options.seed ?? 42

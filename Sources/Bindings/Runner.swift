@@ -1,6 +1,7 @@
 import Adapters
 import Checkpoints
 import Diagnostics
+import Engine
 import Files
 import Foundation
 import LuaHost
@@ -10,9 +11,6 @@ import TransformerModels
 
 /// The commands of the command line, without their options.
 public enum Runner {
-  /// The engine's version; part of every stage's key.
-  public static let version = "0.1.0"
-
   /// Parameter counts of a method on a model, from its `config.json` alone.
   ///
   /// - Parameters:
@@ -20,13 +18,13 @@ public enum Runner {
   ///   - adapter: a method's name, or a Lua file that defines one; for that, the model is made with random weights.
   ///   - settings: the method's options, `num_labels=N` (default 2), and those that all methods share.
   public static func parameterCounts(model: String, adapter: String, settings: [String]) throws -> String {
-    let config = try config(of: model)
-    guard adapter.hasSuffix(".lua") else { return try countTable(config, AdapterSettings(adapter: adapter, settings: settings)) }
-    return try withDefinitions(of: adapter) { session in
-      guard let definition = session.definitions.last, session.definitions.count == 1 else {
-        throw EngineError(.argument, "\(adapter): defines \(session.definitions.map(\.name).joined(separator: ", ")), expected one method")
+    let config = try ParameterCounts.config(of: model)
+    guard adapter.hasSuffix(".lua") else { return try ParameterCounts.table(config, AdapterSettings(adapter: adapter, settings: settings)) }
+    return try withDefinitions(of: adapter) { definitions in
+      guard let definition = definitions.all.last, definitions.all.count == 1 else {
+        throw EngineError(.argument, "\(adapter): defines \(definitions.all.map(\.name).joined(separator: ", ")), expected one method")
       }
-      return try countTable(config, AdapterSettings(definition, settings: settings), isShapeOnly: false)
+      return try ParameterCounts.table(config, definition.settings(settings), isShapeOnly: false)
     }
   }
 
@@ -76,36 +74,20 @@ extension Runner {
       isStrict: options.isStrict)
   }
 
-  /// Sets threads (nil: all cores of the process), the bytes that tensors may take, and precision, before the first product.
-  /// Returns what was chosen, and why.
-  @discardableResult
-  package static func configure(threads: Int?, memory: Int? = nil, precision: PrecisionChoice) -> String {
-    if let memory { Memory.limitBytes = memory }
-    Threads.count = threads ?? Threads.count
-    switch precision {
-    case .fp32: Precision.current = .fp32
-    case .bf16: Precision.current = .bf16
-    case .auto:
-      let (choice, ratio) = Precision.measured()
-      Precision.current = choice
-      let measurement = ratio.map { String(format: ", bf16 measured at %.1f x fp32", $0) } ?? ", no bfloat16 units"
-      return "\(choice.rawValue) on \(choice.provider)\(measurement)"
-    }
-    let chosen = "\(Precision.current.rawValue) on \(Precision.current.provider)"
-    let isEmulated = Precision.current == .bf16 && !Precision.hasBFloat16Units
-    return chosen + (isEmulated ? ": this CPU has no bfloat16 units, and fp32 would be faster" : "")
-  }
-
   /// The modules that a script sees; one line each.
-  static func modules(_ session: Session) -> [Module] {
+  static func modules(_ session: Session, _ definitions: LuaDefinitions) -> [Module] {
     [
-      tensorModule(session), modelsModule(session), tokenizersModule(session), adaptersModule(session), tasksModule(session),
+      tensorModule(session), modelsModule(session), tokenizersModule(session), adaptersModule(definitions), tasksModule(session),
       metricsModule(), trainerModule(session), paramsModule(session), stageModule(session), reportModule(session),
       logModule(session),
     ]
   }
 
-  static func makeState(_ session: Session, _ options: RunOptions, script: String) throws -> LuaState {
+  /// `definitions`: takes the methods that the script defines.
+  static func makeState(
+    _ session: Session, _ options: RunOptions, script: String, definitions: LuaDefinitions? = nil
+  ) throws -> LuaState {
+    let definitions = definitions ?? LuaDefinitions(session)
     var settings = LuaState.Options()
     settings.allowIO = options.allowIO
     settings.seed = session.seed
@@ -113,14 +95,15 @@ extension Runner {
     settings.nativeBytes = { Memory.liveBytes }
     settings.print = session.print
     let state = try LuaState(settings)
-    for module in modules(session) { try state.register(module) }
+    for module in modules(session, definitions) { try state.register(module) }
     if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }
-    session.addConstructor = { [weak state] function, identity in
+    session.readMethod = { [weak definitions] in try definitions?.method($0, $1) }
+    definitions.addConstructor = { [weak state] function, identity in
       guard let state else { throw EngineError(.argument, "define: the script has ended") }
       return try state.add(function, to: "adapters", identity: identity)
     }
     session.collect = { [weak state] in state?.collect() }
-    session.sources = { [weak state] in state?.sources ?? [] }
+    session.sources = { [weak state] in (state?.sources ?? []).map { RunScript(path: $0.path, text: $0.text) } }
     session.drawing = { [weak state, random = session.random] seed, body in
       try random.drawing(from: seed) { try state?.drawing(from: seed, body) ?? body() }
     }
@@ -148,61 +131,5 @@ extension Runner {
       folder = FilePath.folder(of: folder)
     }
     return candidates.filter(folderExists)
-  }
-}
-
-// MARK: - Counting
-
-extension Runner {
-  private static func config(of model: String) throws -> HuggingFaceConfig {
-    if model == BuiltInModel.name { return try BuiltInModel.make(model, seed: 0).base.config }
-    return try model.hasSuffix(".json") ? HuggingFaceConfig(path: model) : HuggingFaceConfig(folder: ModelLocation.folder(of: model))
-  }
-
-  private static func countTable(
-    _ config: HuggingFaceConfig, _ settings: AdapterSettings, isShapeOnly: Bool = true
-  ) throws -> String {
-    let (method, targets, labels) = (settings.method, settings.targets, settings.numLabels)
-    let names = (0..<labels).map { "LABEL_\($0)" }
-    let task = ModelTask.sequenceClassification(labels: names, labels == 1 ? .regression : .singleLabelClassification)
-    let model =
-      try isShapeOnly
-      ? PretrainedModel.shapes(config, task) : PretrainedModel(config: config, name: config.path, seed: 0).make(task, headSeed: 0)
-    let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
-    // Counting needs an adapter of the same shapes below.
-    if let underlying = method.underlying { try attach(underlying, to: model, targets, isShapeOnly) }
-    let attached = try attach(method, to: model, targets, isShapeOnly)
-    let trainable = model.parameterCounts().trainable
-    let own = attached.parameterCount
-    let total = model.parameterCounts().total
-    let rows: [[JSONValue]] = [
-      ["model", .string("\(model.architecture.modelType), \(labels) label\(labels == 1 ? "" : "s")")],
-      ["adapter", .string(method.name)], ["modules adapted", .string(attached.sites.isEmpty ? "none" : attached.siteSummary)], ["adapter parameters", .int(own)],
-      ["head parameters", .int(head)], ["trainable parameters", .int(trainable)], ["total parameters", .int(total)],
-    ]
-    return rows.map { row in
-      let label = row[0].stringValue ?? ""
-      return label + String(repeating: " ", count: 22 - label.count) + (row[1].stringValue ?? grouped(row[1].intValue ?? 0))
-    }.joined(separator: "\n")
-  }
-
-  @discardableResult
-  private static func attach(
-    _ method: any AdapterMethod, to model: TransformerModel, _ targets: AdapterTargets, _ isShapeOnly: Bool
-  ) throws -> AttachedAdapter {
-    try AttachedAdapter.attach(
-      method, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
-      seed: 0, isShapeOnly: isShapeOnly)
-  }
-
-  /// "124,647,170".
-  static func grouped(_ number: Int) -> String {
-    var digits = String(number)
-    var groups: [String] = []
-    while digits.count > 3 {
-      groups.insert(String(digits.suffix(3)), at: 0)
-      digits.removeLast(3)
-    }
-    return ([digits] + groups).joined(separator: ",")
   }
 }

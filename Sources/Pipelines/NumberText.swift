@@ -44,7 +44,7 @@ struct NumberFormat {
 public func numberText(_ number: Double) -> String { NumberFormat([number]).text(number) }
 
 /// The digits before the point in groups of three: "124,647,170".
-func grouped(_ text: String) -> String {
+public func grouped(_ text: String) -> String {
   let digits = text.prefix { $0 != "." && $0 != "e" }
   let sign = digits.hasPrefix("-") ? "-" : ""
   var grouped = ""

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bindings
 import Diagnostics
+import Engine
 
 /// The command without a subcommand: prints its help.
 struct Perigee: ParsableCommand {
@@ -24,7 +25,7 @@ struct Perigee: ParsableCommand {
 
       'perigee help trainer.fit' explains what scripts can call: a module, a function, Model:predict.
       """,
-    version: "perigee \(Runner.version)",
+    version: "perigee \(EngineSetup.version)",
     subcommands: [Run.self, Check.self, Params.self, TestAdapter.self, Bench.self, Stubs.self])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }

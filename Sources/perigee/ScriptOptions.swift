@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bindings
+import Engine
 
 extension PrecisionChoice: ExpressibleByArgument {}
 

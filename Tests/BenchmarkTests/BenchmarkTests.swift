@@ -1,5 +1,4 @@
 import Benchmarks
-import Bindings
 import Diagnostics
 import Files
 import Foundation

@@ -1,3 +1,4 @@
+@testable import Engine
 import Files
 import TestSupport
 import Testing

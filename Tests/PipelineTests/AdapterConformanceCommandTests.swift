@@ -1,3 +1,4 @@
+@testable import Engine
 import Foundation
 import TestSupport
 import Testing
@@ -69,7 +70,7 @@ import Testing
     let (definition, failing) = Self.mistakes[index]
     try ScriptHost.with(mode: .check) { host, _ in
       try host.state.run(text: "local n = 0\nadapters.define('mine', { config = { r = 4 }, \(definition) })", name: "t.lua")
-      let outcomes = try Runner.conformance(of: host.session.definitions, [], host.session)
+      let outcomes = try Runner.conformance(of: host.definitions)
       let failed = outcomes.filter { if case .failed = $0.results[0] { true } else { false } }
       #expect(Set(failed.map(\.check)) == failing, "\(failed)")
     }

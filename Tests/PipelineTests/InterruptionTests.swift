@@ -1,4 +1,5 @@
 import Diagnostics
+@testable import Engine
 import Files
 import LuaHost
 import TensorCore

@@ -1,5 +1,6 @@
 import Adapters
 import Diagnostics
+@testable import Engine
 import Files
 import Foundation
 import TensorCore

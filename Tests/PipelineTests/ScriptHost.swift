@@ -1,3 +1,4 @@
+@testable import Engine
 import Files
 import LuaHost
 import Pipelines
@@ -12,6 +13,7 @@ final class ScriptHost {
   let session: Session
   /// Where the script may write.
   let runFolder: String
+  let definitions: LuaDefinitions
   private final class Output {
     var lines: [String] = []
     var notes: [String] = []
@@ -30,7 +32,8 @@ final class ScriptHost {
       mode: mode, settings: [], runDirectory: directory, store: StageStore(root: folder + "/store"),
       progress: Pipelines.Progress(style: ProgressStyle(mode: .lines), write: { output.notes.append($0) }), seed: seed,
       print: { output.lines.append($0) })
-    state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua")
+    definitions = LuaDefinitions(session)
+    state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua", definitions: definitions)
     try state.setGlobal("stopping", .bool(stopping))
   }
 

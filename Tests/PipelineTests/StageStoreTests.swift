@@ -1,4 +1,5 @@
 import Diagnostics
+@testable import Engine
 import Foundation
 import TestSupport
 import Testing

@@ -1,5 +1,6 @@
 import Adapters
 import Diagnostics
+import Engine
 import Files
 import Foundation
 import LuaHost

@@ -1,6 +1,7 @@
 import Adapters
 import Checkpoints
 import Diagnostics
+import Engine
 import Files
 import LuaHost
 import Pipelines
@@ -123,6 +124,13 @@ public final class LuaDefinition: @unchecked Sendable {
     return method
   }
 
+  /// The method with the `name=value` of each `--set`.
+  func settings(_ settings: [String]) throws -> AdapterSettings {
+    try AdapterSettings(own: fields.parameters.map(\.name), settings: settings) {
+      try method(fields.resolve(settings: $0), place: name + " options")
+    }
+  }
+
   /// An error of the script: a function did not do what it should.
   func mistake(_ function: LuaFunction?, _ what: String, _ text: String) -> EngineError {
     let place = function?.place ?? ""
@@ -145,41 +153,6 @@ extension LuaTable {
       }
     }
     self.init(list: try table.list.map(plain), fields: try table.fields.mapValues(plain))
-  }
-}
-
-extension Session {
-  /// Takes a method's definition, and gives its constructor.
-  func define(_ name: String, _ parts: DefinitionOptions) throws -> LuaFunction {
-    if AdapterCatalogue.methods.contains(where: { $0.name == name }) || name == "define" {
-      throw EngineError(.argument, "define: adapters.\(name) exists already", hint: "take another name")
-    }
-    guard !definitions.contains(where: { $0.name == name }) else {
-      throw EngineError(.argument, "define: '\(name)' is defined twice", hint: "put it into a file of its own and require that")
-    }
-    let definition = try LuaDefinition(name, parts, random: random)
-    let constructor = Function(
-      name, parts.doc.isEmpty ? "A method that the script defined." : parts.doc,
-      Param<LuaTable?>("options", "those of the method's config, and those of all methods"), returns: "adapter for Model:add_adapter"
-    ) { options in try AdapterSpec(definition, options ?? LuaTable()) }
-    let function = try addConstructor(constructor, definition.digest)
-    definitions.append(definition)
-    return function
-  }
-
-  /// The method in an adapter's folder that a script had defined; see `AdapterMethodReader`.
-  func definedMethod(_ peftType: String, _ config: HuggingFaceConfig) throws -> (any AdapterMethod)? {
-    guard peftType == LuaMethod.folderType else { return nil }
-    let name = try config.string("method")
-    guard let definition = definitions.first(where: { $0.name == name }) else {
-      throw EngineError(
-        .data, "\(config.path): the adapter's method '\(name)' is defined in Lua, and this script does not define it",
-        hint: suggestion(for: name, among: definitions.map(\.name)) ?? "define it with adapters.define before load_adapter")
-    }
-    if try config.string("definition") != definition.digest {
-      noteOnce("warning: \(config.path): method '\(name)' was defined otherwise when the adapter was saved")
-    }
-    return try definition.method(config["options"]?.objectValue ?? JSONObject(), place: "\(config.path): options")
   }
 }
 

@@ -1,4 +1,5 @@
 import Diagnostics
+import Engine
 import Files
 import LuaHost
 import Pipelines
@@ -10,36 +11,38 @@ extension Runner {
   /// `settings`: `name=value` for options of the methods; each must be an option of one of them. Throws for a file that cannot
   /// be run, or defines nothing.
   public static func testAdapters(_ path: String, settings: [String] = []) throws -> Bool {
-    try withDefinitions(of: path) { session in
-      let outcomes = try conformance(of: session.definitions, settings, session)
-      print(summary(outcomes, session.definitions.map(\.name)))
+    try withDefinitions(of: path) { definitions in
+      let outcomes = try conformance(of: definitions, settings)
+      print(summary(outcomes, definitions.all.map(\.name)))
       return outcomes.allSatisfy { $0.results.allSatisfy { if case .failed = $0 { false } else { true } } }
     }
   }
 
-  /// Runs a Lua file, and `body` with the session whose methods it defined. Throws if it defines none.
-  static func withDefinitions<Result>(of path: String, _ body: (Session) throws -> Result) throws -> Result {
-    configure(threads: nil, precision: .fp32)
+  /// Runs a Lua file, and `body` with the methods that it defined. Throws if it defines none.
+  static func withDefinitions<Result>(of path: String, _ body: (LuaDefinitions) throws -> Result) throws -> Result {
+    EngineSetup.configure(threads: nil, precision: .fp32)
     let session = Session(
       mode: .check, settings: [], runDirectory: nil, store: StageStore(),
       progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { print($0) })
-    let state = try makeState(session, RunOptions(), script: path)
+    let definitions = LuaDefinitions(session)
+    let state = try makeState(session, RunOptions(), script: path, definitions: definitions)
     defer { state.close() }
     try state.run(file: path)
-    guard !session.definitions.isEmpty else {
+    guard !definitions.all.isEmpty else {
       throw EngineError(.argument, "\(path): defines no adapter", hint: "call adapters.define")
     }
-    return try body(session)
+    return try body(definitions)
   }
 
   typealias CheckOutcomes = (check: String, results: [AdapterConformance.Outcome])
 
   /// The outcome of each check for each definition.
-  static func conformance(of definitions: [LuaDefinition], _ settings: [String] = [], _ session: Session) throws -> [CheckOutcomes] {
+  static func conformance(of defined: LuaDefinitions, _ settings: [String] = []) throws -> [CheckOutcomes] {
+    let definitions = defined.all
     let options = try definitions.map { try values(settings, $0, among: definitions) }
     let tests = try zip(definitions, options).map { definition, options in
       try AdapterConformance(
-        definition.method(options, place: definition.name + " options"), exactGradient: definition.parts.exactGradient, reading: session.definedMethod, seed: 1)
+        definition.method(options, place: definition.name + " options"), exactGradient: definition.parts.exactGradient, reading: defined.method, seed: 1)
     }
     return try AdapterConformance.checks.map { check in (check.name, try tests.map { try $0.outcome(check.run) }) }
   }

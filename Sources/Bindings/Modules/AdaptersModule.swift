@@ -19,25 +19,9 @@ public final class AdapterSpec: LuaObject {
   }
 }
 
-/// A method's own options, and those that all methods share.
-struct AdapterOptions<Method: AdapterMethod>: LuaRecord {
-  var method = Method()
-  var targets = AdapterTargets()
-  var adapterName = "default"
-  var seed: Int?
+extension AdapterOptions: LuaRecord {}
 
-  static var recordName: String { Method.name + " options" }
-  static var typeName: String { "\(Method.self)Options" }
-  static var foreignNames: [String: ForeignName] { AdapterTargets.foreignNames }
-  static var fields: [Field<Self>] {
-    Field.fields(of: \.method) + Field.fields(of: \.targets) + [
-      .string("adapter_name", \.adapterName, "tells several adapters of one model apart"),
-      .int("seed", \.seed, "seeds the adapter's weights; default: --seed, else 42", in: 0...),
-    ]
-  }
-}
-
-func adaptersModule(_ session: Session) -> Module {
+func adaptersModule(_ definitions: LuaDefinitions) -> Module {
   let classes = [
     Class<AdapterSpec>(
       "A fine-tuning method with its options, for Model:add_adapter.",
@@ -58,7 +42,7 @@ func adaptersModule(_ session: Session) -> Module {
         "define", "Adds a method of the script's own: adapters.<name> then makes it, with everything that native methods have.",
         Param<String>("name", "what it is called; not the name of another method"),
         Param<DefinitionOptions>("definition", "see the fields"), returns: "its constructor: adapters.<name>"
-      ) { name, definition in try session.define(name, definition) }
+      ) { name, definition in try definitions.define(name, definition) }
     ])
 }
 

@@ -2,6 +2,7 @@ import Adapters
 import Checkpoints
 import Datasets
 import Diagnostics
+import Engine
 import Files
 import LuaHost
 import TensorCore
@@ -327,7 +328,7 @@ private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
       Param<LoadAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, folder, options in
       try model.requireIdle("load_adapter")
-      try model.loadAdapter(session.readablePath(folder), name: options.adapterName, head: options.head.loading, reading: session.definedMethod)
+      try model.loadAdapter(session.readablePath(folder), name: options.adapterName, head: options.head.loading, reading: session.readMethod)
         .forEach(session.noteOnce)
       return model
     },

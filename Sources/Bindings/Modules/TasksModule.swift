@@ -1,5 +1,6 @@
 import Datasets
 import Diagnostics
+import Engine
 import Files
 import LuaHost
 import Training
@@ -119,7 +120,7 @@ func tasksModule(_ session: Session) -> Module {
         Param<String>("folder", "folder with train.tsv and dev.tsv in GLUE's layout; or \"builtin:mnli\", \"builtin:rte\""),
         Param<GLUEOptions>("options", "see the fields"), returns: "task"
       ) { name, folder, options in
-        if folder.hasPrefix("builtin:") { return session.task(try BuiltInTasks.classification(folder, as: name, options)) }
+        if folder.hasPrefix("builtin:") { return session.task(try BuiltInTasks.classification(folder, as: name, maxTrainSamples: options.maxTrainSamples, maxEvalSamples: options.maxEvalSamples)) }
         return session.task(try ClassificationTask(try GLUE.read(name, folder: folder, trainFile: options.trainFile, limit: options.limit)))
       },
       Function(

@@ -1,4 +1,5 @@
 import Diagnostics
+import Engine
 import Files
 import LuaHost
 import Metrics
@@ -39,7 +40,7 @@ func trainerModule(_ session: Session) -> Module {
       Function(
         "fit", "Trains a model on a task. An equal training that was finished before is taken from the store; one that was cut off goes on.",
         Param<FitOptions>("options", "see the fields"), returns: "result"
-      ) { try session.fit($0) },
+      ) { try session.fit($0.request(in: session)) },
       Function(
         "evaluate", "Evaluates a model on a task's evaluation sets.", Param<FitOptions>("options", "model, task, and the sizes of batches"),
         returns: "table of metrics: eval_loss, eval_accuracy, ..."

@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Engine
 import Files
 import LuaHost
 import NN

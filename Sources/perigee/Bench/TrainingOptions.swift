@@ -1,6 +1,7 @@
 import ArgumentParser
 import Benchmarks
 import Bindings
+import Engine
 
 /// What is trained, for `bench layer` and `bench step`.
 struct TrainingOptions: ParsableArguments {

@@ -3,71 +3,41 @@ import Checkpoints
 import Diagnostics
 import Files
 import Foundation
-import LuaHost
 import NN
 import Pipelines
 import TensorCore
 import Training
 import TransformerModels
 
-/// Options of `trainer.fit`: what to train, and Transformers' training arguments.
-struct FitOptions: LuaRecord {
-  var model: TrainableModel?
-  var task: Task?
-  var arguments = TrainingArguments()
-  var onStep: LuaFunction?
-  var onEvaluate: LuaFunction?
-  var onEpoch: LuaFunction?
-  var schedule: LuaFunction?
-  var loss: LuaFunction?
-  var computeMetrics: LuaFunction?
+/// What a training is asked to do: the trainer's inputs, and what else its key depends on.
+package struct FitRequest {
+  package var model: TrainableModel
+  package var task: TrainingTask
+  /// With a seed.
+  package var arguments: TrainingArguments
+  package var functions = TrainerFunctions()
+  package var callbacks = TrainerCallbacks()
+  /// What `functions` and `callbacks` compute, by role; part of the key.
+  package var functionIdentities = JSONObject()
+  /// Whether a method of the model's adapters runs code that is not the engine's, so that the key needs all that it may see.
+  package var isScripted = false
+  /// Names of the metrics that `functions` add; asked only where nothing is trained.
+  package var metricNames: () throws -> [String] = { [] }
 
-  static let recordName = "trainer options"
-  static let typeName = "FitOptions"
-  static let fields: [Field<Self>] = [
-    .object("model", \.model, "what to train", type: "Model", required: true),
-    .object("task", \.task, "what to train on", type: "Task", required: true),
-    .function("on_step", \.onStep, "called after every update", type: "fun(trainer: Trainer)"),
-    .function("on_evaluate", \.onEvaluate, "called after every evaluation", type: "fun(trainer: Trainer, metrics: table)"),
-    .function("on_epoch", \.onEpoch, "called after every epoch, numbered from 1", type: "fun(trainer: Trainer, epoch: integer)"),
-    .function("loss", \.loss, "the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes (in the model's order) or tokens, or scores of the logits' shape", type: "fun(logits: Tensor, labels: Tensor, model: Model): Tensor"),
-    .function("compute_metrics", \.computeMetrics, "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]", type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
-  ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
-
-  static var foreignNames: [String: ForeignName] { TrainingArguments.foreignNames }
-
-  func validate() throws(EngineError) {
-    try arguments.validate()
-    try checkFunctions()
-  }
-
-  var hasCallbacks: Bool { onStep != nil || onEvaluate != nil || onEpoch != nil }
-
-  /// Model and task; both are required fields.
-  func subject() throws -> (TrainableModel, TrainingTask) {
-    guard let model, let task else { throw EngineError(.argument, "trainer options: missing field 'model' or 'task'") }
-    return (model, task.task)
-  }
-
-  /// The arguments with the session's seed where the script gives none.
-  func arguments(in session: Session) -> TrainingArguments {
-    var arguments = self.arguments
-    arguments.seed = arguments.seed ?? session.seed
-    return arguments
+  package init(model: TrainableModel, task: TrainingTask, arguments: TrainingArguments) {
+    (self.model, self.task, self.arguments) = (model, task, arguments)
   }
 }
 
 extension Session {
   /// Trains, or takes the stored result of an equal training.
-  func fit(_ options: FitOptions) throws -> FitResult {
-    let (model, task) = try options.subject()
+  package func fit(_ request: FitRequest) throws -> FitResult {
+    let (model, task, arguments) = (request.model, request.task, request.arguments)
     try model.requireIdle("trainer.fit")
-    let arguments = options.arguments(in: self)
     try tell(of: model, task, trains: true)
     let (name, inputs) = try nextFit()
-    var callbacks = scriptCallbacks(options)
-    let key = StageKey(name: name, inputs: try fitInputs(model, task, arguments, inputs, options))
-    if mode == .check { return try planFit(key, model, task, arguments, options, callbacks) }
+    let key = StageKey(name: name, inputs: try fitInputs(request, inputs))
+    if mode == .check { return try planFit(key, request) }
     try runDirectory?.checkStage(key)
     let opened = try store.open(
       key,
@@ -83,12 +53,13 @@ extension Session {
     case .begun(let work):
       defer { work.close() }
       if !work.isResumed { sayWhy(key) }
+      var callbacks = request.callbacks
       observe(&callbacks, name)
       fitName = name
       defer { fitName = nil }
       collect()
       let trainer = try Trainer(
-        model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks,
+        model: model, task: task, arguments: arguments, functions: request.functions, callbacks: callbacks,
         store: WorkStore(work) { try self.metrics()?.flush() })
       fitsUnderWay += 1
       defer { fitsUnderWay -= 1 }
@@ -109,7 +80,7 @@ extension Session {
 
   /// Says what the user should know of a model's head and labels before it works on a task. What trains takes the task's names
   /// of labels, where it has none.
-  func tell(of model: TrainableModel, _ task: TrainingTask, trains: Bool) throws {
+  package func tell(of model: TrainableModel, _ task: TrainingTask, trains: Bool) throws {
     if let note = try model.labelNote(task) { noteOnce(note) }
     guard trains else { return }
     try model.adoptLabels(of: task)
@@ -127,19 +98,16 @@ extension Session {
   }
 
   /// Everything that the result depends on.
-  private func fitInputs(
-    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ inputs: JSONValue, _ options: FitOptions
-  ) throws -> JSONValue {
-    let isScripted = model.adapters.contains { $0.method is LuaMethod }
-    let arguments = arguments.keyValues(isMasked: task.modelTask == .maskedLM, isScripted: isScripted)
+  private func fitInputs(_ request: FitRequest, _ inputs: JSONValue) throws -> JSONValue {
+    let (model, task) = (request.model, request.task)
+    let arguments = request.arguments.keyValues(isMasked: task.modelTask == .maskedLM, isScripted: request.isScripted)
     var values: JSONObject = [
-      "engine": .string(Runner.version), "model": try model.identity(), "task": task.identity,
+      "engine": .string(EngineSetup.version), "model": try model.identity(), "task": task.identity,
       "arguments": .object(JSONObject(arguments.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
       "precision": .string(Precision.current.rawValue), "tokenizer": .string(model.tokenizer.digest().hex),
     ]
     if inputs != .null { values["inputs"] = inputs }
-    let functions = try options.functionIdentities(model)
-    if !functions.keys.isEmpty { values["functions"] = .object(functions) }
+    if !request.functionIdentities.keys.isEmpty { values["functions"] = .object(request.functionIdentities) }
     return .object(values)
   }
 
@@ -201,22 +169,6 @@ extension Session {
     try trainer.writeSummary(to: folder)
   }
 
-  private func scriptCallbacks(_ options: FitOptions) -> TrainerCallbacks {
-    var callbacks = TrainerCallbacks()
-    callbacks.mayUnfreeze = options.hasCallbacks
-    if let function = options.onStep { callbacks.onStep = { trainer in _ = try function.call([.object(trainer)]) } }
-    if let function = options.onEvaluate {
-      callbacks.onEvaluate = { trainer, metrics in
-        let table = LuaTable(fields: metrics.mapValues { .number($0) })
-        _ = try function.call([.object(trainer), .table(table)])
-      }
-    }
-    if let function = options.onEpoch {
-      callbacks.onEpoch = { trainer, epoch in _ = try function.call([.object(trainer), .integer(epoch)]) }
-    }
-    return callbacks
-  }
-
   /// Adds progress and metrics rows to the script's own callbacks.
   private func observe(_ callbacks: inout TrainerCallbacks, _ name: String) {
     let script = callbacks.onStep
@@ -263,15 +215,14 @@ extension Session {
 
   /// Notes what would be trained. The result is the stored one, where there is one; else it has the metrics' names, without
   /// values.
-  private func planFit(
-    _ key: StageKey, _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ options: FitOptions,
-    _ callbacks: TrainerCallbacks
-  ) throws -> FitResult {
+  private func planFit(_ key: StageKey, _ request: FitRequest) throws -> FitResult {
+    let (model, task) = (request.model, request.task)
     let name = key.name
     // The weights of a stage that is still to be trained are part of the keys of those that build on it.
     let isKnown = unstoredStages.isDisjoint(with: model.lineage)
     let stored = isKnown ? try store.lookup(key) : nil
-    let trainer = try Trainer(model: model, task: task, arguments: arguments, functions: options.functions, callbacks: callbacks)
+    let trainer = try Trainer(
+      model: model, task: task, arguments: request.arguments, functions: request.functions, callbacks: request.callbacks)
     let counts = model.network.parameterCounts()
     plan.append(
       PlannedFit(
@@ -284,7 +235,7 @@ extension Session {
     unstoredStages.insert(name)
     model.lineage.append(name)
     let names = ["loss"] + task.metricNames + (task.metricNames.isEmpty ? ["accuracy"] : [])
-      + (try options.metricNames(model, task, arguments))
+      + (try request.metricNames())
     return FitResult(
       stage: name, model: model, metrics: Dictionary(names.map { ("eval_" + $0, Double.nan) }, uniquingKeysWith: { a, _ in a }),
       trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false, key: "")
@@ -296,45 +247,13 @@ private final class WorkStore: TrainerStore {
   private let work: StageWork
   private let flushMetrics: () throws -> Void
 
-  init(_ work: StageWork, flushMetrics: @escaping () throws -> Void) { (self.work, self.flushMetrics) = (work, flushMetrics) }
+  package init(_ work: StageWork, flushMetrics: @escaping () throws -> Void) { (self.work, self.flushMetrics) = (work, flushMetrics) }
 
-  func saveState(_ write: (String) throws -> Void) throws {
+  package func saveState(_ write: (String) throws -> Void) throws {
     // Whoever reads the log while the run works, or after it was killed, finds all rows up to the state.
     try flushMetrics()
     try work.saveState { try write($0) }
   }
-  func stateFolder() throws -> String? { try work.loadState()?.folder }
-  var scratchFolder: String? { work.scratchFolder }
-}
-
-extension LuaValue {
-  /// The value for a canonical description; functions and objects are refused.
-  func json(_ place: String) throws -> JSONValue {
-    switch self {
-    case .function, .object, .bytes:
-      throw EngineError(.argument, "\(place): a \(typeName) cannot be part of it: expected numbers, texts, booleans and tables of them")
-    case .table(let table):
-      if table.fields.isEmpty { return .array(try table.list.map { try $0.json(place) }) }
-      var object = JSONObject(try table.fields.sorted { $0.key < $1.key }.map { ($0.key, try $0.value.json(place)) })
-      for (i, value) in table.list.enumerated() { object[String(i + 1)] = try value.json(place) }
-      return .object(object)
-    default: return configValue.json
-    }
-  }
-}
-
-extension JSONValue {
-  /// The value for a script.
-  var lua: LuaValue {
-    switch self {
-    case .null: return .nil
-    case .bool(let value): return .bool(value)
-    case .int(let value): return .integer(value)
-    case .double(let value): return .number(value)
-    case .string(let value): return .string(value)
-    case .array(let values): return .table(LuaTable(list: values.map(\.lua)))
-    case .object(let object):
-      return .table(LuaTable(fields: Dictionary(object.members.map { ($0, $1.lua) }, uniquingKeysWith: { a, _ in a })))
-    }
-  }
+  package func stateFolder() throws -> String? { try work.loadState()?.folder }
+  package var scratchFolder: String? { work.scratchFolder }
 }

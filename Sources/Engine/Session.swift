@@ -1,25 +1,17 @@
+import Adapters
 import Datasets
 import Diagnostics
 import Files
-import LuaHost
 import Pipelines
 import TensorCore
 import Tokenizers
 import TransformerModels
 import struct Foundation.Date
 
-/// How products with frozen weights compute.
-public enum PrecisionChoice: String, CaseIterable, Sendable {
-  /// bf16 where this CPU multiplies it faster, by a short measurement; else fp32.
-  case auto
-  case bf16
-  case fp32
-}
-
 /// One run of a pipeline: what its Lua modules share.
-public final class Session {
+package final class Session {
   /// What happens to `trainer.fit`.
-  public enum Mode {
+  package enum Mode {
     /// Trains, or takes a stored result.
     case run
     /// Checks everything and notes what would be trained.
@@ -29,20 +21,20 @@ public final class Session {
   }
 
   /// One training that `check` found.
-  struct PlannedFit {
-    var stage: String
-    var trainable: Int
-    var total: Int
-    var examples: Int
-    var steps: Int
-    var tokens: Int
-    var memoryBytes: Int
-    var stored: Stored
+  package struct PlannedFit {
+    package var stage: String
+    package var trainable: Int
+    package var total: Int
+    package var examples: Int
+    package var steps: Int
+    package var tokens: Int
+    package var memoryBytes: Int
+    package var stored: Stored
     /// Lines about it: each adapter's method, parameters and modules, texts that are cut.
-    var remarks: [String]
+    package var remarks: [String]
 
     /// Whether its result is in the store.
-    enum Stored: String {
+    package enum Stored: String {
       case yes, no
       /// A state is, from which it goes on.
       case state = "in part"
@@ -51,60 +43,56 @@ public final class Session {
     }
   }
 
-  let mode: Mode
-  let settings: [String]
-  let runDirectory: RunDirectory?
-  let store: StageStore
-  let progress: Progress
+  package let mode: Mode
+  package let settings: [String]
+  package let runDirectory: RunDirectory?
+  package let store: StageStore
+  package let progress: Progress
   /// The seed where a script gives none.
-  let seed: Int
+  package let seed: Int
   /// Takes lines for standard output.
-  let print: (String) -> Void
+  package let print: (String) -> Void
   /// The script and the files that it has required, in order.
-  var sources: () -> [LuaState.Source] = { [] }
+  package var sources: () -> [RunScript] = { [] }
 
   /// Frees the models and tensors that the script has dropped.
-  var collect: () -> Void = {}
+  package var collect: () -> Void = {}
 
   /// When `results.json` was last written.
-  var lastWritten = Date.distantPast
+  package var lastWritten = Date.distantPast
   /// Trainings that are under way: more than one where a callback trains another model.
-  var fitsUnderWay = 0
+  package var fitsUnderWay = 0
   /// Runs a part of the script with random numbers from a seed of its own; see `TrainerCallbacks.drawing`.
-  var drawing: (UInt64, () throws -> Void) throws -> Void = { _, body in try body() }
+  package var drawing: (UInt64, () throws -> Void) throws -> Void = { _, body in try body() }
 
   /// Where the module `tensor` draws from.
-  let random: RandomState
-  /// Methods that the script has defined, in order.
-  var definitions: [LuaDefinition] = []
-  /// Adds a function to the module `adapters`; the text tells it from others of its name.
-  var addConstructor: (Function, String) throws -> LuaFunction = { function, _ in
-    throw EngineError(.argument, "define: no script can define '\(function.name)' here")
-  }
+  package let random: RandomState
+  /// Reads the methods in adapters' folders that the engine does not know: those that a script defines.
+  package var readMethod: AdapterMethodReader = { _, _ in nil }
 
-  private(set) var parameters: JSONObject?
+  package private(set) var parameters: JSONObject?
   /// The script's parameters, as it declared them.
-  private(set) var declared: ParameterSet?
+  package private(set) var declared: ParameterSet?
   /// Whether a script in the mode `declare` has come as far as it is to go.
-  private(set) var isDeclarationOver = false
+  package private(set) var isDeclarationOver = false
   /// The training that is under way, for rows that its callbacks log.
-  var fitName: String?
+  package var fitName: String?
   private var lastFlush = Date()
   /// The innermost stage that is running, and its inputs.
-  var stage: (name: String, inputs: JSONValue, fits: Int)?
-  private(set) var stageNames: Set<String> = []
+  package var stage: (name: String, inputs: JSONValue, fits: Int)?
+  package private(set) var stageNames: Set<String> = []
   private var tables: [JSONValue] = []
   /// The numbers of every training. Their models are the script's to keep or to drop.
   private var results: [JSONObject] = []
-  var plan: [PlannedFit] = []
+  package var plan: [PlannedFit] = []
   /// Stages of the plan whose result nobody has.
-  var unstoredStages: Set<String> = []
+  package var unstoredStages: Set<String> = []
   private var shown: Set<String> = []
   private var bases: [String: [PretrainedModel]] = [:]
   /// Base models are kept with their tokenizers: no other can have the identity of one that went.
   private var baseTokenizers: [ObjectIdentifier: (base: PretrainedModel, tokenizer: Tokenizer)] = [:]
 
-  init(
+  package init(
     mode: Mode, settings: [String], runDirectory: RunDirectory?,
     store: StageStore, progress: Progress, seed: Int, print: @escaping (String) -> Void
   ) {
@@ -121,7 +109,7 @@ public final class Session {
   // MARK: Parameters
 
   /// Resolves the script's declared parameters against `--set`. Throws if it is done twice.
-  func declare(_ declared: [Parameter]) throws -> JSONObject {
+  package func declare(_ declared: [Parameter]) throws -> JSONObject {
     guard parameters == nil else {
       throw EngineError(.argument, "params: declared twice", hint: "declare all parameters in one call")
     }
@@ -142,7 +130,7 @@ public final class Session {
   }
 
   /// Throws where `--set` was given and the script declares nothing.
-  func checkSettings() throws {
+  package func checkSettings() throws {
     guard parameters == nil, let first = settings.first else { return }
     throw EngineError(.argument, "--set \(first): the script declares no parameters", hint: "declare them with params { ... }")
   }
@@ -150,16 +138,16 @@ public final class Session {
   // MARK: The run directory
 
   /// Makes the run directory, if it is not there: from here on there is something to keep.
-  func begin() throws {
+  package func begin() throws {
     guard let runDirectory, !runDirectory.isBegun else { return }
     try runDirectory.begin(sources: requiredSources())
   }
 
   /// The Lua files that the script has required so far.
-  func requiredSources() -> [RunScript] { sources().dropFirst().map { RunScript(path: $0.path, text: $0.text) } }
+  package func requiredSources() -> [RunScript] { Array(sources().dropFirst()) }
 
   /// The rows of `metrics.jsonl`; nil in a check.
-  func metrics() throws -> MetricsLog? {
+  package func metrics() throws -> MetricsLog? {
     try begin()
     return try runDirectory?.metrics()
   }
@@ -167,7 +155,7 @@ public final class Session {
   // MARK: Stages
 
   /// Runs a stage's body; fits inside belong to it.
-  func runStage<Result>(_ name: String, inputs: JSONValue, _ body: () throws -> Result) throws -> Result {
+  package func runStage<Result>(_ name: String, inputs: JSONValue, _ body: () throws -> Result) throws -> Result {
     try endDeclaration()
     try checkSettings()
     guard !name.isEmpty else { throw EngineError(.argument, "stage: the name is empty") }
@@ -186,7 +174,7 @@ public final class Session {
   }
 
   /// The name and inputs of the next fit: those of its stage, with a number from the second fit on.
-  func nextFit() throws -> (name: String, inputs: JSONValue) {
+  package func nextFit() throws -> (name: String, inputs: JSONValue) {
     try endDeclaration()
     try checkSettings()
     guard var current = stage else {
@@ -203,10 +191,10 @@ public final class Session {
 
   // MARK: Reports
 
-  func record(_ result: FitResult) { results.append(result.facts) }
+  package func record(_ result: FitResult) { results.append(result.facts) }
 
   /// Prints a table and keeps it for `results.json`.
-  func report(_ table: Table, title: String?) throws {
+  package func report(_ table: Table, title: String?) throws {
     if let title { print(title) }
     print(table.text())
     var entry: JSONObject = ["columns": .array(table.columns.map { .string($0.name) }), "rows": table.json]
@@ -216,7 +204,7 @@ public final class Session {
   }
 
   /// Writes the tables and every fit's numbers so far.
-  func writeResults() throws {
+  package func writeResults() throws {
     try begin()
     lastWritten = Date()
     try runDirectory?.writeResults([
@@ -225,7 +213,7 @@ public final class Session {
   }
 
   /// A row of `metrics.jsonl`. It reaches the disk within seconds, so that a loop of the script's own that is killed leaves its rows.
-  func log(_ row: JSONObject) throws {
+  package func log(_ row: JSONObject) throws {
     guard let metrics = try metrics() else { return }
     // What a training logs goes on where it was cut off; all else of the script runs again.
     metrics.append(row, unlessRepeated: fitName == nil)
@@ -239,7 +227,7 @@ public final class Session {
 
   /// A base model by folder, hub name, or "builtin:tiny"; opened once for each way to hold its weights, and again
   /// where its files have become others: the script may have written them.
-  func base(_ name: String, _ quantization: WeightQuantization? = nil) throws -> PretrainedModel {
+  package func base(_ name: String, _ quantization: WeightQuantization? = nil) throws -> PretrainedModel {
     try endDeclaration()
     if let found = bases[name]?.first(where: { $0.quantization == quantization && $0.isCurrent }) { return found }
     let base: PretrainedModel
@@ -256,12 +244,12 @@ public final class Session {
   }
 
   /// A base model from a configuration, with its own tokenizer.
-  func register(_ base: PretrainedModel, tokenizer: Tokenizer) {
+  package func register(_ base: PretrainedModel, tokenizer: Tokenizer) {
     baseTokenizers[ObjectIdentifier(base)] = (base, tokenizer)
   }
 
   /// The tokenizer in a base model's folder, or the one that it was made with.
-  func tokenizer(of base: PretrainedModel) throws -> Tokenizer {
+  package func tokenizer(of base: PretrainedModel) throws -> Tokenizer {
     if let found = baseTokenizers[ObjectIdentifier(base)] { return found.tokenizer }
     guard let folder = base.folder else {
       throw EngineError(.argument, "\(base.name): has no tokenizer", hint: "give models.from_config a tokenizer")
@@ -272,13 +260,13 @@ public final class Session {
   }
 
   /// Shows a line, unless it was shown before.
-  func noteOnce(_ text: String) {
+  package func noteOnce(_ text: String) {
     if shown.insert(text).inserted { progress.note(text) }
   }
 
   /// Calls `body` with the place of a file or folder that the script writes: inside the run directory. Whatever a script
   /// writes goes through here. A check finds mistakes in the path, and writes nothing.
-  func write(to path: String, _ body: (_ place: String) throws -> Void) throws {
+  package func write(to path: String, _ body: (_ place: String) throws -> Void) throws {
     try FilePath.require(path)
     let parts = FilePath.parts(of: path)
     guard !FilePath.isAbsolute(path), !parts.contains("..") else {
@@ -295,7 +283,7 @@ public final class Session {
 
   /// A path to read from: from the working directory, or, where nothing is there, from the run directory, which
   /// `write` leads to.
-  func readablePath(_ path: String) -> String {
+  package func readablePath(_ path: String) -> String {
     guard let root = runDirectory?.folder, !FilePath.isAbsolute(path) else { return path }
     return !fileExists(path) && fileExists(root + "/" + path) ? root + "/" + path : path
   }

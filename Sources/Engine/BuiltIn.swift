@@ -7,14 +7,14 @@ import Training
 import TransformerModels
 
 /// The model for machines without one: a tiny RoBERTa with seeded random weights, and a tokenizer trained on the corpus.
-enum BuiltInModel {
-  static let name = "builtin:tiny"
+package enum BuiltInModel {
+  package static let name = "builtin:tiny"
 
   /// Pairs of the corpus that the tokenizer is trained on; they hold every word of the grammar.
   private static let tokenizerPairs = 4_000
 
   /// Throws for another name.
-  static func make(
+  package static func make(
     _ name: String, seed: UInt64, quantization: WeightQuantization? = nil
   ) throws -> (base: PretrainedModel, tokenizer: Tokenizer) {
     guard name == Self.name else {
@@ -41,14 +41,14 @@ enum BuiltInModel {
 }
 
 /// The tasks for machines without data: generated from a grammar, the same everywhere.
-enum BuiltInTasks {
+package enum BuiltInTasks {
   private static let generators: [(name: String, task: String, metric: String, make: @Sendable () -> BuiltInTask)] = [
     ("builtin:mnli", "mnli", "accuracy", { BuiltIn.mnli() }), ("builtin:rte", "rte", "accuracy", { BuiltIn.rte() }),
   ]
   private static let corpus = "builtin:corpus"
 
-  /// A task with labels, cut to the limits in the options. Throws for another name, and where GLUE's task is another one.
-  static func classification(_ name: String, as task: String, _ options: GLUEOptions) throws -> ClassificationTask {
+  /// A task with labels, cut to so many rows. Throws for another name, and where GLUE's task is another one.
+  package static func classification(_ name: String, as task: String, maxTrainSamples: Int?, maxEvalSamples: Int?) throws -> ClassificationTask {
     guard let generator = generators.first(where: { $0.name == name }) else {
       throw EngineError(.argument, "\(name): no such built-in task", hint: suggestion(for: name, among: generators.map(\.name)))
     }
@@ -67,12 +67,12 @@ enum BuiltInTasks {
     return try ClassificationTask(
       TaskDefinition(
         name: name, problemType: .singleLabelClassification, labelNames: task.labels, metricNames: [generator.metric],
-        metricForBestModel: generator.metric, train: split(task.train, "train", options.maxTrainSamples),
-        evaluation: [split(task.dev, "dev", options.maxEvalSamples)]))
+        metricForBestModel: generator.metric, train: split(task.train, "train", maxTrainSamples),
+        evaluation: [split(task.dev, "dev", maxEvalSamples)]))
   }
 
   /// The corpus for masked language modelling. Throws for another name.
-  static func language(_ name: String) throws -> MaskedLanguageTask {
+  package static func language(_ name: String) throws -> MaskedLanguageTask {
     guard name == corpus else {
       throw EngineError(.argument, "\(name): no such built-in text", hint: suggestion(for: name, among: [corpus]))
     }

@@ -13,11 +13,10 @@ package struct AdapterSettings {
     self = try Self.native(AdapterCatalogue.method(named: adapter), settings)
   }
 
-  /// The same for a method that a script has defined.
-  init(_ definition: LuaDefinition, settings: [String]) throws {
-    let given = try Given<LuaMethod>(settings, apart: definition.fields.parameters.map(\.name))
-    let options = try definition.fields.resolve(settings: given.apart)
-    try self.init(definition.method(options, place: definition.name + " options"), given.options.targets, numLabels: given.numLabels)
+  /// The same for a method that has options beside its declared ones: `make` gets the settings whose names are among `own`.
+  package init<Method: AdapterMethod>(own: [String], settings: [String], make: ([String]) throws -> Method) throws {
+    let given = try Given<Method>(settings, apart: own)
+    self.init(try make(given.apart), given.options.targets, numLabels: given.numLabels)
   }
 
   private init(_ method: any AdapterMethod, _ targets: AdapterTargets, numLabels: Int) {

@@ -1,22 +1,23 @@
 import Adapters
 import Files
+import Pipelines
 import Training
 
 extension AttachedAdapter {
   /// "lora 'default': 294,912 parameters on 24 modules: roberta.encoder.layer.{0-11}.attention.self.{query,value}".
-  var summary: String {
+  package var summary: String {
     let count = parameterCount
     let own = method.trainsBase ? "the model's own parameters"
-      : count > 0 ? "\(Runner.grouped(count)) parameters" + (sites.isEmpty ? "" : " on \(siteSummary)") : nil
+      : count > 0 ? "\(grouped(String(count))) parameters" + (sites.isEmpty ? "" : " on \(siteSummary)") : nil
     let saved = savedModules.isEmpty ? nil : "saved whole: " + savedModules.joined(separator: ", ")
     return "\(method.name) '\(name)': " + [own, saved].compactMap { $0 }.joined(separator: "; ")
   }
 
   /// "24 modules: roberta.encoder.layer.{0-11}.attention.self.{query,value}".
-  var siteSummary: String { "\(sites.count) module\(sites.count == 1 ? "" : "s"): " + compactPaths(sites).joined(separator: ", ") }
+  package var siteSummary: String { "\(sites.count) module\(sites.count == 1 ? "" : "s"): " + compactPaths(sites).joined(separator: ", ") }
 
   /// What `results.json` and reports tell about the adapter.
-  var facts: JSONValue {
+  package var facts: JSONValue {
     [
       "name": .string(name), "method": .string(method.name), "parameters": .int(parameterCount),
       "modules": .array(sites.map { .string($0) }), "modules_to_save": .array(savedModules.map { .string($0) }),
@@ -27,7 +28,7 @@ extension AttachedAdapter {
 
 /// Paths with the numbers of layers, and the last names, drawn together where everything else is equal. Exact: what it
 /// stands for are these paths and no others.
-func compactPaths(_ paths: [String]) -> [String] {
+package func compactPaths(_ paths: [String]) -> [String] {
   /// Parts by everything that is around them, in order of appearance.
   func grouped(_ items: [(key: String, value: String)]) -> [(key: String, values: [String])] {
     var order: [String] = []

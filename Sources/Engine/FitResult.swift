@@ -1,35 +1,34 @@
 import Files
-import LuaHost
 import Pipelines
 import Training
 
 /// What a training gave: numbers for reports, and the model.
-public final class FitResult {
-  public let stage: String
-  public let model: TrainableModel
+package final class FitResult {
+  package let stage: String
+  package let model: TrainableModel
   /// Metrics of the final weights: "eval_accuracy", "eval_loss", ...; NaN in a check.
-  public let metrics: [String: Double]
-  public let trainable: Int
-  public let total: Int
-  public let steps: Int
-  public let tokens: Int
+  package let metrics: [String: Double]
+  package let trainable: Int
+  package let total: Int
+  package let steps: Int
+  package let tokens: Int
   /// Seconds of training and evaluation, those of interrupted attempts included.
-  public let seconds: Double
+  package let seconds: Double
   /// The highest memory that tensors held for the training, in MB of 2^20 bytes: its model and what it computed, without other
   /// models of the process. nil where it is not known.
-  public let peakTensorMB: Int?
+  package let peakTensorMB: Int?
   /// The step whose weights the model has, where that is not the last one.
-  public let bestStep: Int?
+  package let bestStep: Int?
   /// How the training ended, where that is not at its last step with that step's weights.
-  public let endings: [String]
+  package let endings: [String]
   /// What makes the metrics doubtful.
-  public let warnings: [String]
+  package let warnings: [String]
   /// Whether a stored result was taken.
-  public let isReused: Bool
+  package let isReused: Bool
   /// The stage's key.
-  public let key: String
+  package let key: String
 
-  init(
+  package init(
     stage: String, model: TrainableModel, metrics: [String: Double], trainable: Int, total: Int, steps: Int, tokens: Int,
     seconds: Double, peakTensorMB: Int? = nil, bestStep: Int? = nil, endings: [String] = [], warnings: [String] = [],
     isReused: Bool, key: String
@@ -51,20 +50,20 @@ public final class FitResult {
   }
 
   /// The metrics that are not the loss, without "eval_", and how the training ended, for one line.
-  var summary: String {
+  package var summary: String {
     let others = Self.text(of: metrics, withLoss: false)
     return ([others.isEmpty ? Self.text(of: metrics, withLoss: true) : others] + endings).joined(separator: "; ")
   }
 
   /// "accuracy 0.7950, loss 0.4936".
-  static func text(of metrics: [String: Double], withLoss: Bool) -> String {
+  package static func text(of metrics: [String: Double], withLoss: Bool) -> String {
     metrics.filter { withLoss || !$0.key.hasPrefix("eval_loss") }
       .sorted { ($0.key.hasPrefix("eval_loss") ? 1 : 0, $0.key) < ($1.key.hasPrefix("eval_loss") ? 1 : 0, $1.key) }
       .map { "\($0.key.hasPrefix("eval_") ? $0.key.dropFirst(5) : $0.key[...]) \(numberText($0.value))" }.joined(separator: ", ")
   }
 
   /// The numbers as stored with the stage and shown in `results.json`.
-  var facts: JSONObject {
+  package var facts: JSONObject {
     var facts: JSONObject = [
       "stage": .string(stage), "key": .string(key), "trainable": .int(trainable), "total": .int(total), "steps": .int(steps),
       "tokens": .int(tokens), "seconds": .double(seconds), "adapters": .array(model.adapters.map(\.facts)),
@@ -79,7 +78,7 @@ public final class FitResult {
   }
 
   /// A column of a report: a property, or a metric with or without "eval_".
-  func column(_ name: String) -> JSONValue? {
+  package func column(_ name: String) -> JSONValue? {
     switch name {
     case "stage": return .string(stage)
     case "trainable": return .int(trainable)
@@ -95,7 +94,7 @@ public final class FitResult {
   }
 
   /// Names that `column` knows.
-  var columnNames: [String] {
+  package var columnNames: [String] {
     ["stage", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "best_step", "reused"]
       + metrics.keys.map { $0.hasPrefix("eval_") ? String($0.dropFirst(5)) : $0 }.sorted()
   }

@@ -1,0 +1,84 @@
+import Diagnostics
+import Engine
+import Files
+import LuaHost
+import Training
+
+/// Options of `trainer.fit`: what to train, and Transformers' training arguments.
+struct FitOptions: LuaRecord {
+  var model: TrainableModel?
+  var task: Task?
+  var arguments = TrainingArguments()
+  var onStep: LuaFunction?
+  var onEvaluate: LuaFunction?
+  var onEpoch: LuaFunction?
+  var schedule: LuaFunction?
+  var loss: LuaFunction?
+  var computeMetrics: LuaFunction?
+
+  static let recordName = "trainer options"
+  static let typeName = "FitOptions"
+  static let fields: [Field<Self>] = [
+    .object("model", \.model, "what to train", type: "Model", required: true),
+    .object("task", \.task, "what to train on", type: "Task", required: true),
+    .function("on_step", \.onStep, "called after every update", type: "fun(trainer: Trainer)"),
+    .function("on_evaluate", \.onEvaluate, "called after every evaluation", type: "fun(trainer: Trainer, metrics: table)"),
+    .function("on_epoch", \.onEpoch, "called after every epoch, numbered from 1", type: "fun(trainer: Trainer, epoch: integer)"),
+    .function("loss", \.loss, "the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes (in the model's order) or tokens, or scores of the logits' shape", type: "fun(logits: Tensor, labels: Tensor, model: Model): Tensor"),
+    .function("compute_metrics", \.computeMetrics, "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]", type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
+  ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
+
+  static var foreignNames: [String: ForeignName] { TrainingArguments.foreignNames }
+
+  func validate() throws(EngineError) {
+    try arguments.validate()
+    try checkFunctions()
+  }
+
+  var hasCallbacks: Bool { onStep != nil || onEvaluate != nil || onEpoch != nil }
+
+  /// Model and task; both are required fields.
+  func subject() throws -> (TrainableModel, TrainingTask) {
+    guard let model, let task else { throw EngineError(.argument, "trainer options: missing field 'model' or 'task'") }
+    return (model, task.task)
+  }
+
+  /// What is asked for: functions and callbacks that call the script's, and what they compute.
+  func request(in session: Session) throws -> FitRequest {
+    let (model, task) = try subject()
+    let arguments = arguments(in: session)
+    var request = FitRequest(model: model, task: task, arguments: arguments)
+    request.functions = functions
+    request.callbacks = callbacks
+    request.functionIdentities = try functionIdentities(model)
+    request.isScripted = model.adapters.contains { $0.method is LuaMethod }
+    request.metricNames = { try metricNames(model, task, arguments) }
+    return request
+  }
+
+  /// The arguments with the session's seed where the script gives none.
+  func arguments(in session: Session) -> TrainingArguments {
+    var arguments = self.arguments
+    arguments.seed = arguments.seed ?? session.seed
+    return arguments
+  }
+}
+
+extension FitOptions {
+  /// The script's functions as the trainer calls them.
+  private var callbacks: TrainerCallbacks {
+    var callbacks = TrainerCallbacks()
+    callbacks.mayUnfreeze = hasCallbacks
+    if let function = onStep { callbacks.onStep = { trainer in _ = try function.call([.object(trainer)]) } }
+    if let function = onEvaluate {
+      callbacks.onEvaluate = { trainer, metrics in
+        let table = LuaTable(fields: metrics.mapValues { .number($0) })
+        _ = try function.call([.object(trainer), .table(table)])
+      }
+    }
+    if let function = onEpoch {
+      callbacks.onEpoch = { trainer, epoch in _ = try function.call([.object(trainer), .integer(epoch)]) }
+    }
+    return callbacks
+  }
+}
