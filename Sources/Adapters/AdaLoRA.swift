@@ -56,16 +56,17 @@ public struct AdaLoRA: LinearAdapterMethod {
 
   public static let fields: [Field<Self>] = [
     .int("init_r", \.initR, "rank of each layer at first", in: 1...65_536),
-    .int("target_r", \.targetR, "mean rank of the layers at last", in: 1...65_536),
-    .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / init_r; 0 or less: init_r"),
-    .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1),
-    .int("tinit", \.tinit, "steps before the first cut", in: 0...),
-    .int("tfinal", \.tfinal, "last steps, in which ranks stay", in: 0...),
-    .int("deltaT", \.deltaT, "steps between cuts", in: 1...),
-    .float("beta1", \.beta1, "average of importances: share that is kept in a step", in: 0..<1),
-    .float("beta2", \.beta2, "average of uncertainties: share that is kept in a step", in: 0..<1),
-    .float("orth_reg_weight", \.orthRegWeight, "weight of the penalty that keeps A and B orthogonal", in: 0...),
-    .choice("definition", \.definition, "whose formulas, where they differ: the authors' code, their paper, or PEFT"),
+    .int("target_r", \.targetR, "mean rank of the layers at last", in: 1...65_536).saved(optional: true),
+    .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / init_r; 0 or less: init_r").saved(optional: true),
+    .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1).saved(optional: true),
+    .int("tinit", \.tinit, "steps before the first cut", in: 0...).saved(optional: true),
+    .int("tfinal", \.tfinal, "last steps, in which ranks stay", in: 0...).saved(optional: true),
+    .int("deltaT", \.deltaT, "steps between cuts", in: 1...).saved(optional: true),
+    .float("beta1", \.beta1, "average of importances: share that is kept in a step", in: 0..<1).saved(optional: true),
+    .float("beta2", \.beta2, "average of uncertainties: share that is kept in a step", in: 0..<1).saved(optional: true),
+    .float("orth_reg_weight", \.orthRegWeight, "weight of the penalty that keeps A and B orthogonal", in: 0...).saved(optional: true),
+    .choice("definition", \.definition, "whose formulas, where they differ: the authors' code, their paper, or PEFT")
+      .saved(.ownFile, optional: true),
   ]
 
   public func validate() throws(EngineError) {
@@ -76,18 +77,8 @@ public struct AdaLoRA: LinearAdapterMethod {
 
   public static let peftType: String? = "ADALORA"
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("init_r", .int(initR)), ("target_r", .int(targetR)), ("lora_alpha", .number(loraAlpha)),
-      ("lora_dropout", .number(loraDropout)), ("tinit", .int(tinit)), ("tfinal", .int(tfinal)), ("deltaT", .int(deltaT)),
-      ("beta1", .number(beta1)), ("beta2", .number(beta2)), ("orth_reg_weight", .number(orthRegWeight)),
-    ]
-  }
-
-  public var ownConfiguration: [(key: String, value: ConfigurationValue)] { [("definition", .string(definition.rawValue))] }
-
   /// The ranks that are left; and for how long the adapter trains, which PEFT wants to know.
-  public func configuration(of attached: AttachedAdapter) throws -> [(key: String, value: ConfigurationValue)] {
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
     let planned = (attached.training as? AdaLoRATraining)?.totalSteps ?? 0
     var patterns = JSONObject()
     for (path, _, adapter) in attached.linearAdapters {
@@ -95,35 +86,21 @@ public struct AdaLoRA: LinearAdapterMethod {
       let pattern = adapter.pattern(rankPattern[path])
       if pattern.contains(false) { patterns[path + ".lora_E"] = .array(pattern.map { .bool($0) }) }
     }
-    return configuration + [
-      ("total_step", .int(max(planned, tinit + tfinal + 1))), ("rank_pattern", .json(patterns.isEmpty ? .null : .object(patterns))),
-    ]
+    configuration["total_step"] = .int(max(planned, tinit + tfinal + 1))
+    configuration["rank_pattern"] = patterns.isEmpty ? .null : .object(patterns)
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> AdaLoRA {
-    var method = AdaLoRA()
-    method.initR = try config.int("init_r", in: 1...65_536)
-    method.targetR = try config.int("target_r", in: 1...method.initR, default: min(8, method.initR))
-    method.loraAlpha = try config.double("lora_alpha", default: 8)
-    method.loraDropout = try config.double("lora_dropout", in: 0..<1, default: 0)
-    method.tinit = try config.int("tinit", in: 0..., default: 0)
-    method.tfinal = try config.int("tfinal", in: 0..., default: 0)
-    method.deltaT = try config.int("deltaT", in: 1..., default: 1)
-    method.beta1 = try config.double("beta1", in: 0..<1, default: 0.85)
-    method.beta2 = try config.double("beta2", in: 0..<1, default: 0.85)
-    method.orthRegWeight = try config.double("orth_reg_weight", in: 0..., default: 0.5)
-    let definitions = Definition.allCases.map(\.rawValue)
-    method.definition = Definition(rawValue: try config.string("definition", among: definitions, default: "code")) ?? .code
+  public mutating func adopt(_ config: HuggingFaceConfig) throws {
+    if config["target_r"] == nil { targetR = min(targetR, initR) }
     for (key, value) in config["rank_pattern"]?.objectValue?.members ?? JSONObject().members {
       let flags = (value.arrayValue ?? []).compactMap(\.boolValue)
-      guard key.hasSuffix(".lora_E"), flags.count == method.initR, value.arrayValue?.count == flags.count else {
+      guard key.hasSuffix(".lora_E"), flags.count == initR, value.arrayValue?.count == flags.count else {
         throw EngineError(
-          .data, "\(config.path): rank_pattern: '\(key)': expected the path of a layer's lora_E, and \(method.initR) times "
+          .data, "\(config.path): rank_pattern: '\(key)': expected the path of a layer's lora_E, and \(initR) times "
             + "true or false, given \(value.excerpt())")
       }
-      method.rankPattern[String(key.dropLast(".lora_E".count))] = flags
+      rankPattern[String(key.dropLast(".lora_E".count))] = flags
     }
-    return method
   }
 
   /// The cuts show in the folder's shapes.

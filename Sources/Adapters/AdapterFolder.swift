@@ -83,16 +83,13 @@ extension AttachedAdapter {
         hint: "save the whole model")
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
-    let options = method.configuration
-    let attachedOptions = try method.configuration(of: self)
-    for (key, value) in options where attachedOptions.contains(where: { $0.key == key }) { config[key] = value.json }
     // PEFT's word has the type's name in it.
     if targets.bias == .loraOnly, peftType == VeRA.peftType { config["bias"] = .string(VeRA.onlyBias) }
-    addRanks(
-      adapters.compactMap { path, _, adapter in (adapter as? any RankedAdapter).map { (path, $0.rank, $0.scaling) } }, to: &config)
-    for (key, value) in attachedOptions where !options.contains(where: { $0.key == key && $0.value == value }) {
-      config[key] = value.json
-    }
+    // A key is written once: the layers have the last word about ranks and scales, the method about what PEFT's type has besides.
+    let ranks = method.ranks(adapters.compactMap { path, _, adapter in (adapter as? any RankedAdapter).map { (path, $0.rank, $0.scaling) } })
+    for (key, value) in method.options(in: .configuration).members where ranks[key] == nil { config[key] = value }
+    for (key, value) in ranks.members { config[key] = value }
+    method.complete(&config, of: self)
     for key in type(of: method).keysUnknownToPEFT where AdapterFolder.saysNothing(config[key]) { config[key] = nil }
     var facts = facts
     facts.adapter.values = ownFolderConfiguration(peftType)
@@ -103,10 +100,9 @@ extension AttachedAdapter {
   private func ownFolderConfiguration(_ peftType: String) -> JSONObject {
     let method = method
     let first = AdapterCatalogue.methods.first { $0.peftType == peftType }
-    guard first.map({ $0 != type(of: method) }) ?? false || !method.ownConfiguration.isEmpty else { return [:] }
-    var own: JSONObject = ["method": .string(method.name)]
-    for (key, value) in method.ownConfiguration { own[key] = value.json }
-    return own
+    let options = method.options(in: .ownFile)
+    guard first.map({ $0 != type(of: method) }) ?? false || !options.isEmpty else { return [:] }
+    return JSONObject([("method", .string(method.name))] + options.members)
   }
 
   /// The tensors under their names in the file.
@@ -161,12 +157,13 @@ extension AttachedAdapter {
     var config = commonConfiguration("LORA", baseModelName: baseModelName, taskType: taskType)
     var plain = method as? LoRA ?? LoRA()
     if plain.initLoraWeights.isResidual { plain.initLoraWeights = .kaiming }
-    for (key, value) in plain.configuration { config[key] = value.json }
+    let ranks = plain.ranks(layers)
+    for (key, value) in plain.options.members where ranks[key] == nil { config[key] = value }
+    for (key, value) in ranks.members { config[key] = value }
     if wholeHead {
       let modules = savedModules.filter { !isInHead($0) } + head
       config["modules_to_save"] = .array(modules.map { .string($0) })
     }
-    addRanks(layers, to: &config)
     return config
   }
 
@@ -260,24 +257,22 @@ extension AttachedAdapter {
     }
     return config
   }
+}
 
-  /// Ranks and scales as the layers have them: the most frequent ones, and the exceptions by path.
-  private func addRanks(_ layers: [(path: String, r: Int, scaling: Double)], to config: inout JSONObject) {
-    let isRankStabilized = config["use_rslora"]?.boolValue ?? false
+extension AdapterMethod {
+  /// Ranks and scales as layers have them, in PEFT's words: the most frequent ones, and the exceptions by path. Empty without layers.
+  fileprivate func ranks(_ layers: [(path: String, r: Int, scaling: Double)]) -> JSONObject {
+    let options = options
+    let isRankStabilized = options["use_rslora"]?.boolValue ?? false
     let layers = layers.map { path, r, scaling in
       (path: path, r: r, alpha: rounded(scaling * (isRankStabilized ? Double(r).squareRoot() : Double(r))))
     }
-    guard let r = mostFrequent(layers.map(\.r)), let alpha = mostFrequent(layers.map(\.alpha))
-    else { return }
-    config["r"] = .int(r)
-    config[config["alpha"] == nil ? "lora_alpha" : "alpha"] = ConfigurationValue.number(alpha).json
-    config["rank_pattern"] = .object(
-      JSONObject(layers.filter { $0.r != r }.map { ($0.path, .int($0.r)) }))
-    config["alpha_pattern"] = .object(
-      JSONObject(
-        layers.filter { $0.alpha != alpha }.map {
-          ($0.path, ConfigurationValue.number($0.alpha).json)
-        }))
+    guard let r = mostFrequent(layers.map(\.r)), let alpha = mostFrequent(layers.map(\.alpha)) else { return [:] }
+    return [
+      "r": .int(r), options["alpha"] == nil ? "lora_alpha" : "alpha": JSONValue.double(alpha).plain,
+      "rank_pattern": .object(JSONObject(layers.filter { $0.r != r }.map { ($0.path, .int($0.r)) })),
+      "alpha_pattern": .object(JSONObject(layers.filter { $0.alpha != alpha }.map { ($0.path, JSONValue.double($0.alpha).plain) })),
+    ]
   }
 
   /// Takes back the rounding of dividing by the rank and multiplying again.

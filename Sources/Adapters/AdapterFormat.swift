@@ -4,7 +4,7 @@ import Files
 import TensorCore
 
 /// How a method's adapters lie in a folder: PEFT's format where PEFT has the method. The defaults are right for a method whose
-/// folder holds its parameters under their own names, and its options.
+/// folder holds its parameters under their own names, and its options as its fields say.
 public protocol AdapterFormat {
   /// `peft_type` of the method's folders: PEFT's word where PEFT has the method, else a name of our own that PEFT
   /// refuses. Nil: the method changes the base model, and there is no adapter to save.
@@ -13,18 +13,19 @@ public protocol AdapterFormat {
   static var peftTypes: [String] { get }
   var peftType: String? { get }
 
-  /// The options in the words of the saved configuration.
-  var configuration: [(key: String, value: ConfigurationValue)] { get }
-  /// The same for an attached adapter's folder, where that takes more than the options, or less.
-  func configuration(of attached: AttachedAdapter) throws -> [(key: String, value: ConfigurationValue)]
-  /// Options that PEFT has no words for, where the folder's type is PEFT's: they are saved beside its configuration.
-  var ownConfiguration: [(key: String, value: ConfigurationValue)] { get }
-  /// Keys of PEFT's type that say nothing about a trained adapter's mathematics.
-  static var informativeKeys: [String] { get }
+  /// The options and their values as a script would give them, in the words of a saved configuration.
+  var options: JSONObject { get }
+  /// Keys of the folder's configuration beside the options: those that `adopt` reads, and those that say nothing about a
+  /// trained adapter's mathematics.
+  static var otherKeys: [String] { get }
   /// Keys of every folder's configuration that PEFT's type does not have; they are left out where they say nothing.
   static var keysUnknownToPEFT: [String] { get }
-  /// The method with the options of an `adapter_config.json`. Throws `EngineError` naming file and key.
-  static func saved(in config: HuggingFaceConfig) throws -> Self
+  /// The value of an option that a folder's value stands for, where PEFT has another word.
+  static func meaning(of value: JSONValue, for option: String) -> JSONValue
+  /// Takes what a folder says beside the options. Throws `EngineError` naming file and key.
+  mutating func adopt(_ config: HuggingFaceConfig) throws
+  /// Adds what an attached adapter's folder says beside the options, or in place of them.
+  func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter)
 
   /// The name that the folder's file has for a parameter, or a tensor of `folderTensors`, given by its path.
   static func folderName(of name: String) -> String
@@ -44,43 +45,53 @@ public protocol AdapterFormat {
 
 extension AdapterFormat where Self: AdapterMethod {
   public var peftType: String? { Self.peftType }
-  public var ownConfiguration: [(key: String, value: ConfigurationValue)] { [] }
   public func omits(_ parameter: String) -> Bool { false }
-  public func configuration(of attached: AttachedAdapter) throws -> [(key: String, value: ConfigurationValue)] { configuration }
   public static var peftType: String? { "PERIGEE_" + name.uppercased() }
   public static var keysUnknownToPEFT: [String] { [] }
-  public static var informativeKeys: [String] { [] }
+  public static var otherKeys: [String] { [] }
+  public static func meaning(of value: JSONValue, for option: String) -> JSONValue { value }
+  public mutating func adopt(_ config: HuggingFaceConfig) throws {}
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {}
   public static func folderName(of name: String) -> String { AdapterFolder.prefix + name }
   public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? { nil }
   public var savesParameters: Bool { true }
   public func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws {}
-  public static func saved(in config: HuggingFaceConfig) throws -> Self {
-    throw EngineError(.data, "\(config.path): adapters of method '\(name)' cannot be read from a folder")
-  }
   public static var peftTypes: [String] { peftType.map { [$0] } ?? [] }
   public func ignores(_ tensor: String) -> Bool { false }
   public func didLoad(_ attached: AttachedAdapter) throws {}
 }
 
-/// A value of a saved adapter configuration.
-public enum ConfigurationValue: Sendable, Equatable {
-  case int(Int)
-  case number(Double)
-  case bool(Bool)
-  case string(String)
-  case json(JSONValue)
+extension AdapterMethod {
+  public var options: JSONObject { options { _ in true } }
 
-  /// A list of texts.
-  public static func strings(_ values: [String]) -> ConfigurationValue { .json(.array(values.map { .string($0) })) }
+  /// The options that are saved in one of a folder's files.
+  func options(in place: SavedPlace) -> JSONObject { options { $0 == place } }
 
-  /// The value as JSON; whole numbers are written without a fraction, as people write them.
-  public var json: JSONValue {
-    switch self {
-    case .int(let value): .int(value)
-    case .number(let value): Int(exactly: value).map { .int($0) } ?? .double(value)
-    case .bool(let value): .bool(value)
-    case .string(let value): .string(value)
-    case .json(let value): value
+  private func options(where isWanted: (SavedPlace) -> Bool) -> JSONObject {
+    JSONObject(
+      Self.fields.compactMap { field in
+        let value = field.readSaved(self).json
+        return isWanted(field.place) && value != .null ? (field.name, value.plain) : nil
+      })
+  }
+
+  /// The names of the options that are saved in one of a folder's files.
+  static func optionNames(in place: SavedPlace) -> [String] { fields.filter { $0.place == place }.map(\.name) }
+
+  /// The method with the options of an `adapter_config.json`, checked as a script's. Throws `EngineError` naming file and key.
+  public init(saved config: HuggingFaceConfig) throws {
+    self.init()
+    for field in Self.fields where field.place != .nowhere {
+      let value = Self.meaning(of: config[field.name] ?? .null, for: field.name)
+      guard value != .null else {
+        if field.mayLack || config[field.name] != nil { continue }
+        throw config.missing(field.name, ([field.typeName] + (field.rangeWords.map { [$0] } ?? [])).joined(separator: " "))
+      }
+      do throws(EngineError) { try field.set(value.configValue, in: &self) } catch {
+        throw Self.mistake(error, in: config.file(of: field.name))
+      }
     }
+    try adopt(config)
+    do throws(EngineError) { try validate() } catch { throw Self.mistake(error, in: config.path) }
   }
 }

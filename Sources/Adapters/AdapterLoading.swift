@@ -117,7 +117,7 @@ private struct AdapterFolderReader {
         .data, "\(ownPath): 'adapter': no method '\(name)' has peft_type '\(type)'", hint: suggestion(for: name, among: ofType.map { $0.1.name }))
     }
     if let found = named ?? ofType.first {
-      method = try found.1.saved(in: config)
+      method = try found.1.init(saved: config)
     } else if let found = try reading(type, config) {
       method = found
     } else {
@@ -128,8 +128,8 @@ private struct AdapterFolderReader {
     }
     try Self.check(own, of: method, ownPath)
     let accepted =
-      Self.informative + Self.structural + Swift.type(of: method).informativeKeys
-      + (method.configuration + method.ownConfiguration).map(\.key)
+      Self.informative + Self.structural + Swift.type(of: method).otherKeys + Swift.type(of: method).optionNames(in: .configuration)
+      + Swift.type(of: method).optionNames(in: .ownFile)
     for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value)
     {
       throw EngineError(
@@ -143,7 +143,7 @@ private struct AdapterFolderReader {
 
   /// Throws unless the options in `perigee.json` are those that the method keeps there.
   private static func check(_ own: AdapterFacts.MethodOptions, of method: any AdapterMethod, _ path: String) throws {
-    let names = method.ownConfiguration.map(\.key)
+    let names = Swift.type(of: method).optionNames(in: .ownFile)
     if let unknown = own.options.keys.first(where: { !names.contains($0) }) {
       throw EngineError(.data, "\(path): 'adapter': unknown field '\(unknown)'", hint: suggestion(for: unknown, among: ["method"] + names))
     }
@@ -155,7 +155,7 @@ private struct AdapterFolderReader {
   /// The method that the folder's is built on, with the folder's options.
   func underlying() throws -> (any AdapterMethod)? {
     guard method.over != nil, let base = method.underlying else { return nil }
-    return try type(of: base).saved(in: config)
+    return try type(of: base).init(saved: config)
   }
 
   private static func distinct(_ names: [String]) -> [String] {

@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 
@@ -64,12 +63,4 @@ public struct BitFit: AdapterMethod {
       || parameter.hasSuffix("pooler.dense.bias")
   }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] { [("biases", .strings(biases))] }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> BitFit {
-    var method = BitFit()
-    method.biases = try config.strings("biases")
-    do throws(EngineError) { try method.validate() } catch { throw error.at(config.path) }
-    return method
-  }
 }

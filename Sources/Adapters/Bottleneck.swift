@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 import TensorCore
@@ -36,43 +35,33 @@ public struct BottleneckOptions: Record, Sendable {
 
   /// Size of the bottleneck.
   public var r = 64
-  /// nil: the method's.
+  /// nil: `standard`.
   public var nonLinearity: NonLinearity?
   public var initWeights = InitWeights.bert
   /// Whether all norms of the body train too, as in Houlsby's code.
   public var trainLayerNorm = false
+  /// The method's function.
+  private let standard: NonLinearity
 
-  public init() {}
+  public init() { self.init(standard: .swish) }
+
+  init(standard: NonLinearity) { self.standard = standard }
 
   public static let recordName = "bottleneck options"
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "size of the bottleneck", in: 1...65_536),
-    .choice("non_linearity", \.nonLinearity, "function between the adapter's layers; default: swish for houlsby, relu for pfeiffer"),
-    .choice("init_weights", \.initWeights, "how the adapter's layers start"),
-    .bool("train_layer_norm", \.trainLayerNorm, "train the body's layer norms too"),
+    .choice("non_linearity", \.nonLinearity, "function between the adapter's layers; default: swish for houlsby, relu for pfeiffer")
+      .saved { $0.nonLinearity ?? $0.standard },
+    .choice("init_weights", \.initWeights, "how the adapter's layers start").saved(optional: true),
+    .bool("train_layer_norm", \.trainLayerNorm, "train the body's layer norms too").saved(optional: true),
   ]
-
-  func configuration(_ standard: NonLinearity) -> [(key: String, value: ConfigurationValue)] {
-    [
-      ("r", .int(r)), ("non_linearity", .string((nonLinearity ?? standard).rawValue)),
-      ("init_weights", .string(initWeights.rawValue)), ("train_layer_norm", .bool(trainLayerNorm)),
-    ]
-  }
-
-  init(saved config: HuggingFaceConfig) throws {
-    r = try config.int("r", in: 1...65_536)
-    nonLinearity = NonLinearity(rawValue: try config.string("non_linearity", among: NonLinearity.allCases.map(\.rawValue)))
-    let starts = InitWeights.allCases.map(\.rawValue)
-    initWeights = InitWeights(rawValue: try config.string("init_weights", among: starts, default: starts[0])) ?? .bert
-    trainLayerNorm = try config.bool("train_layer_norm", default: false)
-  }
 
   func trains(_ parameter: String) -> Bool {
     trainLayerNorm && (parameter.hasSuffix(".LayerNorm.weight") || parameter.hasSuffix(".LayerNorm.bias"))
   }
 
   func makeAdapter(
-    for sublayer: SublayerOutput, at site: AdapterSite, _ standard: NonLinearity, readsNormed: Bool
+    for sublayer: SublayerOutput, at site: AdapterSite, readsNormed: Bool
   ) throws -> BottleneckAdapter {
     let size = sublayer.dense.outFeatures
     let (down, up): (Initialization, Initialization) =

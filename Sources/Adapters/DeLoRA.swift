@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 import TensorCore
@@ -48,29 +47,12 @@ public struct DeLoRA: LinearAdapterMethod {
 
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank; that of the LoRA, with over", in: 1...65_536),
-    .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r; default: 2 r, or that of the LoRA", in: Above(0)),
+    .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r; default: 2 r, or that of the LoRA", in: Above(0))
+      .saved { $0.loraAlpha ?? 2 * Double($0.r) },
     .choice("sigma", \.sigma, "what trains between the factors: a full matrix, or a diagonal"),
-    .choice("init_weights", \.initWeights, "how the frozen factors start, without over"),
-    .string("over", \.over, "name of the LoRA adapter to build on; Sigma then starts at the identity"),
+    .choice("init_weights", \.initWeights, "how the frozen factors start, without over").saved(optional: true),
+    .string("over", \.over, "name of the LoRA adapter to build on; Sigma then starts at the identity").saved(optional: true),
   ]
-
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("r", .int(r)), ("lora_alpha", .number(loraAlpha ?? 2 * Double(r))), ("sigma", .string(sigma.rawValue)),
-      ("init_weights", .string(initWeights.rawValue)),
-    ] + (over.map { [("over", .string($0))] } ?? [])
-  }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> DeLoRA {
-    var method = DeLoRA()
-    method.r = try config.int("r", in: 1...)
-    method.loraAlpha = try config.double("lora_alpha", in: 0...)
-    method.sigma = Sigma(rawValue: try config.string("sigma", among: Sigma.allCases.map(\.rawValue))) ?? .full
-    let starts = Init.allCases.map(\.rawValue)
-    method.initWeights = Init(rawValue: try config.string("init_weights", among: starts, default: starts[0])) ?? .kaimingUniform
-    if config["over"] != nil { method.over = try config.string("over") }
-    return method
-  }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     if let over {

@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 import TensorCore
@@ -39,23 +38,6 @@ public struct DeltaLoRA: LinearAdapterMethod {
     .float("update_ratio", \.updateRatio, "factor of the weights' updates; lambda in the paper", in: 0...),
     .float("lora_dropout", \.loraDropout, "dropout on the adapter's input; the paper has none", in: 0..<1),
   ]
-
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("r", .int(r)), ("lora_alpha", .number(loraAlpha)), ("start_step", .int(startStep)),
-      ("update_ratio", .number(updateRatio)), ("lora_dropout", .number(loraDropout)),
-    ]
-  }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> DeltaLoRA {
-    var method = DeltaLoRA()
-    method.r = try config.int("r", in: 1...)
-    method.loraAlpha = try config.double("lora_alpha", in: 0...)
-    method.startStep = try config.int("start_step", in: 0...)
-    method.updateRatio = try config.double("update_ratio", in: 0...)
-    method.loraDropout = try config.double("lora_dropout", in: 0..<1)
-    return method
-  }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     try checkRank(r, of: linear, at: site)

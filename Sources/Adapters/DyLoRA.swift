@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -39,7 +40,7 @@ public struct DyLoRA: LinearAdapterMethod {
     .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1),
     .bool("frozen", \.frozen, "only the last of the rows in use has a gradient"),
     .bool("masked_update", \.maskedUpdate, "rows without a gradient stay as they are; else momentum and weight decay move them"),
-    .ints("ranks", \.ranks, "ranks of the steps, in turn, in place of draws", in: 1...),
+    .ints("ranks", \.ranks, "ranks of the steps, in turn, in place of draws", in: 1...).saved(.nowhere),
   ]
 
   public func validate() throws(EngineError) {
@@ -47,26 +48,18 @@ public struct DyLoRA: LinearAdapterMethod {
     throw EngineError(.argument, "dylora options: ranks: \(rank) is more than r = \(r)")
   }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("r", .int(r)), ("lora_alpha", .number(loraAlpha)), ("lora_dropout", .number(loraDropout)), ("frozen", .bool(frozen)),
-      ("masked_update", .bool(maskedUpdate)), ("ranks", .string(ranks.map(String.init).joined(separator: " "))),
-    ]
+  public static let otherKeys = ["ranks"]
+
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
+    configuration["ranks"] = .string(ranks.map(String.init).joined(separator: " "))
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> DyLoRA {
-    var method = DyLoRA()
-    method.r = try config.int("r", in: 1...)
-    method.loraAlpha = try config.double("lora_alpha", in: 0...)
-    method.loraDropout = try config.double("lora_dropout", in: 0..<1)
-    method.frozen = try config.bool("frozen")
-    method.maskedUpdate = try config.bool("masked_update")
-    let ranks = try config.string("ranks", default: "").split(separator: " ")
-    method.ranks = ranks.compactMap { Int($0) }
-    guard method.ranks.count == ranks.count, method.ranks.allSatisfy({ 1...method.r ~= $0 }) else {
-      throw EngineError(.data, "\(config.path): ranks: expected numbers from 1 to \(method.r) with spaces between them")
+  public mutating func adopt(_ config: HuggingFaceConfig) throws {
+    let words = try config.string("ranks", default: "").split(separator: " ")
+    ranks = words.compactMap { Int($0) }
+    guard ranks.count == words.count, ranks.allSatisfy({ 1...r ~= $0 }) else {
+      throw EngineError(.data, "\(config.path): ranks: expected numbers from 1 to \(r) with spaces between them")
     }
-    return method
   }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {

@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -47,10 +48,14 @@ public struct GLoRA: LinearAdapterMethod {
 
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of what has the form lora", in: 1...65_536),
-    .choice("config_A_B", \.configAB, "form of the weight's scale and shift; default lora"),
-    .choice("config_C", \.configC, "form of the column that goes through the weight into the bias; default lora"),
-    .choice("config_D_E", \.configDE, "form of the bias's scale and shift; default constant"),
-    .bool("supernet", \.supernet, "every layer draws its forms anew in each forward pass of training"),
+    .choice("config_A_B", \.configAB, "form of the weight's scale and shift; default lora")
+      .saved(optional: true) { $0.supernet ? nil : $0.configAB ?? .lora },
+    .choice("config_C", \.configC, "form of the column that goes through the weight into the bias; default lora")
+      .saved(optional: true) { $0.supernet ? nil : $0.configC ?? .lora },
+    .choice("config_D_E", \.configDE, "form of the bias's scale and shift; default constant")
+      .saved(optional: true) { $0.supernet ? nil : $0.configDE ?? .constant },
+    .bool("supernet", \.supernet, "every layer draws its forms anew in each forward pass of training")
+      .saved(optional: true) { $0.supernet ? true : nil },
   ]
 
   public func validate() throws(EngineError) {
@@ -76,26 +81,17 @@ public struct GLoRA: LinearAdapterMethod {
   public var drawsParameters: Bool { supernet }
   public var isLowRank: Bool { false }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    guard !supernet else { return [("r", .int(r)), ("supernet", .bool(true))] }
-    return [
-      ("r", .int(r)), ("config_A_B", .string(forms.a.rawValue)), ("config_C", .string(forms.c.rawValue)),
-      ("config_D_E", .string(forms.d.rawValue)), ("init_weights", .bool(true)),
-    ]
+  public static let otherKeys = ["init_weights"]
+
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
+    if !supernet { configuration["init_weights"] = true }
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> GLoRA {
-    func form<Form: FieldChoice & RawRepresentable>(_ key: String, _ value: Form) throws -> Form where Form.RawValue == String {
-      Form(rawValue: try config.string(key, among: Form.allCases.map(\.rawValue), default: value.rawValue)) ?? value
+  public mutating func adopt(_ config: HuggingFaceConfig) throws {
+    let type = try config.string("peft_type")
+    guard supernet == (type == Self.supernetType) else {
+      throw EngineError(.data, "\(config.path): supernet is \(supernet), which peft_type '\(type)' is not")
     }
-    var method = GLoRA()
-    method.r = try config.int("r", in: 1...65_536)
-    method.supernet = try config.string("peft_type") == supernetType
-    guard !method.supernet else { return method }
-    method.configAB = try form("config_A_B", .lora)
-    method.configC = try form("config_C", .lora)
-    method.configDE = try form("config_D_E", .constant)
-    return method
   }
 
   /// PEFT writes the zeros of parts without parameters.

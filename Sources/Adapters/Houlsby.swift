@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 
@@ -18,15 +17,8 @@ public struct Houlsby: AdapterMethod {
   public var placement: AdapterPlacement { .hosts(SublayerOutput.self) }
   public var freshEqualsBase: Bool { options.initWeights == .zeroUp }
   public func trains(_ parameter: String) -> Bool { options.trains(parameter) }
-  public var configuration: [(key: String, value: ConfigurationValue)] { options.configuration(.swish) }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> Houlsby {
-    var method = Houlsby()
-    method.options = try BottleneckOptions(saved: config)
-    return method
-  }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
-    try (host as? SublayerOutput).map { try options.makeAdapter(for: $0, at: site, .swish, readsNormed: false) }
+    try (host as? SublayerOutput).map { try options.makeAdapter(for: $0, at: site, readsNormed: false) }
   }
 }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import Patterns
 import TensorCore
@@ -32,6 +33,7 @@ public struct IA3: LinearAdapterMethod {
     .strings(
       "feedforward_modules", \.feedforwardModules,
       "suffixes of the target layers whose input is scaled instead of their output; default: output.dense")
+      .saved(.nowhere) { $0.feedforwardModules ?? defaultFeedforward }
   ]
 
   private static let defaultFeedforward = ["output.dense"]
@@ -52,31 +54,26 @@ public struct IA3: LinearAdapterMethod {
     return (feedforwardModules ?? Self.defaultFeedforward).contains { AttachedAdapter.isSuffix($0, of: path) }
   }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [("feedforward_modules", .strings(feedforwardModules ?? Self.defaultFeedforward)), ("init_ia3_weights", .bool(true))]
-  }
+  public static let otherKeys = ["feedforward_modules", "init_ia3_weights"]
 
-  public func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)] {
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
     // Full paths: a suffix may name layers of both kinds, and PEFT wants the same words in both lists.
-    [
-      ("target_modules", .strings(attached.sites.sorted())),
-      ("feedforward_modules", .strings(attached.sites.filter(isFeedforward).sorted())), ("init_ia3_weights", .bool(true)),
-    ]
+    func list(_ paths: [String]) -> JSONValue { .array(paths.sorted().map { .string($0) }) }
+    configuration["target_modules"] = list(attached.sites)
+    configuration["feedforward_modules"] = list(attached.sites.filter(isFeedforward))
+    configuration["init_ia3_weights"] = true
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> IA3 {
-    var method = IA3()
+  public mutating func adopt(_ config: HuggingFaceConfig) throws {
     if case .string(let pattern)? = config["feedforward_modules"] {
       do {
-        method.feedforwardPattern = try RegularExpression(pattern, kind: .data)
+        feedforwardPattern = try RegularExpression(pattern, kind: .data)
       } catch {
         throw error.at("\(config.path): feedforward_modules")
       }
     } else {
-      method.feedforwardModules = try config.strings("feedforward_modules", default: [])
+      feedforwardModules = try config.strings("feedforward_modules", default: [])
     }
-    _ = try config.bool("init_ia3_weights", default: true)
-    return method
   }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {

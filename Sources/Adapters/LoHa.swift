@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -30,9 +31,9 @@ public struct LoHa: LinearAdapterMethod {
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of each of the two products", in: 1...65_536),
     .float("alpha", \.alpha, "numerator of the scale alpha / r", in: Above(0)),
-    .bool("init_weights", \.initWeights, "start with a zero factor, so that the fresh adapter changes nothing"),
-    .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths"),
-    .value("alpha_pattern", \.alphaPattern, "other alpha of some layers, by regular expressions for the end of their paths"),
+    .bool("init_weights", \.initWeights, "start with a zero factor, so that the fresh adapter changes nothing").saved(optional: true),
+    .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths").saved(optional: true),
+    .value("alpha_pattern", \.alphaPattern, "other alpha of some layers, by regular expressions for the end of their paths").saved(optional: true),
   ]
 
   public static let peftType: String? = "LOHA"
@@ -43,23 +44,15 @@ public struct LoHa: LinearAdapterMethod {
     [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
   }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("r", .int(r)), ("alpha", .number(alpha)), ("init_weights", .bool(initWeights)), ("rank_dropout", .number(0)),
-      ("module_dropout", .number(0)), ("rank_pattern", .json(rankPattern.json { .int($0) })),
-      ("alpha_pattern", .json(alphaPattern.json { ConfigurationValue.number($0).json })),
-    ]
+  public static let otherKeys = rankDropouts
+
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
+    for key in rankDropouts { configuration[key] = 0 }
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> LoHa {
-    var method = LoHa()
-    method.r = try config.int("r", in: 1...)
-    method.alpha = try config.double("alpha", in: 0...)
-    method.initWeights = try config.bool("init_weights", default: true)
-    (method.rankPattern, method.alphaPattern) = try LayerPattern<Int>.ranksAndAlphas(config)
-    try refuseRankDropout(config)
-    return method
-  }
+  public func adopt(_ config: HuggingFaceConfig) throws { try refuseRankDropout(config) }
+
+  public func validate() throws(EngineError) { try checkPatterns(rankPattern, alphaPattern) }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     let r = try checkedRank(rankPattern[site.path] ?? self.r, at: site)
@@ -112,9 +105,12 @@ public final class LoHaAdapter: Adapter, LowRankUpdate, RankedAdapter {
   }
 }
 
-/// Throws for the dropouts of PEFT's LyCORIS methods that are not there.
+/// The dropouts of PEFT's LyCORIS methods, which are not there.
+let rankDropouts = ["rank_dropout", "module_dropout"]
+
+/// Throws where a folder has them.
 func refuseRankDropout(_ config: HuggingFaceConfig) throws {
-  for key in ["rank_dropout", "module_dropout"] {
+  for key in rankDropouts {
     let value = try config.double(key, in: 0...1, default: 0)
     guard value == 0 else { throw EngineError(.data, "\(config.path): \(key) = \(value) is not supported, expected 0") }
   }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -35,11 +36,12 @@ public struct LoKr: LinearAdapterMethod {
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of the factors that are products", in: 1...65_536),
     .float("alpha", \.alpha, "numerator of the scale alpha / r", in: Above(0)),
-    .bool("decompose_both", \.decomposeBoth, "make the small matrix a product too, where r is less than half of its larger side"),
-    .int("decompose_factor", \.decomposeFactor, "first factor of a layer's sizes, or the largest below; default: near their roots", in: 1...),
-    .bool("init_weights", \.initWeights, "start with a zero factor, so that the fresh adapter changes nothing"),
-    .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths"),
-    .value("alpha_pattern", \.alphaPattern, "other alpha of some layers, by regular expressions for the end of their paths"),
+    .bool("decompose_both", \.decomposeBoth, "make the small matrix a product too, where r is less than half of its larger side").saved(optional: true),
+    .int("decompose_factor", \.decomposeFactor, "first factor of a layer's sizes, or the largest below; default: near their roots", in: 1...)
+      .saved(optional: true) { $0.decomposeFactor ?? -1 },
+    .bool("init_weights", \.initWeights, "start with a zero factor, so that the fresh adapter changes nothing").saved(optional: true),
+    .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths").saved(optional: true),
+    .value("alpha_pattern", \.alphaPattern, "other alpha of some layers, by regular expressions for the end of their paths").saved(optional: true),
   ]
 
   public static let peftType: String? = "LOKR"
@@ -51,29 +53,25 @@ public struct LoKr: LinearAdapterMethod {
     [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
   }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("r", .int(r)), ("alpha", .number(alpha)), ("decompose_both", .bool(decomposeBoth)),
-      ("decompose_factor", .int(decomposeFactor ?? -1)), ("init_weights", .bool(initWeights)), ("rank_dropout", .number(0)),
-      ("module_dropout", .number(0)), ("rank_dropout_scale", .bool(false)), ("rank_pattern", .json(rankPattern.json { .int($0) })),
-      ("alpha_pattern", .json(alphaPattern.json { ConfigurationValue.number($0).json })),
-    ]
+  public static let otherKeys = rankDropouts + ["rank_dropout_scale"]
+
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
+    for key in rankDropouts { configuration[key] = 0 }
+    configuration["rank_dropout_scale"] = false
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> LoKr {
-    var method = LoKr()
-    method.r = try config.int("r", in: 1...)
-    method.alpha = try config.double("alpha", in: 0...)
-    method.decomposeBoth = try config.bool("decompose_both", default: false)
-    let factor = try config.int("decompose_factor", in: (-1)..., default: -1)
-    guard factor != 0 else { throw EngineError(.data, "\(config.path): decompose_factor: expected -1 or an integer of at least 1, given 0") }
-    method.decomposeFactor = factor > 0 ? factor : nil
-    // PEFT's third start, "lycoris", has another zero factor.
-    if config["init_weights"] != .string("lycoris") { method.initWeights = try config.bool("init_weights", default: true) }
-    (method.rankPattern, method.alphaPattern) = try LayerPattern<Int>.ranksAndAlphas(config)
-    try refuseRankDropout(config)
-    return method
+  /// -1 is PEFT's word for no factor; its third start, "lycoris", has another zero factor.
+  public static func meaning(of value: JSONValue, for option: String) -> JSONValue {
+    switch (option, value) {
+    case ("decompose_factor", -1): .null
+    case ("init_weights", "lycoris"): true
+    default: value
+    }
   }
+
+  public func adopt(_ config: HuggingFaceConfig) throws { try refuseRankDropout(config) }
+
+  public func validate() throws(EngineError) { try checkPatterns(rankPattern, alphaPattern) }
 
   /// `size` as a product, the first factor at most the second; `first` divides it, or is the most that the first factor may be.
   static func split(_ size: Int, first: Int?) -> (Int, Int) {

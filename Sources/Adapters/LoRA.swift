@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import Files
 import NN
@@ -36,26 +35,24 @@ public struct LoRA: LinearAdapterMethod {
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of the update", in: 1...65_536),
     .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r", in: Above(0)),
-    .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1),
-    .bool("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)"),
-    .bool("use_dora", \.useDora, "DoRA: train the magnitude of each output apart from its direction"),
+    .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1).saved(optional: true),
+    .bool("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)").saved(optional: true),
+    .bool("use_dora", \.useDora, "DoRA: train the magnitude of each output apart from its direction").saved(optional: true),
     .value(
       "init_lora_weights", \.initLoraWeights,
       "how A and B start: true A Kaiming-uniform and B zero, \"gaussian\" A with deviation 1 / r, false both random, "
-        + "\"orthogonal\", \"pissa\", \"pissa_niter_N\" or \"olora\" from the weight"),
-    .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths"),
-    .value("alpha_pattern", \.alphaPattern, "other lora_alpha of some layers, by regular expressions for the end of their paths"),
+        + "\"orthogonal\", \"pissa\", \"pissa_niter_N\" or \"olora\" from the weight").saved(optional: true),
+    .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths").saved(optional: true),
+    .value("alpha_pattern", \.alphaPattern, "other lora_alpha of some layers, by regular expressions for the end of their paths").saved(optional: true),
   ]
 
   public func validate() throws(EngineError) {
     if useDora, initLoraWeights.isResidual {
       throw EngineError(
-        .argument, "lora: use_dora with init_lora_weights = '\(initLoraWeights.word)': DoRA's magnitudes are those of the whole weight",
+        .argument, "use_dora with init_lora_weights = '\(initLoraWeights.word)': DoRA's magnitudes are those of the whole weight",
         hint: "use one of them")
     }
-    if let bad = alphaPattern.values.first(where: { !($0 >= 0 && $0.isFinite) }) {
-      throw EngineError(.argument, "lora: 'alpha_pattern' must have numbers of at least 0, got \(bad)")
-    }
+    try checkPatterns(rankPattern, alphaPattern)
   }
 
   public static let peftType: String? = "LORA"
@@ -71,29 +68,13 @@ public struct LoRA: LinearAdapterMethod {
     alpha / (useRslora ? Double(r).squareRoot() : Double(r))
   }
 
+  /// Starts of PEFT that leave the weight alone, and whose values the folder has.
+  public static func meaning(of value: JSONValue, for option: String) -> JSONValue {
+    option == "init_lora_weights" && ["eva", "mica"].contains(value) ? true : value
+  }
+
   public var layerPatterns: [(option: String, patterns: [String])] {
     [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
-  }
-
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("r", .int(r)), ("lora_alpha", .number(loraAlpha)), ("lora_dropout", .number(loraDropout)),
-      ("use_rslora", .bool(useRslora)), ("use_dora", .bool(useDora)), ("init_lora_weights", initLoraWeights.configurationValue),
-      ("rank_pattern", .json(rankPattern.json { .int($0) })),
-      ("alpha_pattern", .json(alphaPattern.json { ConfigurationValue.number($0).json })),
-    ]
-  }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> LoRA {
-    var method = LoRA()
-    method.r = try config.int("r", in: 1...)
-    method.loraAlpha = try config.double("lora_alpha", in: 0...)
-    method.loraDropout = try config.double("lora_dropout", in: 0..<1, default: 0)
-    method.useRslora = try config.bool("use_rslora", default: false)
-    method.useDora = try config.bool("use_dora", default: false)
-    method.initLoraWeights = try LoRAStart(config)
-    (method.rankPattern, method.alphaPattern) = try LayerPattern<Int>.ranksAndAlphas(config)
-    return method
   }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {

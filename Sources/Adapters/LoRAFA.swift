@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -39,9 +40,9 @@ public struct LoRAFA: LinearAdapterMethod {
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of the update", in: 1...65_536),
     .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r", in: Above(0)),
-    .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1),
-    .bool("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)"),
-    .choice("variant", \.variant, "B's gradient as it is, or projected with the inverse of A A^T"),
+    .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1).saved(optional: true),
+    .bool("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)").saved(optional: true),
+    .choice("variant", \.variant, "B's gradient as it is, or projected with the inverse of A A^T").saved(.ownFile, optional: true),
   ]
 
   /// The LoRA whose B trains.
@@ -52,20 +53,19 @@ public struct LoRAFA: LinearAdapterMethod {
   }
 
   public static let peftType: String? = LoRA.peftType
-  public var configuration: [(key: String, value: ConfigurationValue)] { lora.configuration }
-  public var ownConfiguration: [(key: String, value: ConfigurationValue)] { [("variant", .string(variant.rawValue))] }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> LoRAFA {
-    let lora = try LoRA.saved(in: config)
-    guard !lora.useDora, !lora.initLoraWeights.isResidual else {
-      throw EngineError(.data, "\(config.path): use_dora and init_lora_weights '\(lora.initLoraWeights.word)' do not go with lora_fa")
+  public static let otherKeys = ["use_dora"]
+
+  /// PEFT's folders are a LoRA's: ranks and scales of some layers, and how the factors started.
+  public mutating func adopt(_ config: HuggingFaceConfig) throws {
+    patterns = try LoRA(saved: config)
+    guard !patterns.useDora, !patterns.initLoraWeights.isResidual else {
+      throw EngineError(.data, "\(config.path): use_dora and init_lora_weights '\(patterns.initLoraWeights.word)' do not go with lora_fa")
     }
-    var method = LoRAFA()
-    (method.r, method.loraAlpha, method.loraDropout, method.useRslora) = (lora.r, lora.loraAlpha, lora.loraDropout, lora.useRslora)
-    method.patterns = lora
-    let variants = Variant.allCases.map(\.rawValue)
-    method.variant = Variant(rawValue: try config.string("variant", among: variants, default: variants[0])) ?? .plain
-    return method
+  }
+
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
+    for (key, value) in lora.options.members where configuration[key] == nil { configuration[key] = value }
   }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {

@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 import TensorCore
@@ -47,8 +46,8 @@ public struct LoRAMini: LinearAdapterMethod {
     .int("r", \.r, "rank of the update", in: 1...65_536),
     .int("a", \.a, "width after the frozen down factor", in: 1...65_536),
     .int("b", \.b, "width before the frozen up factor", in: 1...65_536),
-    .choice("targets", \.targets, "dense layers, or attention's too; target_modules and modules_to_save come first"),
-    .choice("init", \.initWeights, "all factors Kaiming-uniform, or the trained up factor zero"),
+    .choice("targets", \.targets, "dense layers, or attention's too; target_modules and modules_to_save come first").saved(.nowhere),
+    .choice("init", \.initWeights, "all factors Kaiming-uniform, or the trained up factor zero").saved(optional: true),
   ]
 
   public var freshEqualsBase: Bool { initWeights == .zeroUp }
@@ -64,20 +63,6 @@ public struct LoRAMini: LinearAdapterMethod {
     let inHead = linears.filter { path in head.contains { AttachedAdapter.isInside(path, $0) } }
     if result.modulesToSave == nil, let last = inHead.last, !last.hasSuffix("dense") { result.modulesToSave = [last] }
     return result
-  }
-
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [("r", .int(r)), ("a", .int(a)), ("b", .int(b)), ("init", .string(initWeights.rawValue))]
-  }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> LoRAMini {
-    var method = LoRAMini()
-    method.r = try config.int("r", in: 1...)
-    method.a = try config.int("a", in: 1...)
-    method.b = try config.int("b", in: 1...)
-    let starts = Init.allCases.map(\.rawValue)
-    method.initWeights = Init(rawValue: try config.string("init", among: starts, default: starts[0])) ?? .kaimingAll
-    return method
   }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {

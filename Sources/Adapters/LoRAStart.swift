@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 import TensorCore
@@ -60,37 +59,7 @@ public enum LoRAStart: Sendable, Equatable {
     self = .pissaIterations(count)
   }
 
-  var configurationValue: ConfigurationValue {
-    switch self {
-    case .kaiming: .bool(true)
-    case .random: .bool(false)
-    default: .string(word)
-    }
-  }
-
-  /// Starts of PEFT that leave the weight alone, and whose values the folder has.
-  private static let harmless = ["eva", "mica"]
   private static let words = "true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora"
-
-  /// The start that a folder names. Throws for those that change the weight in other ways: without that the sum is another model.
-  init(_ config: HuggingFaceConfig) throws {
-    switch config["init_lora_weights"] {
-    case nil, .bool(true)?: self = .kaiming
-    case .bool(false)?: self = .random
-    case .string(let word)?:
-      if Self.harmless.contains(word) {
-        self = .kaiming
-      } else if let start = LoRAStart(word: word) {
-        self = start
-      } else {
-        throw EngineError(
-          .data, "\(config.path): init_lora_weights '\(word)' is not supported, expected one of \(Self.words), "
-            + Self.harmless.joined(separator: ", "))
-      }
-    case let other?:
-      throw EngineError(.data, "\(config.path): init_lora_weights: expected one of \(Self.words), given \(other.excerpt())")
-    }
-  }
 
   /// A [r, in] and B [out, r] of a layer, before anything is taken from its weight.
   func factors(_ r: Int, of linear: Linear, at site: AdapterSite) throws -> (a: Tensor, b: Tensor) {
@@ -128,7 +97,13 @@ public enum LoRAStart: Sendable, Equatable {
 extension LoRAStart: FieldValue {
   public static var typeName: String { "boolean|string" }
   public static var expected: String { "one of \(words)" }
-  public var configValue: ConfigValue { .text(word) }
+  public var configValue: ConfigValue {
+    switch self {
+    case .kaiming: .bool(true)
+    case .random: .bool(false)
+    default: .text(word)
+    }
+  }
 
   public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> LoRAStart {
     switch value {

@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import Files
 import NN
@@ -58,30 +57,6 @@ public struct LayerPattern<Value: Sendable & Equatable>: Sendable, Equatable {
     values = members.map(\.value)
   }
 
-  /// Reads the object under `key`; a missing one matches no layer. Throws `EngineError` for
-  /// anything else, with what was `expected`, and for a pattern that is no regular expression.
-  init(
-    _ config: HuggingFaceConfig, _ key: String, _ expected: String, _ convert: (JSONValue) -> Value?
-  ) throws {
-    let json = config[key] ?? .object([:])
-    let members = json.objectValue.map { Array($0.members) } ?? []
-    let values = members.compactMap { convert($0.1) }
-    guard json.objectValue != nil, values.count == members.count else {
-      throw EngineError(
-        .data, "\(config.path): \(key): expected an object of \(expected), given \(json.excerpt())")
-    }
-    do {
-      try self.init(Array(zip(members.map(\.0), values)), kind: .data)
-    } catch {
-      throw error.at("\(config.path): \(key)")
-    }
-  }
-
-  /// The object that the other initialiser reads.
-  func json(_ convert: (Value) -> JSONValue) -> JSONValue {
-    .object(JSONObject(zip(patterns, values).map { ($0, convert($1)) }))
-  }
-
   /// The value for a layer; nil where no pattern matches it.
   public subscript(path: String) -> Value? {
     expressions.firstIndex { $0.matchesWhole(path) }.map { values[$0] }
@@ -97,15 +72,13 @@ extension RegularExpression {
   }
 }
 
-extension LayerPattern<Int> {
-  /// `rank_pattern` and `alpha_pattern` of a folder.
-  static func ranksAndAlphas(_ config: HuggingFaceConfig) throws -> (LayerPattern<Int>, LayerPattern<Double>) {
-    (
-      try LayerPattern<Int>(config, "rank_pattern", "ranks of at least 1") { $0.intValue.flatMap { $0 >= 1 ? $0 : nil } },
-      try LayerPattern<Double>(config, "alpha_pattern", "numbers of at least 0") {
-        $0.doubleValue.flatMap { $0.isFinite && $0 >= 0 ? $0 : nil }
-      }
-    )
+/// Throws for ranks and numerators that no layer can have.
+func checkPatterns(_ ranks: LayerPattern<Int>, _ alphas: LayerPattern<Double>) throws(EngineError) {
+  if let bad = ranks.values.first(where: { $0 < 1 }) {
+    throw EngineError(.argument, "'rank_pattern' must have ranks of at least 1, got \(bad)")
+  }
+  if let bad = alphas.values.first(where: { $0 < 0 }) {
+    throw EngineError(.argument, "'alpha_pattern' must have numbers of at least 0, got \(bad)")
   }
 }
 
@@ -113,15 +86,16 @@ extension LayerPattern: FieldValue where Value: FieldValue {
   public static var typeName: String { "table<string, \(Value.typeName)>" }
   public static var expected: String { "a table of patterns with \(Value.typeName)s" }
   public var configValue: ConfigValue {
-    .table(ConfigTable(fields: Dictionary(zip(patterns, values.map(\.configValue)), uniquingKeysWith: { first, _ in first })))
+    .table(ConfigTable(fields: Dictionary(zip(patterns, values.map(\.configValue)), uniquingKeysWith: { first, _ in first }), form: .fields))
   }
 
-  /// Of a table, which has no order, the longest pattern that matches counts; of patterns of one length the first by name.
+  /// Of a JSON object the first pattern that matches counts, as for PEFT. Of a table, which has no order, the longest one does; of
+  /// patterns of one length the first by name.
   public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> LayerPattern {
-    guard case .table(let table) = value, table.list.isEmpty else {
+    guard case .table(let table) = value, table.list.isEmpty, table.form != .list else {
       throw ValueMismatch(expected: expected, found: value.briefly)
     }
-    let patterns = table.fields.keys.sorted { ($1.count, $0) < ($0.count, $1) }
+    let patterns = table.order.isEmpty ? table.fields.keys.sorted { ($1.count, $0) < ($0.count, $1) } : table.order
     var members: [(pattern: String, value: Value)] = []
     for pattern in patterns {
       do throws(ValueMismatch) {

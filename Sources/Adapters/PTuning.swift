@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -15,7 +16,8 @@ public struct PTuning: AdapterMethod {
   public static let summary = "Prompt tuning whose vectors come from a small network."
   public static let peftType: String? = "P_TUNING"
   public static let keysUnknownToPEFT = VirtualTokenFolder.keysUnknownToPEFT
-  public static let informativeKeys = VirtualTokenFolder.informativeKeys + ["encoder_num_layers", "encoder_dropout"]
+  public static let otherKeys =
+    VirtualTokenFolder.informativeKeys + ["encoder_reparameterization_type", "encoder_num_layers", "encoder_dropout"]
 
   /// p.
   public var numVirtualTokens = 20
@@ -28,29 +30,22 @@ public struct PTuning: AdapterMethod {
 
   public static let fields: [Field<Self>] = [
     .int("num_virtual_tokens", \.numVirtualTokens, "vectors in front of each sequence", in: 1...65_536),
-    .int("encoder_hidden_size", \.encoderHiddenSize, "width of the network; default: the model's hidden size", in: 1...65_536),
+    .int("encoder_hidden_size", \.encoderHiddenSize, "width of the network; default: the model's hidden size", in: 1...65_536).saved(optional: true),
   ]
 
   public var placement: AdapterPlacement { .hosts(InputEmbeddings.self) }
   public var freshEqualsBase: Bool { false }
   public var savesParameters: Bool { encoded != nil }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [("num_virtual_tokens", .int(numVirtualTokens)), ("encoder_reparameterization_type", .string(encoded ?? "MLP"))]
-      + (encoderHiddenSize.map { [("encoder_hidden_size", .int($0))] } ?? [])
-  }
-
-  public func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)] {
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
     let size = (attached.adapters.first?.host as? InputEmbeddings)?.words.weight.columns ?? 0
-    return configuration + [("encoder_hidden_size", .int(encoderHiddenSize ?? size))] + attached.modelSizes
+    configuration["encoder_hidden_size"] = .int(encoderHiddenSize ?? size)
+    configuration["encoder_reparameterization_type"] = .string(encoded ?? "MLP")
+    attached.addModelSizes(to: &configuration)
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> PTuning {
-    var method = PTuning()
-    method.numVirtualTokens = try config.int("num_virtual_tokens", in: 1...65_536)
-    method.encoded = try config.string("encoder_reparameterization_type", among: ["MLP", "LSTM"], default: "MLP")
-    if config["encoder_hidden_size"] != nil { method.encoderHiddenSize = try config.int("encoder_hidden_size", in: 1...) }
-    return method
+  public mutating func adopt(_ config: HuggingFaceConfig) throws {
+    encoded = try config.string("encoder_reparameterization_type", among: ["MLP", "LSTM"], default: "MLP")
   }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {

@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 
@@ -12,22 +11,15 @@ public struct Pfeiffer: AdapterMethod {
   public static let name = "pfeiffer"
   public static let summary = "One bottleneck adapter behind the feed-forward block of each layer."
   public static let fields: [Field<Self>] = Field.fields(of: \.options)
-  public var options = BottleneckOptions()
+  public var options = BottleneckOptions(standard: .relu)
   public init() {}
 
   public var placement: AdapterPlacement { .hosts(SublayerOutput.self) }
   public var freshEqualsBase: Bool { options.initWeights == .zeroUp }
   public func trains(_ parameter: String) -> Bool { options.trains(parameter) }
-  public var configuration: [(key: String, value: ConfigurationValue)] { options.configuration(.relu) }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> Pfeiffer {
-    var method = Pfeiffer()
-    method.options = try BottleneckOptions(saved: config)
-    return method
-  }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
     guard let sublayer = host as? SublayerOutput, !sublayer.isAttention else { return nil }
-    return try options.makeAdapter(for: sublayer, at: site, .relu, readsNormed: true)
+    return try options.makeAdapter(for: sublayer, at: site, readsNormed: true)
   }
 }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -17,7 +18,7 @@ public struct PrefixTuning: AdapterMethod {
   public static let summary = "Trains keys and values in front of those of every sequence, in every layer (P-tuning v2)."
   public static let peftType: String? = "PREFIX_TUNING"
   public static let keysUnknownToPEFT = VirtualTokenFolder.keysUnknownToPEFT
-  public static let informativeKeys = VirtualTokenFolder.informativeKeys + ["init_weights"]
+  public static let otherKeys = VirtualTokenFolder.informativeKeys + ["init_weights"]
 
   /// p.
   public var numVirtualTokens = 20
@@ -33,9 +34,9 @@ public struct PrefixTuning: AdapterMethod {
 
   public static let fields: [Field<Self>] = [
     .int("num_virtual_tokens", \.numVirtualTokens, "keys and values in front of each sequence", in: 1...65_536),
-    .bool("prefix_projection", \.prefixProjection, "compute them from embeddings with two layers"),
-    .int("encoder_hidden_size", \.encoderHiddenSize, "width of the projection; default: the model's hidden size", in: 1...65_536),
-    .float("prefix_dropout", \.prefixDropout, "dropout on the prefix, as in P-tuning v2", in: 0..<1),
+    .bool("prefix_projection", \.prefixProjection, "compute them from embeddings with two layers").saved(optional: true),
+    .int("encoder_hidden_size", \.encoderHiddenSize, "width of the projection; default: the model's hidden size", in: 1...65_536).saved(optional: true),
+    .float("prefix_dropout", \.prefixDropout, "dropout on the prefix, as in P-tuning v2", in: 0..<1).saved(.nowhere),
   ]
 
   public var placement: AdapterPlacement { .hosts(SelfAttention.self) }
@@ -43,30 +44,17 @@ public struct PrefixTuning: AdapterMethod {
   public var savesParameters: Bool { !projects }
   private var projects: Bool { prefixProjection && !isProjected }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [("num_virtual_tokens", .int(numVirtualTokens)), ("prefix_projection", .bool(prefixProjection))]
-      + (encoderHiddenSize.map { [("encoder_hidden_size", .int($0))] } ?? [])
-      + (prefixDropout > 0 ? [("prefix_dropout", .number(prefixDropout))] : [])
-  }
-
-  public func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)] {
-    guard let attention = attached.adapters.first?.host as? SelfAttention else { return configuration }
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
+    guard let attention = attached.adapters.first?.host as? SelfAttention else { return }
     let size = attention.query.outFeatures
-    return [
-      ("num_virtual_tokens", .int(numVirtualTokens)), ("prefix_projection", .bool(prefixProjection)),
-      ("encoder_hidden_size", .int(encoderHiddenSize ?? size)), ("num_layers", .int(attention.layer.count)),
-      ("token_dim", .int(size)), ("num_attention_heads", .int(attention.heads)), ("num_transformer_submodules", .int(1)),
-    ]
+    configuration["encoder_hidden_size"] = .int(encoderHiddenSize ?? size)
+    configuration["num_layers"] = .int(attention.layer.count)
+    configuration["token_dim"] = .int(size)
+    configuration["num_attention_heads"] = .int(attention.heads)
+    configuration["num_transformer_submodules"] = 1
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> PrefixTuning {
-    var method = PrefixTuning()
-    method.numVirtualTokens = try config.int("num_virtual_tokens", in: 1...65_536)
-    method.prefixProjection = try config.bool("prefix_projection", default: false)
-    if config["encoder_hidden_size"] != nil { method.encoderHiddenSize = try config.int("encoder_hidden_size", in: 1...) }
-    method.isProjected = true
-    return method
-  }
+  public mutating func adopt(_ config: HuggingFaceConfig) { isProjected = true }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
     guard let attention = host as? SelfAttention else { return nil }

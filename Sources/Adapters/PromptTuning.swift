@@ -1,5 +1,5 @@
-import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -14,7 +14,7 @@ public struct PromptTuning: AdapterMethod {
   public static let summary = "Trains vectors in front of the word embeddings of every sequence."
   public static let peftType: String? = "PROMPT_TUNING"
   public static let keysUnknownToPEFT = VirtualTokenFolder.keysUnknownToPEFT
-  public static let informativeKeys =
+  public static let otherKeys =
     VirtualTokenFolder.informativeKeys + ["prompt_tuning_init_text", "tokenizer_name_or_path", "tokenizer_kwargs"]
 
   /// How the vectors start, in PEFT's words.
@@ -40,8 +40,8 @@ public struct PromptTuning: AdapterMethod {
     .int("num_virtual_tokens", \.numVirtualTokens, "vectors in front of each sequence", in: 1...65_536),
     .choice(
       "prompt_tuning_init", \.promptTuningInit,
-      "how they start: normal, as random tokens of the vocabulary, or as those of prompt_tuning_init_text"),
-    .string("prompt_tuning_init_text", \.promptTuningInitText, "the text to start from, with TEXT"),
+      "how they start: normal, as random tokens of the vocabulary, or as those of prompt_tuning_init_text").saved(optional: true),
+    .string("prompt_tuning_init_text", \.promptTuningInitText, "the text to start from, with TEXT").saved(.nowhere),
   ]
 
   public func validate() throws(EngineError) {
@@ -62,23 +62,14 @@ public struct PromptTuning: AdapterMethod {
   public var placement: AdapterPlacement { .hosts(InputEmbeddings.self) }
   public var freshEqualsBase: Bool { false }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [("num_virtual_tokens", .int(numVirtualTokens)), ("prompt_tuning_init", .string(promptTuningInit.rawValue))]
-      + (promptTuningInitText.map { [("prompt_tuning_init_text", .string($0))] } ?? [])
-  }
-
-  public func configuration(of attached: AttachedAdapter) -> [(key: String, value: ConfigurationValue)] {
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
     // PEFT refuses TEXT without a tokenizer's path; the values are in the folder, however they started.
-    [
-      ("num_virtual_tokens", .int(numVirtualTokens)), ("prompt_tuning_init", .string(Init.random.rawValue)),
-    ] + attached.modelSizes
+    configuration["prompt_tuning_init"] = .string(Init.random.rawValue)
+    attached.addModelSizes(to: &configuration)
   }
 
-  public static func saved(in config: HuggingFaceConfig) throws -> PromptTuning {
-    var method = PromptTuning()
-    method.numVirtualTokens = try config.int("num_virtual_tokens", in: 1...65_536)
-    _ = try config.string("prompt_tuning_init", among: Init.allCases.map(\.rawValue), default: Init.random.rawValue)
-    return method
+  public static func meaning(of value: JSONValue, for option: String) -> JSONValue {
+    option == "prompt_tuning_init" && Init(rawValue: value.stringValue ?? "") != nil ? .string(Init.random.rawValue) : value
   }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
@@ -150,13 +141,13 @@ public final class PromptAdapter: Adapter, Prompt {
 }
 
 extension AttachedAdapter {
-  /// PEFT's words for the sizes of the model below the embeddings that a prompt is attached to.
-  var modelSizes: [(key: String, value: ConfigurationValue)] {
-    guard let embeddings = adapters.first?.host as? InputEmbeddings else { return [] }
+  /// Adds PEFT's words for the sizes of the model below the embeddings that a prompt is attached to.
+  func addModelSizes(to configuration: inout JSONObject) {
+    guard let embeddings = adapters.first?.host as? InputEmbeddings else { return }
     let attention = root.namedModules().compactMap { $0.module as? SelfAttention }
-    return [
-      ("token_dim", .int(embeddings.words.weight.columns)), ("num_layers", .int(attention.count)),
-      ("num_attention_heads", .int(attention.first?.heads ?? 1)), ("num_transformer_submodules", .int(1)),
-    ]
+    configuration["token_dim"] = .int(embeddings.words.weight.columns)
+    configuration["num_layers"] = .int(attention.count)
+    configuration["num_attention_heads"] = .int(attention.first?.heads ?? 1)
+    configuration["num_transformer_submodules"] = 1
   }
 }

@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 
@@ -39,12 +38,4 @@ public struct SelectiveFineTuning: AdapterMethod {
     parameters.contains { AttachedAdapter.isSuffix($0, of: parameter) }
   }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] { [("parameters", .strings(parameters))] }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> SelectiveFineTuning {
-    var method = SelectiveFineTuning()
-    method.parameters = try config.strings("parameters")
-    do throws(EngineError) { try method.validate() } catch { throw error.at(config.path) }
-    return method
-  }
 }

@@ -1,5 +1,5 @@
-import Checkpoints
 import Diagnostics
+import Files
 import NN
 import TensorCore
 
@@ -33,10 +33,10 @@ public struct VeRA: LinearAdapterMethod {
 
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of the shared factors", in: 1...65_536),
-    .int("projection_prng_key", \.projectionPrngKey, "seed of the shared factors, as torch's generator takes it", in: 0...),
-    .bool("save_projection", \.saveProjection, "save the shared factors too; without them a reader draws them again"),
-    .float("vera_dropout", \.veraDropout, "dropout on the adapter's input", in: 0..<1),
-    .float("d_initial", \.dInitial, "start of lambda_d"),
+    .int("projection_prng_key", \.projectionPrngKey, "seed of the shared factors, as torch's generator takes it", in: 0...).saved(optional: true),
+    .bool("save_projection", \.saveProjection, "save the shared factors too; without them a reader draws them again").saved(optional: true),
+    .float("vera_dropout", \.veraDropout, "dropout on the adapter's input", in: 0..<1).saved(optional: true),
+    .float("d_initial", \.dInitial, "start of lambda_d").saved(optional: true),
   ]
 
   public static let peftType: String? = "VERA"
@@ -53,23 +53,8 @@ public struct VeRA: LinearAdapterMethod {
     !saveProjection && (parameter == Self.shared.a || parameter == Self.shared.b)
   }
 
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("r", .int(r)), ("projection_prng_key", .int(projectionPrngKey)), ("save_projection", .bool(saveProjection)),
-      ("vera_dropout", .number(veraDropout)), ("d_initial", .number(dInitial)),
-      ("init_weights", .bool(true)),
-    ]
-  }
-
-  public static func saved(in config: HuggingFaceConfig) throws -> VeRA {
-    var method = VeRA()
-    method.r = try config.int("r", in: 1...)
-    method.projectionPrngKey = try config.int("projection_prng_key", in: 0..., default: 0)
-    method.saveProjection = try config.bool("save_projection", default: true)
-    method.veraDropout = try config.double("vera_dropout", in: 0..<1, default: 0)
-    method.dInitial = try config.double("d_initial", default: 0.1)
-    return method
-  }
+  public static let otherKeys = ["init_weights"]
+  public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) { configuration["init_weights"] = true }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     let linears = site.hosts.compactMap { $0 as? Linear }

@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import NN
 
@@ -8,8 +7,6 @@ public struct ClassifierOnly: AdapterMethod {
   public static let summary = "Trains only the head (modules_to_save)."
   public static let fields: [Field<Self>] = []
   public init() {}
-  public var configuration: [(key: String, value: ConfigurationValue)] { [] }
-  public static func saved(in config: HuggingFaceConfig) throws -> ClassifierOnly { ClassifierOnly() }
 }
 
 /// Trains every parameter, or every one but the word embeddings, and with them a decoder that is tied to them.
@@ -31,7 +28,4 @@ public struct FullFineTuning: AdapterMethod {
     !(freezeEmbeddings && parameter.hasSuffix("embeddings.word_embeddings.weight"))
   }
   public static var peftType: String? { nil }
-  public var configuration: [(key: String, value: ConfigurationValue)] {
-    freezeEmbeddings ? [("freeze_embeddings", .bool(true))] : []
-  }
 }

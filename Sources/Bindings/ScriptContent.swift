@@ -64,10 +64,9 @@ extension Task: LuaContent {
 
 extension AdapterSpec: LuaContent {
   public func contentIdentity() throws -> JSONValue {
-    let options = method.configuration + method.ownConfiguration
-    return [
-      "adapter": .string(method.name), "options": .object(JSONObject(options.map { ($0.key, $0.value.json) })),
-      "targets": targets.configValue.json, "name": .string(name), "seed": seed.map { .int($0) } ?? .null,
+    [
+      "adapter": .string(method.name), "options": .object(method.options), "targets": targets.configValue.json,
+      "name": .string(name), "seed": seed.map { .int($0) } ?? .null,
     ]
   }
 }

@@ -43,6 +43,16 @@ public struct HuggingFaceConfig: Sendable {
     return result
   }
 
+  /// The file that has, or would have, a key.
+  public func file(of key: String) -> String { origins[key] ?? path }
+
+  /// The error for a key that is not there. `expected`: what it would hold.
+  public func missing(_ key: String, _ expected: String) -> EngineError {
+    EngineError(
+      .data, "\(path): missing key '\(key)', expected \(expected)",
+      hint: nearestName(to: key, among: values.keys.filter { $0 != key }).map { "did you mean '\($0)'?" })
+  }
+
   /// The raw value, or nil where the key is missing or null, which configs use alike.
   public subscript(key: String) -> JSONValue? {
     values[key].flatMap { $0 == .null ? nil : $0 }
@@ -138,13 +148,10 @@ public struct HuggingFaceConfig: Sendable {
   ) throws -> Value {
     guard let json = self[key] else {
       if let fallback { return fallback }
-      throw EngineError(
-        .data, "\(path): missing key '\(key)', expected \(expected)",
-        hint: nearestName(to: key, among: values.keys.filter { $0 != key }).map { "did you mean '\($0)'?" })
+      throw missing(key, expected)
     }
     guard let value = convert(json) else {
-      let path = origins[key] ?? self.path
-      throw EngineError(.data, "\(path): \(key): expected \(expected), given \(json.excerpt())")
+      throw EngineError(.data, "\(file(of: key)): \(key): expected \(expected), given \(json.excerpt())")
     }
     return value
   }

@@ -21,7 +21,7 @@ extension AttachedAdapter {
     [
       "name": .string(name), "method": .string(method.name), "parameters": .int(parameterCount),
       "modules": .array(sites.map { .string($0) }), "modules_to_save": .array(savedModules.map { .string($0) }),
-      "options": .object(JSONObject(method.configuration.map { ($0.key, $0.value.json) })),
+      "options": .object(method.options),
     ]
   }
 }

@@ -22,11 +22,14 @@ extension Record {
     guard case .table(let table) = json.configValue, json.objectValue != nil else {
       throw EngineError(.data, "\(source): expected an object, found \(json.kindName)")
     }
-    do throws(EngineError) { try self.init(table: table) } catch {
-      let name = Self.recordName + ": "
-      let words = error.message.hasPrefix(name) ? String(error.message.dropFirst(name.count)) : error.message
-      throw EngineError(.data, "\(source): \(words)", hint: error.hint)
-    }
+    do throws(EngineError) { try self.init(table: table) } catch { throw Self.mistake(error, in: source) }
+  }
+
+  /// A mistake in a file: its path in the place of the record's name.
+  public static func mistake(_ error: EngineError, in path: String) -> EngineError {
+    let name = recordName + ": "
+    let words = error.message.hasPrefix(name) ? String(error.message.dropFirst(name.count)) : error.message
+    return EngineError(.data, "\(path): \(words)", hint: error.hint)
   }
 
   /// The record as a JSON object, fields in their order; those without a value are left out.
@@ -53,7 +56,8 @@ extension JSONValue {
     case .array(let elements): .table(ConfigTable(list: elements.map(\.configValue), form: .list))
     case .object(let object):
       .table(
-        ConfigTable(fields: Dictionary(object.members.map { ($0, $1.configValue) }, uniquingKeysWith: { $1 }), form: .fields))
+        ConfigTable(
+          fields: Dictionary(object.members.map { ($0, $1.configValue) }, uniquingKeysWith: { $1 }), order: object.keys, form: .fields))
     }
   }
 }

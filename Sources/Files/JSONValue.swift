@@ -122,6 +122,16 @@ extension JSONValue {
     }
   }
 
+  /// The same with whole numbers written without a fraction, as people write them: 8 rather than 8.0.
+  public var plain: JSONValue {
+    switch self {
+    case .double(let value): Int(exactly: value).map { .int($0) } ?? self
+    case .array(let elements): .array(elements.map(\.plain))
+    case .object(let members): .object(JSONObject(members.members.map { ($0, $1.plain) }))
+    default: self
+    }
+  }
+
   /// A member of an object; nil where this is not an object or has no such member.
   public subscript(key: String) -> JSONValue? { objectValue?[key] }
 

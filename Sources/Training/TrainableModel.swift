@@ -218,7 +218,7 @@ public final class TrainableModel {
       if tensor.requiresGrad { trainable.append(.string(name)) }
     }
     let attached = adapters.map { adapter -> JSONValue in
-      var values = JSONObject((adapter.method.configuration + adapter.method.ownConfiguration).map { ($0.key, $0.value.json) })
+      var values = adapter.method.options
       values["method"] = .string(adapter.method.name)
       values["sites"] = .string(Digest(of: adapter.sites.joined(separator: " ")).hex)
       // What is built on another adapter has its scales, which the method's options do not tell.

@@ -1,10 +1,13 @@
 import Adapters
+import Checkpoints
 import Diagnostics
 import Files
 import Foundation
 import TestSupport
 import Testing
 import TransformerModels
+
+private let savedMethods = AdapterCatalogue.methods.filter { $0.peftType != nil }.map { $0.name }
 
 /// What a case's folder says beside its tensors: `adapter_config.json` and, where there is one, `perigee.json`.
 private func configuration(_ folder: String) throws -> JSONValue {
@@ -101,5 +104,51 @@ extension EngineTests {
       #expect(Set(found.keys) == Set(recorded.keys))
       for (key, value) in recorded.members { #expect(found[key]?.encoded(.file) == value.encoded(.file), "\(key)") }
     }
+
+    /// Every option that a folder has is checked as a script's is, and named with its file.
+    @Test(arguments: savedMethods) func optionsOfFoldersAreChecked(_ name: String) throws {
+      let method = try AdapterCatalogue.method(named: name)
+      let row = try #require(AdapterCase.saved.first { type(of: $0.method).name == name })
+      try withTemporaryFolder { folder in
+        try row.attach(to: tinyModel("tiny-roberta"), name: "a").save(to: folder + "/a", baseModelName: "x")
+        let files = ["adapter_config.json", "perigee.json"].map { "\(folder)/a/\($0)" }
+        func loading() throws -> String? {
+          let model = try tinyModel("tiny-roberta")
+          return message { _ = try AttachedAdapter.load(folder: folder + "/a", into: model, headModules: model.headModules) }
+        }
+        #expect(try loading() == nil)
+        func change(_ key: String, to value: JSONValue) throws {
+          for path in files where FileManager.default.fileExists(atPath: path) {
+            let original = try JSONValue(file: path)
+            var changed = try #require(original.objectValue)
+            if changed[key] != nil { changed[key] = value }
+            if var own = changed["adapter"]?.objectValue, own[key] != nil {
+              own[key] = value
+              changed["adapter"] = .object(own)
+            }
+            guard .object(changed) != original else { continue }
+            try AtomicFile.write(.object(changed), to: path)
+            defer { try? AtomicFile.write(original, to: path) }
+            let text = try loading() ?? "loaded"
+            #expect(text.hasPrefix("\(path): '\(key)") || text.hasPrefix("\(path): \(key)"), "\(key): \(text)")
+          }
+        }
+        for (key, place) in method.savedOptions where place != .nowhere { try change(key, to: [["x": [[]]]]) }
+      }
+    }
+
+    /// Where several patterns match, the first in the file counts, as for PEFT.
+    @Test(arguments: [["query", ".*"], [".*", "query"]]) func orderOfPatternsCounts(_ patterns: [String]) throws {
+      let config = HuggingFaceConfig(
+        ["r": 4, "lora_alpha": 8, "rank_pattern": .object(JSONObject(zip(patterns, [2, 3])))], path: "x")
+      let lora = try LoRA(saved: config)
+      #expect(lora.rankPattern["bert.encoder.layer.0.attention.self.query"] == 2)
+      #expect(lora.rankPattern["bert.encoder.layer.0.attention.self.value"] == (patterns[0] == ".*" ? 2 : 3))
+    }
   }
+}
+
+extension AdapterMethod {
+  /// The options' names, and where folders have them.
+  static var savedOptions: [(name: String, place: SavedPlace)] { fields.map { ($0.name, $0.place) } }
 }

@@ -57,14 +57,25 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
   (
     ["layer_replication": [[0, 1], [0, 1]]], "layer_replication = [[0,1],[0,1]] is not supported"
   ),
-  (["r": 0], "r: expected an integer of at least 1, given 0"),
-  (["r": "8"], "r: expected an integer of at least 1, given \"8\""),
+  (["r": 0], "'r' must be an integer from 1 to 65536, got 0"),
+  (["r": "8"], "'r' must be an integer from 1 to 65536, got '8'"),
+  (["r": .null], "missing key 'r', expected integer from 1 to 65536"),
+  (["lora_alpha": 0], "'lora_alpha' must be a number above 0, got 0.0"),
+  (["lora_dropout": 1], "'lora_dropout' must be a number at least 0 and below 1, got 1.0"),
+  (
+    ["use_dora": true, "init_lora_weights": "pissa"],
+    "use_dora with init_lora_weights = 'pissa': DoRA's magnitudes are those of the whole weight; use one of them"
+  ),
   (["bias": "some"], "bias: expected one of none, all, lora_only, given \"some\""),
   (
     ["rank_pattern": ["query": 0]],
-    "rank_pattern: expected an object of ranks of at least 1, given {\"query\":0}"
+    "'rank_pattern' must have ranks of at least 1, got 0"
   ),
-  (["alpha_pattern": ["(": 1]], "alpha_pattern: '(' is not a valid regular expression: missing ), unterminated subpattern at position 1"),
+  (["rank_pattern": ["query": 1.5]], "'rank_pattern['query']' must be an integer, got 1.5"),
+  (
+    ["alpha_pattern": ["(": 1]],
+    "'alpha_pattern' must be regular expressions as names, got '(' is not a valid regular expression: missing ), unterminated subpattern at position 1"
+  ),
   (["target_modules": .null], "missing key 'target_modules', expected a list of strings"),
   (["target_modules": [1]], "target_modules: expected a list of strings, given [1]"),
   (
@@ -74,12 +85,11 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
   (["exclude_modules": "("], "exclude_modules: '(' is not a valid regular expression: missing ), unterminated subpattern at position 1"),
   (
     ["init_lora_weights": "loftq"],
-    "init_lora_weights 'loftq' is not supported, expected one of true, false, gaussian, orthogonal, pissa, pissa_niter_N, "
-      + "olora, eva, mica"
+    "'init_lora_weights' must be one of true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, got 'loftq'"
   ),
   (
     ["init_lora_weights": 3],
-    "init_lora_weights: expected one of true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, given 3"
+    "'init_lora_weights' must be one of true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, got 3"
   ),
 ]
 
@@ -168,7 +178,7 @@ extension EngineTests {
             "r": 4, "lora_alpha": 8, "rank_pattern": ["query": 2],
             "alpha_pattern": [#"layer\.1\..*value"#: 3],
           ], path: "x")
-        let attached = try model.attach(LoRA.saved(in: config))
+        let attached = try model.attach(LoRA(saved: config))
         let found = attached.adapters.compactMap { $0.adapter as? LoRAAdapter }.map {
           [Double($0.a.shape[0]), $0.scaling]
         }

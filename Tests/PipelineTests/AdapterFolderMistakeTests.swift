@@ -22,7 +22,7 @@ import Testing
       ("initialised", .object([:]), "'initialised' is empty, expected at least one"), ("initialised", ["x"], "'initialised' must be a table"),
       ("initialised", .null, "'initialised' must be a table"), ("upstream", ["a"], "'upstream[1]'"), ("adapter", ["variant": "plain"], "'adapter' must be an object with the name of a method"),
       ("adapter", ["method": "lora_fa"], "'adapter': missing field 'variant'"),
-      ("adapter", ["method": "lora_fa", "variant": "plane"], "variant: expected one of plain, projected, given \"plane\""),
+      ("adapter", ["method": "lora_fa", "variant": "plane"], "'variant' must be one of 'plain', 'projected', got 'plane'"),
       ("adapter", ["method": "lora_fa", "variant": "plain", "r": 2], "'adapter': unknown field 'r'"),
       ("adapter", ["method": "lora_af", "variant": "plain"], "'adapter': no method 'lora_af' has peft_type 'LORA'; did you mean 'lora_fa'?"),
     ]

@@ -13,7 +13,7 @@
 ---@field lora_dropout? number dropout on the adapter's input (at least 0 and below 1; default 0)
 ---@field use_rslora? boolean scale by lora_alpha / sqrt(r) (default false)
 ---@field use_dora? boolean DoRA: train the magnitude of each output apart from its direction (default false)
----@field init_lora_weights? boolean|string how A and B start: true A Kaiming-uniform and B zero, "gaussian" A with deviation 1 / r, false both random, "orthogonal", "pissa", "pissa_niter_N" or "olora" from the weight (default "true")
+---@field init_lora_weights? boolean|string how A and B start: true A Kaiming-uniform and B zero, "gaussian" A with deviation 1 / r, false both random, "orthogonal", "pissa", "pissa_niter_N" or "olora" from the weight (default true)
 ---@field rank_pattern? table<string, integer> other ranks of some layers, by regular expressions for the end of their paths (default {})
 ---@field alpha_pattern? table<string, number> other lora_alpha of some layers, by regular expressions for the end of their paths (default {})
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture

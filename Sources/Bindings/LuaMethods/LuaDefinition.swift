@@ -118,7 +118,7 @@ public final class LuaDefinition: @unchecked Sendable {
   func method(_ given: JSONObject, place: String) throws -> LuaMethod {
     var method = LuaMethod()
     method.definition = self
-    method.options = try fields.resolve(given: given, place: place)
+    method.given = try fields.resolve(given: given, place: place)
     let p = method.dropoutShare
     guard p >= 0, p < 1 else { throw EngineError(.argument, "\(place): '\(parts.dropout ?? "")' must be at least 0 and below 1, given \(p)") }
     return method

@@ -15,7 +15,8 @@ struct LuaMethod: LinearAdapterMethod {
 
   /// nil: an instance without a script behind it, as `Record` makes one. Not for use.
   var definition: LuaDefinition?
-  var options = JSONObject()
+  /// The options, by the script's names.
+  var given = JSONObject()
 
   var name: String { definition?.name ?? Self.name }
   var peftType: String? { Self.folderType }
@@ -23,14 +24,16 @@ struct LuaMethod: LinearAdapterMethod {
 
   var freshEqualsBase: Bool { definition?.parts.freshEqualsBase ?? true }
 
-  var configuration: [(key: String, value: ConfigurationValue)] {
-    [
-      ("method", .string(name)), ("definition", .string(definition?.digest ?? "")), ("options", .json(.object(options))),
-    ]
+  static let otherKeys = ["method", "definition", "options"]
+
+  var options: JSONObject { ["method": .string(name), "definition": .string(definition?.digest ?? ""), "options": .object(given)] }
+
+  func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
+    for (key, value) in options.members { configuration[key] = value }
   }
 
   /// Share of the input that is dropped.
-  var dropoutShare: Double { definition?.parts.dropout.flatMap { options[$0]?.doubleValue } ?? 0 }
+  var dropoutShare: Double { definition?.parts.dropout.flatMap { given[$0]?.doubleValue } ?? 0 }
 
   func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     guard let definition else { throw EngineError(.argument, "the method has no definition") }
@@ -78,7 +81,7 @@ struct LuaMethod: LinearAdapterMethod {
 
   /// The options as the functions get them.
   var optionTable: LuaTable {
-    LuaTable(fields: Dictionary(options.members.map { ($0, $1.lua) }, uniquingKeysWith: { a, _ in a }))
+    LuaTable(fields: Dictionary(given.members.map { ($0, $1.lua) }, uniquingKeysWith: { a, _ in a }))
   }
 
   func makeTraining(for attached: AttachedAdapter) -> MethodTraining? {

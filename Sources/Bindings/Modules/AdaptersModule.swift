@@ -28,9 +28,8 @@ func adaptersModule(_ definitions: LuaDefinitions) -> Module {
       .property("name", "the adapter's name in a model") { $0.name },
       .property("method", "the method's name") { $0.method.name },
       .metamethod("__tostring", "method and options", Param<AdapterSpec>("adapter", "an adapter")) { spec in
-        let given = (spec.method as? LuaMethod)?.options.members.map { (key: $0, value: ConfigurationValue.json($1)) }
-          ?? (spec.method.configuration + spec.method.ownConfiguration).filter { $0.value.json != .object([:]) }
-        let options = given.map { "\($0.key) = \($0.value.json.encoded(.canonical))" }
+        let given = (spec.method as? LuaMethod)?.given ?? spec.method.options
+        let options = given.members.filter { $1 != .object([:]) }.map { "\($0) = \($1.encoded(.canonical))" }
         return "\(spec.method.name) { \(options.joined(separator: ", ")) }"
       }
     ).declaration, adaptedLayerClass().declaration, linearExpressionClass().declaration,

@@ -38,6 +38,8 @@ public struct ConfigTable {
   public var list: [ConfigValue]
   /// The values with names.
   public var fields: [String: ConfigValue]
+  /// Those names in their order; empty where the source has none, as Lua.
+  public var order: [String]
   /// What the source says it is, for one that tells an empty list from no names; nil where a table is both, as in Lua.
   public var form: Form?
 
@@ -47,9 +49,10 @@ public struct ConfigTable {
     case fields
   }
 
-  public init(list: [ConfigValue] = [], fields: [String: ConfigValue] = [:], form: Form? = nil) {
+  public init(list: [ConfigValue] = [], fields: [String: ConfigValue] = [:], order: [String] = [], form: Form? = nil) {
     self.list = list
     self.fields = fields
+    self.order = order
     self.form = form
   }
 }

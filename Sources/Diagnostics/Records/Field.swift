@@ -15,10 +15,15 @@ public struct Field<Owner: Record>: Sendable {
   public let isRequired: Bool
   /// The record type inside this field, if any.
   public let nestedRecord: (any Record.Type)?
+  /// Where a saved folder has it, and whether it may lack it there; see `saved(_:optional:as:)`.
+  public internal(set) var place = SavedPlace.configuration
+  public internal(set) var mayLack = false
 
   private let store: @Sendable (ConfigValue, inout Owner) throws(ValueMismatch) -> Void
   private let storeText: @Sendable (String, inout Owner) throws(ValueMismatch) -> Void
   private let load: @Sendable (Owner) -> ConfigValue
+  /// What a saved folder has in place of `load`'s value; nil: that.
+  var loadSaved: (@Sendable (Owner) -> ConfigValue)?
 
   /// A field of any type that a field can have.
   ///
@@ -165,6 +170,9 @@ public struct Field<Owner: Record>: Sendable {
   /// The field's value in a record.
   public func read(_ record: Owner) -> ConfigValue { load(record) }
 
+  /// The field's value as a saved folder has it.
+  public func readSaved(_ record: Owner) -> ConfigValue { (loadSaved ?? load)(record) }
+
   /// Checks and stores a value; the error names record and field.
   public func set(_ value: ConfigValue, in record: inout Owner) throws(EngineError) {
     do throws(ValueMismatch) { try store(value, &record) } catch { throw explained(error) }
@@ -198,7 +206,7 @@ extension Field {
     of path: WritableKeyPath<Owner, Inner> & Sendable
   ) -> [Field] {
     Inner.fields.map { inner in
-      Field(
+      var field = Field(
         name: inner.name, doc: inner.doc, typeName: inner.typeName, rangeWords: inner.rangeWords,
         choices: inner.choices, isRequired: inner.isRequired, nestedRecord: inner.nestedRecord,
         store: { value, owner throws(ValueMismatch) in try inner.store(value, &owner[keyPath: path]) },
@@ -206,6 +214,9 @@ extension Field {
           try inner.storeText(text, &owner[keyPath: path])
         },
         load: { inner.load($0[keyPath: path]) })
+      (field.place, field.mayLack) = (inner.place, inner.mayLack)
+      if inner.loadSaved != nil { field.loadSaved = { inner.readSaved($0[keyPath: path]) } }
+      return field
     }
   }
 
