@@ -95,7 +95,7 @@ public struct DyLoRA: LinearAdapterMethod {
 public final class DyLoRAAdapter: Adapter, LowRankUpdate {
   /// Down factor, [r, in], and up factor, [out, r].
   public let a, b: Tensor
-  /// The rank in use, [1]: a tensor, so that it is saved, and missed by nobody who asks whether the adapter changed.
+  /// The rank in use, [1]. It is stored as a tensor so that saving and digests include it.
   let rankInUse: Tensor
   private let alpha: Double
   private let isFrozenBelow: Bool

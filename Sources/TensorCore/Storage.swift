@@ -87,7 +87,7 @@ public final class Storage {
     return memory
   }
 
-  /// Tells the owner that the bytes will not be read again soon. Reading them stays possible, at another address.
+  /// Tells the owner that the bytes will not be read again soon. They can still be read, but `pointer` may change: do not keep it.
   package func giveBack() {
     whenUnneeded?()
     pg_free(expansion, byteCount)

@@ -287,7 +287,7 @@ public final class Trainer {
     {
       callbacks.onWarning?(warning)
     }
-    // All of it or nothing: a script's `after_step` that was cut off could not go on where it was.
+    // The update happens as a whole or not at all, because an interrupted `after_step` of a script cannot be resumed.
     try Interrupt.hold {
       for training in model.activeTrainings { try training.beforeUpdate(place) }
       try optimizer.step(learningRate: state.learningRate, multiplier: multiplier, gradientScale: scale)
