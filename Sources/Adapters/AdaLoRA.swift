@@ -17,7 +17,7 @@ import TensorCore
 /// triplets that are left, under the same s.
 ///
 /// Paper: Zhang et al. 2023, arXiv 2303.10512.
-public struct AdaLoRA: LinearAdapterMethod {
+public struct AdaLoRA: LinearAdapterMethod, ChangesFrozenParameters, OmitsParameters, SavesResult {
   public static let name = "adalora"
   public static let summary = "AdaLoRA: ranks move to the layers where they matter most."
 
@@ -107,11 +107,14 @@ public struct AdaLoRA: LinearAdapterMethod {
   public func omits(_ parameter: String) -> Bool { parameter.hasSuffix("." + AdaLoRAAdapter.maskName) }
 
   /// The triplets that are left.
-  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? {
+  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)] {
     try attached.adapters.flatMap { path, _, adapter in
       try ((adapter as? AdaLoRAAdapter)?.keptParameters() ?? []).map { (path + "." + $0.name, $0.tensor) }
     }.filter { !omits($0.0) }
   }
+
+  /// The tensors of a folder are the parameters.
+  public func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) {}
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     try checkRank(initR, of: linear, at: site)
@@ -127,7 +130,7 @@ public struct AdaLoRA: LinearAdapterMethod {
   public func makeTraining(for attached: AttachedAdapter) -> MethodTraining? { AdaLoRATraining(attached, self) }
 
   /// Which triplets were cut.
-  public func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
+  public func frozenParametersChanged(by attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
     attached.linearAdapters.compactMap { path, _, adapter in
       (adapter as? AdaLoRAAdapter).map { (attached.name(of: AdaLoRAAdapter.maskName, at: path), $0.mask) }
     }

@@ -83,8 +83,7 @@ extension AttachedAdapter {
         hint: "save the whole model")
     }
     var config = commonConfiguration(peftType, baseModelName: baseModelName, taskType: taskType)
-    // PEFT's word has the type's name in it.
-    if targets.bias == .loraOnly, peftType == VeRA.peftType { config["bias"] = .string(VeRA.onlyBias) }
+    if targets.bias == .loraOnly { config["bias"] = .string(type(of: method).onlyTargetBiases) }
     // A key is written once: the layers have the last word about ranks and scales, the method about what PEFT's type has besides.
     let ranks = method.ranks(adapters.compactMap { path, _, adapter in (adapter as? any RankedAdapter).map { (path, $0.rank, $0.scaling) } })
     for (key, value) in method.options(in: .configuration).members where ranks[key] == nil { config[key] = value }
@@ -131,7 +130,7 @@ extension AttachedAdapter {
     var factors: [(path: String, a: Tensor, b: Tensor, scaling: Double)] = []
     var whole: [(name: String, tensor: Tensor)] = []
     for (path, linear, adapter) in linearAdapters {
-      guard method.isLowRank, let update = adapter as? any LowRankUpdate else {
+      guard let update = adapter as? any LowRankUpdate else {
         throw EngineError(
           .argument,
           "\(folder): method '\(name)' cannot be written as a LoRA: its update is no product of two small factors",
@@ -220,7 +219,7 @@ extension AttachedAdapter {
 
   /// The folder's tensors, without PEFT's prefix.
   func folderState() throws -> [(name: String, tensor: Tensor)] {
-    let state = savedState(try method.folderTensors(of: self))
+    let state = savedState(try (method as? any SavesResult)?.folderTensors(of: self))
     let stored = storedModules
     let heads = root.namedModules().filter {
       stored.contains($0.path) && !savedModules.contains($0.path)

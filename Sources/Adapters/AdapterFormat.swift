@@ -1,7 +1,6 @@
 import Checkpoints
 import Diagnostics
 import Files
-import TensorCore
 
 /// How a method's adapters lie in a folder: PEFT's format where PEFT has the method. The defaults are right for a method whose
 /// folder holds its parameters under their own names, and its options as its fields say.
@@ -27,38 +26,23 @@ public protocol AdapterFormat {
   /// Adds what an attached adapter's folder says beside the options, or in place of them.
   func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter)
 
-  /// The name that the folder's file has for a parameter, or a tensor of `folderTensors`, given by its path.
+  /// PEFT's word for biases of the target layers alone.
+  static var onlyTargetBiases: String { get }
+  /// The name that the folder's file has for a parameter, or for a tensor of a `SavesResult`, given by its path.
   static func folderName(of name: String) -> String
-  /// Whether folders leave out an adapter's parameter, by its path, because it follows from the options and the base model.
-  func omits(_ parameter: String) -> Bool
-  /// Whether a tensor of a folder says nothing.
-  func ignores(_ tensor: String) -> Bool
-  /// What the folder has in place of the adapter's own parameters, by name: what they amount to. nil: the parameters.
-  func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]?
-  /// Whether the folder has all that the parameters are, so that training can go on from it.
-  var savesParameters: Bool { get }
-  /// Gives the adapter's parameters the values of such tensors, whose shapes are those of `folderTensors`.
-  func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws
-  /// Called when the values of a folder are in the adapter.
-  func didLoad(_ attached: AttachedAdapter) throws
 }
 
 extension AdapterFormat where Self: AdapterMethod {
   public var peftType: String? { Self.peftType }
-  public func omits(_ parameter: String) -> Bool { false }
   public static var peftType: String? { "PERIGEE_" + name.uppercased() }
   public static var keysUnknownToPEFT: [String] { [] }
   public static var otherKeys: [String] { [] }
   public static func meaning(of value: JSONValue, for option: String) -> JSONValue { value }
   public mutating func adopt(_ config: HuggingFaceConfig) throws {}
   public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {}
+  public static var onlyTargetBiases: String { AdapterTargets.Bias.loraOnly.rawValue }
   public static func folderName(of name: String) -> String { AdapterFolder.prefix + name }
-  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? { nil }
-  public var savesParameters: Bool { true }
-  public func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws {}
   public static var peftTypes: [String] { peftType.map { [$0] } ?? [] }
-  public func ignores(_ tensor: String) -> Bool { false }
-  public func didLoad(_ attached: AttachedAdapter) throws {}
 }
 
 extension AdapterMethod {

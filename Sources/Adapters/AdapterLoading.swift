@@ -154,8 +154,7 @@ private struct AdapterFolderReader {
 
   /// The method that the folder's is built on, with the folder's options.
   func underlying() throws -> (any AdapterMethod)? {
-    guard method.over != nil, let base = method.underlying else { return nil }
-    return try type(of: base).init(saved: config)
+    try (method as? any BuildsOnAdapter)?.underlying.map { try type(of: $0).init(saved: config) }
   }
 
   private static func distinct(_ names: [String]) -> [String] {
@@ -205,7 +204,7 @@ extension AdapterFolderReader {
     let saved = wanted.filter { !absent.contains($0) }
     result.modulesToSave = saved
     let biases = AdapterTargets.Bias.allCases.map(\.rawValue)
-    if config["bias"] == .string(VeRA.onlyBias), try config.string("peft_type") == VeRA.peftType {
+    if config["bias"] == .string(type(of: method).onlyTargetBiases) {
       result.bias = .loraOnly
     } else {
       result.bias = AdapterTargets.Bias(rawValue: try config.string("bias", among: biases, default: "none")) ?? .none
@@ -278,13 +277,14 @@ extension AdapterFolderReader {
     let isHeadInFile = { (name: String) in
       [AdapterFolder.prefix, "base_model."].contains { name.hasPrefix($0) && isHead(String(name.dropFirst($0.count))) }
     }
-    let taken = try method.folderTensors(of: attached)
+    let (result, checks) = (method as? any SavesResult, method as? any ChecksFolder)
+    let taken = try result?.folderTensors(of: attached)
     var places = attached.savedState(taken)
     if head == .new { places.removeAll { isHead($0.name) } }
     let given = file.names.filter { name in
       // With bias = "all", PEFT also writes biases of the head that it replaced.
       if name.contains(".original_module.") || name.contains(".modules_to_save.") { return false }
-      if attached.method.ignores(name) { return false }
+      if checks?.ignores(name) ?? false { return false }
       return head == .saved || !isHeadInFile(name)
     }
     // A head that the adapter froze is in its folder all the same.
@@ -295,12 +295,7 @@ extension AdapterFolderReader {
         !places.contains { $0.name == entry.name } && given.contains(fileName(entry.name))
       }
     places += extra
-    if let lora = method as? LoRA, lora.initLoraWeights.isDrawn, !given.contains(where: { $0.hasSuffix(ResidualLoRAAdapter.startSuffix) }) {
-      throw EngineError(
-        .data, "\(config.path): init_lora_weights '\(lora.initLoraWeights.word)': the folder lacks the random part of the weight "
-          + "that the adapter was trained beside",
-        hint: "convert it where it was trained: save_pretrained(..., path_initial_model_for_weight_conversion=...)")
-    }
+    do { try checks?.check(tensors: given) } catch let error as EngineError { throw error.at(config.path) }
     try checkNames(given, wanted: places.map { fileName($0.name) })
     var values: [(tensor: Tensor, value: Tensor)] = []
     for (name, tensor) in places {
@@ -321,8 +316,8 @@ extension AdapterFolderReader {
         try tensor.makeExclusive()
         try tensor.assign(value)
       }
-      if let taken { try method.take(taken, into: attached) }
-      try attached.method.didLoad(attached)
+      if let taken { try result?.take(taken, into: attached) }
+      try checks?.didLoad(attached)
     } catch {
       for (tensor, value) in before { try tensor.assign(value) }
       throw error

@@ -4,7 +4,7 @@ import NN
 import TensorCore
 
 /// A parameter-efficient method: its options are the type's properties, and it makes one adapter for each linear
-/// layer that it is attached to. One file each; see `AdapterCatalogue`.
+/// layer that it is attached to. One file each; see `AdapterCatalogue`. What only some methods do: see `MethodAbilities.swift`.
 public protocol AdapterMethod: AdapterFormat, Record, Sendable {
   /// The name in Lua and on the command line: "lora".
   static var name: String { get }
@@ -18,46 +18,10 @@ public protocol AdapterMethod: AdapterFormat, Record, Sendable {
 
   /// Which modules the method attaches something to.
   var placement: AdapterPlacement { get }
-  /// Whether targets may be layers of the head.
-  var adaptsHead: Bool { get }
-  /// The targets with what the method chooses where they leave it open. `linears`: paths of the model's linear layers; `head`:
-  /// suffixes of the head's modules.
-  func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets
-  /// The linear layers that the method adapts where the options name none; nil: the architecture's default.
-  var defaultTargets: AdapterTargets.Selection? { get }
-  /// Checks the options against the modules that were chosen, given by their paths. Throws `EngineError`.
-  func check(sites: [String]) throws
-  /// Regular expressions for some of the layers, by option: each has to match one.
-  var layerPatterns: [(option: String, patterns: [String])] { get }
   /// Whether a fresh adapter leaves what the model computes as it was.
   var freshEqualsBase: Bool { get }
   /// The adapter of one module of the placement; nil: it stays as it is.
   func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter?
-  /// The method once a tokenizer can read the texts among its options; `encode` gives a text's ids, special tokens included.
-  func tokenized(_ encode: (String) throws -> [Int32]) throws -> Self
-  /// What the method does in training beside its share of the output; nil: nothing.
-  func makeTraining(for attached: AttachedAdapter) -> MethodTraining?
-
-  /// Whether the base model's own parameters train too: all of them, and there is no adapter to save.
-  var trainsBase: Bool { get }
-  /// Whether the method trains a parameter of the base model, by its state-dict name (BitFit's biases). Those are saved with
-  /// the adapter.
-  func trains(_ parameter: String) -> Bool
-  /// Checks the options against the names of the base model's parameters outside the head. Throws `EngineError`.
-  func check(parameters: [String]) throws
-  /// Frozen parameters that the method changes nevertheless, by their names in the model (Delta-LoRA's weights).
-  func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)]
-
-  /// Name of the adapter that this one is built on and takes the place of; nil: it stands beside the others.
-  var over: String? { get }
-  /// A method whose adapter can stand in for the one that `over` names, where only shapes matter or values follow.
-  var underlying: (any AdapterMethod)? { get }
-  /// Whether the update of every layer is a product of two factors, so that a plain LoRA equals it.
-  var isLowRank: Bool { get }
-  /// Whether a weight can hold what the method learns: nothing acts elsewhere than on linear layers.
-  var isMergeable: Bool { get }
-  /// Whether a forward pass in training draws which parameters it uses, so that the others have no gradient.
-  var drawsParameters: Bool { get }
 }
 
 /// Where a method attaches its adapters.
@@ -89,26 +53,8 @@ extension AdapterMethod {
   public var name: String { Self.name }
   public var mergeTolerance: Double { Self.mergeTolerance }
   public var placement: AdapterPlacement { .nowhere }
-  public var adaptsHead: Bool { false }
-  public func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets { targets }
-  public var defaultTargets: AdapterTargets.Selection? { nil }
-  public func check(sites: [String]) throws {}
-  public var layerPatterns: [(option: String, patterns: [String])] { [] }
-  public func check(parameters: [String]) throws {}
   public var freshEqualsBase: Bool { true }
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? { nil }
-  public func makeTraining(for attached: AttachedAdapter) -> MethodTraining? { nil }
-  public var trainsBase: Bool { false }
-  public func trains(_ parameter: String) -> Bool { trainsBase }
-  public func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] { [] }
-  public var over: String? { nil }
-  public var underlying: (any AdapterMethod)? { nil }
-  public var isLowRank: Bool { if case .linear = placement { true } else { false } }
-  public func tokenized(_ encode: (String) throws -> [Int32]) throws -> Self { self }
-  public var isMergeable: Bool { if case .hosts = placement { false } else { true } }
-  public var drawsParameters: Bool { false }
-  /// Whether the method attaches something.
-  public var hasSites: Bool { if case .nowhere = placement { false } else { true } }
 }
 
 /// A module that a method is attached to.

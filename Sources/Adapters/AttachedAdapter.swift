@@ -63,25 +63,30 @@ public final class AttachedAdapter {
     try method.validate()
     let modules = root.namedModules()
     let paths = modules.map(\.path)
-    var targets = method.completed(targets, linears: modules.filter { $0.module is Linear }.map(\.path), head: head)
-    if targets.targetModules == nil, let over = over ?? method.over {
+    let (chooser, builder) = (method as? any ChoosesTargets, method as? any BuildsOnAdapter)
+    let over = over ?? builder?.over
+    var targets = targets
+    if let chooser { targets = chooser.completed(targets, linears: modules.filter { $0.module is Linear }.map(\.path), head: head) }
+    if targets.targetModules == nil, let over, let builder {
       // By default, every layer that the other adapter has.
       let adapted = modules.compactMap { path, module in
-        (module as? Linear).flatMap { linear in hasBase(over, linear) ? path : nil }
+        (module as? Linear).flatMap { linear in base(over, of: builder, linear) == nil ? nil : path }
       }
       if !adapted.isEmpty { targets.targetModules = .suffixes(adapted) }
     }
-    if targets.targetModules == nil { targets.targetModules = method.defaultTargets }
+    if targets.targetModules == nil { targets.targetModules = chooser?.defaultTargets }
     let saved = outermost(try matches(targets.modulesToSave ?? head, among: paths, option: "modules_to_save"))
     let outside = saved + (adaptsHead ? [] : head)
     let sites = try hosts(of: method, targets, defaultTargets: defaultTargets, modules: modules, outside: outside)
     let headPaths = outermost(paths.filter { path in head.contains { isSuffix($0, of: path) } })
-    try method.check(sites: sites.map(\.path))
-    if !method.trainsBase { try method.check(parameters: baseParameters(of: root, head: headPaths).map(\.name)) }
+    try chooser?.check(sites: sites.map(\.path))
+    if !method.trainsBase, let method = method as? any ChoosesParameters {
+      try method.check(parameters: baseParameters(of: root, head: headPaths).map(\.name))
+    }
     let shared = SharedParameters()
     var made: [(path: String, host: AdapterHost, adapter: Adapter, base: String?)] = []
     for (i, (path, host)) in sites.enumerated() {
-      let base = try (over ?? method.over).map { over in try baseAdapter(over, of: host, at: path) }
+      let base = try over.flatMap { over in try builder.map { try requireBase(over, of: $0, host, at: path) } }
       if base?.name != name, host.adapter(named: name) != nil {
         throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
       }
@@ -95,7 +100,7 @@ public final class AttachedAdapter {
     }
     let places = Set(made.map(\.path))
     if let (path, _) = modules.first(where: { path, module in
-      (module as? AdapterHost)?.adapter(named: name) != nil && !(places.contains(path) && (over ?? method.over) != nil)
+      (module as? AdapterHost)?.adapter(named: name) != nil && !(places.contains(path) && over != nil)
     }) {
       guard made.contains(where: { $0.base == name }) else {
         throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
@@ -114,7 +119,7 @@ public final class AttachedAdapter {
       name: name, method: method, targets: targets, sites: made.map(\.path), savedModules: saved, head: headPaths,
       targetSuffixes: targets.plainSuffixes(default: defaultTargets), root: root)
     try attached.markTrainable(isShapeOnly: isShapeOnly)
-    attached.training = method.makeTraining(for: attached)
+    attached.training = (method as? any ActsInTraining)?.makeTraining(for: attached)
     return attached
   }
 
@@ -154,9 +159,10 @@ public final class AttachedAdapter {
   }
 
   private static func freeze(_ root: Module, but method: any AdapterMethod, isShapeOnly: Bool) throws {
-    if method.trainsBase { try root.requireTrainable() }
+    let whole = method as? any TrainsBase
+    if whole != nil { try root.requireTrainable() }
     for (name, tensor) in root.namedParameters() {
-      let trains = method.trainsBase && method.trains(name)
+      let trains = whole?.trains(name) ?? false
       if isShapeOnly { tensor.requiresGrad = trains } else { try tensor.setTrainable(trains) }
     }
   }
@@ -209,7 +215,8 @@ public final class AttachedAdapter {
 
   /// The base model's parameters that the method chose to train, which those of the head and of saved modules are not.
   public var chosenParameters: [(name: String, tensor: Tensor)] {
-    method.trainsBase ? [] : Self.baseParameters(of: root, head: head + savedModules).filter { method.trains($0.name) }
+    guard !method.trainsBase, let method = method as? any ChoosesParameters else { return [] }
+    return Self.baseParameters(of: root, head: head + savedModules).filter { method.trains($0.name) }
   }
 
   /// The base model's parameters outside the head.
@@ -322,7 +329,8 @@ public final class AttachedAdapter {
   /// modules, the chosen biases.
   public func state() -> [(name: String, tensor: Tensor)] {
     if method.trainsBase { return root.namedParameters() }
-    return ownParameters.filter { !method.omits($0.name) } + savedParameters
+    let omits = (method as? any OmitsParameters)?.omits
+    return ownParameters.filter { !(omits?($0.name) ?? false) } + savedParameters
   }
 }
 
@@ -343,7 +351,7 @@ extension AdapterTargets {
   /// folder may hold such, an option of a script is a mistake.
   public func requireMatches(_ method: any AdapterMethod, in root: Module) throws {
     let linears = root.namedModules().compactMap { path, module in module is Linear ? path : nil }
-    for (option, patterns) in method.layerPatterns {
+    for (option, patterns) in (method as? any HasLayerPatterns)?.layerPatterns ?? [] {
       for pattern in patterns {
         let expression = try RegularExpression(endingPath: pattern)
         if linears.contains(where: expression.matchesWhole) { continue }
@@ -377,14 +385,17 @@ extension AttachedAdapter {
   /// Whether a module or parameter is another module, or part of it.
   static func isInside(_ path: String, _ module: String) -> Bool { path == module || path.hasPrefix(module + ".") }
 
-  private static func hasBase(_ over: String, _ linear: Linear) -> Bool {
-    linear.adapter(named: over) != nil || over == LoRA.name && linear.adapters.contains { $0.adapter is LoRAAdapter }
+  /// The adapter of a layer that a method builds on. `over` may be the adapter's name, or that of its method, of which the last
+  /// adapter counts.
+  private static func base(_ over: String, of method: any BuildsOnAdapter, _ host: AdapterHost) -> (name: String, adapter: Adapter)? {
+    if let adapter = host.adapter(named: over) { return (over, adapter) }
+    return over == type(of: method).baseMethod.name ? host.adapters.last { type(of: method).isBase($0.adapter) } : nil
   }
 
-  private static func baseAdapter(_ over: String, of host: AdapterHost, at path: String) throws -> (name: String, adapter: Adapter) {
-    // `over` may be the adapter's name, or the name of its method where one adapter of that method exists.
-    if let adapter = host.adapter(named: over) { return (over, adapter) }
-    if over == LoRA.name, let found = host.adapters.last(where: { $0.adapter is LoRAAdapter }) { return found }
+  private static func requireBase(
+    _ over: String, of method: any BuildsOnAdapter, _ host: AdapterHost, at path: String
+  ) throws -> (name: String, adapter: Adapter) {
+    if let found = base(over, of: method, host) { return found }
     throw EngineError(
       .argument, "over = '\(over)': layer '\(path)' has no such adapter",
       hint: suggestion(for: over, among: host.adapters.map(\.name)) ?? "add a LoRA first")

@@ -7,7 +7,7 @@ import NN
 /// a `peft_type` of our own.
 ///
 /// Paper: Ben Zaken, Ravfogel and Goldberg 2022, arXiv 2106.10199.
-public struct BitFit: AdapterMethod {
+public struct BitFit: ChoosesParameters {
   public static let name = "bitfit"
   public static let summary = "Trains the biases of the base model, or some of them."
 

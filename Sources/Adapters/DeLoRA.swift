@@ -10,7 +10,7 @@ import TensorCore
 /// each layer. Merge: `W + s B Sigma A`. As a plain LoRA: `A' = Sigma A`, `B' = B`.
 ///
 /// Another method than the one that PEFT calls DeLoRA. See `docs/methods.md`.
-public struct DeLoRA: LinearAdapterMethod {
+public struct DeLoRA: BuildsOnAdapter {
   public static let name = "delora"
   public static let summary = "Decomposition-based LoRA: trains only Sigma between frozen A and B."
 
@@ -37,6 +37,9 @@ public struct DeLoRA: LinearAdapterMethod {
   public var over: String?
 
   public init() {}
+
+  public static let baseMethod: any AdapterMethod.Type = LoRA.self
+  public static func isBase(_ adapter: Adapter) -> Bool { adapter is LoRAAdapter }
 
   public var underlying: (any AdapterMethod)? {
     guard over != nil else { return nil }

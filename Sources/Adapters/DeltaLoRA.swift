@@ -14,7 +14,7 @@ import TensorCore
 /// have become; loading its folder into a model with the pre-trained weights brings them about again.
 ///
 /// Paper: Zi et al. 2023, arXiv 2309.02411.
-public struct DeltaLoRA: LinearAdapterMethod {
+public struct DeltaLoRA: LinearAdapterMethod, ChangesFrozenParameters, ChecksFolder {
   public static let name = "delta_lora"
   public static let summary = "Delta-LoRA: the frozen weight follows the changes of B A."
 
@@ -59,7 +59,7 @@ public struct DeltaLoRA: LinearAdapterMethod {
   }
 
   /// The weights, and the factors from when they began to change.
-  public func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
+  public func frozenParametersChanged(by attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
     attached.linearAdapters.flatMap { path, linear, adapter in
       [(name: path + ".weight", tensor: linear.weight)]
         + adapter.ownParameters.filter { adapter.frozenParameters.contains($0.name) }

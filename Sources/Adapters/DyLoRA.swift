@@ -15,7 +15,7 @@ import TensorCore
 /// `setRank` chooses another. Merge and export are those of a LoRA of that rank.
 ///
 /// Paper: Valipour et al. 2022, arXiv 2210.07558.
-public struct DyLoRA: LinearAdapterMethod {
+public struct DyLoRA: LinearAdapterMethod, ChangesFrozenParameters, ChecksFolder {
   public static let name = "dylora"
   public static let summary = "DyLoRA: a LoRA trained for all ranks up to r at once."
 
@@ -75,7 +75,7 @@ public struct DyLoRA: LinearAdapterMethod {
   public func makeTraining(for attached: AttachedAdapter) -> MethodTraining? { DyLoRATraining(attached, self) }
 
   /// The ranks in use.
-  public func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
+  public func frozenParametersChanged(by attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
     attached.linearAdapters.compactMap { path, _, adapter in
       (adapter as? DyLoRAAdapter).map { (attached.name(of: DyLoRAAdapter.rankName, at: path), $0.rankInUse) }
     }

@@ -22,7 +22,7 @@ import TensorCore
 /// bias has no C, D and E.
 ///
 /// Merge: W', b'. Paper: Chavan et al. 2023, arXiv 2306.07967.
-public struct GLoRA: LinearAdapterMethod {
+public struct GLoRA: LinearAdapterMethod, DrawsParameters, ChecksFolder {
   public static let name = "glora"
   public static let summary = "Generalised LoRA: scales and shifts weight and bias; as a supernet, of all configurations at once."
 
@@ -79,7 +79,6 @@ public struct GLoRA: LinearAdapterMethod {
   public static var peftTypes: [String] { ["GLORA", supernetType] }
   public var peftType: String? { supernet ? Self.supernetType : Self.peftType }
   public var drawsParameters: Bool { supernet }
-  public var isLowRank: Bool { false }
 
   public static let otherKeys = ["init_weights"]
 

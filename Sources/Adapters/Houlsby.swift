@@ -7,7 +7,7 @@ import NN
 /// Not mergeable: they are not linear.
 ///
 /// Paper: Houlsby et al. 2019, arXiv 1902.00751.
-public struct Houlsby: AdapterMethod {
+public struct Houlsby: ChoosesParameters {
   public static let name = "houlsby"
   public static let summary = "Bottleneck adapters behind attention and behind the feed-forward block of each layer."
   public static let fields: [Field<Self>] = Field.fields(of: \.options)

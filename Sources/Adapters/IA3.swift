@@ -15,11 +15,10 @@ import TensorCore
 /// `attention.output.dense` too, which the paper does not (64,512).
 ///
 /// Paper: Liu et al. 2022, arXiv 2205.05638.
-public struct IA3: LinearAdapterMethod {
+public struct IA3: LinearAdapterMethod, ChoosesTargets {
   public static let name = "ia3"
   public static let summary = "Trains vectors that scale keys, values and the feed-forward block's inner activations."
   public static let peftType: String? = "IA3"
-  public var isLowRank: Bool { false }
   public static let keysUnknownToPEFT = ["bias"]
 
   /// Suffixes of the target layers whose input is scaled; the output of all others is.

@@ -11,7 +11,7 @@ import TensorCore
 /// most: as a plain LoRA of that rank, row (i, j) of A' is `w1_b[i] * w2_b[j]` and column (i, j) of B' `w1_a[:, i] * w2_a[:, j]`.
 ///
 /// Papers: Hyeon-Woo et al. 2022 (FedPara), arXiv 2108.06098; as LoHa in Yeh et al. 2023, arXiv 2309.14859.
-public struct LoHa: LinearAdapterMethod {
+public struct LoHa: HasLayerPatterns {
   public static let name = "loha"
   public static let summary = "Trains the element-wise product of two low-rank products, of rank r^2."
 
@@ -40,10 +40,6 @@ public struct LoHa: LinearAdapterMethod {
   public static var keysUnknownToPEFT: [String] { ["bias", "fan_in_fan_out"] }
   public var freshEqualsBase: Bool { initWeights }
 
-  public var layerPatterns: [(option: String, patterns: [String])] {
-    [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
-  }
-
   public static let otherKeys = rankDropouts
 
   public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
@@ -51,8 +47,6 @@ public struct LoHa: LinearAdapterMethod {
   }
 
   public func adopt(_ config: HuggingFaceConfig) throws { try refuseRankDropout(config) }
-
-  public func validate() throws(EngineError) { try checkPatterns(rankPattern, alphaPattern) }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     let r = try checkedRank(rankPattern[site.path] ?? self.r, at: site)

@@ -12,7 +12,7 @@ import TensorCore
 /// `W + s kron(w1, w2)`.
 ///
 /// Paper: Yeh et al. 2023, arXiv 2309.14859.
-public struct LoKr: LinearAdapterMethod {
+public struct LoKr: HasLayerPatterns {
   public static let name = "lokr"
   public static let summary = "Trains a Kronecker product of a small matrix and a low-rank one."
 
@@ -47,11 +47,6 @@ public struct LoKr: LinearAdapterMethod {
   public static let peftType: String? = "LOKR"
   public static var keysUnknownToPEFT: [String] { ["bias", "fan_in_fan_out"] }
   public var freshEqualsBase: Bool { initWeights }
-  public var isLowRank: Bool { false }
-
-  public var layerPatterns: [(option: String, patterns: [String])] {
-    [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
-  }
 
   public static let otherKeys = rankDropouts + ["rank_dropout_scale"]
 
@@ -70,8 +65,6 @@ public struct LoKr: LinearAdapterMethod {
   }
 
   public func adopt(_ config: HuggingFaceConfig) throws { try refuseRankDropout(config) }
-
-  public func validate() throws(EngineError) { try checkPatterns(rankPattern, alphaPattern) }
 
   /// `size` as a product, the first factor at most the second; `first` divides it, or is the most that the first factor may be.
   static func split(_ size: Int, first: Int?) -> (Int, Int) {

@@ -10,7 +10,7 @@ import TensorCore
 /// `init_lora_weights = "pissa"` or `"olora"`: see `ResidualLoRAAdapter`.
 ///
 /// Paper: Hu et al. 2021, arXiv 2106.09685; rank-stabilised scaling: Kalajdzievski 2023, arXiv 2312.03732.
-public struct LoRA: LinearAdapterMethod {
+public struct LoRA: HasLayerPatterns, OmitsParameters, ChecksFolder {
   public static let name = "lora"
   public static let summary = "Low-rank adaptation: trains B A, added to the frozen weight."
 
@@ -52,12 +52,11 @@ public struct LoRA: LinearAdapterMethod {
         .argument, "use_dora with init_lora_weights = '\(initLoraWeights.word)': DoRA's magnitudes are those of the whole weight",
         hint: "use one of them")
     }
-    try checkPatterns(rankPattern, alphaPattern)
+    try checkPatterns()
   }
 
   public static let peftType: String? = "LORA"
   public var freshEqualsBase: Bool { initLoraWeights != .random }
-  public var isLowRank: Bool { !useDora }
   /// What the weight's decomposition gives is computed again, unless it was drawn.
   public func omits(_ parameter: String) -> Bool {
     parameter.hasSuffix(ResidualLoRAAdapter.startSuffix) && !initLoraWeights.isDrawn
@@ -73,8 +72,11 @@ public struct LoRA: LinearAdapterMethod {
     option == "init_lora_weights" && ["eva", "mica"].contains(value) ? true : value
   }
 
-  public var layerPatterns: [(option: String, patterns: [String])] {
-    [("rank_pattern", rankPattern.patterns), ("alpha_pattern", alphaPattern.patterns)]
+  public func check(tensors: [String]) throws {
+    guard initLoraWeights.isDrawn, !tensors.contains(where: { $0.hasSuffix(ResidualLoRAAdapter.startSuffix) }) else { return }
+    throw EngineError(
+      .data, "init_lora_weights '\(initLoraWeights.word)': the folder lacks the random part of the weight that the adapter was trained beside",
+      hint: "convert it where it was trained: save_pretrained(..., path_initial_model_for_weight_conversion=...)")
   }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {

@@ -13,7 +13,7 @@ import TensorCore
 /// the nearest to full fine-tuning's. Its authors use AdamW with eps 1e-6 and without weight decay there.
 ///
 /// Paper: Zhang et al. 2023, arXiv 2308.03303; the projection is its later version's.
-public struct LoRAFA: LinearAdapterMethod {
+public struct LoRAFA: LinearAdapterMethod, ActsInTraining {
   public static let name = "lora_fa"
   public static let summary = "LoRA with a frozen random A: trains only B, and keeps r numbers of each input."
 

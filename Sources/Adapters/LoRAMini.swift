@@ -13,7 +13,7 @@ import TensorCore
 /// `target_modules` and `modules_to_save` take the place of what it chooses.
 ///
 /// Paper: Singh et al. 2024, arXiv 2411.15804. It states no scale: there is none.
-public struct LoRAMini: LinearAdapterMethod {
+public struct LoRAMini: LinearAdapterMethod, ChoosesTargets {
   public static let name = "lora_mini"
   public static let summary = "LoRA between frozen outer factors: trains r (a + b) numbers for each layer."
 

@@ -72,16 +72,6 @@ extension RegularExpression {
   }
 }
 
-/// Throws for ranks and numerators that no layer can have.
-func checkPatterns(_ ranks: LayerPattern<Int>, _ alphas: LayerPattern<Double>) throws(EngineError) {
-  if let bad = ranks.values.first(where: { $0 < 1 }) {
-    throw EngineError(.argument, "'rank_pattern' must have ranks of at least 1, got \(bad)")
-  }
-  if let bad = alphas.values.first(where: { $0 < 0 }) {
-    throw EngineError(.argument, "'alpha_pattern' must have numbers of at least 0, got \(bad)")
-  }
-}
-
 extension LayerPattern: FieldValue where Value: FieldValue {
   public static var typeName: String { "table<string, \(Value.typeName)>" }
   public static var expected: String { "a table of patterns with \(Value.typeName)s" }

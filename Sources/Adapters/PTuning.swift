@@ -11,7 +11,7 @@ import TensorCore
 /// the vectors that the layers give, not the layers.
 ///
 /// Paper: Liu et al. 2021, arXiv 2103.10385.
-public struct PTuning: AdapterMethod {
+public struct PTuning: SavesResult {
   public static let name = "p_tuning"
   public static let summary = "Prompt tuning whose vectors come from a small network."
   public static let peftType: String? = "P_TUNING"
@@ -66,9 +66,9 @@ public struct PTuning: AdapterMethod {
 
   public static func folderName(of name: String) -> String { VirtualTokenFolder.name(of: name) }
 
-  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? {
+  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)] {
     try Autograd.noGrad {
-      try (attached.adapters.first?.adapter as? PromptAdapter).map { [(VirtualTokenFolder.tensor, try $0.rows().copy())] }
+      try (attached.adapters.first?.adapter as? PromptAdapter).map { [(VirtualTokenFolder.tensor, try $0.rows().copy())] } ?? []
     }
   }
 

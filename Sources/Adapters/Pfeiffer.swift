@@ -7,7 +7,7 @@ import NN
 /// o: the block's output after dropout, x: its input. Act: ReLU. RoBERTa-base with r = 64: 1,189,632 numbers. Not mergeable.
 ///
 /// Paper: Pfeiffer et al. 2021, arXiv 2005.00247.
-public struct Pfeiffer: AdapterMethod {
+public struct Pfeiffer: ChoosesParameters {
   public static let name = "pfeiffer"
   public static let summary = "One bottleneck adapter behind the feed-forward block of each layer."
   public static let fields: [Field<Self>] = Field.fields(of: \.options)

@@ -13,7 +13,7 @@ import TensorCore
 /// projection gives, not the projection.
 ///
 /// Papers: Li and Liang 2021, arXiv 2101.00190; Liu et al. 2022, arXiv 2110.07602.
-public struct PrefixTuning: AdapterMethod {
+public struct PrefixTuning: SavesResult {
   public static let name = "prefix_tuning"
   public static let summary = "Trains keys and values in front of those of every sequence, in every layer (P-tuning v2)."
   public static let peftType: String? = "PREFIX_TUNING"
@@ -85,7 +85,7 @@ public struct PrefixTuning: AdapterMethod {
 
   public static func folderName(of name: String) -> String { VirtualTokenFolder.name(of: name) }
 
-  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? {
+  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)] {
     let layers = try attached.adapters.compactMap { try ($0.adapter as? PrefixAdapter)?.keysAndValues() }
     return try Autograd.noGrad { [(VirtualTokenFolder.tensor, try Tensor.cat(layers.map { $0.detach() }, 1))] }
   }

@@ -9,7 +9,7 @@ import TensorCore
 /// head reads, as in PEFT. Trainable: `p C`. Not mergeable. The folder is PEFT's.
 ///
 /// Paper: Lester, Al-Rfou and Constant 2021, arXiv 2104.08691.
-public struct PromptTuning: AdapterMethod {
+public struct PromptTuning: SavesResult, NeedsTokens {
   public static let name = "prompt_tuning"
   public static let summary = "Trains vectors in front of the word embeddings of every sequence."
   public static let peftType: String? = "PROMPT_TUNING"
@@ -97,8 +97,8 @@ public struct PromptTuning: AdapterMethod {
 
   public static func folderName(of name: String) -> String { VirtualTokenFolder.name(of: name) }
 
-  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)]? {
-    try (attached.adapters.first?.adapter as? PromptAdapter).map { [(VirtualTokenFolder.tensor, try $0.vectors.copy())] }
+  public func folderTensors(of attached: AttachedAdapter) throws -> [(name: String, tensor: Tensor)] {
+    try (attached.adapters.first?.adapter as? PromptAdapter).map { [(VirtualTokenFolder.tensor, try $0.vectors.copy())] } ?? []
   }
 
   public func take(_ tensors: [(name: String, tensor: Tensor)], into attached: AttachedAdapter) throws {

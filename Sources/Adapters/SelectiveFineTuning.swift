@@ -5,7 +5,7 @@ import NN
 /// a baseline of LoRA's size of matrices (RoBERTa-base: 14,155,776 numbers).
 ///
 /// Nothing is attached, and nothing is to be merged. The folder has the parameters and a `peft_type` of our own.
-public struct SelectiveFineTuning: AdapterMethod {
+public struct SelectiveFineTuning: ChoosesParameters {
   public static let name = "selective"
   public static let summary = "Trains chosen parameters of the base model: by default the query and value weights."
 

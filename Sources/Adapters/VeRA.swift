@@ -14,7 +14,7 @@ import TensorCore
 /// them (`save_projection = false`) has the same.
 ///
 /// Paper: Kopiczko et al. 2024, arXiv 2310.11454.
-public struct VeRA: LinearAdapterMethod {
+public struct VeRA: LinearAdapterMethod, OmitsParameters {
   public static let name = "vera"
   public static let summary = "Trains two vectors around random frozen factors that all layers share."
 
@@ -40,8 +40,7 @@ public struct VeRA: LinearAdapterMethod {
   ]
 
   public static let peftType: String? = "VERA"
-  /// PEFT's word for `bias = "lora_only"`.
-  static let onlyBias = "vera_only"
+  public static let onlyTargetBiases = "vera_only"
   static let shared = (a: "vera_A", b: "vera_B")
 
   public static func folderName(of parameter: String) -> String {

@@ -10,7 +10,7 @@ public struct ClassifierOnly: AdapterMethod {
 }
 
 /// Trains every parameter, or every one but the word embeddings, and with them a decoder that is tied to them.
-public struct FullFineTuning: AdapterMethod {
+public struct FullFineTuning: TrainsBase {
   public static let name = "full"
   public static let summary = "Trains every parameter of the model."
 
@@ -23,9 +23,7 @@ public struct FullFineTuning: AdapterMethod {
     .bool("freeze_embeddings", \.freezeEmbeddings, "leave the word embeddings as they are; position and type embeddings train")
   ]
 
-  public var trainsBase: Bool { true }
   public func trains(_ parameter: String) -> Bool {
     !(freezeEmbeddings && parameter.hasSuffix("embeddings.word_embeddings.weight"))
   }
-  public static var peftType: String? { nil }
 }

@@ -28,7 +28,7 @@ package enum ParameterCounts {
       ? PretrainedModel.shapes(config, task) : PretrainedModel(config: config, name: config.path, seed: 0).make(task, headSeed: 0)
     let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
     // Counting needs an adapter of the same shapes below.
-    if let underlying = method.underlying { try attach(underlying, to: model, targets, isShapeOnly) }
+    if let underlying = (method as? any BuildsOnAdapter)?.underlying { try attach(underlying, to: model, targets, isShapeOnly) }
     let attached = try attach(method, to: model, targets, isShapeOnly)
     let trainable = model.parameterCounts().trainable
     let own = attached.parameterCount

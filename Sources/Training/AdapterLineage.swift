@@ -109,7 +109,7 @@ extension TrainableModel {
 extension AttachedAdapter {
   /// The parameters of the model's body that the adapter changed, and that have its values whether it is active or not.
   fileprivate var partsOfBody: [ObjectIdentifier] {
-    (modelParameters.filter { !isInHead($0.name) } + method.changedParameters(of: self)).map { ObjectIdentifier($0.tensor) }
+    (modelParameters.filter { !isInHead($0.name) } + changedParameters).map { ObjectIdentifier($0.tensor) }
   }
 
   /// The content of the adapter, without its head.

@@ -44,7 +44,7 @@ public final class TrainableModel {
   public func addAdapter(
     _ method: any AdapterMethod, name: String = "default", targets: AdapterTargets = AdapterTargets(), seed: UInt64
   ) throws -> AttachedAdapter {
-    let method = try method.tokenized { try tokenizer.encode($0).ids.map { Int32($0) } }
+    let method = try (method as? any NeedsTokens)?.tokenized { try tokenizer.encode($0).ids.map { Int32($0) } } ?? method
     try keepingHeads {
       try AttachedAdapter.attach(
         method, to: network, name: name, targets: targets, defaultTargets: network.architecture.defaultTargetModules,
@@ -127,7 +127,7 @@ public final class TrainableModel {
     let start = try makeBody(network.task, from: body, seed: 0)
     let expected = Dictionary(start.network.plainParameters().map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
     let owned = Set(
-      (network.headParameters + adapters.filter { !$0.method.trainsBase }.flatMap { $0.modelParameters + $0.method.changedParameters(of: $0) })
+      (network.headParameters + adapters.filter { !$0.method.trainsBase }.flatMap { $0.modelParameters + $0.changedParameters })
         .map { ObjectIdentifier($0.tensor) })
     let merged = network.namedModules().compactMap { $0.module as? Linear }.filter { !$0.merged.isEmpty && $0.isUntrainedSinceMerge }
     let bases = merged.flatMap { linear in
@@ -172,12 +172,12 @@ public final class TrainableModel {
 
   /// What a run changes, by name: everything that trains, and frozen parameters that methods change nevertheless.
   public var changedParameters: [(name: String, tensor: Tensor)] {
-    network.trainableParameters() + adapters.flatMap { $0.method.changedParameters(of: $0) }
+    network.trainableParameters() + adapters.flatMap(\.changedParameters)
   }
 
   /// What trains in every update: not what a forward pass may leave out.
   var steadyParameters: [(name: String, tensor: Tensor)] {
-    let drawn = Set(adapters.filter(\.method.drawsParameters).flatMap { $0.state().map { ObjectIdentifier($0.tensor) } })
+    let drawn = Set(adapters.filter { ($0.method as? any DrawsParameters)?.drawsParameters ?? false }.flatMap { $0.state().map { ObjectIdentifier($0.tensor) } })
     let all = network.trainableParameters()
     return drawn.isEmpty ? all : all.filter { !drawn.contains(ObjectIdentifier($0.tensor)) }
   }
@@ -259,6 +259,6 @@ extension AttachedAdapter {
   /// what its method trained or changed in the base.
   var carriedParameters: [(name: String, tensor: Tensor)] {
     adapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + $0.name, $0.tensor) } }
-      + (shared?.ownParameters ?? []) + bodyParameters + method.changedParameters(of: self)
+      + (shared?.ownParameters ?? []) + bodyParameters + changedParameters
   }
 }

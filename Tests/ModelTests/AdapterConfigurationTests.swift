@@ -88,7 +88,7 @@ extension EngineTests {
         for row in try AdapterCase.saved + moreCases() {
           let attached = try row.attach(to: tinyModel("tiny-bert"), name: "a")
           try record(row.description) { try attached.save(to: $0, baseModelName: "models/tiny-bert") }
-          if row.method.isLowRank, attached.isLowRank {
+          if row.isLowRank, attached.isLowRank {
             try record(row.description + ", exported") { try attached.exportAsLoRA(to: $0, baseModelName: "models/tiny-bert", taskType: nil) }
           }
         }

@@ -168,10 +168,15 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
   /// Those that adapt linear layers.
   static let linear = all.filter { if case .linear = $0.method.placement { true } else { false } }
   /// Those whose update is a product of two factors.
-  static let lowRank = linear.filter(\.method.isLowRank)
+  static let lowRank = linear.filter(\.isLowRank)
   /// Those whose folders PEFT reads; of a random part of the weight it draws another.
   static let peft = saved.filter {
     !($0.method.peftType ?? "").hasPrefix("PERIGEE_") && ($0.method as? LoRA)?.initLoraWeights.isDrawn != true
+  }
+  /// Whether a plain LoRA equals it.
+  var isLowRank: Bool {
+    guard case .linear = method.placement else { return false }
+    return !(method is GLoRA || method is LoKr || method is IA3) && (method as? LoRA)?.useDora != true
   }
   /// Those that attach something.
   static let attached = all.filter(\.method.hasSites)

@@ -46,7 +46,7 @@ extension EngineTests {
             let model = try tinyModel(name)
             let attached = try row.attach(to: model)
             let isPEFT = AdapterCase.peft.contains { $0.description == row.description }
-            guard isPEFT || row.method.isLowRank else { continue }
+            guard isPEFT || row.isLowRank else { continue }
             try train(model)
             let adapter = folder + "/\(name)-\(index)"
             try record(model, to: adapter + ".safetensors")
@@ -54,7 +54,7 @@ extension EngineTests {
               try attached.save(to: adapter, baseModelName: name)
               paths += [fixturesFolder + "/models/" + name, adapter, adapter + ".safetensors"]
             }
-            if row.method.isLowRank, !(row.method is LoRA) || name == "tiny-bert" {
+            if row.isLowRank, !(row.method is LoRA) || name == "tiny-bert" {
               try attached.exportAsLoRA(to: adapter + "-lora", baseModelName: name)
               paths += [fixturesFolder + "/models/" + name, adapter + "-lora", adapter + ".safetensors"]
             }

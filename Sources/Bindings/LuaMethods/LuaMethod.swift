@@ -6,7 +6,7 @@ import NN
 import TensorCore
 
 /// A method that a script has defined with `adapters.define`: its functions make the parameters and say what they do.
-struct LuaMethod: LinearAdapterMethod {
+struct LuaMethod: LinearAdapterMethod, ChangesFrozenParameters {
   static let name = "adapter"
   static let summary = "A method that a script defines."
   static let fields: [Field<Self>] = []
@@ -90,7 +90,7 @@ struct LuaMethod: LinearAdapterMethod {
   }
 
   /// `after_step` may change what is frozen, also what the layers share.
-  func changedParameters(of attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
+  func frozenParametersChanged(by attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
     guard definition?.parts.afterStep != nil else { return [] }
     let name = attached.name == "default" ? "" : attached.name + "."
     let own = attached.linearAdapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + name + $0.name, $0.tensor) } }
