@@ -46,7 +46,7 @@ extension Session {
     switch opened {
     case .finished(let stored):
       let result = try reuse(stored, model)
-      try restoreRows(of: name, Trainer.logHistory(in: stored.folder), step: .max)
+      try tellBegin(of: name, Trainer.logHistory(in: stored.folder), step: .max)
       progress.note("\(name): reused (\(result.summary))")
       for warning in result.warnings { progress.note("\(name): warning: \(warning)") }
       return try finish(result, stored)
@@ -60,7 +60,7 @@ extension Session {
       collect()
       let trainer = try Trainer(
         model: model, task: task, arguments: arguments, functions: request.functions, callbacks: callbacks,
-        store: WorkStore(work) { try self.metrics()?.flush() })
+        store: WorkStore(work) { for listener in try self.listeners() { try listener.keep() } })
       fitsUnderWay += 1
       defer { fitsUnderWay -= 1 }
       let metrics = try trainer.run()
@@ -135,14 +135,9 @@ extension Session {
     record(result)
     try begin()
     try runDirectory?.publish(stored)
-    // What was found is found again: of a finished sweep, nobody waits for the disk at every point.
-    if result.isReused {
-      try metrics()?.write()
-      if Date().timeIntervalSince(lastWritten) >= 1 { try writeResults() }
-    } else {
-      try metrics()?.flush()
-      try writeResults()
-    }
+    for listener in try listeners() { try listener.stageEnded(result.facts, isReused: result.isReused) }
+    // Of a finished sweep, nobody waits for the disk at every point.
+    if !result.isReused || Date().timeIntervalSince(lastWritten) >= 1 { try writeResults() }
     return result
   }
 
@@ -175,7 +170,7 @@ extension Session {
     callbacks.onBegin = { [self] trainer, total, done in
       try begin()
       progress.begin(name, total: total, step: done, tokens: trainer.state.tokens)
-      try restoreRows(of: name, trainer.state.logHistory, step: done)
+      try tellBegin(of: name, trainer.state.logHistory, step: done)
     }
     callbacks.onStep = { [progress] trainer in
       progress.update(
@@ -199,18 +194,10 @@ extension Session {
     JSONObject([("stage", .string(stage))] + row.members.map { ($0, $1) })
   }
 
-  /// Makes `metrics.jsonl` hold a stage's rows up to here: those of a run that was killed may lack some, or have some of steps
-  /// that will be repeated; another run's folder has none. Rows that the script adds for the stage stay up to the step.
-  private func restoreRows(of stage: String, _ history: [JSONObject], step: Int) throws {
-    guard let metrics = try metrics() else { return }
-    func isTrainers(_ row: JSONObject) -> Bool {
-      row["stage"]?.stringValue == stage && row["epoch"] != nil && (row["grad_norm"] != nil || row["eval_loss"] != nil)
-    }
-    func isKept(_ row: JSONObject) -> Bool { row["stage"]?.stringValue != stage || (row["step"]?.intValue ?? 0) <= step }
+  /// `history`: the rows that the training has logged so far.
+  private func tellBegin(of stage: String, _ history: [JSONObject], step: Int) throws {
     let rows = history.map { Self.row($0, of: stage) }
-    if try metrics.rows().filter(isTrainers) == rows { return try metrics.keepRows(where: isKept) }
-    try metrics.keepRows { !isTrainers($0) && isKept($0) }
-    for row in rows { metrics.append(row) }
+    for listener in try listeners() { try listener.stageBegan(stage, rows: rows, step: step) }
   }
 
   /// Notes what would be trained. The result is the stored one, where there is one; else it has the metrics' names, without
@@ -245,13 +232,13 @@ extension Session {
 /// Saved states of a trainer in the stage store.
 private final class WorkStore: TrainerStore {
   private let work: StageWork
-  private let flushMetrics: () throws -> Void
+  private let keepRows: () throws -> Void
 
-  package init(_ work: StageWork, flushMetrics: @escaping () throws -> Void) { (self.work, self.flushMetrics) = (work, flushMetrics) }
+  package init(_ work: StageWork, keepRows: @escaping () throws -> Void) { (self.work, self.keepRows) = (work, keepRows) }
 
   package func saveState(_ write: (String) throws -> Void) throws {
     // Whoever reads the log while the run works, or after it was killed, finds all rows up to the state.
-    try flushMetrics()
+    try keepRows()
     try work.saveState { try write($0) }
   }
   package func stateFolder() throws -> String? { try work.loadState()?.folder }

@@ -77,7 +77,6 @@ package final class Session {
   package private(set) var isDeclarationOver = false
   /// The training that is under way, for rows that its callbacks log.
   package var fitName: String?
-  private var lastFlush = Date()
   /// The innermost stage that is running, and its inputs.
   package var stage: (name: String, inputs: JSONValue, fits: Int)?
   package private(set) var stageNames: Set<String> = []
@@ -146,10 +145,10 @@ package final class Session {
   /// The Lua files that the script has required so far.
   package func requiredSources() -> [RunScript] { Array(sources().dropFirst()) }
 
-  /// The rows of `metrics.jsonl`; nil in a check.
-  package func metrics() throws -> MetricsLog? {
+  /// Those who hear what happens in the run; none in a check.
+  package func listeners() throws -> [any RunListener] {
     try begin()
-    return try runDirectory?.metrics()
+    return try [runDirectory?.metrics()].compactMap(\.self)
   }
 
   // MARK: Stages
@@ -212,15 +211,10 @@ package final class Session {
     ])
   }
 
-  /// A row of `metrics.jsonl`. It reaches the disk within seconds, so that a loop of the script's own that is killed leaves its rows.
+  /// A row of `metrics.jsonl`.
   package func log(_ row: JSONObject) throws {
-    guard let metrics = try metrics() else { return }
     // What a training logs goes on where it was cut off; all else of the script runs again.
-    metrics.append(row, unlessRepeated: fitName == nil)
-    if Date().timeIntervalSince(lastFlush) >= 5 {
-      try metrics.flush()
-      lastFlush = Date()
-    }
+    for listener in try listeners() { try listener.logged(row, isRepeatable: fitName == nil) }
   }
 
   // MARK: Models

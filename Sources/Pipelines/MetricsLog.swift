@@ -12,6 +12,7 @@ public final class MetricsLog {
   private var pending: [UInt8] = []
   /// Whether all that was written is on the disk.
   private var isSynchronized = true
+  private var lastFlush = Date()
   /// The length of the file up to its last whole row.
   private var length: Int
   /// How often each row is there that an earlier attempt logged.
@@ -64,6 +65,7 @@ public final class MetricsLog {
     try write()
     guard isSynchronized || fsync(descriptor) == 0 else { throw Self.writeError(path) }
     isSynchronized = true
+    lastFlush = Date()
   }
 
   /// Writes the rows added so far, without waiting for the disk: of what can be written again.
@@ -94,7 +96,7 @@ public final class MetricsLog {
   }
 
   /// Drops rows for which `isKept` is false: what a resumed stage is about to measure again.
-  public func keepRows(where isKept: (JSONObject) -> Bool) throws {
+  func keepRows(where isKept: (JSONObject) -> Bool) throws {
     let all = try rows()
     let kept = all.filter(isKept)
     if kept.count == all.count { return }
@@ -134,4 +136,31 @@ public final class MetricsLog {
       .file, "\(path): cannot be written: \(String(cString: strerror(code)))",
       hint: code == ENOSPC ? "free some space, then resume the run" : nil)
   }
+}
+
+extension MetricsLog: RunListener {
+  /// Makes the file hold the stage's rows up to here: those of a run that was killed may lack some, or have some of steps that
+  /// will be repeated; another run's folder has none. Rows that the script adds for the stage stay up to the step.
+  public func stageBegan(_ stage: String, rows history: [JSONObject], step: Int) throws {
+    func isTrainers(_ row: JSONObject) -> Bool {
+      row["stage"]?.stringValue == stage && row["epoch"] != nil && (row["grad_norm"] != nil || row["eval_loss"] != nil)
+    }
+    func isKept(_ row: JSONObject) -> Bool { row["stage"]?.stringValue != stage || (row["step"]?.intValue ?? 0) <= step }
+    if try rows().filter(isTrainers) == history { return try keepRows(where: isKept) }
+    try keepRows { !isTrainers($0) && isKept($0) }
+    for row in history { append(row) }
+  }
+
+  /// Rows reach the disk within seconds, so that a loop of the script's own that is killed leaves its rows.
+  public func logged(_ row: JSONObject, isRepeatable: Bool) throws {
+    append(row, unlessRepeated: isRepeatable)
+    if Date().timeIntervalSince(lastFlush) >= 5 { try flush() }
+  }
+
+  /// What was found is found again: of a finished sweep, nobody waits for the disk at every point.
+  public func stageEnded(_ facts: JSONObject, isReused: Bool) throws {
+    if isReused { try write() } else { try flush() }
+  }
+
+  public func keep() throws { try flush() }
 }

@@ -80,7 +80,7 @@ import Testing
           end)
           """)
       #expect(lines == ["true\tnil", "int32\ttrue\ttrue\ttrue", "0\ttrue\ttrue"])
-      let rows = try #require(try host.session.metrics()?.rows())
+      let rows = try #require(try host.session.runDirectory?.metrics().rows())
       #expect(rows.map { $0["step"] } == [0, 1] && rows[0]["mine"] == 7 && rows[0]["stage"] == "loop")
       #expect(try host.failure(TinyTask.script(folder, "") + "trainer.loop(options(make())):log { 1 }")?.hasSuffix("Trainer:log: expected named values; write { name = value }") == true)
     }
@@ -106,7 +106,7 @@ import Testing
           o.on_step = function(t) t:log { doubled = 2 * t.loss } end
           trainer.fit(o)
           """)
-      let rows = try #require(try host.session.metrics()?.rows()).filter { $0["doubled"] != nil }
+      let rows = try #require(try host.session.runDirectory?.metrics().rows()).filter { $0["doubled"] != nil }
       #expect(rows.map { $0["step"] } == [1, 2] && rows.allSatisfy { $0["stage"] == "fit" && ($0["doubled"]?.doubleValue ?? 0) > 0 })
     }
   }

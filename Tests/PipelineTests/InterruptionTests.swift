@@ -77,7 +77,7 @@ import Testing
       defer { Interrupt.reset() }
       do {
         let lines = try host.printed(Self.script(data))
-        return (lines, try host.session.metrics()?.rows().map { "\($0)" } ?? [])
+        return (lines, try host.session.runDirectory?.metrics().rows().map { "\($0)" } ?? [])
       } catch let error as LuaError where error.isInterruption {
         return nil
       }

@@ -293,4 +293,21 @@ import Testing
       #expect(throws: EngineError.self) { try MetricsLog("/dev/full") }
     }
   }
+
+  /// A stage that goes on after a step has its own rows, and the script's, up to that step; others keep theirs.
+  @Test func forgetsRowsOfStepsThatAreRepeated() throws {
+    func trained(_ step: Int) -> JSONObject { ["stage": "a", "step": .int(step), "epoch": 1, "grad_norm": 0.5] }
+    func scripted(_ step: Int, _ stage: String = "a") -> JSONObject { ["stage": .string(stage), "step": .int(step), "mine": 1] }
+    try withTemporaryFolder { folder in
+      let log = try MetricsLog(folder + "/m.jsonl")
+      for row in [trained(1), scripted(1), trained(2), scripted(2), scripted(3), scripted(3, "b")] { log.append(row) }
+      try log.stageBegan("a", rows: [trained(1), trained(2)], step: 2)
+      #expect(try log.rows() == [trained(1), scripted(1), trained(2), scripted(2), scripted(3, "b")])
+      try log.stageBegan("a", rows: [trained(1)], step: 1)
+      #expect(try log.rows() == [scripted(1), scripted(3, "b"), trained(1)])
+      // Found finished in another run's folder.
+      try log.stageBegan("c", rows: [["stage": "c", "step": 9, "epoch": 1, "eval_loss": 2]], step: .max)
+      #expect(try log.rows().count == 4)
+    }
+  }
 }
