@@ -6,6 +6,7 @@ import Files
 import Foundation
 import Pipelines
 import TensorCore
+import Tasks
 import Tokenizers
 import Training
 import TransformerModels
@@ -53,14 +54,14 @@ public enum StepBenchmark {
     let started = ContinuousClock.now
     let base = try BenchmarkModel.base(options.model, dropout: options.dropout, seed: UInt64(options.seed))
     let (task, tokenizer) = try data(options, base, labels: settings?.numLabels ?? 2)
-    let network = try base.make(task.modelTask, headSeed: UInt64(options.seed), newHead: true)
+    let network = try base.make(task.type.head, headSeed: UInt64(options.seed), newHead: true)
     let longest = longestExample(options)
     guard longest <= network.maxLength else {
       throw EngineError(
         .argument, "\(options.task == nil ? "--length" : "--max-length") \(longest): the model's positions end at \(network.maxLength)")
     }
     try network.setTrainable(false)
-    let model = TrainableModel(network: network, base: base, tokenizer: tokenizer)
+    let model = TrainableModel(task.type, network: network, base: base, tokenizer: tokenizer)
     if let settings { try attach(settings, to: model, seed: UInt64(options.seed)) }
     var run = StepRun(model: model, task: task, arguments: arguments(options))
     run.modelSeconds = started.duration(to: .now).seconds
@@ -108,7 +109,7 @@ public enum StepBenchmark {
         throw EngineError(.data, "\(options.model): vocab_size \(vocabulary): expected at least \(size) for synthetic tokens")
       }
       let tokenizer = try BPETrainer.train(corpus: [], vocabularySize: size, specialTokens: special)
-      let task = SyntheticTask(
+      let task = TrainingTask.synthetic(
         count: options.sequences ?? 5 * options.batch, length: options.length,
         vocabulary: 5..<Int32(min(30_000, vocabulary)), labels: labels, seed: UInt64(options.seed))
       return (task, tokenizer)
@@ -116,7 +117,7 @@ public enum StepBenchmark {
     let definition = try GLUE.read(name, folder: folder)
     var train = definition.train
     train.examples = Array(train.examples.prefix(options.limit ?? train.examples.count))
-    let task = try ClassificationTask(
+    let task = try TrainingTask(
       TaskDefinition(
         name: definition.name, problemType: definition.problemType, labelNames: definition.labelNames,
         metricNames: definition.metricNames, metricForBestModel: definition.metricForBestModel, train: train, evaluation: []))

@@ -1,5 +1,6 @@
 import Diagnostics
 import TensorCore
+import Tasks
 import Training
 import TransformerModels
 
@@ -33,7 +34,7 @@ struct StepRun {
   /// `trains`: false runs forward passes alone, in training mode.
   mutating func measure(epochs: Double, steps: Int?, repeats: Int, trains: Bool) throws -> Int {
     let started = ContinuousClock.now
-    let examples = (task as? SyntheticTask)?.count ?? task.train.examples.count
+    let examples = try task.encoded(task.train, tokenizer: model.tokenizer, maxLength: arguments.maxLength).count
     let stepsPerEpoch = arguments.stepsPerEpoch(examples: examples)
     let wanted = (epochs * Double(stepsPerEpoch)).rounded()
     guard wanted < 1e12 else { throw EngineError(.argument, "--epochs \(epochs): too many steps") }
@@ -118,7 +119,7 @@ private struct ForwardPasses {
     for step in 0..<steps {
       try Interrupt.check()
       let batch = batches[max(0, step - 1) % batches.count]
-      let loss = try Autograd.noGrad { try model.network.loss(batch).loss.item() }
+      let loss = try Autograd.noGrad { try model.type.loss(model.network, batch).loss.item() }
       tokens += batch.ids.count
       onStep(loss, tokens)
     }

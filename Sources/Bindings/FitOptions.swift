@@ -2,6 +2,7 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import Tasks
 import Training
 
 /// Options of `trainer.fit`: what to train, and Transformers' training arguments.

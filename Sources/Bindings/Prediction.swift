@@ -3,6 +3,7 @@ import Diagnostics
 import Foundation
 import LuaHost
 import NN
+import Tasks
 import TensorCore
 import Training
 import TransformerModels
@@ -72,30 +73,27 @@ struct PredictionAnswers: LuaResult {
 extension TrainableModel {
   /// Label and probabilities (or the score) of each input.
   func predictions(_ inputs: [PredictionInput], maxLength: Int) throws -> [LuaTable] {
-    guard case .sequenceClassification(let labels, let problem) = network.task else {
-      throw EngineError(.argument, "predict: the model is \(network.taskName), expected a classification or regression")
+    guard type.head.isSequence else {
+      throw EngineError(.argument, "predict: the model is \(type.name), expected a classification or regression")
     }
     let examples = inputs.enumerated().map { Example(text: $1.text, textPair: $1.pair, label: nil, line: $0 + 1) }
     let data = try EncodedDataset(examples, source: "predict", tokenizer: tokenizer, maxLength: maxLength)
     var results: [LuaTable] = []
     for start in stride(from: 0, to: data.count, by: 32) {
       let logits = try network.predict(data.batch(Array(start..<min(start + 32, data.count))))
-      for row in 0..<logits.rows {
-        let scores = (0..<logits.columns).map { logits.element(row * logits.columns + $0) }
-        if problem == .regression {
-          results.append(LuaTable(fields: ["score": .number(scores[0])]))
-          continue
-        }
-        let highest = scores.max() ?? 0
-        let weights = scores.map { exp($0 - highest) }
-        let sum = weights.reduce(0, +)
-        let best = scores.firstIndex(of: highest) ?? 0
-        let probabilities = Dictionary(zip(labels, weights.map { LuaValue.number($0 / sum) }), uniquingKeysWith: { a, _ in a })
-        results.append(
-          LuaTable(fields: ["label": .string(labels[best]), "probabilities": .table(LuaTable(fields: probabilities))]))
-      }
+      results += type.answers(logits).enumerated().map { row, answer in table(answer, logits, row: row) }
     }
     return results
+  }
+
+  /// An answer for the script; of a class with the probabilities of all.
+  private func table(_ answer: Answer, _ logits: Tensor, row: Int) -> LuaTable {
+    guard case .label(let best) = answer else { return LuaTable(fields: ["score": .number(answer.number)]) }
+    let scores = (0..<logits.columns).map { logits.element(row * logits.columns + $0) }
+    let weights = scores.map { exp($0 - scores[best]) }
+    let sum = weights.reduce(0, +)
+    let probabilities = Dictionary(zip(network.labels, weights.map { LuaValue.number($0 / sum) }), uniquingKeysWith: { a, _ in a })
+    return LuaTable(fields: ["label": .string(network.labels[best]), "probabilities": .table(LuaTable(fields: probabilities))])
   }
 }
 

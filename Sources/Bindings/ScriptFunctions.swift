@@ -2,6 +2,7 @@ import Diagnostics
 import Files
 import LuaHost
 import Optimizers
+import Tasks
 import TensorCore
 import Training
 import TransformerModels
@@ -104,9 +105,9 @@ extension FitOptions {
     return functions
   }
 
-  /// Names of the script's own metrics, from perfect predictions of the first evaluation set: a check has no others.
+  /// Names of the script's own metrics, called with what the first evaluation set should give: a check has nothing else.
   func metricNames(_ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments) throws -> [String] {
-    guard let computeMetrics, let predictions = try Trainer.perfectPredictions(model, task, arguments) else { return [] }
+    guard let computeMetrics, let predictions = try Trainer.references(model, task, arguments) else { return [] }
     return try ScriptAnswer(computeMetrics, "compute_metrics", predictions.lua).metrics(allowsNaN: true).keys.sorted()
   }
 }
@@ -114,10 +115,16 @@ extension FitOptions {
 extension Predictions {
   /// The arguments of `compute_metrics`.
   fileprivate var lua: [LuaValue] {
-    func list(_ numbers: [Double]) -> LuaValue {
-      .table(LuaTable(list: numbers.map { number in areClasses ? Int(exactly: number).map { .integer($0) } ?? .number(number) : .number(number) }))
+    func list(_ answers: [Answer]) -> LuaValue {
+      .table(LuaTable(list: answers.map { answer in
+        switch answer {
+        case .label(let index): .integer(index)
+        case .score(let score): .number(score)
+        case .token(let id): .integer(Int(id))
+        }
+      }))
     }
-    return [list(values), list(labels), logits.map { .object($0) } ?? .nil]
+    return [list(answers), list(references), logits.map { .object($0) } ?? .nil]
   }
 }
 

@@ -2,6 +2,7 @@ import Checkpoints
 import Datasets
 import Diagnostics
 import Files
+import Tasks
 import Tokenizers
 import Training
 import TransformerModels
@@ -48,7 +49,7 @@ package enum BuiltInTasks {
   private static let corpus = "builtin:corpus"
 
   /// A task with labels, cut to so many rows. Throws for another name, and where GLUE's task is another one.
-  package static func classification(_ name: String, as task: String, maxTrainSamples: Int?, maxEvalSamples: Int?) throws -> ClassificationTask {
+  package static func classification(_ name: String, as task: String, maxTrainSamples: Int?, maxEvalSamples: Int?) throws -> TrainingTask {
     guard let generator = generators.first(where: { $0.name == name }) else {
       throw EngineError(.argument, "\(name): no such built-in task", hint: suggestion(for: name, among: generators.map(\.name)))
     }
@@ -64,7 +65,7 @@ package enum BuiltInTasks {
         name: part, path: "\(name) \(part)",
         examples: chosen.map { Example(text: $1.text, textPair: $1.textPair, label: Double($1.label), line: $0 + 1) })
     }
-    return try ClassificationTask(
+    return try TrainingTask(
       TaskDefinition(
         name: name, problemType: .singleLabelClassification, labelNames: task.labels, metricNames: [generator.metric],
         metricForBestModel: generator.metric, train: split(task.train, "train", maxTrainSamples),
@@ -72,7 +73,7 @@ package enum BuiltInTasks {
   }
 
   /// The corpus for masked language modelling. Throws for another name.
-  package static func language(_ name: String) throws -> MaskedLanguageTask {
+  package static func language(_ name: String) throws -> TrainingTask {
     guard name == corpus else {
       throw EngineError(.argument, "\(name): no such built-in text", hint: suggestion(for: name, among: [corpus]))
     }
@@ -85,7 +86,8 @@ package enum BuiltInTasks {
     let train = split("train", seed: 1, count: 40_000)
     let digest = DigestStream()
     for example in train.examples { digest.update(Array("\(example.text)\t\(example.textPair ?? "")\n".utf8)) }
-    return MaskedLanguageTask(
-      name: name, train: train, evaluation: [split("dev", seed: 2, count: 500)], identity: ["text": .string(digest.finish().hex)])
+    return TrainingTask(
+      name: name, type: MaskedLM(), metricNames: ["accuracy"], metricForBestModel: "accuracy",
+      identity: ["text": .string(digest.finish().hex)], train: train, evaluation: [split("dev", seed: 2, count: 500)])
   }
 }

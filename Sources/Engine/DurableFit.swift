@@ -5,6 +5,7 @@ import Files
 import Foundation
 import NN
 import Pipelines
+import Tasks
 import TensorCore
 import Training
 import TransformerModels
@@ -100,7 +101,7 @@ extension Session {
   /// Everything that the result depends on.
   private func fitInputs(_ request: FitRequest, _ inputs: JSONValue) throws -> JSONValue {
     let (model, task) = (request.model, request.task)
-    let arguments = request.arguments.keyValues(isMasked: task.modelTask == .maskedLM, isScripted: request.isScripted)
+    let arguments = request.arguments.keyValues(for: task.type, isScripted: request.isScripted)
     var values: JSONObject = [
       "engine": .string(EngineSetup.version), "model": try model.identity(), "task": task.identity,
       "arguments": .object(JSONObject(arguments.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })),
@@ -221,8 +222,7 @@ extension Session {
     try trainer.tryFunctions()
     unstoredStages.insert(name)
     model.lineage.append(name)
-    let names = ["loss"] + task.metricNames + (task.metricNames.isEmpty ? ["accuracy"] : [])
-      + (try request.metricNames())
+    let names = ["loss"] + task.metricNames + (try request.metricNames())
     return FitResult(
       stage: name, model: model, metrics: Dictionary(names.map { ("eval_" + $0, Double.nan) }, uniquingKeysWith: { a, _ in a }),
       trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false, key: "")

@@ -22,10 +22,10 @@ package enum ParameterCounts {
   ) throws -> String {
     let (method, targets, labels) = (settings.method, settings.targets, settings.numLabels)
     let names = (0..<labels).map { "LABEL_\($0)" }
-    let task = ModelTask.sequenceClassification(labels: names, labels == 1 ? .regression : .singleLabelClassification)
+    let kind = HeadKind.sequence(labels: names)
     let model =
       try isShapeOnly
-      ? PretrainedModel.shapes(config, task) : PretrainedModel(config: config, name: config.path, seed: 0).make(task, headSeed: 0)
+      ? PretrainedModel.shapes(config, kind) : PretrainedModel(config: config, name: config.path, seed: 0).make(kind, headSeed: 0)
     let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
     // Counting needs an adapter of the same shapes below.
     if let underlying = (method as? any BuildsOnAdapter)?.underlying { try attach(underlying, to: model, targets, isShapeOnly) }

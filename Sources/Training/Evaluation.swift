@@ -1,5 +1,6 @@
 import Diagnostics
 import Metrics
+import Tasks
 import TensorCore
 import Tokenizers
 import TransformerModels
@@ -37,112 +38,89 @@ struct Evaluator {
   }
 
   private func evaluate(_ data: EncodedDataset, set: Int) throws -> [String: Double] {
-    var (lossSum, labelCount, correct) = (0.0, 0, 0)
-    let places = try model.labelPlaces(task)
-    var predictions = [Double](repeating: 0, count: data.count)
-    let draw = RandomSource(seed: arguments.usedSeed, stream: RandomSource.stream(named: "evaluation masks"))
+    let type = try model.fittedType(of: task)
+    var (lossSum, labelCount) = (0.0, 0)
     let batches = BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize)
     let cache = hiddenStates?(set, data, batches)
-    var seen = SeenPredictions(examples: functions.metrics == nil ? 0 : data.count, places: places)
+    var seen = SeenAnswers(isSequence: type.head.isSequence, keepsLogits: functions.metrics != nil)
     for (i, indices) in batches.enumerated() {
       try Interrupt.check()
-      var batch = try data.batch(indices)
-      try task.label(&batch, data, RandomSource(seed: draw.seed, stream: draw.stream, step: UInt64(i)), arguments, model.tokenizer)
-      batch.reorderClasses(places)
+      var batch = try data.batch(indices, for: type, arguments.preparation("evaluation masks", step: i, model.tokenizer))
       batch.hiddenStates = cache
       let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch) }
-      let counted = batch.labelCount
-      lossSum += try loss.item() * Double(counted)
-      labelCount += counted
-      let predicted = logits.predictedClasses
+      lossSum += try loss.item() * Double(batch.labelCount)
+      labelCount += batch.labelCount
       // Metrics see the task's order: which class F1 is about does not depend on the model.
-      let rows = places.map { places in predicted.map { places.firstIndex(of: $0) ?? $0 } } ?? predicted
-      if functions.metrics != nil { seen.add(logits, rows, batch) }
-      switch batch.labels {
-      case .classes: for (row, example) in indices.enumerated() { predictions[example] = Double(rows[row]) }
-      case .scores: for (row, example) in indices.enumerated() { predictions[example] = logits.element(row) }
-      case .tokens(let tokens):
-        correct += zip(tokens.filter { $0 != ignoredLabel }, rows).reduce(0) { $0 + ($1.0 == Int32($1.1) ? 1 : 0) }
-      case .none: break
-      }
+      try seen.add(type.answers(logits), type.references(batch, of: data), type.aligned(logits), batch.examples)
     }
     var result = ["loss": lossSum / Double(max(labelCount, 1))]
-    if case .maskedLM = task.modelTask { result["accuracy"] = Double(correct) / Double(max(labelCount, 1)) }
     guard data.count > 0 else { return result }
-    if let single = SingleClassPrediction(predictions, data.labels, task, set: task.evaluation[set].name) { onSingleClass?(single) }
-    try addTaskMetrics(&result, predictions, data)
+    let predictions = try seen.all()
+    let (answers, references) = (predictions.answers, predictions.references)
+    if let single = SingleClassPrediction(answers, references, task, set: task.evaluation[set].name) { onSingleClass?(single) }
+    try addTaskMetrics(&result, answers.map(\.number), references.map(\.number), data)
     if let metrics = functions.metrics {
-      for (name, value) in try metrics(seen.all(predictions, data.labels, model.network.task)) { result[name] = value }
+      for (name, value) in try metrics(predictions) { result[name] = value }
     }
     return result
   }
 
-  private func addTaskMetrics(_ result: inout [String: Double], _ predictions: [Double], _ data: EncodedDataset) throws {
-    guard !task.metricNames.isEmpty else { return }
+  private func addTaskMetrics(
+    _ result: inout [String: Double], _ predictions: [Double], _ references: [Double], _ data: EncodedDataset
+  ) throws {
+    guard !task.metricNames.isEmpty, !predictions.isEmpty else { return }
     if let bad = predictions.firstIndex(where: { !$0.isFinite }) {
       throw EngineError(.notFinite, "evaluation: the prediction for \(data.places([bad])) is not finite")
     }
-    for score in try MetricCatalogue.scores(task.metricNames, predictions: predictions, references: data.labels) {
+    for score in try MetricCatalogue.scores(task.metricNames, predictions: predictions, references: references) {
       result[score.name] = score.value
     }
   }
 }
 
 extension Trainer {
-  /// The labels of the first evaluation set as predictions, without logits that mean anything: what a check can call a script's
-  /// metrics with. nil where there is no set, or its labels are drawn anew in every evaluation.
-  public static func perfectPredictions(
+  /// What the first evaluation set should give as predictions, without logits that mean anything: what a check can call a
+  /// script's metrics with. nil where there is no set, or where examples have no answer of their own.
+  public static func references(
     _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments
   ) throws -> Predictions? {
-    guard case .sequenceClassification(let names, let problem) = task.modelTask, let set = task.evaluation.first else { return nil }
+    guard task.type.head.isSequence, let set = task.evaluation.first else { return nil }
     let data = try task.encoded(set, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
+    let references = try task.type.references(data.batch(Array(0..<data.count)), of: data)
     return Predictions(
-      values: data.labels, labels: data.labels, areClasses: problem != .regression, logits: try .zeros([data.count, names.count]))
+      answers: references, references: references, logits: try .zeros([data.count, task.type.head.labels.count]))
   }
 }
 
-/// What a script's metrics need beside classes and scores: all logits, or the tokens in masked places.
-private struct SeenPredictions {
-  private var logits: [[Float]]
-  /// The columns of the task's labels, where they are not its own order.
-  private let places: [Int]?
-  private var tokens: (values: [Double], labels: [Double]) = ([], [])
+/// What a model has said about an evaluation set so far, batch by batch.
+private struct SeenAnswers {
+  private var (answers, references): ([Answer], [Answer]) = ([], [])
+  /// For a sequence head, the example of each answer and its logits, if these are kept.
+  private var examples: [Int] = []
+  private var logits: [[Float]] = []
+  private let isSequence: Bool
+  private let keepsLogits: Bool
 
-  init(examples: Int, places: [Int]?) {
-    logits = [[Float]](repeating: [], count: examples)
-    self.places = places
+  init(isSequence: Bool, keepsLogits: Bool) {
+    self.isSequence = isSequence
+    self.keepsLogits = isSequence && keepsLogits
   }
 
-  mutating func add(_ batch: Tensor, _ classes: [Int], _ labelled: Batch) {
-    if case .tokens(let labels) = labelled.labels {
-      tokens.values += classes.map { Double($0) }
-      tokens.labels += labels.filter { $0 != ignoredLabel }.map { Double($0) }
-      return
-    }
-    for (row, example) in labelled.examples.enumerated() where logits.indices.contains(example) {
-      let scores = batch.floats[row * batch.columns..<(row + 1) * batch.columns]
-      logits[example] = places.map { $0.map { scores[scores.startIndex + $0] } } ?? Array(scores)
+  mutating func add(_ answers: [Answer], _ references: [Answer], _ scores: Tensor, _ examples: [Int]) {
+    self.answers += answers
+    self.references += references
+    self.examples += examples
+    if keepsLogits {
+      logits += (0..<scores.rows).map { Array(scores.floats[$0 * scores.columns..<($0 + 1) * scores.columns]) }
     }
   }
 
-  func all(_ values: [Double], _ labels: [Double], _ task: ModelTask) throws -> Predictions {
-    guard case .sequenceClassification(let names, let problem) = task else {
-      return Predictions(values: tokens.values, labels: tokens.labels, areClasses: true, logits: nil)
-    }
+  /// All of it: for a sequence head in the order of the examples, which batches have not.
+  func all() throws -> Predictions {
+    guard isSequence else { return Predictions(answers: answers, references: references, logits: nil) }
+    let order = examples.indices.sorted { examples[$0] < examples[$1] }
     return Predictions(
-      values: values, labels: labels, areClasses: problem != .regression,
-      logits: try Tensor(logits.flatMap { $0 }, [logits.count, names.count]))
-  }
-}
-
-extension Tensor {
-  /// The column of the largest value in each row.
-  var predictedClasses: [Int] {
-    let (values, width) = (floats, columns)
-    return (0..<rows).map { row in
-      var best = 0
-      for column in 0..<width where values[row * width + column] > values[row * width + best] { best = column }
-      return best
-    }
+      answers: order.map { answers[$0] }, references: order.map { references[$0] },
+      logits: keepsLogits ? try Tensor(order.flatMap { logits[$0] }, [order.count, logits.first?.count ?? 0]) : nil)
   }
 }

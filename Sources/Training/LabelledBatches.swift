@@ -1,3 +1,4 @@
+import Tasks
 import TensorCore
 import Tokenizers
 import TransformerModels
@@ -10,10 +11,15 @@ extension TrainingTask {
       lengths: data.lengths, batchSize: arguments.trainBatchSize, sampling: arguments.trainSamplingStrategy,
       seed: arguments.usedSeed)
     return try sampler.batches(epoch: 0).enumerated().map { i, indices in
-      var batch = try data.batch(indices)
-      let draw = RandomSource(seed: arguments.usedSeed, stream: RandomSource.stream(named: "masks"), step: UInt64(i))
-      try label(&batch, data, draw, arguments, tokenizer)
-      return batch
+      try data.batch(indices, for: type, arguments.preparation("masks", step: i, tokenizer))
     }
+  }
+}
+
+extension TrainingArguments {
+  /// What batches are prepared with. `draw` names the random draws; `batch`: its place in an update.
+  func preparation(_ draw: String, batch: Int = 0, step: Int, _ tokenizer: Tokenizer) -> Preparation {
+    let stream = RandomSource.stream(named: draw) &+ UInt32(batch)
+    return Preparation(RandomSource(seed: usedSeed, stream: stream, step: UInt64(step)), tokenizer, mlmProbability: mlmProbability)
   }
 }

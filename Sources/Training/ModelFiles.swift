@@ -3,6 +3,7 @@ import Checkpoints
 import Diagnostics
 import Files
 import NN
+import Tasks
 import TransformerModels
 
 extension TrainableModel {
@@ -15,7 +16,7 @@ extension TrainableModel {
 
   /// `save` for a caller that knows `changedBodyParameter` to be nil.
   public func write(_ adapter: AttachedAdapter, to folder: String) throws {
-    try adapter.save(to: folder, baseModelName: base.name, taskType: peftTaskType, facts: facts(of: adapter))
+    try adapter.save(to: folder, baseModelName: base.name, taskType: Swift.type(of: type).peftType, facts: facts(of: adapter))
   }
 
   /// Writes an adapter as a plain LoRA that PEFT loads. The folder is read back into a new model first: unless it gives the
@@ -23,7 +24,7 @@ extension TrainableModel {
   public func export(_ adapter: AttachedAdapter, to folder: String) throws {
     try requireBody(of: adapter, folder)
     try adapter.exportAsLoRA(
-      to: folder, baseModelName: base.name, taskType: peftTaskType, facts: facts(of: adapter),
+      to: folder, baseModelName: base.name, taskType: Swift.type(of: type).peftType, facts: facts(of: adapter),
       verify: { try self.compare(adapter, exportedTo: $0) })
   }
 
@@ -66,7 +67,7 @@ extension TrainableModel {
     guard !labels.isEmpty, !network.labels.isEmpty else { return nil }
     guard labels.count == network.numLabels else {
       throw EngineError(
-        .data, "\(folder): its head is for \(labels.count) labels (\(labelList(labels))), that of the model for \(network.task.summary)",
+        .data, "\(folder): its head is for \(labels.count) labels (\(labelList(labels))), that of the model for \(type.summary)",
         hint: "make the model for these labels, or load the adapter with head = \"new\"")
     }
     return labels
@@ -87,10 +88,4 @@ extension TrainableModel {
     guard let last = adapters.last else { throw EngineError(.argument, "the model has no adapter", hint: "add one first, or save the model") }
     return last
   }
-
-  var peftTaskType: String? {
-    if case .sequenceClassification = network.task { return "SEQ_CLS" }
-    return nil
-  }
-
 }

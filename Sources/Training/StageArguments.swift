@@ -1,25 +1,25 @@
 import Adapters
 import Diagnostics
 import Files
+import Tasks
 
 extension TrainingArguments {
   /// The arguments that a result depends on, as a stage's key has them: those that only say where something is kept, or how it
   /// is computed, are left out, and those that the others leave without meaning have their defaults.
   ///
   /// - Parameters:
-  ///   - isMasked: whether the task is masked language modelling.
+  ///   - type: what is trained: arguments that other types of tasks read alone have their defaults.
   ///   - isScripted: whether functions of a script compute in the model, which may draw random numbers: layers that are computed
   ///     again would draw others.
-  public func keyValues(isMasked: Bool, isScripted: Bool) -> [String: ConfigValue] {
+  public func keyValues(for type: any TaskType, isScripted: Bool) -> [String: ConfigValue] {
     guard case .table(let table) = configValue, case .table(let plain) = TrainingArguments().configValue else { return [:] }
     var values = table.fields
     values["save_seconds"] = nil
     values["frozen_cache_mib"] = nil
-    var meaningless: [String] = []
+    var meaningless = TaskTypeCatalogue.foreignArguments(of: Swift.type(of: type))
     if !isScripted { meaningless.append("gradient_checkpointing") }
     if maxSteps >= 0 { meaningless.append("num_train_epochs") }
     if warmupSteps > 0 { meaningless.append("warmup_ratio") }
-    if !isMasked { meaningless.append("mlm_probability") }
     for name in meaningless { values[name] = plain.fields[name] }
     if evalStrategy == .steps { values["eval_steps"] = .integer(usedEvalSteps) }
     // A paged optimizer computes the same.

@@ -3,6 +3,7 @@ import Diagnostics
 import Files
 import Foundation
 import NN
+import Tasks
 import TensorCore
 import Tokenizers
 import TransformerModels
@@ -10,6 +11,8 @@ import TransformerModels
 /// A model as a script holds it: a network with a head, the tokenizer, and what was attached to it.
 public final class TrainableModel {
   public let network: TransformerModel
+  /// What its head is for.
+  public private(set) var type: any TaskType
   /// The base model: its frozen weights, and what adapter configurations name.
   public let base: PretrainedModel
   public let tokenizer: Tokenizer
@@ -28,10 +31,11 @@ public final class TrainableModel {
 
   /// `isHeadNew`: the head's values are random.
   public init(
-    network: TransformerModel, base: PretrainedModel, tokenizer: Tokenizer, body: TransformerModel? = nil, lineage: [String] = [],
-    isHeadNew: Bool = false
+    _ type: any TaskType, network: TransformerModel, base: PretrainedModel, tokenizer: Tokenizer, body: TransformerModel? = nil,
+    lineage: [String] = [], isHeadNew: Bool = false
   ) {
     randomHead = isHeadNew ? network.headDigest : nil
+    self.type = type
     self.network = network
     self.base = base
     self.tokenizer = tokenizer
@@ -68,13 +72,18 @@ public final class TrainableModel {
 
   /// Gives the labels other names, in the order of the head's outputs. Throws for another number of them.
   public func rename(labels: [String]) throws {
-    try network.rename(labels: labels)
+    try setLabels(labels)
     for attached in adapters where attached.hasHead && !attached.isStashed { adapterLabels[attached.name] = labels }
+  }
+
+  private func setLabels(_ labels: [String]) throws {
+    try network.rename(labels: labels)
+    if let kind = Swift.type(of: type) as? any SequenceTaskType.Type { type = kind.init(labels: labels) }
   }
 
   /// Gives the labels the names that go with an adapter's head, which is in the model again.
   func takeLabels(of owner: AttachedAdapter) throws {
-    if let labels = adapterLabels[owner.name], labels != network.labels { try network.rename(labels: labels) }
+    if let labels = adapterLabels[owner.name], labels != network.labels { try setLabels(labels) }
   }
 
   /// The names of the labels of an adapter's head, or of the model's.
@@ -87,12 +96,12 @@ public final class TrainableModel {
   ///
   /// What the body itself learnt (full fine-tuning, masked language modelling) is carried over; modules that trained beside
   /// adapters (`modules_to_save`) start again from the base model, as the protocol of the LoRA paper asks.
-  public func newHead(_ task: ModelTask, seed: UInt64) throws -> TrainableModel {
+  public func newHead(_ type: any TaskType, seed: UInt64) throws -> TrainableModel {
     // A network of its own: this model may go on training.
     let source = try trainsBody || changedBodyParameter() != nil
-      ? unmerged { try makeBody(network.task, from: network, seed: 0).network } : body
-    let fresh = try makeBody(task, from: source, seed: seed).network
-    let result = TrainableModel(network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage, isHeadNew: true)
+      ? unmerged { try makeBody(self.type, from: network, seed: 0).network } : body
+    let fresh = try makeBody(type, from: source, seed: seed).network
+    let result = TrainableModel(type, network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage, isHeadNew: true)
     let carried = adapters.filter { $0.method.hasSites || !$0.bodyParameters.isEmpty }
     for attached in carried { try result.copy(attached, seed: seed).setActive(attached.isActive) }
     // Those that are in the model here are in it there; the head is that of one that takes part.
@@ -107,24 +116,25 @@ public final class TrainableModel {
   }
 
   /// A network with a new head on what this model's adapters were trained on.
-  func makeBody() throws -> TransformerModel { try makeBody(network.task, from: body, seed: 0).network }
+  func makeBody() throws -> TransformerModel { try makeBody(type, from: body, seed: 0).network }
 
   /// The network, and the names of its parameters that the source has not: they start anew with every seed.
   private func makeBody(
-    _ task: ModelTask, from source: TransformerModel?, seed: UInt64
+    _ type: any TaskType, from source: TransformerModel?, seed: UInt64
   ) throws -> (network: TransformerModel, new: Set<String>) {
     guard let source else {
-      let network = try base.make(task, headSeed: seed, newHead: true)
+      let network = try base.make(type.head, settings: type.settings, headSeed: seed, newHead: true)
       return (network, Set(base.lastReport.missing))
     }
     let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
-    return (try network.architecture.make(network.config.settingLabels(task), task, builder), Set(builder.log.missing))
+    let config = network.config.changed(type.settings).setting(type.head)
+    return (try network.architecture.make(config, type.head, builder), Set(builder.log.missing))
   }
 
   /// The first parameter of the body that has other values than what the adapters are trained on, and that no adapter has
   /// changed: only the whole model holds it. nil: there is none.
   public func changedBodyParameter() throws -> String? {
-    let start = try makeBody(network.task, from: body, seed: 0)
+    let start = try makeBody(type, from: body, seed: 0)
     let expected = Dictionary(start.network.plainParameters().map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
     let owned = Set(
       (network.headParameters + adapters.filter { !$0.method.trainsBase }.flatMap { $0.modelParameters + $0.changedParameters })
@@ -152,9 +162,9 @@ public final class TrainableModel {
     return copy
   }
 
-  /// The mean loss of a batch with the methods' own terms, and the logits. Parameters are those of `TransformerModel.loss`.
+  /// The mean loss of a batch with the methods' own terms, and the logits. Parameters are those of `TaskType.loss`.
   public func loss(_ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> (loss: Tensor, logits: Tensor) {
-    let (loss, logits) = try network.loss(batch, labelSmoothing: labelSmoothing, divisor: divisor)
+    let (loss, logits) = try type.loss(network, batch, labelSmoothing: labelSmoothing, divisor: divisor)
     return (try addingTerms(to: loss, batch, divisor: divisor), logits)
   }
 
@@ -230,7 +240,7 @@ public final class TrainableModel {
       return .object(values)
     }
     return [
-      "architecture": .string(network.architecture.modelType), "task": .string(network.taskName),
+      "architecture": .string(network.architecture.modelType), "task": .string(type.name),
       "config": .string(Digest(of: .object(network.config.values)).hex), "parameters": .string(stream.finish().hex),
       "trainable": .string(Digest(of: .array(trainable)).hex), "adapters": .array(attached),
       "adapters_enabled": .bool(network.adaptersEnabled),

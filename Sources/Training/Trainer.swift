@@ -2,8 +2,10 @@ import Adapters
 import Diagnostics
 import Files
 import Foundation
+import Metrics
 import NN
 import Optimizers
+import Tasks
 import TensorCore
 import Tokenizers
 import TransformerModels
@@ -102,7 +104,7 @@ public final class Trainer {
     budget = HiddenStateCache.Budget(bytes: arguments.frozenCacheMebibytes << 20, folder: store?.scratchFolder)
     let firstEpoch = sampler.batches(epoch: 0)
     epochBatches = (0, firstEpoch)
-    trainingStates = task.altersTokens ? nil : HiddenStateCache(
+    trainingStates = type(of: task.type).altersTokens ? nil : HiddenStateCache(
       groups: firstEpoch, budget: budget, keepsDropout: arguments.frozenLayerDropout,
       isKeeping: totalSteps > stepsPerEpoch, batch: data.batch)
     state.learningRate = arguments.learningRate
@@ -220,15 +222,12 @@ public final class Trainer {
     let epoch = state.step / stepsPerEpoch
     if epochBatches?.epoch != epoch { epochBatches = (epoch, sampler.batches(epoch: epoch)) }
     let first = state.step % stepsPerEpoch * arguments.gradientAccumulationSteps
-    let places = try model.labelPlaces(task)
+    let type = try model.fittedType(of: task)
     let group = (epochBatches?.batches ?? []).dropFirst(first).prefix(arguments.gradientAccumulationSteps)
     return try group.enumerated().map { i, indices in
-      var batch = try data.batch(indices)
+      var batch = try data.batch(
+        indices, for: type, arguments.preparation("masks", batch: i, step: state.step, model.tokenizer))
       batch.hiddenStates = trainingStates
-      let draw = RandomSource(
-        seed: arguments.usedSeed, stream: RandomSource.stream(named: "masks") &+ UInt32(i), step: UInt64(state.step))
-      try task.label(&batch, data, draw, arguments, model.tokenizer)
-      batch.reorderClasses(places)
       return batch
     }
   }
@@ -421,7 +420,7 @@ public final class Trainer {
   }
 
   private func hiddenStates(ofEvaluationSet set: Int, _ data: EncodedDataset, _ batches: [[Int]]) -> HiddenStateCache? {
-    guard !task.altersTokens else { return nil }
+    guard !type(of: task.type).altersTokens else { return nil }
     let cache = evaluationStates[set] ?? HiddenStateCache(groups: batches, budget: budget, batch: data.batch)
     evaluationStates[set] = cache
     // At the latest, the end of training evaluates again.
@@ -471,19 +470,14 @@ extension Trainer {
     let name = String(bestMetricName.dropFirst("eval_".count))
     // As in Transformers, more of a script's own metric is better unless it is a loss.
     if functions.metrics != nil, !task.metricNames.contains(name) { return !name.hasSuffix("loss") }
-    return name != "loss" && task.greaterIsBetter(name)
+    return MetricCatalogue.greaterIsBetter(name) ?? false
   }
 
   private static func check(
     _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ functions: TrainerFunctions,
     trains: Bool = true
   ) throws {
-    guard model.network.task == task.modelTask || sameShape(model.network.task, task.modelTask) else {
-      throw EngineError(
-        .argument, "the model is for \(model.network.task.summary), the task '\(task.name)' has \(task.modelTask.summary)",
-        hint: "give the model a new head for this task")
-    }
-    _ = try model.labelPlaces(task)
+    _ = try model.fittedType(of: task)
     guard !trains || model.network.parameterCounts().trainable > 0 else {
       throw EngineError(.argument, "nothing to train: no parameter requires grad", hint: "add an adapter, or unfreeze something")
     }
@@ -512,7 +506,7 @@ extension Trainer {
     }
     // What a script's function gives is known only after an evaluation.
     if let wanted = arguments.metricForBestModel, functions.metrics == nil {
-      let own = task.metricNames + ["loss"] + (task.modelTask == .maskedLM ? ["accuracy"] : []) + (task.metricNames.count > 1 ? ["combined"] : [])
+      let own = task.metricNames + ["loss"] + (task.metricNames.count > 1 ? ["combined"] : [])
       let names = Evaluator.suffixes(of: task).flatMap { suffix in own.map { $0 + suffix } }
       let bare = wanted.hasPrefix("eval_") ? String(wanted.dropFirst(5)) : wanted
       guard names.contains(bare) else {
@@ -520,14 +514,6 @@ extension Trainer {
           .argument, "metric_for_best_model = '\(wanted)': task '\(task.name)' has no such metric", hint: suggestion(for: bare, among: names))
       }
     }
-  }
-
-  /// Whether there are as many labels; their names are another question.
-  private static func sameShape(_ a: ModelTask, _ b: ModelTask) -> Bool {
-    if case .sequenceClassification(let x, let p) = a, case .sequenceClassification(let y, let q) = b {
-      return x.count == y.count && p == q
-    }
-    return a == b
   }
 
   /// Throws where the last update left something that is not finite: no loss after it would tell.

@@ -1,4 +1,5 @@
 import Diagnostics
+import Tasks
 import TensorCore
 import TransformerModels
 
@@ -7,7 +8,7 @@ import TransformerModels
 public struct TrainerFunctions {
   /// The schedule's multiplier, finite and at least 0: `done` updates of `total` are done, at least 0 and below `total`.
   public var schedule: ((_ done: Int, _ total: Int) throws -> Double)?
-  /// The mean loss of a batch, a scalar. Logits and labels are those of `TransformerModel.loss`; labels are int32 classes
+  /// The mean loss of a batch, a scalar. Logits and labels are those of `TaskType.loss`; labels are int32 classes
   /// or tokens, or float32 scores of the logits' shape.
   public var loss: ((_ logits: Tensor, _ labels: Tensor, _ model: TrainableModel) throws -> Tensor)?
   /// Metrics of an evaluation set by name, without "eval_"; finite.
@@ -23,10 +24,10 @@ public struct TrainerFunctions {
     _ model: TrainableModel, _ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil
   ) throws -> (loss: Tensor, logits: Tensor) {
     let network = model.network
-    guard let loss else { return try network.loss(batch, labelSmoothing: labelSmoothing, divisor: divisor) }
+    guard let loss else { return try model.type.loss(network, batch, labelSmoothing: labelSmoothing, divisor: divisor) }
     network.context.begin()
-    let logits = try network.scored(batch)
-    let value = try loss(logits, batch.labelTensor(), model)
+    let logits = try network.logits(batch, rows: batch.rows)
+    let value = try loss(logits, batch.requiredLabels(), model)
     guard let divisor, divisor != Double(batch.labelCount) else { return (value, logits) }
     return (try value.binary(.mul, Double(batch.labelCount) / divisor), logits)
   }
@@ -37,41 +38,23 @@ extension Trainer {
   public func tryFunctions() throws {
     guard totalSteps > 0 else { return }
     _ = try learningRate
-    guard let loss = functions.loss, let labels = try nextBatches().first?.labelTensor() else { return }
-    let columns = task.modelTask == .maskedLM ? try model.network.config.int("vocab_size") : model.network.numLabels
-    _ = try loss(Tensor.zeros([labels.shape[0], columns]).requiresGrad(true), labels, model)
+    guard let loss = functions.loss, let labels = try nextBatches().first?.requiredLabels() else { return }
+    _ = try loss(Tensor.zeros([labels.shape[0], model.network.outputCount()]).requiresGrad(true), labels, model)
   }
 }
 
 /// What a model said about an evaluation set, and what it should have said.
 public struct Predictions {
-  /// The class, from 0, or the score of each example; for masked language modelling the token in each masked place.
-  public let values: [Double]
+  /// The class or score of each example, in the file's order; of a language model the token in each row that counts.
+  public let answers: [Answer]
   /// Likewise.
-  public let labels: [Double]
-  /// Whether values and labels are classes or tokens rather than scores.
-  public let areClasses: Bool
-  /// [examples, labels]; nil for masked language modelling.
+  public let references: [Answer]
+  /// [examples, labels]; nil for a language model.
   public let logits: Tensor?
 
-  public init(values: [Double], labels: [Double], areClasses: Bool, logits: Tensor?) {
-    self.values = values
-    self.labels = labels
-    self.areClasses = areClasses
+  public init(answers: [Answer], references: [Answer], logits: Tensor?) {
+    self.answers = answers
+    self.references = references
     self.logits = logits
-  }
-}
-
-extension Batch {
-  /// The labels that count in the loss: int32 classes [sequences] or tokens [masked], or float32 scores [sequences, 1].
-  public func labelTensor() throws -> Tensor {
-    switch labels {
-    case .classes(let classes): return try Tensor(classes, [classes.count])
-    case .scores(let scores): return try Tensor(scores, [scores.count, 1])
-    case .tokens(let tokens):
-      let counted = tokens.filter { $0 != ignoredLabel }
-      return try Tensor(counted, [counted.count])
-    case .none: throw EngineError(.argument, "the batch has no labels")
-    }
   }
 }

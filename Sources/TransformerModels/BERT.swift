@@ -17,11 +17,10 @@ public final class BERT: TransformerModel {
   private let classifier: Linear?
   private let languageHead: LanguageHead?
 
-  init(_ config: HuggingFaceConfig, _ task: ModelTask, _ builder: ParameterBuilder) throws {
+  init(_ config: HuggingFaceConfig, _ head: HeadKind, _ builder: ParameterBuilder) throws {
     let encoderConfig = try EncoderConfig(config, firstPosition: 0)
-    let isClassifier = task != .maskedLM
-    encoder = try Encoder(builder.scope("bert"), encoderConfig, hasPooler: isClassifier)
-    if case .sequenceClassification(let labels, _) = task {
+    encoder = try Encoder(builder.scope("bert"), encoderConfig, hasPooler: head.isSequence)
+    if case .sequence(let labels) = head {
       classifier = try Linear(
         builder.scope("classifier"), in: encoderConfig.hiddenSize, out: labels.count, std: encoderConfig.initializerRange)
       languageHead = nil
@@ -31,7 +30,7 @@ public final class BERT: TransformerModel {
       languageHead = try LanguageHead(
         transform: scope.scope("transform"), norm: "LayerNorm", bias: scope, encoderConfig, table: encoder.wordEmbeddings.weight)
     }
-    super.init(architecture: Self.architecture, config: config, task: task)
+    super.init(architecture: Self.architecture, config: config, head: head)
   }
 
   public override var parts: [(name: String, module: Module)] {
@@ -47,15 +46,10 @@ public final class BERT: TransformerModel {
   public override var headModules: [String] { classifier == nil ? ["cls"] : ["classifier"] }
   public override var maxLength: Int { encoder.maxLength }
 
-  public override func logits(_ batch: Batch) throws -> Tensor {
-    if let languageHead { return try languageHead(encoder(batch, context).to(.float32), context) }
+  public override func logits(_ batch: Batch, rows: RowChoice) throws -> Tensor {
+    if let languageHead { return try languageHead(encoder(batch, rows, context).to(.float32), context) }
     guard let classifier, let pooler = encoder.pooler else { preconditionFailure("a model without a head") }
     let pooled = try pooler(encoder.firstTokens(batch, context).to(.float32), context).tanh()
     return try classifier(pooled.dropout(context.dropout(encoder.config.classifierDropout)), context)
-  }
-
-  public override func scored(_ batch: Batch) throws -> Tensor {
-    guard let languageHead else { return try logits(batch) }
-    return try languageHead(encoder.rows(batch.maskedPositions, batch, context).to(.float32), context)
   }
 }

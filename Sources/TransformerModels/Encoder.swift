@@ -40,21 +40,17 @@ public final class Encoder: Module {
   /// The longest sequence that the position table can hold, beside what adapters put in front of it.
   public var maxLength: Int { config.maxLength - virtualTokens.prefix - virtualTokens.prompt }
 
-  /// The last hidden states, [tokens, C], bfloat16 in bf16 precision. Throws for ids, types or lengths beyond the tables.
-  public func callAsFunction(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
-    try hiddenStates(batch, context, rows: nil, firstTokensOnly: false)
+  /// The last hidden states of all or some tokens, [rows, C], bfloat16 in bf16 precision. Of some, the last layer computes keys
+  /// and values for all tokens, and everything else for these alone. Throws for ids, types or lengths beyond the tables.
+  public func callAsFunction(_ batch: Batch, _ rows: RowChoice, _ context: ForwardContext) throws -> Tensor {
+    let chosen: [Int32]? = if case .some(let rows) = rows { rows } else { nil }
+    return try hiddenStates(batch, context, rows: chosen, firstTokensOnly: false)
   }
 
   /// The last hidden states of each sequence's first row, [sequences, C]: what classification heads read. Prompts come before
   /// the first token.
   public func firstTokens(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
     try hiddenStates(batch, context, rows: nil, firstTokensOnly: true)
-  }
-
-  /// The last hidden states of some tokens, [rows, C], at least one and in ascending order. The last layer computes keys and
-  /// values for all tokens, and everything else for these alone.
-  public func rows(_ rows: [Int32], _ batch: Batch, _ context: ForwardContext) throws -> Tensor {
-    try hiddenStates(batch, context, rows: rows, firstTokensOnly: false)
   }
 
   /// Where tokens lie once each sequence has its prompts in front; nil stands for all of them.

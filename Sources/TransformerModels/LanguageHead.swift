@@ -30,11 +30,3 @@ final class LanguageHead: Module {
     try norm(dense(hidden, context).unary(activation)).linear(table, bias)
   }
 }
-
-extension Batch {
-  /// Rows of the tokens that were masked and count in the loss.
-  var maskedPositions: [Int32] {
-    guard case .tokens(let labels) = labels else { return [] }
-    return labels.indices.lazy.filter { labels[$0] != ignoredLabel }.map { Int32($0) }
-  }
-}

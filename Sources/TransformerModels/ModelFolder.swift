@@ -46,14 +46,9 @@ extension TransformerModel {
 
   private func transformersConfig() -> JSONObject {
     var values = config.values
-    switch task {
-    case .sequenceClassification:
-      values["architectures"] = [.string(architecture.className + PretrainedModel.headClass)]
-    case .maskedLM:
-      values["architectures"] = [.string(architecture.className + "ForMaskedLM")]
-      // The decoder is not in the file: it is the word embeddings.
-      values["tie_word_embeddings"] = true
-    }
+    values["architectures"] = [.string(architecture.className(head))]
+    // The decoder is not in the file: it is the word embeddings.
+    if head == .language { values["tie_word_embeddings"] = true }
     values["dtype"] = "float32"
     // Weights in 4 bits are written as what they stand for.
     values["quantization_config"] = nil

@@ -72,21 +72,22 @@ public final class PretrainedModel {
     return .object(identity)
   }
 
-  /// A model with a head for `task`: the one that the checkpoint has, or a new one. `headSeed` seeds what the checkpoint lacks.
-  /// Throws where a body tensor is missing.
-  public func make(_ task: ModelTask, headSeed: UInt64, newHead: Bool = false) throws -> TransformerModel {
-    if task == .maskedLM, try !config.bool("tie_word_embeddings", default: true),
+  /// A model with a head: the one that the checkpoint has, or a new one. `headSeed` seeds what the checkpoint lacks; `settings`
+  /// go to its `config.json`. Throws where a body tensor is missing.
+  public func make(_ head: HeadKind, settings: JSONObject = [:], headSeed: UInt64, newHead: Bool = false) throws -> TransformerModel {
+    if head == .language, try !config.bool("tie_word_embeddings", default: true),
       let own = weights?.names.first(where: { $0.hasSuffix(".decoder.weight") })
     {
       throw EngineError(.data, "\(name): tie_word_embeddings is false: a language head with embeddings of its own, '\(own)', is not supported")
     }
-    let heads = newHead && weights != nil ? try Self.shapes(config, task).headModules : []
+    let heads = newHead && weights != nil ? try Self.shapes(config, head).headModules : []
     let source = heads.isEmpty ? self : HeadlessSource(self, heads: heads) as any ParameterSource
+    let settled = config.changed(settings).setting(head)
     var builder = ParameterBuilder(source: weights == nil ? nil : source, mode: .values(seed: weights == nil ? seed : headSeed))
-    var model = try architecture.make(config.settingLabels(task), task, builder)
+    var model = try architecture.make(settled, head, builder)
     if weights == nil, headSeed != seed {
       builder = ParameterBuilder(source: ModelSource(model, excluding: model.headModules), mode: .values(seed: headSeed))
-      model = try architecture.make(config.settingLabels(task), task, builder)
+      model = try architecture.make(settled, head, builder)
     }
     if let weights {
       var report = LoadReport(missing: builder.log.missing)
@@ -123,12 +124,12 @@ public final class PretrainedModel {
   public var isCurrent: Bool { stamps.allSatisfy { path, stamp in FileStamp(path) == stamp } }
 
   /// The shape of a parameter in the weights; nil where they lack it.
-  func savedShape(_ name: String) throws -> [Int]? { try parameter(name)?.shape }
+  public func savedShape(_ name: String) throws -> [Int]? { try parameter(name)?.shape }
 
   /// A model for counting parameters: shapes without memory.
-  public static func shapes(_ config: HuggingFaceConfig, _ task: ModelTask) throws -> TransformerModel {
+  public static func shapes(_ config: HuggingFaceConfig, _ head: HeadKind) throws -> TransformerModel {
     let builder = ParameterBuilder(mode: .shapesOnly)
-    return try ModelCatalogue.architecture(of: config).make(config.settingLabels(task), task, builder)
+    return try ModelCatalogue.architecture(of: config).make(config.setting(head), head, builder)
   }
 
   private func suggestionForMissing(_ name: String, _ weights: WeightsFolder) -> String? {
@@ -207,14 +208,12 @@ extension HuggingFaceConfig {
     return HuggingFaceConfig(values, path: path)
   }
 
-  /// The configuration with the labels of a task, as Transformers writes them.
-  public func settingLabels(_ task: ModelTask) -> HuggingFaceConfig {
-    guard case .sequenceClassification(let labels, let problem) = task else { return self }
-    var values = self.values
-    values["id2label"] = .object(JSONObject(labels.enumerated().map { (String($0), .string($1)) }))
-    values["label2id"] = .object(JSONObject(labels.enumerated().map { ($1, .int($0)) }))
-    values["problem_type"] = .string(problem.rawValue)
-    values["num_labels"] = .int(labels.count)
-    return HuggingFaceConfig(values, path: path)
+  /// The configuration with the labels of a head, as Transformers writes them.
+  public func setting(_ head: HeadKind) -> HuggingFaceConfig {
+    guard case .sequence(let labels) = head else { return self }
+    return changed([
+      "id2label": .object(JSONObject(labels.enumerated().map { (String($0), .string($1)) })),
+      "label2id": .object(JSONObject(labels.enumerated().map { ($1, .int($0)) })), "num_labels": .int(labels.count),
+    ])
   }
 }

@@ -19,23 +19,23 @@ public final class RoBERTa: TransformerModel {
   private let outProj: Linear?
   private let languageHead: LanguageHead?
 
-  init(_ config: HuggingFaceConfig, _ task: ModelTask, _ builder: ParameterBuilder) throws {
+  init(_ config: HuggingFaceConfig, _ head: HeadKind, _ builder: ParameterBuilder) throws {
     let padding = try config.int("pad_token_id", in: 0...10_000_000, default: 1)
     let encoderConfig = try EncoderConfig(config, firstPosition: padding + 1)
     let (size, std) = (encoderConfig.hiddenSize, encoderConfig.initializerRange)
     encoder = try Encoder(builder.scope("roberta"), encoderConfig, hasPooler: false)
-    if case .sequenceClassification(let labels, _) = task {
-      let head = builder.scope("classifier")
-      dense = try Linear(head.scope("dense"), in: size, out: size, std: std)
-      outProj = try Linear(head.scope("out_proj"), in: size, out: labels.count, std: std)
+    if case .sequence(let labels) = head {
+      let scope = builder.scope("classifier")
+      dense = try Linear(scope.scope("dense"), in: size, out: size, std: std)
+      outProj = try Linear(scope.scope("out_proj"), in: size, out: labels.count, std: std)
       languageHead = nil
     } else {
       (dense, outProj) = (nil, nil)
-      let head = builder.scope("lm_head")
+      let scope = builder.scope("lm_head")
       languageHead = try LanguageHead(
-        transform: head, norm: "layer_norm", bias: head, encoderConfig, table: encoder.wordEmbeddings.weight)
+        transform: scope, norm: "layer_norm", bias: scope, encoderConfig, table: encoder.wordEmbeddings.weight)
     }
-    super.init(architecture: Self.architecture, config: config, task: task)
+    super.init(architecture: Self.architecture, config: config, head: head)
   }
 
   public override var parts: [(name: String, module: Module)] {
@@ -50,17 +50,12 @@ public final class RoBERTa: TransformerModel {
   public override var headModules: [String] { dense == nil ? ["lm_head"] : ["classifier"] }
   public override var maxLength: Int { encoder.maxLength }
 
-  public override func logits(_ batch: Batch) throws -> Tensor {
-    if let languageHead { return try languageHead(encoder(batch, context).to(.float32), context) }
+  public override func logits(_ batch: Batch, rows: RowChoice) throws -> Tensor {
+    if let languageHead { return try languageHead(encoder(batch, rows, context).to(.float32), context) }
     guard let dense, let outProj else { preconditionFailure("a model without a head") }
     let p = encoder.config.classifierDropout
     let first = try encoder.firstTokens(batch, context).to(.float32).dropout(context.dropout(p))
     let features = try dense(first, context).tanh().dropout(context.dropout(p))
     return try outProj(features, context)
-  }
-
-  public override func scored(_ batch: Batch) throws -> Tensor {
-    guard let languageHead else { return try logits(batch) }
-    return try languageHead(encoder.rows(batch.maskedPositions, batch, context).to(.float32), context)
   }
 }

@@ -4,41 +4,25 @@ import Files
 import NN
 import TensorCore
 
-/// What a classification model predicts.
-public enum ProblemType: String, Sendable, CaseIterable {
-  case singleLabelClassification = "single_label_classification"
-  case regression
-}
-
-/// What a model is built for: which head it gets.
-public enum ModelTask: Sendable, Equatable {
-  /// `labels`: names in order; one for regression.
-  case sequenceClassification(labels: [String], ProblemType)
-  case maskedLM
-}
-
 /// A transformer with a head. Architectures subclass it. Adapters attach to the model itself what their layers share.
 open class TransformerModel: AdapterHost {
   public let architecture: ModelArchitecture
   /// The content of `config.json`, with the head's labels.
   public private(set) var config: HuggingFaceConfig
-  public private(set) var task: ModelTask
+  public private(set) var head: HeadKind
   /// Training mode, seed and step of the forward passes.
   public let context = ForwardContext()
 
-  public init(architecture: ModelArchitecture, config: HuggingFaceConfig, task: ModelTask) {
+  public init(architecture: ModelArchitecture, config: HuggingFaceConfig, head: HeadKind) {
     self.architecture = architecture
     self.config = config
-    self.task = task
+    self.head = head
   }
 
-  /// Scores for the batch: [sequences, labels] for classification, [tokens, V] for masked language modelling.
-  open func logits(_ batch: Batch) throws -> Tensor {
-    preconditionFailure("\(Self.self) must override logits(_:)")
+  /// Scores for the batch: [sequences, labels] of a sequence head, [rows, V] of a language head.
+  open func logits(_ batch: Batch, rows: RowChoice) throws -> Tensor {
+    preconditionFailure("\(Self.self) must override logits(_:rows:)")
   }
-
-  /// The rows of `logits` that the loss needs, and their labels. Masked language models compute only masked tokens.
-  open func scored(_ batch: Batch) throws -> Tensor { try logits(batch) }
 
   /// State-dict names of the modules of the head, which a new task replaces and adapters leave trainable.
   open var headModules: [String] { [] }
@@ -51,33 +35,14 @@ open class TransformerModel: AdapterHost {
   /// The longest sequence that the model takes, in tokens.
   open var maxLength: Int { Int.max }
 
-  /// Names of the labels in the order of the head's outputs; one for regression, none for masked language modelling.
-  public var labels: [String] {
-    if case .sequenceClassification(let labels, _) = task { labels } else { [] }
-  }
+  /// Names of the labels in the order of the head's outputs; one for regression, none for a language head.
+  public var labels: [String] { head.labels }
 
-  /// Number of labels; 1 for regression.
+  /// Number of labels; 1 for regression, 0 for a language head.
   public var numLabels: Int { labels.count }
 
-  /// The mean loss of a batch, and the logits that it was computed from.
-  ///
-  /// Classification: cross-entropy; regression: mean squared error; masked language modelling: cross-entropy over
-  /// masked tokens. `divisor`: what the sum is divided by; nil: the labels of this batch.
-  public func loss(_ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> (loss: Tensor, logits: Tensor) {
-    context.begin()
-    let logits = try scored(batch)
-    switch (task, batch.labels) {
-    case (.sequenceClassification(_, .singleLabelClassification), .classes(let labels)):
-      return (try logits.crossEntropy(labels, labelSmoothing: labelSmoothing, divisor: divisor), logits)
-    case (.sequenceClassification(_, .regression), .scores(let scores)):
-      return (try logits.mseLoss(Tensor(scores, [scores.count, 1]), divisor: divisor), logits)
-    case (.maskedLM, .tokens(let tokens)):
-      let labels = tokens.filter { $0 != ignoredLabel }
-      return (try logits.crossEntropy(labels, labelSmoothing: labelSmoothing, divisor: divisor), logits)
-    default:
-      throw EngineError(.argument, "the batch's labels do not fit the model's task (\(taskName))")
-    }
-  }
+  /// Scores in one row of the logits.
+  public func outputCount() throws -> Int { head.isSequence ? numLabels : try config.int("vocab_size") }
 
   /// Scores in evaluation mode and without gradients.
   public func predict(_ batch: Batch) throws -> Tensor {
@@ -86,20 +51,20 @@ open class TransformerModel: AdapterHost {
     defer { context.isTraining = wasTraining }
     return try Autograd.noGrad {
       context.begin()
-      return try logits(batch)
+      return try logits(batch, rows: .all)
     }
   }
 
   /// Gives the labels other names. Throws where their number is another.
   public func rename(labels: [String]) throws {
-    guard case .sequenceClassification(let old, let problem) = task, old.count == labels.count else {
+    guard head.isSequence, numLabels == labels.count else {
       throw EngineError(.argument, "\(labels.count) names for \(numLabels) labels")
     }
     if let twice = labels.indices.first(where: { labels[..<$0].contains(labels[$0]) }) {
       throw EngineError(.argument, "two labels have the name '\(labels[twice])'")
     }
-    task = .sequenceClassification(labels: labels, problem)
-    config = config.settingLabels(task)
+    head = .sequence(labels: labels)
+    config = config.setting(head)
   }
 
   /// Lets all adapters take part, or none. What is merged comes out of the weights first, unless nothing changes. Throws
@@ -108,14 +73,6 @@ open class TransformerModel: AdapterHost {
     let hosts = namedModules().compactMap { $0.module as? AdapterHost }.filter { $0.adaptersEnabled != enabled }
     for host in hosts { try host.willChangeAdapters() }
     for host in hosts { try host.setAdaptersEnabled(enabled) }
-  }
-
-  /// PEFT's word for the task.
-  public var taskName: String {
-    switch task {
-    case .sequenceClassification(_, let problem): problem.rawValue
-    case .maskedLM: "masked_lm"
-    }
   }
 }
 
@@ -131,19 +88,31 @@ public struct ModelArchitecture: Sendable {
   public let className: String
   /// The layer of the classification head whose outputs are the labels' scores.
   public let headOutput: String
-  public let make: @Sendable (HuggingFaceConfig, ModelTask, ParameterBuilder) throws -> TransformerModel
+  /// What Transformers' class names end with where the head is a language head.
+  public let languageClass: String
+  public let make: @Sendable (HuggingFaceConfig, HeadKind, ParameterBuilder) throws -> TransformerModel
 
   public init(
     modelType: String, baseModelPrefix: String, defaultTargetModules: [String], className: String, headOutput: String,
-    make: @escaping @Sendable (HuggingFaceConfig, ModelTask, ParameterBuilder) throws -> TransformerModel
+    languageClass: String = "ForMaskedLM",
+    make: @escaping @Sendable (HuggingFaceConfig, HeadKind, ParameterBuilder) throws -> TransformerModel
   ) {
     self.modelType = modelType
     self.baseModelPrefix = baseModelPrefix
     self.defaultTargetModules = defaultTargetModules
     self.className = className
     self.headOutput = headOutput
+    self.languageClass = languageClass
     self.make = make
   }
+}
+
+extension ModelArchitecture {
+  /// What Transformers calls a model of the family with a classification head, behind the family's name.
+  public static let sequenceClass = "ForSequenceClassification"
+
+  /// Transformers' class of a model with this head: "BertForMaskedLM".
+  func className(_ head: HeadKind) -> String { className + (head.isSequence ? Self.sequenceClass : languageClass) }
 }
 
 /// The model families.

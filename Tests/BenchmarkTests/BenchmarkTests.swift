@@ -4,6 +4,7 @@ import Files
 import Foundation
 import TensorCore
 import TestSupport
+import Tasks
 import Testing
 import Tokenizers
 import Training
@@ -95,7 +96,7 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
 
   /// Work without data must not be easier than work with it: one token for all would stay in a cache.
   @Test func syntheticTokensAndLabelsVary() throws {
-    let task = SyntheticTask(count: 64, length: 32, vocabulary: 5..<300, labels: 2, seed: 1)
+    let task = TrainingTask.synthetic(count: 64, length: 32, vocabulary: 5..<300, labels: 2, seed: 1)
     let tokenizer = try BPETrainer.train(corpus: [], vocabularySize: 258, specialTokens: ["<s>", "</s>"])
     var arguments = TrainingArguments()
     arguments.trainBatchSize = 48
@@ -106,10 +107,7 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
     // 2,048 draws leave about one id in a thousand out.
     #expect(Set(ids).count > 280)
     #expect((ids.min() ?? 0) >= 5 && (ids.max() ?? 0) < 300)
-    let labels = batches.flatMap { batch -> [Int32] in
-      if case .classes(let labels) = batch.labels { return labels }
-      return []
-    }
+    let labels = batches.flatMap { $0.labels?.values ?? [] }
     let ones = labels.count { $0 == 1 }
     #expect(labels.count == 64 && ones > 16 && ones < 48)
   }

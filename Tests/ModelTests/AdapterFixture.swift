@@ -4,6 +4,7 @@ import Files
 import Foundation
 import NN
 import Optimizers
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -195,13 +196,13 @@ let tinyModels = ["tiny-bert", "tiny-roberta"]
 func tinyModel(_ name: String, labels: Int = 3, headSeed: UInt64 = 1) throws -> TransformerModel {
   let names = (0..<labels).map { "LABEL_\($0)" }
   return try PretrainedModel(name: fixturesFolder + "/models/" + name)
-    .make(.sequenceClassification(labels: names, .singleLabelClassification), headSeed: headSeed)
+    .make(.sequence(labels: names), headSeed: headSeed)
 }
 
 func tinyBatch() throws -> Batch {
   let ids: [Int32] = [3, 17, 45, 99, 4, 3, 8, 23, 51, 60, 77, 4, 3, 111, 4]
   return try Batch(
-    ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: .classes([0, 2, 1]))
+    ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: Tensor([0, 2, 1] as [Int32], [3]))
 }
 
 /// Random values in everything that trains, so that nothing is zero by accident.
@@ -240,6 +241,12 @@ func train(
 }
 
 extension TransformerModel {
+  /// The loss of the type of task that the head and the labels are for, and the logits.
+  func loss(_ batch: Batch) throws -> (loss: Tensor, logits: Tensor) {
+    guard head.isSequence else { return try MaskedLM().loss(self, batch) }
+    return try batch.labels?.dtype == .float32 ? Regression().loss(self, batch) : SequenceClassification(labels: labels).loss(self, batch)
+  }
+
   @discardableResult
   func attach(
     _ method: any AdapterMethod, name: String = "default",

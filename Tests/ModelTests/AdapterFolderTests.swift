@@ -129,7 +129,7 @@ extension EngineTests {
           atPath: original + "/config.json", toPath: folder + "/config.json")
         try FileManager.default.copyItem(
           atPath: fixturesFolder + "/torch/pytorch_model.bin", toPath: folder + "/pytorch_model.bin")
-        for task in [ModelTask.maskedLM, .sequenceClassification(labels: ["a", "b"], .singleLabelClassification)] {
+        for task in [HeadKind.language, .sequence(labels: ["a", "b"])] {
           let models = try [original, folder].map {
             try PretrainedModel(name: $0).make(task, headSeed: 1)
           }
@@ -369,7 +369,7 @@ extension EngineTests {
         try perturb(model.attach(LoRA()))
         try model.merge(probe: tinyBatch())
         try model.save(to: folder + "/m")
-        let other = try PretrainedModel(name: folder + "/m").make(model.task, headSeed: 7)
+        let other = try PretrainedModel(name: folder + "/m").make(model.head, headSeed: 7)
         #expect(
           try compare(
             "logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-5))

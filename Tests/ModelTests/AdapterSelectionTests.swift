@@ -282,7 +282,7 @@ extension EngineTests {
       let row = counts[index]
       let config = try HuggingFaceConfig(folder: #require(testData("configs/roberta-base")))
       let model = try PretrainedModel.shapes(
-        config, .sequenceClassification(labels: ["0", "1"], .singleLabelClassification))
+        config, .sequence(labels: ["0", "1"]))
       func attach(_ method: any AdapterMethod) throws {
         _ = try AttachedAdapter.attach(
           method, to: model, defaultTargets: model.architecture.defaultTargetModules,

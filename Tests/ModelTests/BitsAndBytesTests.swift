@@ -14,7 +14,7 @@ private let quantizedFolder = fixturesFolder + "/quantized"
 extension EngineTests {
   /// Checkpoints in 4 bits that Transformers and bitsandbytes wrote.
   @Suite struct BitsAndBytesTests {
-    private static let task = ModelTask.sequenceClassification(labels: ["a", "b", "c"], .singleLabelClassification)
+    private static let task = HeadKind.sequence(labels: ["a", "b", "c"])
 
     private static let configs = [
       "nf4": QuantizationConfig(.nf4, useDoubleQuant: true), "fp4": QuantizationConfig(.fp4),

@@ -73,7 +73,7 @@ extension EngineTests {
     @Test func weightsOfOtherModelsStay() throws {
       let base = try PretrainedModel(name: fixturesFolder + "/models/tiny-roberta")
       func make() throws -> TransformerModel {
-        try base.make(.sequenceClassification(labels: ["a", "b", "c"], .singleLabelClassification), headSeed: 1)
+        try base.make(.sequence(labels: ["a", "b", "c"]), headSeed: 1)
       }
       let (model, other) = (try make(), try make())
       let before = try other.predict(tinyBatch()).values
@@ -135,7 +135,7 @@ extension EngineTests {
     @Test func weightsIn4BitsAreRefused() throws {
       let base = try PretrainedModel(
         name: fixturesFolder + "/models/tiny-roberta", quantization: WeightQuantization(QuantizationConfig(.nf4)))
-      let task = ModelTask.sequenceClassification(labels: ["a", "b", "c"], .singleLabelClassification)
+      let task = HeadKind.sequence(labels: ["a", "b", "c"])
       let text = message { try base.make(task, headSeed: 1).attach(DeltaLoRA.quick) }
       #expect(
         text?.hasPrefix("delta_lora: the weight of layer 'roberta.encoder.layer.0.attention.self.query' is held in 4 bits") == true)

@@ -116,7 +116,7 @@ extension EngineTests {
         var paths: [String] = []
         for name in tinyModels {
           let model = try PretrainedModel(name: fixturesFolder + "/models/" + name).make(
-            .maskedLM, headSeed: 1)
+            .language, headSeed: 1)
           try perturb(model.attach(FullFineTuning()), std: 0.05)
           try model.save(to: folder + "/" + name)
           try record(model, to: folder + "/\(name).safetensors")

@@ -19,9 +19,8 @@ private let configs: [String: JSONObject] = [
 ]
 
 private func base(_ name: String, labels: Int) throws -> TransformerModel {
-  let task = ModelTask.sequenceClassification(
-    labels: (0..<labels).map { "LABEL_\($0)" }, labels == 1 ? .regression : .singleLabelClassification)
-  return try PretrainedModel.shapes(HuggingFaceConfig(configs[name] ?? [:], path: name), task)
+  let head = HeadKind.sequence(labels: (0..<labels).map { "LABEL_\($0)" })
+  return try PretrainedModel.shapes(HuggingFaceConfig(configs[name] ?? [:], path: name), head)
 }
 
 /// The linear layers of a model that is not built here, by name and shape: enough to count.

@@ -29,32 +29,27 @@ struct ParityFixture {
   var method: String { text("method") }
   var options: JSONObject { config["options"]?.objectValue ?? [:] }
 
+  private var isLanguage: Bool { ["masked_lm", "mlm"].contains(text("objective")) }
+
   func batch(_ step: Int) throws -> Batch {
     let prefix = "step\(step)."
     let labels = try tensor(prefix + "labels")
-    let kind: Batch.Labels =
-      switch text("objective") {
-      case "regression": .scores(labels.values.map { Float($0) })
-      case "masked_lm", "mlm": .tokens(labels.values.map { Int32($0) })
-      default: .classes(labels.values.map { Int32($0) })
-      }
-    return try Batch(
+    let numbers = labels.values.map { Int32($0) }
+    let rows = numbers.indices.filter { numbers[$0] != ignoredLabel }
+    let counted = rows.map { numbers[$0] }
+    var batch = try Batch(
       ids: tensor(prefix + "input_ids").values.map { Int32($0) },
       tokenTypes: tensor(prefix + "token_type_ids").values.map { Int32($0) },
-      offsets: Offsets(values: tensor(prefix + "offsets").values.map { Int32($0) }), labels: kind)
+      offsets: Offsets(values: tensor(prefix + "offsets").values.map { Int32($0) }), labels: text("objective") == "regression" ? labels.to(.float32) : Tensor(counted, [counted.count]))
+    if isLanguage { batch.rows = .some(rows.map { Int32($0) }) }
+    return batch
   }
 
   /// The model with adapters and starting values as recorded.
   func model(_ folder: String) throws -> (model: TransformerModel, adapter: AttachedAdapter) {
     let base = try PretrainedModel(name: folder)
     let labels = (0..<max(1, Int(number("num_labels").isNaN ? 2 : number("num_labels")))).map { "LABEL_\($0)" }
-    let task: ModelTask =
-      switch text("objective") {
-      case "regression": .sequenceClassification(labels: ["score"], .regression)
-      case "masked_lm", "mlm": .maskedLM
-      default: .sequenceClassification(labels: labels, .singleLabelClassification)
-      }
-    let model = try base.make(task, headSeed: 1)
+    let model = try base.make(isLanguage ? .language : .sequence(labels: labels), headSeed: 1)
     let adapter = try attach(to: model)
     let starts = try file.names.filter { $0.hasPrefix("init.") }.map { (String($0.dropFirst(5)), try tensor($0)) }
     try model.load(starts.map { ($0.0.replacingOccurrences(of: ".base_layer.", with: "."), $0.1) })

@@ -18,8 +18,8 @@ extension EngineTests {
       WeightQuantization(QuantizationConfig(.fp4, blocksize: 128, useDoubleQuant: true), skipModules: ["query", "layer.1.output"]),
     ]
 
-    private static func task(_ labels: Int = 3) -> ModelTask {
-      .sequenceClassification(labels: (0..<labels).map { "LABEL_\($0)" }, .singleLabelClassification)
+    private static func task(_ labels: Int = 3) -> HeadKind {
+      .sequence(labels: (0..<labels).map { "LABEL_\($0)" })
     }
 
     private func base(_ name: String, _ quantization: WeightQuantization?) throws -> PretrainedModel {
@@ -146,7 +146,7 @@ extension EngineTests {
       Memory.resetPeak()
       for _ in 0..<2 {
         model.zeroGrad()
-        try model.loss(Batch(ids: [3, 4, 5, 6], offsets: Offsets(values: [0, 4]), labels: .classes([0]))).loss.backward()
+        try model.loss(Batch(ids: [3, 4, 5, 6], offsets: Offsets(values: [0, 4]), labels: Tensor([0] as [Int32], [1]))).loss.backward()
       }
       model.zeroGrad()
       #expect(Memory.liveBytes - adapters < 192 * 768 * 4)

@@ -1,6 +1,8 @@
 import Diagnostics
 import Files
 import Foundation
+import Metrics
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -48,7 +50,7 @@ import TransformerModels
     var functions = TrainerFunctions()
     if hasScore { functions.metrics = { _ in ["score": values[step - 1]] } }
     let trainer = try Trainer(
-      model: FrozenCase(testDescription: "").model(), task: FrozenTask.task, arguments: arguments, functions: functions,
+      model: FrozenCase(testDescription: "").model(), task: FrozenTask.task(), arguments: arguments, functions: functions,
       callbacks: callbacks, store: store)
     var run = Run(trainer: trainer)
     run.result = try trainer.run()
@@ -103,9 +105,9 @@ import TransformerModels
       #expect(run.trainer.state.best?.value == best && run.result["eval_loss"] == best)
       run.expectWeights(of: try #require(run.losses.firstIndex(of: best)))
     }
-    let task = FrozenTask.task
-    #expect(task.greaterIsBetter("accuracy") && task.greaterIsBetter("matthews_correlation") && !task.greaterIsBetter("mse"))
-    #expect(!task.greaterIsBetter("loss"))
+    for (name, isGreater) in [("accuracy", true), ("matthews_correlation", true), ("mse", false), ("loss", false)] {
+      #expect(MetricCatalogue.greaterIsBetter(name) == isGreater)
+    }
   }
 
   /// A script's own metric: more is better, unless its name ends with "loss", as in Transformers.
@@ -119,7 +121,7 @@ import TransformerModels
       var callbacks = TrainerCallbacks()
       callbacks.onStep = { step = $0.state.step }
       let trainer = try Trainer(
-        model: FrozenCase(testDescription: "").model(), task: FrozenTask.task, arguments: arguments, functions: functions,
+        model: FrozenCase(testDescription: "").model(), task: FrozenTask.task(), arguments: arguments, functions: functions,
         callbacks: callbacks)
       _ = try trainer.run()
       #expect(trainer.state.best?.step == best + 1, "\(name)")

@@ -1,5 +1,6 @@
 import Adapters
 import NN
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -21,7 +22,7 @@ import TransformerModels
     let method = Self.methods[index]
     let plain = try FrozenCase(testDescription: "").model()
     let model = TrainableModel(
-      network: try plain.base.make(FrozenTask.task.modelTask, headSeed: 6), base: plain.base, tokenizer: plain.tokenizer)
+      FrozenTask.type, network: try plain.base.make(FrozenTask.type.head, headSeed: 6), base: plain.base, tokenizer: plain.tokenizer)
     let attached = try model.addAdapter(method, seed: 3)
     #expect(!attached.carriedParameters.isEmpty)
     for (name, tensor) in attached.carriedParameters {
@@ -29,8 +30,7 @@ import TransformerModels
         try tensor.addInPlace(.randn(tensor.shape, std: 0.3, RandomSource(seed: 4, stream: RandomSource.stream(named: name))))
       }
     }
-    let task = ModelTask.sequenceClassification(labels: ["a", "b", "c"], .singleLabelClassification)
-    let next = try model.newHead(task, seed: 7)
+    let next = try model.newHead(SequenceClassification(labels: ["a", "b", "c"]), seed: 7)
     let copy = try #require(next.adapters.first)
     #expect(copy.carriedParameters.map(\.name) == attached.carriedParameters.map(\.name))
     for (a, b) in zip(attached.carriedParameters, copy.carriedParameters) { #expect(a.tensor.values == b.tensor.values, "\(a.name)") }
@@ -43,7 +43,7 @@ import TransformerModels
   @Test func textsAreTokenized() throws {
     let plain = try FrozenCase(testDescription: "").model()
     let model = TrainableModel(
-      network: try plain.base.make(FrozenTask.task.modelTask, headSeed: 6), base: plain.base, tokenizer: plain.tokenizer)
+      FrozenTask.type, network: try plain.base.make(FrozenTask.type.head, headSeed: 6), base: plain.base, tokenizer: plain.tokenizer)
     var text = PromptTuning()
     (text.numVirtualTokens, text.promptTuningInit, text.promptTuningInitText) = (9, .text, "good film")
     let prompt = try #require(try model.addAdapter(text, seed: 3).carriedParameters.first).tensor

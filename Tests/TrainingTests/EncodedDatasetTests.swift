@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import Tokenizers
 
-@testable import Training
+@testable import Tasks
 
 /// Examples become tokens once: equal data is read from a file, and nothing that may happen to the file changes a result.
 @Suite(.engine) struct EncodedDatasetTests {
@@ -56,7 +56,7 @@ import Tokenizers
     func split(_ labels: [Double]) -> Split {
       Split(name: "data", path: "data.csv", examples: labels.map { Example(text: "the cat", label: $0, line: 2) })
     }
-    let task = try ClassificationTask(
+    let task = try TrainingTask(
       TaskDefinition(
         name: "t", problemType: .singleLabelClassification, labelNames: ["0", "1"], metricNames: ["accuracy"], metricForBestModel: "accuracy",
         train: split([0, 1]), evaluation: [split([1, 0])]))

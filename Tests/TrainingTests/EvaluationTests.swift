@@ -2,6 +2,7 @@ import Datasets
 import Diagnostics
 import Files
 import Foundation
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -19,10 +20,10 @@ import TransformerModels
     config["vocab_size"] = .int(tokenizer.vocabularySize)
     config["initializer_range"] = .double(0.3)
     let base = try PretrainedModel(config: .init(config, path: path), name: "tiny", seed: 5)
-    return TrainableModel(network: try base.make(task.modelTask, headSeed: 6), base: base, tokenizer: tokenizer)
+    return TrainableModel(task.type, network: try base.make(task.type.head, headSeed: 6), base: base, tokenizer: tokenizer)
   }
 
-  private func task(_ problem: Datasets.ProblemType, _ names: [String], _ metrics: [String]) throws -> ClassificationTask {
+  private func task(_ problem: Datasets.ProblemType, _ names: [String], _ metrics: [String]) throws -> TrainingTask {
     // Examples of one length stand together in a batch: labels that follow the length give batches unlike each other.
     func relabelled(_ split: Split) -> Split {
       var copy = split
@@ -33,7 +34,7 @@ import TransformerModels
       }
       return copy
     }
-    return try ClassificationTask(
+    return try TrainingTask(
       TaskDefinition(
         name: "t", problemType: problem, labelNames: problem == .regression ? [] : names, metricNames: metrics,
         metricForBestModel: metrics[0], train: relabelled(FrozenTask.train),
@@ -94,9 +95,9 @@ import TransformerModels
     for (predictions, split) in zip(seen, task.evaluation) {
       let answers = try answers(model, split)
       expectClose("logits", try #require(predictions.logits).values, answers.flatMap { $0 }, relative: 1e-4, absolute: 1e-5)
-      #expect(predictions.values == answers.map { Double($0.firstIndex(of: $0.max() ?? .nan) ?? -1) })
-      #expect(predictions.labels == split.examples.compactMap(\.label) && predictions.areClasses)
-      #expect(Set(predictions.values).count > 1)
+      #expect(predictions.answers == answers.map { .label($0.firstIndex(of: $0.max() ?? .nan) ?? -1) })
+      #expect(predictions.references == split.examples.map { .label(Int($0.label ?? -1)) })
+      #expect(Set(predictions.answers.map(\.number)).count > 1)
     }
   }
 
@@ -115,24 +116,23 @@ import TransformerModels
 
   /// Masked tokens are the same in every evaluation and for every model, and each counts once, however many its batch has.
   @Test func theLossOfMaskedTokensIsTheMeanOverThem() throws {
-    let task = MaskedLanguageTask(name: "mlm", train: FrozenTask.train, evaluation: [FrozenTask.dev], identity: .null)
+    let task = maskedTask("mlm", train: FrozenTask.train, evaluation: [FrozenTask.dev])
     let model = try model(task)
     var arguments = arguments(batch: 5)
     arguments.mlmProbability = 0.4
     let metrics = try Trainer.evaluate(model, task, arguments)
     #expect(try Trainer.evaluate(model, task, arguments) == metrics)
     let data = try task.encoded(FrozenTask.dev, tokenizer: model.tokenizer, maxLength: 32)
-    let draw = RandomSource(seed: arguments.usedSeed, stream: RandomSource.stream(named: "evaluation masks"))
     var (loss, correct, count) = (0.0, 0.0, 0.0)
     var counts: Set<Int> = []
     for (i, indices) in BatchSampler.evaluationBatches(data.lengths, batchSize: 5).enumerated() {
-      var batch = try data.batch(indices)
-      try task.label(&batch, data, RandomSource(seed: draw.seed, stream: draw.stream, step: UInt64(i)), arguments, model.tokenizer)
-      guard case .tokens(let labels) = batch.labels else { return }
+      let draw = RandomSource(seed: 42, stream: RandomSource.stream(named: "evaluation masks"), step: UInt64(i))
+      let batch = try data.batch(indices, for: task.type, Preparation(draw, model.tokenizer, mlmProbability: 0.4))
+      guard case .some(let rows) = batch.rows, let labels = batch.labels?.int32s else { return }
       counts.insert(batch.labelCount)
       let logits = try model.network.predict(batch)
-      for (row, label) in labels.enumerated() where label != ignoredLabel {
-        let values = (0..<logits.columns).map { logits.element(row * logits.columns + $0) }
+      for (row, label) in zip(rows, labels) {
+        let values = (0..<logits.columns).map { logits.element(Int(row) * logits.columns + $0) }
         loss += log(values.reduce(0) { $0 + exp($1) }) - values[Int(label)]
         correct += values.max() == values[Int(label)] ? 1 : 0
         count += 1

@@ -4,6 +4,7 @@ import Datasets
 import Files
 import Foundation
 import NN
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -51,7 +52,7 @@ struct FrozenCase: Sendable, CustomTestStringConvertible {
     config["attention_probs_dropout_prob"] = .double(dropout)
     let base = try PretrainedModel(config: HuggingFaceConfig(config, path: path), name: "tiny", seed: 5)
     let model = TrainableModel(
-      network: try base.make(FrozenTask.task.modelTask, headSeed: 5), base: base, tokenizer: FrozenTask.tokenizer)
+      FrozenTask.type, network: try base.make(FrozenTask.type.head, headSeed: 5), base: base, tokenizer: FrozenTask.tokenizer)
     var lora = LoRA()
     (lora.r, lora.loraAlpha, lora.loraDropout) = (4, 8, dropout)
     if hasFrozenLoRA {
@@ -106,29 +107,46 @@ enum FrozenTask {
   static let train = split("train", 26)
   static let dev = split("dev", 13)
 
-  static var task: TrainingTask { RecordedTask() }
+  static let type = SequenceClassification(labels: ["no", "yes"])
+
+  /// `onBatch`: called with the number of the batch, from 1, evaluations not counted.
+  static func task(evaluation: [Split] = [dev], onBatch: ((Int) -> Void)? = nil) -> TrainingTask {
+    TrainingTask(
+      name: "frozen", type: onBatch.map { RecordedType($0) } ?? type, metricNames: ["accuracy"], metricForBestModel: "accuracy",
+      identity: .null, train: train, evaluation: evaluation)
+  }
 }
 
-/// The task of `FrozenTask`; a test can look in whenever a batch is made.
-final class RecordedTask: TrainingTask {
-  /// Called with the number of the batch, from 1, evaluations not counted.
-  var onBatch: ((Int) -> Void)?
+/// Masked language modelling of sentences.
+func maskedTask(_ name: String, train: Split, evaluation: [Split]) -> TrainingTask {
+  TrainingTask(
+    name: name, type: MaskedLM(), metricNames: ["accuracy"], metricForBestModel: "accuracy", identity: .null, train: train,
+    evaluation: evaluation)
+}
+
+/// The type of `FrozenTask`; a test can look in whenever a batch is made.
+private final class RecordedType: TaskType, @unchecked Sendable {
+  static let name = "recorded"
+  private let plain = FrozenTask.type
+  private let onBatch: (Int) -> Void
   private var count = 0
 
-  init() {
-    super.init(
-      name: "frozen", modelTask: .sequenceClassification(labels: ["no", "yes"], .singleLabelClassification),
-      metricNames: ["accuracy"], metricForBestModel: "accuracy", identity: .null, train: FrozenTask.train,
-      evaluation: [FrozenTask.dev])
-  }
+  init(_ onBatch: @escaping (Int) -> Void) { self.onBatch = onBatch }
 
-  override func label(
-    _ batch: inout Batch, _ data: EncodedDataset, _ draw: RandomSource, _ arguments: TrainingArguments, _ tokenizer: Tokenizer
-  ) throws {
-    batch.labels = .classes(batch.examples.map { Int32(data.labels[$0]) })
+  var head: HeadKind { plain.head }
+  var summary: String { plain.summary }
+  func match(_ model: any TaskType) -> LabelMatch? { plain.match(model) }
+  func loss(_ logits: Tensor, _ labels: Tensor, labelSmoothing: Double, divisor: Double?) throws -> Tensor {
+    try plain.loss(logits, labels, labelSmoothing: labelSmoothing, divisor: divisor)
+  }
+  func answers(_ logits: Tensor) -> [Answer] { plain.answers(logits) }
+  func references(_ batch: Batch, of data: EncodedDataset) throws -> [Answer] { try plain.references(batch, of: data) }
+
+  func prepare(_ batch: inout Batch, of data: EncodedDataset, _ preparation: Preparation) throws {
+    try plain.prepare(&batch, of: data, preparation)
     guard data.source == "train.tsv" else { return }
     count += 1
-    onBatch?(count)
+    onBatch(count)
   }
 }
 

@@ -2,6 +2,7 @@ import Diagnostics
 import Files
 import Foundation
 import NN
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -40,7 +41,7 @@ import Testing
       callbacks.onEpoch = onEpoch
       let model = try frozen.model()
       let trainer = try Trainer(
-        model: model, task: task ?? FrozenTask.task, arguments: arguments, callbacks: callbacks, store: store)
+        model: model, task: task ?? FrozenTask.task(), arguments: arguments, callbacks: callbacks, store: store)
       _ = try trainer.run()
       for (name, tensor) in model.network.trainableParameters() { outcome.weights[name] = tensor.values }
       #expect(try AtomicFolder.names(in: store.folder).filter { $0 != "state" } == [])
@@ -221,9 +222,7 @@ import Testing
     let whole = try train(frozen)
     try withTemporaryFolder { folder in
       let store = FolderStore(folder)
-      let task = RecordedTask()
-      task.onBatch = { if $0 == 5 { Interrupt.request() } }
-      try interrupt(frozen, store, task: task)
+      try interrupt(frozen, store, task: FrozenTask.task { if $0 == 5 { Interrupt.request() } })
       let rest = try train(frozen, store: store)
       #expect(rest.steps.count == 17)
       let isSame = rest.steps == Array(whole.steps.suffix(17)) && rest.weights == whole.weights
@@ -232,10 +231,10 @@ import Testing
   }
 
   @Test func maskedLanguageModellingKeepsNothing() throws {
-    let task = MaskedLanguageTask(name: "text", train: FrozenTask.train, evaluation: [], identity: .null)
+    let task = maskedTask("text", train: FrozenTask.train, evaluation: [])
     let base = try FrozenCase(testDescription: "").model().base
     let model = TrainableModel(
-      network: try base.make(.maskedLM, headSeed: 1), base: base, tokenizer: FrozenTask.tokenizer)
+      MaskedLM(), network: try base.make(.language, headSeed: 1), base: base, tokenizer: FrozenTask.tokenizer)
     try model.network.setTrainable(false)
     try model.network.headParameters.forEach { try $0.tensor.setTrainable(true) }
     let trainer = try Trainer(model: model, task: task, arguments: FrozenCase.all[0].arguments)

@@ -1,6 +1,7 @@
 import Adapters
 import Datasets
 import Foundation
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -29,15 +30,15 @@ import TransformerModels
   }
 
   private func mask(_ examples: Range<Int> = 0..<400, probability: Double, step: UInt64 = 3, seed: UInt64 = 7) throws -> Masked {
-    let task = MaskedLanguageTask(name: "mlm", train: Self.split, evaluation: [], identity: .null)
+    let task = maskedTask("mlm", train: Self.split, evaluation: [])
     let tokenizer = FrozenTask.tokenizer
     let data = try task.encoded(Self.split, tokenizer: tokenizer, maxLength: 64)
     let plain = try data.batch(Array(examples))
-    var batch = plain
-    var arguments = TrainingArguments()
-    arguments.mlmProbability = probability
-    try task.label(&batch, data, RandomSource(seed: seed, stream: 5, step: step), arguments, tokenizer)
-    guard case .tokens(let labels) = batch.labels else { throw CocoaError(.featureUnsupported) }
+    let batch = try data.batch(
+      Array(examples), for: task.type, Preparation(RandomSource(seed: seed, stream: 5, step: step), tokenizer, mlmProbability: probability))
+    guard case .some(let rows) = batch.rows, let tokens = batch.labels?.int32s else { throw CocoaError(.featureUnsupported) }
+    var labels = [Int32](repeating: ignoredLabel, count: batch.ids.count)
+    for (row, token) in zip(rows, tokens) { labels[Int(row)] = token }
     return Masked(before: plain.ids, special: data.specialTokens(Array(examples)), after: batch.ids, labels: labels)
   }
 
@@ -90,9 +91,9 @@ import TransformerModels
 
   /// Masks differ from epoch to epoch, and from one batch of an update to the next.
   @Test func trainingDrawsMasksForEveryBatch() throws {
-    let task = MaskedLanguageTask(name: "mlm", train: FrozenTask.train, evaluation: [FrozenTask.dev], identity: .null)
+    let task = maskedTask("mlm", train: FrozenTask.train, evaluation: [FrozenTask.dev])
     let source = try FrozenCase(testDescription: "").model()
-    let model = TrainableModel(network: try source.base.make(.maskedLM, headSeed: 1), base: source.base, tokenizer: source.tokenizer)
+    let model = TrainableModel(MaskedLM(), network: try source.base.make(.language, headSeed: 1), base: source.base, tokenizer: source.tokenizer)
     try model.addAdapter(LoRA(), seed: 1)
     var arguments = FrozenCase(testDescription: "", sampling: .sequential, accumulation: 2).arguments
     (arguments.numTrainEpochs, arguments.mlmProbability, arguments.trainBatchSize) = (2, 0.3, 13)
@@ -103,9 +104,8 @@ import TransformerModels
     _ = try Trainer(model: model, task: task, arguments: arguments, callbacks: callbacks).run()
     #expect(updates.map(\.count) == [2, 2])
     #expect(updates[0].map(\.examples) == updates[1].map(\.examples))
-    let places = updates.joined().map { batch -> [Int] in
-      guard case .tokens(let labels) = batch.labels else { return [] }
-      return labels.indices.filter { labels[$0] != ignoredLabel }
+    let places = updates.joined().map { batch -> [Int32] in
+      if case .some(let rows) = batch.rows { rows } else { [] }
     }
     #expect(Set(places).count == 4 && places.allSatisfy { $0.count > 10 })
   }

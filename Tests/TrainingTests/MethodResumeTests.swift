@@ -4,6 +4,7 @@ import Diagnostics
 import Files
 import Foundation
 import NN
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -97,7 +98,7 @@ import TransformerModels
       outcome.evaluations.append(["step": row["step"]?.doubleValue ?? .nan, "eval_loss": row["eval_loss"]?.doubleValue ?? .nan])
     }
     let model = try model(row)
-    _ = try Trainer(model: model, task: FrozenTask.task, arguments: arguments(row), callbacks: callbacks, store: store).run()
+    _ = try Trainer(model: model, task: FrozenTask.task(), arguments: arguments(row), callbacks: callbacks, store: store).run()
     for (name, tensor) in model.network.namedParameters() { outcome.weights[name] = tensor.values }
     return outcome
   }
@@ -136,8 +137,8 @@ import TransformerModels
   /// The next task's model computes what this one's body does: the weights that Delta-LoRA changed, the rank in use.
   @Test(arguments: rows) func aNewHeadKeepsWhatWasLearnt(_ row: Row) throws {
     let model = try model(row)
-    _ = try Trainer(model: model, task: FrozenTask.task, arguments: arguments(row)).run()
-    let next = try model.newHead(FrozenTask.task.modelTask, seed: 3)
+    _ = try Trainer(model: model, task: FrozenTask.task(), arguments: arguments(row)).run()
+    let next = try model.newHead(FrozenTask.type, seed: 3)
     try next.network.load(
       next.network.headParameters.map { head in
         (head.name, try #require(model.network.headParameters.first { $0.name == head.name }).tensor)
@@ -148,7 +149,7 @@ import TransformerModels
     let before = next.changedParameters.filter { !$0.tensor.requiresGrad }.map(\.tensor.values)
     var arguments = arguments(row)
     arguments.maxSteps = 3
-    _ = try Trainer(model: next, task: FrozenTask.task, arguments: arguments).run()
+    _ = try Trainer(model: next, task: FrozenTask.task(), arguments: arguments).run()
     #expect(next.changedParameters.filter { !$0.tensor.requiresGrad }.map(\.tensor.values) == before)
   }
 
@@ -156,15 +157,15 @@ import TransformerModels
   @Test(arguments: rows) func foldersHoldWhatWasLearnt(_ row: Row) throws {
     try withTemporaryFolder { folder in
       let model = try model(row)
-      _ = try Trainer(model: model, task: FrozenTask.task, arguments: arguments(row)).run()
+      _ = try Trainer(model: model, task: FrozenTask.task(), arguments: arguments(row)).run()
       let adapter = model.adapters[0]
       try model.save(adapter, to: folder + "/own")
       if adapter.linearAdapters.allSatisfy({ $0.adapter is any LowRankUpdate }) { try model.export(adapter, to: folder + "/lora") }
       let batch = try Batch(ids: [5, 6, 7, 8, 9], offsets: Offsets(lengths: [3, 2]))
       let expected = try model.network.predict(batch)
       for part in try AtomicFolder.names(in: folder) {
-        let network = try model.base.make(FrozenTask.task.modelTask, headSeed: 3)
-        let other = TrainableModel(network: network, base: model.base, tokenizer: FrozenTask.tokenizer)
+        let network = try model.base.make(FrozenTask.type.head, headSeed: 3)
+        let other = TrainableModel(FrozenTask.type, network: network, base: model.base, tokenizer: FrozenTask.tokenizer)
         try other.loadAdapter(folder + "/" + part, name: "default", head: .saved)
         #expect(try other.network.predict(batch).difference(from: expected, tolerance: 1e-5) == nil, "\(part)")
       }
@@ -183,7 +184,7 @@ import TransformerModels
       let model = try model(row)
       var arguments = arguments(row)
       arguments.learningRate = 2e-3
-      _ = try Trainer(model: model, task: FrozenTask.task, arguments: arguments, callbacks: callbacks).run()
+      _ = try Trainer(model: model, task: FrozenTask.task(), arguments: arguments, callbacks: callbacks).run()
       #expect(model.changedParameters.allSatisfy { $0.tensor.dtype == .float32 })
       return losses
     }

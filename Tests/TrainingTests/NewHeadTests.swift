@@ -1,6 +1,7 @@
 import Adapters
 import Diagnostics
 import NN
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -28,7 +29,7 @@ private let methods: [(name: String, method: any AdapterMethod)] = {
         try tensor.addInPlace(.randn(tensor.shape, std: 0.1, RandomSource(seed: 2, stream: RandomSource.stream(named: name))))
       }
     }
-    let fresh = try model.newHead(FrozenTask.task.modelTask, seed: 9)
+    let fresh = try model.newHead(FrozenTask.type, seed: 9)
     let copy = try #require(fresh.adapters.first)
     #expect(copy.sites == attached.sites.filter { !attached.isInHead($0) }, "\(row.name)")
     for (path, _, adapter) in copy.linearAdapters {
@@ -88,13 +89,13 @@ private let methods: [(name: String, method: any AdapterMethod)] = {
 
   @Test(arguments: rows) func newHeadHasItsRankAndScale(_ row: Row) throws {
     let model = try model(row)
-    let next = try model.newHead(FrozenTask.task.modelTask, seed: 9)
+    let next = try model.newHead(FrozenTask.type, seed: 9)
     #expect(next.adapters.map(\.name) == [row.names.delora])
     let (expected, found) = (try deltas(model), try deltas(next))
     #expect(found.count == 6 && Set(found.keys) == Set(expected.keys))
     for (path, values) in expected { #expect(found[path].map { near($0, values) } == true, "\(path)") }
     // And so has a model that was made from that one.
-    #expect(try deltas(next.newHead(FrozenTask.task.modelTask, seed: 10)).allSatisfy { near($1, expected[$0] ?? []) })
+    #expect(try deltas(next.newHead(FrozenTask.type, seed: 10)).allSatisfy { near($1, expected[$0] ?? []) })
   }
 
   @Test(arguments: rows) func folderHasItsRankAndScale(_ row: Row) throws {
@@ -138,7 +139,7 @@ private let methods: [(name: String, method: any AdapterMethod)] = {
       let probe = try parts.probe()
       #expect(try other.network.predictInFloat32(probe).difference(from: parts.network.predictInFloat32(probe), tolerance: 1e-5) == nil)
     }
-    #expect(try parts.newHead(FrozenTask.task.modelTask, seed: 9).adapters.last?.sites.count == 3)
+    #expect(try parts.newHead(FrozenTask.type, seed: 9).adapters.last?.sites.count == 3)
   }
 
   private func near(_ a: [Double], _ b: [Double]) -> Bool {

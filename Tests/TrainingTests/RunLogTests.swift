@@ -2,6 +2,7 @@ import Datasets
 import Diagnostics
 import Files
 import Foundation
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -23,7 +24,7 @@ import TransformerModels
   }
 
   private func run(
-    _ row: FrozenCase = row, task: TrainingTask = FrozenTask.task, store: FolderStore? = nil, interruptAfter: Int? = nil,
+    _ row: FrozenCase = row, task: TrainingTask = FrozenTask.task(), store: FolderStore? = nil, interruptAfter: Int? = nil,
     onEvaluate: ((Trainer, [String: Double]) throws -> Void)? = nil, _ change: (inout TrainingArguments) -> Void
   ) throws -> Run {
     var arguments = row.arguments
@@ -92,21 +93,12 @@ import TransformerModels
 
   /// With states of frozen layers kept from one evaluation to the next, every set has its own.
   @Test func everySetIsEvaluatedOnItsOwnStates() throws {
-    final class TwoSets: TrainingTask {
-      init() {
-        super.init(
-          name: "two", modelTask: FrozenTask.task.modelTask, metricNames: ["accuracy"], metricForBestModel: "accuracy", identity: .null,
-          train: FrozenTask.train,
-          // Examples of one number have one text in both: in another order they differ.
-          evaluation: [FrozenTask.train, Split(name: "dev", path: "dev.tsv", examples: FrozenTask.dev.examples.reversed())])
-      }
-      override func label(
-        _ batch: inout Batch, _ data: EncodedDataset, _ draw: RandomSource, _ arguments: TrainingArguments, _ tokenizer: Tokenizer
-      ) throws { batch.labels = .classes(batch.examples.map { Int32(data.labels[$0]) }) }
-    }
+    // Examples of one number have one text in both: in another order they differ.
+    let task = FrozenTask.task(
+      evaluation: [FrozenTask.train, Split(name: "dev", path: "dev.tsv", examples: FrozenTask.dev.examples.reversed())])
     var evaluations = 0
-    _ = try run(FrozenCase(testDescription: ""), task: TwoSets(), onEvaluate: { trainer, metrics in
-      let fresh = try Trainer.evaluate(trainer.model, TwoSets(), trainer.arguments)
+    _ = try run(FrozenCase(testDescription: ""), task: task, onEvaluate: { trainer, metrics in
+      let fresh = try Trainer.evaluate(trainer.model, task, trainer.arguments)
       #expect(fresh.keys.sorted() == ["eval_accuracy", "eval_accuracy_dev", "eval_loss", "eval_loss_dev"])
       // To the bit: a fresh model's states of different texts are close to each other.
       #expect(metrics == fresh)

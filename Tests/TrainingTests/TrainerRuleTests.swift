@@ -3,6 +3,7 @@ import Diagnostics
 import Files
 import Foundation
 import Optimizers
+import Tasks
 import TensorCore
 import TestSupport
 import Testing
@@ -70,7 +71,7 @@ import TransformerModels
       if let rate = row["learning_rate"]?.doubleValue { logged.rates.append(rate) }
       if row["eval_loss"] != nil { logged.evaluations.append(row["step"]?.intValue ?? -1) }
     }
-    _ = try Trainer(model: row.model(), task: FrozenTask.task, arguments: arguments, callbacks: callbacks).run()
+    _ = try Trainer(model: row.model(), task: FrozenTask.task(), arguments: arguments, callbacks: callbacks).run()
     return logged
   }
 
@@ -128,7 +129,7 @@ import TransformerModels
       let row = FrozenCase(testDescription: "", sampling: .sequential, accumulation: accumulation)
       let source = try row.model()
       let model = TrainableModel(
-        network: try source.base.make(FrozenTask.task.modelTask, headSeed: 6), base: source.base, tokenizer: source.tokenizer)
+      FrozenTask.type, network: try source.base.make(FrozenTask.type.head, headSeed: 6), base: source.base, tokenizer: source.tokenizer)
       var method = AdaLoRA()
       (method.initR, method.targetR, method.orthRegWeight) = (4, 2, 0.5)
       try model.addAdapter(method, seed: 9)
@@ -137,7 +138,7 @@ import TransformerModels
       var losses: [Double] = []
       var callbacks = TrainerCallbacks()
       callbacks.onStep = { losses.append($0.state.loss) }
-      _ = try Trainer(model: model, task: FrozenTask.task, arguments: arguments, callbacks: callbacks).run()
+      _ = try Trainer(model: model, task: FrozenTask.task(), arguments: arguments, callbacks: callbacks).run()
       return losses
     }
     let whole = try losses(batch: 10, accumulation: 1)

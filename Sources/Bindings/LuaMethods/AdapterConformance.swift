@@ -5,6 +5,7 @@ import Files
 import Foundation
 import LuaHost
 import NN
+import Tasks
 import TensorCore
 import Tokenizers
 import Training
@@ -32,7 +33,7 @@ struct AdapterConformance {
   let reading: AdapterMethodReader
   private let base: PretrainedModel
   private let tokenizer: Tokenizer
-  private let task: SyntheticTask
+  private let task: TrainingTask
   private static let modelName = BuiltInModel.name
 
   init(
@@ -44,7 +45,7 @@ struct AdapterConformance {
     let dropout: JSONObject = ["hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1]
     base = try PretrainedModel(config: builtIn.base.config.changed(dropout), name: Self.modelName, seed: seed)
     tokenizer = builtIn.tokenizer
-    task = SyntheticTask(count: 16, length: 9, vocabulary: 5..<Int32(tokenizer.vocabularySize), labels: 2, seed: 1)
+    task = .synthetic(count: 16, length: 9, vocabulary: 5..<Int32(tokenizer.vocabularySize), labels: 2, seed: 1)
   }
 
   /// The checks, in the order in which they are shown.
@@ -78,7 +79,7 @@ struct AdapterConformance {
   // MARK: Models
 
   private func plainModel() throws -> TrainableModel {
-    TrainableModel(network: try base.make(task.modelTask, headSeed: 3), base: base, tokenizer: tokenizer)
+    TrainableModel(task.type, network: try base.make(task.type.head, headSeed: 3), base: base, tokenizer: tokenizer)
   }
 
   /// A model with the adapter, and random values in everything that trains.
@@ -99,7 +100,7 @@ struct AdapterConformance {
 
   private func batch() throws -> Batch {
     let ids: [Int32] = [0, 17, 45, 99, 2, 0, 8, 23, 51, 60, 77, 2, 0, 111, 2]
-    return try Batch(ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: .classes([0, 1, 1]))
+    return try Batch(ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: Tensor([0, 1, 1] as [Int32], [3]))
   }
 
   private func logits(_ model: TrainableModel) throws -> [Double] { try model.network.predict(batch()).values }

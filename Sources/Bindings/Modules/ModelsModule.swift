@@ -5,6 +5,7 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import Tasks
 import TensorCore
 import Tokenizers
 import Training
@@ -23,7 +24,7 @@ struct HeadOptions: LuaRecord {
   var task: Task?
   var numLabels: Int?
   var labels: [String]?
-  var problemType: TransformerModels.ProblemType?
+  var problemType: ProblemTypeName?
   var seed: Int?
 
   static let recordName = "head options"
@@ -31,7 +32,7 @@ struct HeadOptions: LuaRecord {
     .object("task", \.task, "the task whose labels the head has; instead of the other fields", type: "Task"),
     .int("num_labels", \.numLabels, "number of classes; 1 for regression", in: 1...1_000_000),
     .strings("labels", \.labels, "names of the classes, in order; default: those of the task, else LABEL_0, ..."),
-    .choice("problem_type", \.problemType, "default: regression for one label, else classification"),
+    .value("problem_type", \.problemType, "default: regression for one label, else classification"),
     .int("seed", \.seed, "seeds the head's weights; default: --seed, else 42", in: 0...),
   ]
 
@@ -43,17 +44,17 @@ struct HeadOptions: LuaRecord {
   ]
 
   /// What the head is for; nil where the options do not say it.
-  func wanted() throws -> ModelTask? {
-    task == nil && numLabels == nil && labels == nil && problemType == nil ? nil : try modelTask()
+  func wanted() throws -> (any SequenceTaskType)? {
+    task == nil && numLabels == nil && labels == nil && problemType == nil ? nil : try type()
   }
 
   /// What the head is for. Throws where the options do not say it.
-  func modelTask() throws -> ModelTask {
+  func type() throws -> any SequenceTaskType {
     if let task {
       guard numLabels == nil, labels == nil, problemType == nil else {
         throw EngineError(.argument, "head options: task is given, and num_labels, labels or problem_type too", hint: "leave these out: the task says them")
       }
-      if case .sequenceClassification = task.task.modelTask { return task.task.modelTask }
+      if let type = task.task.type as? any SequenceTaskType { return type }
       throw EngineError(.argument, "head options: task '\(task.task.name)' is not a classification", hint: "call masked_lm()")
     }
     let count = numLabels ?? labels?.count
@@ -63,20 +64,18 @@ struct HeadOptions: LuaRecord {
     if let labels, labels.count != count {
       throw EngineError(.argument, "head options: num_labels = \(count), but there are \(labels.count) labels")
     }
-    let problem = problemType ?? (count == 1 ? .regression : .singleLabelClassification)
-    if problem == .regression, count != 1 {
-      throw EngineError(.argument, "head options: regression with \(count) labels: expected 1")
+    let type = problemType?.type ?? TaskTypeCatalogue.usualSequenceType(labels: count)
+    guard type.labelCounts.contains(count) else {
+      let expected = type.labelCounts.count == 1 ? "1" : "at least \(type.labelCounts.lowerBound)"
+      throw EngineError(.argument, "head options: \(type.name) with \(count) label\(count == 1 ? "" : "s"): expected \(expected)")
     }
     let names = labels ?? HuggingFaceConfig.placeholders(count)
     if let twice = names.indices.first(where: { names[..<$0].contains(names[$0]) }) {
       throw EngineError(.argument, "head options: labels has '\(names[twice])' twice")
     }
-    return .sequenceClassification(
-      labels: problem == .regression ? ["score"] : names, problem)
+    return type == Regression.self ? Regression() : type.init(labels: names)
   }
 }
-
-extension TransformerModels.ProblemType: LuaChoice {}
 
 /// Options of `BaseModel:classifier`.
 struct ClassifierOptions: LuaRecord {
@@ -149,22 +148,23 @@ private func baseModelClass(_ session: Session) -> Class<PretrainedModel> {
       Param<ClassifierOptions>("options", "see the fields"), returns: "model"
     ) { base, options in
       let choice = try base.headChoice(for: options.options.wanted(), options.head?.loading)
-      let network = try base.make(choice.task, headSeed: UInt64(options.options.seed ?? session.seed), newHead: choice.isNew)
+      let network = try base.make(
+        choice.type.head, settings: choice.type.settings, headSeed: UInt64(options.options.seed ?? session.seed), newHead: choice.isNew)
       if let note = choice.note { session.noteOnce(note) }
       reportUnused(base, session)
       try network.setTrainable(false)
       for (_, tensor) in network.headParameters { try tensor.setTrainable(true) }
       return TrainableModel(
-        network: network, base: base, tokenizer: try session.tokenizer(of: base), isHeadNew: choice.isNew)
+        choice.type, network: network, base: base, tokenizer: try session.tokenizer(of: base), isHeadNew: choice.isNew)
     },
     .method(
       "masked_lm", "A masked language model; every parameter trains, or none until an adapter says so where weights are in 4 bits.",
       returns: "model"
     ) { base in
-      let network = try base.make(.maskedLM, headSeed: UInt64(session.seed))
+      let network = try base.make(.language, headSeed: UInt64(session.seed))
       reportUnused(base, session)
       try network.setTrainable(network.quantizedWeights.isEmpty)
-      return TrainableModel(network: network, base: base, tokenizer: try session.tokenizer(of: base))
+      return TrainableModel(MaskedLM(), network: network, base: base, tokenizer: try session.tokenizer(of: base))
     },
     .metamethod("__tostring", "name and architecture", Param<PretrainedModel>("base", "a base model")) {
       "BaseModel(\($0.name), \($0.architecture.modelType))"
@@ -215,7 +215,7 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
     .metamethod("__tostring", "architecture, task and sizes", Param<TrainableModel>("model", "a model")) { model in
       let counts = model.network.parameterCounts()
       let adapters = model.adapters.map { "\($0.method.name) on \($0.sites.count) layers" }.joined(separator: ", ")
-      return "Model(\(model.network.architecture.modelType), \(model.network.taskName), \(counts.trainable) of \(counts.total) parameters train"
+      return "Model(\(model.network.architecture.modelType), \(model.type.name), \(counts.trainable) of \(counts.total) parameters train"
         + (adapters.isEmpty ? ")" : "; \(adapters))")
     },
   ]
@@ -225,7 +225,7 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
 private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
   func newHead(_ model: TrainableModel, _ options: HeadOptions) throws -> TrainableModel {
     try model.requireIdle("new_head")
-    return try model.newHead(options.modelTask(), seed: UInt64(options.seed ?? session.seed))
+    return try model.newHead(options.type(), seed: UInt64(options.seed ?? session.seed))
   }
   return [
     .method(
@@ -286,7 +286,7 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
     },
     .method("logits", "Scores of a batch, [sequences, labels], with gradients.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "tensor") { model, batch in
       model.network.context.begin()
-      return try model.network.logits(batch.batch)
+      return try model.network.logits(batch.batch, rows: .all)
     },
     .method(
       "predict", "Classifies texts, or gives their scores.",

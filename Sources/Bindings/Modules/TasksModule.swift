@@ -3,8 +3,8 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import Tasks
 import Training
-import TransformerModels
 
 /// A task as a script holds it.
 public final class Task: LuaObject {
@@ -55,7 +55,7 @@ struct TableOptions: LuaRecord {
   var textColumn = ""
   var textPairColumn: String?
   var labelColumn = ""
-  var problemType = TransformerModels.ProblemType.singleLabelClassification
+  var problemType = ProblemTypeName(SequenceClassification.self)
   var labels: [String]?
   var metrics: [String]?
   var metricForBestModel: String?
@@ -70,7 +70,7 @@ struct TableOptions: LuaRecord {
     .string("text_column", \.textColumn, "column of the text", required: true),
     .string("text_pair_column", \.textPairColumn, "column of a second text"),
     .string("label_column", \.labelColumn, "column of the label, or of the score", required: true),
-    .choice("problem_type", \.problemType, "classes or a number"),
+    .value("problem_type", \.problemType, "classes or a number"),
     .strings("labels", \.labels, "names of the classes, in order; default: those in the training file, sorted"),
     .strings("metrics", \.metrics, "metrics to compute; default: accuracy, or pearson and spearmanr"),
     .string("metric_for_best_model", \.metricForBestModel, "default: the first metric"),
@@ -121,12 +121,12 @@ func tasksModule(_ session: Session) -> Module {
         Param<GLUEOptions>("options", "see the fields"), returns: "task"
       ) { name, folder, options in
         if folder.hasPrefix("builtin:") { return session.task(try BuiltInTasks.classification(folder, as: name, maxTrainSamples: options.maxTrainSamples, maxEvalSamples: options.maxEvalSamples)) }
-        return session.task(try ClassificationTask(try GLUE.read(name, folder: folder, trainFile: options.trainFile, limit: options.limit)))
+        return session.task(try TrainingTask(try GLUE.read(name, folder: folder, trainFile: options.trainFile, limit: options.limit)))
       },
       Function(
         "table", "Classification or regression of one's own TSV, CSV or JSONL files.",
         Param<TableOptions>("options", "see the fields"), returns: "task"
-      ) { options in session.task(try ClassificationTask(try tableTask(options).read())) },
+      ) { options in session.task(try TrainingTask(try tableTask(options).read())) },
       Function(
         "masked_lm", "Masked language modelling of a text file.", Param<TextOptions>("options", "see the fields"), returns: "task"
       ) { options in
@@ -141,7 +141,7 @@ private func tableTask(_ options: TableOptions) -> TableTask {
   task.evaluation = options.validationFiles
   task.format = options.format.flatMap { TableFormat(rawValue: $0.rawValue) }
   task.textPairColumn = options.textPairColumn
-  task.problemType = options.problemType == .regression ? .regression : .singleLabelClassification
+  task.problemType = options.problemType.type is Regression.Type ? .regression : .singleLabelClassification
   task.labelNames = options.labels
   task.metricNames = options.metrics
   task.metricForBestModel = options.metricForBestModel
@@ -150,7 +150,7 @@ private func tableTask(_ options: TableOptions) -> TableTask {
   return task
 }
 
-private func textTask(_ options: TextOptions) throws -> MaskedLanguageTask {
+private func textTask(_ options: TextOptions) throws -> TrainingTask {
   func split(_ path: String, _ name: String) throws -> Split {
     let lines = try readText(path).split(separator: "\n", omittingEmptySubsequences: false)
     let examples = lines.enumerated().compactMap { i, line -> Example? in
@@ -163,23 +163,18 @@ private func textTask(_ options: TextOptions) throws -> MaskedLanguageTask {
   }
   let files = [options.trainFile] + (options.validationFile.map { [$0] } ?? [])
   let digests = try files.map { JSONValue.string(try Digest(ofFile: $0).hex) }
-  return MaskedLanguageTask(
-    name: "masked_lm", train: try split(options.trainFile, "train"),
-    evaluation: try options.validationFile.map { [try split($0, "validation")] } ?? [], identity: ["files": .array(digests)])
+  return TrainingTask(
+    name: "masked_lm", type: MaskedLM(), metricNames: ["accuracy"], metricForBestModel: "accuracy",
+    identity: ["files": .array(digests)], train: try split(options.trainFile, "train"),
+    evaluation: try options.validationFile.map { [try split($0, "validation")] } ?? [])
 }
 
 private func taskClass() -> Class<Task> {
   Class<Task>(
     "Examples to train and evaluate on, with their labels and metrics.",
     .property("name", "the task's name") { $0.task.name },
-    .property("num_labels", "number of classes; 1 for regression, 0 for masked language modelling") { task -> Int in
-      if case .sequenceClassification(let labels, _) = task.task.modelTask { return labels.count }
-      return 0
-    },
-    .property("labels", "names of the classes, in order") { task -> [String] in
-      if case .sequenceClassification(let labels, _) = task.task.modelTask { return labels }
-      return []
-    },
+    .property("num_labels", "number of classes; 1 for regression, 0 for masked language modelling") { $0.task.type.head.labels.count },
+    .property("labels", "names of the classes, in order") { $0.task.type.head.labels },
     .property("train_size", "number of training examples") { $0.task.train.examples.count },
     .property("metrics", "names of the metrics") { $0.task.metricNames },
     .method(

@@ -4,6 +4,7 @@ import Files
 import LuaHost
 import Metrics
 import Optimizers
+import Tasks
 import TensorCore
 import Training
 import TransformerModels
@@ -173,7 +174,7 @@ private func batchClass() -> Class<BatchObject> {
     .property("lengths", "tokens of each sequence") { $0.batch.offsets.lengths },
     .property(
       "labels", "int32 classes [size], float32 scores [size, 1], or for masked language modelling the int32 tokens in the masked places [masked]"
-    ) { try $0.batch.labelTensor() },
+    ) { try $0.batch.requiredLabels() },
     .property("examples", "positions of the sequences in the data set, from 0") { $0.batch.examples },
     .metamethod("__tostring", "sizes", Param<BatchObject>("batch", "a batch")) {
       "Batch(\($0.batch.offsets.count) sequences, \($0.batch.ids.count) tokens)"

@@ -1,14 +1,16 @@
 import Checkpoints
 import Diagnostics
+import Files
+import TransformerModels
 
 /// The classification head that a model folder has.
-public enum SavedHead: Equatable, Sendable {
+public enum SavedHead: Sendable {
   /// None: a body alone, a model with a head for something else, or a configuration with random weights.
   case none
   /// One that cannot classify texts here; why, as the end of a sentence that begins with "its head".
   case unusable(String)
-  /// One with these labels, in the order of its outputs.
-  case usable(labels: [String], ProblemType)
+  /// One for this, with the labels in the order of its outputs.
+  case usable(any SequenceTaskType)
 }
 
 extension PretrainedModel {
@@ -20,12 +22,12 @@ extension PretrainedModel {
   }
 
   private func findHead() throws -> SavedHead {
-    let names = try Self.shapes(config, Self.task(labels: 2)).headParameters.map(\.name)
+    let names = try Self.shapes(config, Self.head(labels: 2)).headParameters.map(\.name)
     let shapes = try names.map { (name: $0, shape: try savedShape($0)) }
     let missing = shapes.filter { $0.shape == nil }.map(\.name)
     guard missing.count < names.count else { return .none }
     let owners = try config.strings("architectures", default: [])
-    if let owner = owners.first, !owners.contains(where: { $0.hasSuffix(Self.headClass) }) {
+    if let owner = owners.first, !owners.contains(where: { $0.hasSuffix(ModelArchitecture.sequenceClass) }) {
       return .unusable("is that of a \(owner), which is no classifier of texts")
     }
     if !missing.isEmpty { return .unusable("is incomplete: \(listed(missing)) missing") }
@@ -33,7 +35,7 @@ extension PretrainedModel {
     guard let count = shapes.first(where: { $0.name == output })?.shape?.first, count > 0 else {
       return .unusable("has no outputs in \(output)")
     }
-    for (name, tensor) in try Self.shapes(config, Self.task(labels: count)).headParameters {
+    for (name, tensor) in try Self.shapes(config, Self.head(labels: count)).headParameters {
       guard let shape = shapes.first(where: { $0.name == name })?.shape, shape != tensor.shape else { continue }
       return .unusable("has \(name) of shape \(shape), where the model needs \(tensor.shape)")
     }
@@ -45,31 +47,23 @@ extension PretrainedModel {
   }
 
   /// What the head in the folder, or of a configuration with random weights, is for; nil where `config.json` does not say it.
-  public func configuredTask() throws -> ModelTask? {
-    guard let labels = try config.labels(), case .usable(_, let problem) = try savedProblem(labels) else { return nil }
-    return .sequenceClassification(labels: labels, problem)
+  public func configuredType() throws -> (any SequenceTaskType)? {
+    guard let labels = try config.labels(), case .usable(let type) = try savedProblem(labels) else { return nil }
+    return type
   }
 
-  /// What models with the head are called, behind the name of their architecture.
-  static let headClass = "ForSequenceClassification"
-
-  private static func task(labels count: Int) -> ModelTask {
-    .sequenceClassification(labels: HuggingFaceConfig.placeholders(count), .singleLabelClassification)
-  }
+  private static func head(labels count: Int) -> HeadKind { .sequence(labels: HuggingFaceConfig.placeholders(count)) }
 
   /// Transformers' rules: one label without a `problem_type` is a score.
   private func savedProblem(_ labels: [String]) throws -> SavedHead {
     let multiLabel = "multi_label_classification"
-    let known = ProblemType.allCases.map(\.rawValue)
-    let usual = (labels.count == 1 ? ProblemType.regression : .singleLabelClassification).rawValue
-    let word = try config.string("problem_type", among: known + [multiLabel], default: usual)
-    guard let problem = ProblemType(rawValue: word) else {
+    let types = TaskTypeCatalogue.sequenceTypes
+    let usual = TaskTypeCatalogue.usualSequenceType(labels: labels.count).name
+    let word = try config.string("problem_type", among: types.map { $0.name } + [multiLabel], default: usual)
+    guard let type = types.first(where: { $0.name == word }) else {
       return .unusable("gives several labels to one text (problem_type \(word))")
     }
-    switch problem {
-    case .regression where labels.count > 1: return .unusable("gives \(labels.count) scores to one text")
-    case .singleLabelClassification where labels.count == 1: return .unusable("has one class alone")
-    default: return .usable(labels: labels, problem)
-    }
+    guard type.labelCounts.contains(labels.count) else { return .unusable(type.misfit(labels: labels.count)) }
+    return .usable(type.init(labels: labels))
   }
 }

@@ -80,7 +80,7 @@ public struct EncodedDataset: Sendable {
     lines = sequences.indices.map { $0 + 1 }
   }
 
-  /// The packed tokens of some examples; labels are filled in by the task.
+  /// The packed tokens of some examples; without labels.
   public func batch(_ indices: [Int]) throws -> Batch {
     var (batchIDs, batchTypes): ([Int32], [Int32]) = ([], [])
     for i in indices {
@@ -91,8 +91,15 @@ public struct EncodedDataset: Sendable {
     return try Batch(ids: batchIDs, tokenTypes: batchTypes, offsets: Offsets(lengths: indices.map(length)), examples: indices)
   }
 
+  /// The same with what a task asks for.
+  public func batch(_ indices: [Int], for type: any TaskType, _ preparation: Preparation) throws -> Batch {
+    var batch = try batch(indices)
+    try type.prepare(&batch, of: self, preparation)
+    return batch
+  }
+
   /// Whether each token of some examples is one that the tokenizer added.
-  func specialTokens(_ indices: [Int]) -> [Bool] {
+  public func specialTokens(_ indices: [Int]) -> [Bool] {
     indices.flatMap { tokens.special[tokens.starts[$0]..<tokens.starts[$0 + 1]].map { $0 != 0 } }
   }
 
@@ -100,45 +107,5 @@ public struct EncodedDataset: Sendable {
   public func places(_ indices: [Int]) -> String {
     "\(source) lines " + indices.prefix(8).map { String(lines[$0]) }.joined(separator: ", ")
       + (indices.count > 8 ? ", ... (\(indices.count) rows)" : "")
-  }
-}
-
-/// The order of examples: a function of seed and epoch alone, so that a resumed run needs no state for it.
-struct BatchSampler {
-  let lengths: [Int]
-  let batchSize: Int
-  let sampling: TrainingArguments.Sampling
-  let seed: UInt64
-
-  /// Batches are sorted by length within groups of this many.
-  private static let groupedBatches = 50
-
-  /// The batches of an epoch, each a list of example indices.
-  func batches(epoch: Int) -> [[Int]] {
-    func cut(_ order: [Int]) -> [[Int]] {
-      stride(from: 0, to: order.count, by: batchSize).map { Array(order[$0..<min($0 + batchSize, order.count)]) }
-    }
-    let source = RandomSource(seed: seed, stream: RandomSource.stream(named: "sampler"), step: UInt64(epoch))
-    switch sampling {
-    case .sequential: return cut(Array(lengths.indices))
-    case .random: return cut(source.permutation(lengths.count))
-    case .groupByLength:
-      let order = source.permutation(lengths.count)
-      let size = Self.groupedBatches * batchSize
-      let sorted = stride(from: 0, to: order.count, by: size).flatMap { start in
-        // A stable order: equal lengths keep their shuffled places.
-        order[start..<min(start + size, order.count)].enumerated()
-          .sorted { (lengths[$0.element], $1.offset) > (lengths[$1.element], $0.offset) }.map(\.element)
-      }
-      let groups = cut(sorted)
-      let shuffle = RandomSource(seed: seed, stream: RandomSource.stream(named: "batches"), step: UInt64(epoch))
-      return shuffle.permutation(groups.count).map { groups[$0] }
-    }
-  }
-
-  /// Batches of all examples from long to short, which wastes least time in an evaluation.
-  static func evaluationBatches(_ lengths: [Int], batchSize: Int) -> [[Int]] {
-    let order = lengths.indices.sorted { (lengths[$0], $1) > (lengths[$1], $0) }
-    return stride(from: 0, to: order.count, by: batchSize).map { Array(order[$0..<min($0 + batchSize, order.count)]) }
   }
 }
