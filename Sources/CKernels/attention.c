@@ -9,18 +9,65 @@ static pg_factor factor(pg_dtype t, const void *data, size_t at, size_t stride, 
   return (pg_factor){(const char *)data + at * pg_size(t), t, transposed, stride};
 }
 
+// Keys that a sequence sees, in all blocks together.
+static size_t key_count(const pg_attention *a, size_t sequence) {
+  size_t n = 0;
+  for (size_t b = 0; b < a->blocks; b++) n += (size_t)a->keys[b].count[sequence];
+  return n;
+}
+static size_t longest(const pg_attention *a) {
+  size_t longest = 0;
+  for (size_t s = 0; s < a->sequences; s++) longest = PG_MAX(longest, key_count(a, s));
+  return longest;
+}
+
+// Bytes for what `rows_seen` copies.
+static size_t copied_bytes(pg_dtype t, const pg_attention *a) {
+  return a->blocks > 1 ? longest(a) * a->head_size * pg_size(t) : 0;
+}
+// The keys (or values) of a head that a sequence sees: where they lie, or from several blocks side by side in `copy`.
+static pg_factor rows_seen(pg_dtype t, const pg_attention *a, bool values, size_t sequence, size_t kv_head, void *copy) {
+  size_t d = a->head_size;
+  char *to = copy;
+  for (size_t b = 0; b < a->blocks; b++) {
+    const pg_keys *block = a->keys + b;
+    size_t stride = values ? block->v_stride : block->k_stride;
+    pg_factor rows = factor(t, values ? block->v : block->k, (size_t)block->start[sequence] * stride + kv_head * d, stride, false);
+    if (a->blocks == 1) return rows;
+    for (size_t r = 0; r < (size_t)block->count[sequence]; r++, to += d * pg_size(t)) {
+      memcpy(to, (const char *)rows.data + r * stride * pg_size(t), d * pg_size(t));
+    }
+  }
+  return factor(t, copy, 0, d, false);
+}
+static pg_factor transposed(pg_factor f) { return (pg_factor){f.data, f.type, true, f.stride}; }
+
+// The key at which a query stands: query i of a sequence, which is row `row` of all.
+static inline ptrdiff_t position(const pg_attention *a, size_t row, size_t i, size_t queries, size_t keys) {
+  return a->q_positions ? a->q_positions[row] : (ptrdiff_t)keys + (ptrdiff_t)i - (ptrdiff_t)queries;
+}
+// Keys that a query at this position sees.
+static inline size_t visible(const pg_attention *a, ptrdiff_t position, size_t keys) {
+  return !a->causal ? keys : position < 0 ? 0 : PG_MIN(keys, (size_t)position + 1);
+}
+// Keys that some query of a tile sees; the scores of those behind are never computed.
+static size_t visible_to_tile(const pg_attention *a, size_t row0, size_t first, size_t rows, size_t queries, size_t keys) {
+  size_t n = a->causal ? 0 : keys;
+  for (size_t i = 0; i < rows && a->causal; i++) n = PG_MAX(n, visible(a, position(a, row0 + i, first + i, queries, keys), keys));
+  return n;
+}
+
 #define PG_TEMPLATE "attention.c"
 #include "both_types.h"
 
-bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
-                          void *log_sum) {
+bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, void *o, void *log_sum) {
   PG_TIMED(PG_KIND_ATTENTION);
-  return PG_DISPATCHED(t, attention_forward, t, a, q, k, v, o, log_sum);
+  return PG_DISPATCHED(t, attention_forward, t, a, q, o, log_sum);
 }
-bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
-                           const void *d_o, const void *log_sum, void *dq, void *dk, void *dv) {
+bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *d_o, const void *log_sum, void *dq,
+                           void *d_bias) {
   PG_TIMED(PG_KIND_ATTENTION);
-  return PG_DISPATCHED(t, attention_backward, t, a, q, k, v, d_o, log_sum, dq, dk, dv);
+  return PG_DISPATCHED(t, attention_backward, t, a, q, d_o, log_sum, dq, d_bias);
 }
 
 #else
@@ -28,10 +75,11 @@ bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, con
 struct FN(attention_args) {
   pg_dtype t;
   const pg_attention *a;
-  const void *q, *k, *v, *d_o;
+  const void *q, *d_o;
   const REAL *log_sum_in;
-  void *out, *dq, *dk, *dv;
-  REAL *log_sum;
+  void *out, *dq;
+  REAL *log_sum, *d_bias;
+  bool is_serial;  // the gradients of several sequences add up in one place
   atomic_bool failed;  // a thread had no working memory
 };
 
@@ -73,59 +121,62 @@ static inline __attribute__((always_inline)) REAL FN(max_row)(size_t n, const RE
   return m;
 }
 
-// Keys that query i of a sequence sees: with fewer queries than keys, the last query sees all keys.
-static inline size_t FN(visible)(const pg_attention *a, size_t i, size_t queries, size_t keys) {
-  if (!a->causal) return keys;
-  return keys + i + 1 > queries ? PG_MIN(keys, keys + i + 1 - queries) : 0;
+// Column of the bias for the first key of a query at `position`.
+static inline ptrdiff_t FN(bias_column)(const pg_attention *a, size_t head, ptrdiff_t position) {
+  return (ptrdiff_t)(head * a->bias_columns + a->bias_zero) - position;
+}
+// Row of scores -> score * scale + bias.
+static inline __attribute__((always_inline)) void FN(add_bias)(const pg_attention *a, size_t head, ptrdiff_t position,
+                                                               size_t n, REAL *s) {
+  const REAL *bias = a->bias;
+  ptrdiff_t first = FN(bias_column)(a, head, position);
+  PG_ALIGNED_LOOP for (size_t j = 0; j < n; j++) s[j] = s[j] * (REAL)a->scale + bias[first + (ptrdiff_t)j];
 }
 
 PG_CLONES static void FN(forward_softmax)(const pg_attention *a, size_t head, size_t row0, size_t first, size_t rows,
-                                          size_t queries, size_t keys, REAL *s, REAL *log_sum) {
+                                          size_t queries, size_t keys, size_t columns, REAL *s, REAL *log_sum) {
+  REAL scale = a->bias ? 1 : (REAL)a->scale;
   for (size_t i = 0; i < rows; i++) {
-    REAL *row = s + i * keys;
-    size_t n = FN(visible)(a, first + i, queries, keys);
+    REAL *row = s + i * columns;
+    ptrdiff_t at = position(a, row0 + i, first + i, queries, keys);
+    size_t n = visible(a, at, keys);
     REAL sum = 0, shift = 0;
     if (n > 0) {
-      shift = FN(max_row)(n, row) * (REAL)a->scale;
-      sum = FN(exp_row)(n, (REAL)a->scale, shift, row);
+      if (a->bias) FN(add_bias)(a, head, at, n, row);
+      shift = FN(max_row)(n, row) * scale;
+      sum = FN(exp_row)(n, scale, shift, row);
       REAL inverse = 1 / sum;
       for (size_t j = 0; j < n; j++) row[j] *= inverse;
     }
-    for (size_t j = n; j < keys; j++) row[j] = 0;
+    for (size_t j = n; j < columns; j++) row[j] = 0;
     if (log_sum) log_sum[(row0 + i) * a->heads + head] = sum > 0 ? shift + MATH(log)(sum) : 0;
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, row, row);
   }
-}
-
-static size_t FN(longest)(const pg_attention *a) {
-  size_t longest = 0;
-  for (size_t s = 0; s < a->sequences; s++) {
-    size_t n = (size_t)(a->k_offsets[s + 1] - a->k_offsets[s]);
-    longest = PG_MAX(longest, n);
-  }
-  return longest;
 }
 
 static void FN(forward_range)(void *context, size_t begin, size_t end) {
   struct FN(attention_args) *x = context;
   const pg_attention *a = x->a;
   pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
-  size_t bytes = TILE * FN(longest)(a) * sizeof(REAL), d = a->head_size;
+  size_t copied = copied_bytes(t, a), scores_bytes = TILE * longest(a) * sizeof(REAL), bytes = scores_bytes + 2 * copied;
+  size_t d = a->head_size;
   REAL *scores = pg_allocate(bytes);
   bool done = scores != NULL;
+  char *copy = (char *)scores + scores_bytes;
   for (size_t item = begin; item < end && done; item++) {
-    size_t sequence = item / a->heads, head = item % a->heads;
+    size_t sequence = item / a->heads, head = item % a->heads, kv_head = head / (a->heads / a->kv_heads);
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
-    size_t k0 = (size_t)a->k_offsets[sequence], keys = (size_t)a->k_offsets[sequence + 1] - k0;
-    pg_factor k = factor(t, x->k, k0 * a->k_stride + head * d, a->k_stride, true);
-    pg_factor v = factor(t, x->v, k0 * a->v_stride + head * d, a->v_stride, false);
+    size_t keys = key_count(a, sequence);
+    pg_factor k = transposed(rows_seen(t, a, false, sequence, kv_head, copy));
+    pg_factor v = rows_seen(t, a, true, sequence, kv_head, copy + copied);
     for (size_t first = 0; first < queries && done; first += TILE) {
       size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first;
+      size_t columns = visible_to_tile(a, row0, first, rows, queries, keys);
       pg_factor q = factor(t, x->q, row0 * a->q_stride + head * d, a->q_stride, false);
-      done = pg_multiply(t, rows, keys, d, 1, q, k, 0, own, scores, keys);
+      done = pg_multiply(t, rows, columns, d, 1, q, k, 0, own, scores, columns);
       if (!done) break;
-      FN(forward_softmax)(a, head, row0, first, rows, queries, keys, scores, x->log_sum);
-      done = pg_multiply(t, rows, d, keys, 1, (pg_factor){scores, own, false, keys}, v, 0, t,
+      FN(forward_softmax)(a, head, row0, first, rows, queries, keys, columns, scores, x->log_sum);
+      done = pg_multiply(t, rows, d, columns, 1, (pg_factor){scores, own, false, columns}, v, 0, t,
                          (char *)x->out + (row0 * a->o_stride + head * d) * pg_size(t), a->o_stride);
     }
   }
@@ -133,88 +184,125 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
   if (!done) x->failed = true;
 }
 
-static bool FN(attention_forward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
-                                  REAL *log_sum) {
-  struct FN(attention_args) x = {.t = t, .a = a, .q = q, .k = k, .v = v, .out = o, .log_sum = log_sum};
+static bool FN(attention_forward)(pg_dtype t, const pg_attention *a, const void *q, void *o, REAL *log_sum) {
+  struct FN(attention_args) x = {.t = t, .a = a, .q = q, .out = o, .log_sum = log_sum};
   pg_parallel_for(a->sequences * a->heads, 1, FN(forward_range), &x);
   return !x.failed;
 }
 
 // p: scores -> probabilities, then masked probabilities; ds: d(masked p) -> d(scores).
-PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const REAL *log_sum, size_t head, size_t row0,
-                                           size_t first, size_t rows, size_t queries, size_t keys, REAL *p, REAL *ds) {
+PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const REAL *log_sum, size_t head, size_t row0, size_t first,
+                                           size_t rows, size_t queries, size_t keys, size_t columns, REAL *p, REAL *ds,
+                                           REAL *d_bias) {
   PG_REASSOCIATE
+  REAL scale = a->bias ? 1 : (REAL)a->scale;
   for (size_t i = 0; i < rows; i++) {
-    REAL *pr = p + i * keys, *dr = ds + i * keys;
-    size_t n = FN(visible)(a, first + i, queries, keys);
-    if (n) FN(exp_row)(n, (REAL)a->scale, log_sum[(row0 + i) * a->heads + head], pr);
+    REAL *pr = p + i * columns, *dr = ds + i * columns;
+    ptrdiff_t at = position(a, row0 + i, first + i, queries, keys);
+    size_t n = visible(a, at, keys);
+    if (a->bias) FN(add_bias)(a, head, at, n, pr);
+    if (n) FN(exp_row)(n, scale, log_sum[(row0 + i) * a->heads + head], pr);
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, dr, dr);
     // The row's output times its gradient says the same; this way nobody has to keep the output.
     REAL dot = 0;
     for (size_t j = 0; j < n; j++) dot += pr[j] * dr[j];
+    if (d_bias) {
+      ptrdiff_t column = FN(bias_column)(a, head, at);
+      PG_ALIGNED_LOOP for (size_t j = 0; j < n; j++) d_bias[column + (ptrdiff_t)j] += pr[j] * (dr[j] - dot);
+    }
     PG_ALIGNED_LOOP for (size_t j = 0; j < n; j++) dr[j] = pr[j] * (dr[j] - dot) * (REAL)a->scale;
-    for (size_t j = n; j < keys; j++) pr[j] = 0, dr[j] = 0;
+    for (size_t j = n; j < columns; j++) pr[j] = 0, dr[j] = 0;
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, pr, pr);
   }
 }
 
-// Copies the sums of a head's gradient [n, d] to their places, `stride` apart.
-static void FN(write_head)(pg_dtype t, size_t n, size_t d, const REAL *from, void *to, size_t stride) {
-  for (size_t r = 0; r < n; r++) {
-    if (t == PG_BF16) pg_narrow(d, (const float *)(const void *)(from + r * d), (uint16_t *)to + r * stride);
-    else memcpy((REAL *)to + r * stride, from + r * d, d * sizeof(REAL));
+// The sums of a head's gradient [n, d] to their places, `stride` apart: written in the type t, or added in REAL.
+static void FN(write_head)(pg_dtype t, bool adds, size_t n, size_t d, const REAL *from, void *to, size_t at, size_t stride) {
+  for (size_t r = 0; r < n; r++, at += stride, from += d) {
+    if (adds) {
+      for (size_t i = 0; i < d; i++) ((REAL *)to)[at + i] += from[i];
+    } else if (t == PG_BF16) {
+      pg_narrow(d, (const float *)(const void *)from, (uint16_t *)to + at);
+    } else {
+      memcpy((REAL *)to + at, from, d * sizeof(REAL));
+    }
   }
+}
+
+// One thread's working memory: probabilities and their gradients, sums of a head's gradients, copies of keys and values.
+struct FN(room) {
+  REAL *p, *ds, *dk, *dv;
+  char *k, *v;
+};
+
+// The gradients that the queries of one sequence give, through the heads that share a head of keys and values.
+static bool FN(backward_head)(struct FN(attention_args) *x, size_t sequence, size_t kv_head, const struct FN(room) *m) {
+  const pg_attention *a = x->a;
+  pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
+  size_t d = a->head_size, group = a->heads / a->kv_heads, keys = key_count(a, sequence);
+  size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
+  pg_factor k = rows_seen(t, a, false, sequence, kv_head, m->k), v = rows_seen(t, a, true, sequence, kv_head, m->v);
+  // The first tile of a causal square does not reach all keys.
+  bool adds = a->causal || queries == 0, done = true;
+  if (adds) memset(m->dk, 0, keys * d * sizeof(REAL)), memset(m->dv, 0, keys * d * sizeof(REAL));
+  for (size_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
+    for (size_t first = 0; first < queries && done; first += TILE, adds = true) {
+      size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first, q_at = row0 * a->q_stride + head * d;
+      size_t n = visible_to_tile(a, row0, first, rows, queries, keys);
+      pg_factor q = factor(t, x->q, q_at, a->q_stride, false);
+      pg_factor d_o = factor(t, x->d_o, row0 * a->o_stride + head * d, a->o_stride, false);
+      double keep = adds ? 1 : 0;
+      done = pg_multiply(t, rows, n, d, 1, q, transposed(k), 0, own, m->p, n)
+             && pg_multiply(t, rows, n, d, 1, d_o, transposed(v), 0, own, m->ds, n);
+      if (!done) return false;
+      FN(backward_softmax)(a, x->log_sum_in, head, row0, first, rows, queries, keys, n, m->p, m->ds, x->d_bias);
+      pg_factor p_transposed = {m->p, own, true, n}, ds_transposed = {m->ds, own, true, n};
+      done = pg_multiply(t, n, d, rows, 1, p_transposed, d_o, keep, own, m->dv, d)
+             && pg_multiply(t, n, d, rows, 1, ds_transposed, q, keep, own, m->dk, d)
+             && pg_multiply(t, rows, d, n, 1, (pg_factor){m->ds, own, false, n}, k, 0, t,
+                            (char *)x->dq + q_at * pg_size(t), a->q_stride);
+    }
+  }
+  if (!done) return false;
+  size_t before = 0;
+  for (size_t b = 0; b < a->blocks; b++) {
+    const pg_keys *block = a->keys + b;
+    size_t start = (size_t)block->start[sequence], n = (size_t)block->count[sequence];
+    FN(write_head)(t, block->adds, n, d, m->dk + before * d, block->dk, start * block->k_stride + kv_head * d, block->k_stride);
+    FN(write_head)(t, block->adds, n, d, m->dv + before * d, block->dv, start * block->v_stride + kv_head * d, block->v_stride);
+    before += n;
+  }
+  return true;
 }
 
 static void FN(backward_range)(void *context, size_t begin, size_t end) {
   struct FN(attention_args) *x = context;
   const pg_attention *a = x->a;
-  pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
-  size_t longest = FN(longest)(a), tile = TILE * longest, d = a->head_size;
-  size_t bytes = 2 * (tile + longest * d) * sizeof(REAL);
+  size_t copied = copied_bytes(x->t, a), most = longest(a), tile = TILE * most, sums = most * a->head_size;
+  size_t bytes = 2 * (tile + sums) * sizeof(REAL) + 2 * copied;
   REAL *p = pg_allocate(bytes);
   if (!p) {
     x->failed = true;
     return;
   }
-  REAL *ds = p + tile, *dk = ds + tile, *dv = dk + longest * d;
+  char *copies = (char *)(p + 2 * (tile + sums));
+  struct FN(room) room = {p, p + tile, p + 2 * tile, p + 2 * tile + sums, copies, copies + copied};
   bool done = true;
   for (size_t item = begin; item < end && done; item++) {
-    size_t sequence = item / a->heads, head = item % a->heads;
-    size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
-    size_t k0 = (size_t)a->k_offsets[sequence], keys = (size_t)a->k_offsets[sequence + 1] - k0;
-    size_t k_at = k0 * a->k_stride + head * d, v_at = k0 * a->v_stride + head * d;
-    pg_factor k = factor(t, x->k, k_at, a->k_stride, false), v = factor(t, x->v, v_at, a->v_stride, true);
-    pg_factor k_transposed = factor(t, x->k, k_at, a->k_stride, true);
-    if (queries == 0) memset(dk, 0, 2 * longest * d * sizeof(REAL));
-    for (size_t first = 0; first < queries && done; first += TILE) {
-      size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first, q_at = row0 * a->q_stride + head * d;
-      pg_factor q = factor(t, x->q, q_at, a->q_stride, false);
-      pg_factor d_o = factor(t, x->d_o, row0 * a->o_stride + head * d, a->o_stride, false);
-      double keep = first ? 1 : 0;
-      done = pg_multiply(t, rows, keys, d, 1, q, k_transposed, 0, own, p, keys)
-             && pg_multiply(t, rows, keys, d, 1, d_o, v, 0, own, ds, keys);
-      if (!done) break;
-      FN(backward_softmax)(a, x->log_sum_in, head, row0, first, rows, queries, keys, p, ds);
-      pg_factor p_transposed = {p, own, true, keys}, ds_transposed = {ds, own, true, keys};
-      done = pg_multiply(t, keys, d, rows, 1, p_transposed, d_o, keep, own, dv, d)
-             && pg_multiply(t, keys, d, rows, 1, ds_transposed, q, keep, own, dk, d)
-             && pg_multiply(t, rows, d, keys, 1, (pg_factor){ds, own, false, keys}, k, 0, t,
-                            (char *)x->dq + q_at * pg_size(t), a->q_stride);
-    }
-    if (!done) break;
-    FN(write_head)(t, keys, d, dk, (char *)x->dk + k_at * pg_size(t), a->k_stride);
-    FN(write_head)(t, keys, d, dv, (char *)x->dv + v_at * pg_size(t), a->v_stride);
+    size_t kv_head = item % a->kv_heads, sequence = x->is_serial ? 0 : item / a->kv_heads;
+    size_t last = x->is_serial ? a->sequences : sequence + 1;
+    for (; sequence < last && done; sequence++) done = FN(backward_head)(x, sequence, kv_head, &room);
   }
   pg_free(p, bytes);
   if (!done) x->failed = true;
 }
 
-static bool FN(attention_backward)(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
-                                   const void *d_o, const REAL *log_sum, void *dq, void *dk, void *dv) {
-  struct FN(attention_args) x = {.t = t, .a = a, .q = q, .k = k, .v = v, .d_o = d_o, .log_sum_in = log_sum,
-                                 .dq = dq, .dk = dk, .dv = dv};
-  pg_parallel_for(a->sequences * a->heads, 1, FN(backward_range), &x);
+static bool FN(attention_backward)(pg_dtype t, const pg_attention *a, const void *q, const void *d_o, const REAL *log_sum,
+                                   void *dq, REAL *d_bias) {
+  struct FN(attention_args) x = {.t = t, .a = a, .q = q, .d_o = d_o, .log_sum_in = log_sum, .dq = dq, .d_bias = d_bias};
+  x.is_serial = d_bias != NULL;
+  for (size_t b = 0; b < a->blocks; b++) x.is_serial |= a->keys[b].adds;
+  pg_parallel_for(x.is_serial ? a->kv_heads : a->sequences * a->kv_heads, 1, FN(backward_range), &x);
   return !x.failed;
 }
 

@@ -60,6 +60,10 @@ import Testing
       ("4-bit linear", { try $0[0].linear(quantized) }),
       ("layer norm", { try $0[0].layerNorm(residual: $0[0], gamma, beta, dropout: Dropout(p: 0.1, source: RandomSource(seed: 1))) }),
       ("attention", { try $0[0].attention(keys: $0[0], values: $0[0], heads: 2, offsets: offsets) }),
+      ("attention over shared keys", {
+        let block = KeyBlock(try Columns($0[0], 0..<32), try Columns($0[0], 32..<64), KeyRanges(sharedBy: 2, count: 100))
+        return try Tensor.attention(Columns($0[0]), offsets, over: [block, block], heads: 4, keyValueHeads: 2, causal: true)
+      }),
     ]
     for (name, body) in cases {
       func run() throws -> [[Double]] { try forwardAndBackward([x]) { try body([$0[0].to(type)]).to(.float32) } }

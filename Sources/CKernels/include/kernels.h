@@ -231,18 +231,33 @@ float pg_mean_f32(size_t n, const float *x);
 pg_packed *pg_pack_4bit(const pg_quantized *w, size_t out, size_t in, bool transposed, bool bf16);
 
 // ---- attention (attention.c) ------------------------------------------------------------------------
+// Keys and values, and the rows of them that each sequence sees: start[s] ..< start[s] + count[s].
 typedef struct {
-  size_t sequences, heads, head_size;
-  const int32_t *q_offsets, *k_offsets;  // [sequences + 1], row ranges of each sequence; equal for self-attention
-  size_t q_stride, k_stride, v_stride, o_stride;  // elements from one token to the next
+  const void *k, *v;
+  size_t k_stride, v_stride;     // elements from one row to the next
+  const int32_t *start, *count;  // [sequences]
+  // For the backward pass, with the strides of k and v. `adds`: the ranges overlap, dk and dv are in the type of the sums (fp32 for
+  // bfloat16) and are added to; else the rows of every range are written, and no others.
+  void *dk, *dv;
+  bool adds;
+} pg_keys;
+typedef struct {
+  size_t sequences, heads, kv_heads, head_size;  // heads is a multiple of kv_heads
+  const int32_t *q_offsets;    // [sequences + 1], row ranges of each sequence's queries
+  const int32_t *q_positions;  // for each query the key at which it stands; null: the last query stands at the last key
+  size_t q_stride, o_stride;
+  const pg_keys *keys;  // a sequence sees its range of each block, side by side
+  size_t blocks;
   double scale;
-  bool causal;
+  // bias[head * bias_columns + bias_zero + j - position] is added to the scaled score of key j, in the type of the sums (null: none).
+  const void *bias;
+  size_t bias_columns, bias_zero;
+  bool causal;  // a query sees the keys up to its position
   double dropout;
   pg_random random;
 } pg_attention;
 // log_sum[token * heads + head]: what the backward pass rebuilds the probabilities from (null: not kept).
-PG_CHECKED bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v, void *o,
-                          void *log_sum);
-// dq, dk, dv have the strides of q, k, v; every element of them is written.
-PG_CHECKED bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *k, const void *v,
-                           const void *d_o, const void *log_sum, void *dq, void *dk, void *dv);
+PG_CHECKED bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, void *o, void *log_sum);
+// dq has the stride of q, and every row of it is written; d_bias is added to (null: not wanted).
+PG_CHECKED bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *d_o, const void *log_sum,
+                           void *dq, void *d_bias);
