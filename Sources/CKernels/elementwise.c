@@ -14,14 +14,14 @@ struct narrow_map {
   struct map_args_f32 map;
   pg_range_fn body;
   const uint16_t *a, *b, *c;
-  uint16_t *out;
+  uint16_t *out, *out2;
 };
 PG_CLONES static void narrow_map_range(void *context, size_t begin, size_t end) {
   enum { BLOCK = 1024 };
   const struct narrow_map *n = context;
-  float a[BLOCK], b[BLOCK], c[BLOCK], out[BLOCK];
+  float a[BLOCK], b[BLOCK], c[BLOCK], out[BLOCK], out2[BLOCK];
   struct map_args_f32 map = n->map;
-  map.a = a, map.b = b, map.c = c, map.out = out;
+  map.a = a, map.b = b, map.c = c, map.out = out, map.out2 = out2;
   for (size_t i = begin; i < end; i += BLOCK) {
     size_t count = PG_MIN(BLOCK, end - i);
     if (n->a) pg_widen(count, n->a + i, a);
@@ -29,10 +29,12 @@ PG_CLONES static void narrow_map_range(void *context, size_t begin, size_t end) 
     if (n->c) pg_widen(count, n->c + i, c);
     n->body(&map, 0, count);
     pg_narrow(count, out, n->out + i);
+    if (n->out2) pg_narrow(count, out2, n->out2 + i);
   }
 }
+// `map.out2`: a second result, if there is one.
 static void map_narrow(struct map_args_f32 map, pg_range_fn body, size_t n, const void *a, const void *b, const void *c, void *out) {
-  struct narrow_map args = {map, body, a, b, c, out};
+  struct narrow_map args = {map, body, a, b, c, out, (uint16_t *)(void *)map.out2};
   pg_parallel_for(n, PG_CHUNK, narrow_map_range, &args);
 }
 
@@ -45,6 +47,18 @@ void pg_unary_backward(pg_dtype t, pg_unary_op op, size_t n, const void *x, cons
   PG_TIMED(PG_KIND_ELEMENTWISE);
   if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_backward_range_f32, n, x, y, dy, dx);
   else PG_DISPATCH(t, unary_backward, op, n, x, y, dy, dx);
+}
+void pg_gated(pg_dtype t, pg_unary_op op, size_t n, const void *gate, const void *up, void *y) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
+  if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, gated_range_f32, n, gate, up, NULL, y);
+  else PG_DISPATCH(t, gated, op, n, gate, up, y);
+}
+void pg_gated_backward(pg_dtype t, pg_unary_op op, size_t n, const void *gate, const void *up, const void *dy, void *d_gate,
+                       void *d_up) {
+  PG_TIMED(PG_KIND_ELEMENTWISE);
+  struct map_args_f32 map = {.op = op, .out2 = d_up};
+  if (t == PG_BF16) map_narrow(map, gated_backward_range_f32, n, gate, up, dy, d_gate);
+  else PG_DISPATCH(t, gated_backward, op, n, gate, up, dy, d_gate, d_up);
 }
 void pg_axpby(pg_dtype t, size_t n, double a, const void *x, double b, const void *y, void *out) {
   PG_TIMED(PG_KIND_ELEMENTWISE);
@@ -134,7 +148,7 @@ struct FN(map_args) {
   int op;
   int sa, sb;
   const REAL *a, *b, *c;
-  REAL *out;
+  REAL *out, *out2;
   REAL alpha, beta;
   size_t cols;
 };
@@ -278,6 +292,63 @@ PG_CLONES static void FN(unary_backward_range)(void *context, size_t begin, size
 static void FN(unary_backward)(pg_unary_op op, size_t n, const REAL *x, const REAL *y, const REAL *dy, REAL *dx) {
   struct FN(map_args) m = {.op = op, .a = x, .b = y, .c = dy, .out = dx};
   pg_parallel_for(n, PG_CHUNK / 4, FN(unary_backward_range), &m);
+}
+
+static inline REAL FN(silu_slope)(REAL x) {
+  REAL s = FN(sigmoid)(x);
+  return s * (1 + x * (1 - s));
+}
+
+#define LOOP(value) \
+  for (size_t i = begin; i < end; i++) { \
+    REAL x = a[i]; \
+    out[i] = (value) * b[i]; \
+  } \
+  break
+
+PG_CLONES static void FN(gated_range)(void *context, size_t begin, size_t end) {
+  const struct FN(map_args) *m = context;
+  const REAL *restrict a = m->a, *restrict b = m->b;
+  REAL *restrict out = m->out;
+  switch ((pg_unary_op)m->op) {
+  case PG_SILU: LOOP(x * FN(sigmoid)(x));
+  case PG_GELU: LOOP(FN(gelu)(x));
+  case PG_GELU_TANH: LOOP(FN(gelu_tanh)(x));
+  default: LOOP(x < 0 ? 0 : x);
+  }
+}
+#undef LOOP
+
+static void FN(gated)(pg_unary_op op, size_t n, const REAL *gate, const REAL *up, REAL *y) {
+  struct FN(map_args) m = {.op = op, .a = gate, .b = up, .out = y};
+  pg_parallel_for(n, PG_CHUNK / 4, FN(gated_range), &m);
+}
+
+#define LOOP(value, slope) \
+  for (size_t i = begin; i < end; i++) { \
+    REAL x = a[i], g = c[i]; \
+    out[i] = g * b[i] * (slope); \
+    out2[i] = g * (value); \
+  } \
+  break
+
+PG_CLONES static void FN(gated_backward_range)(void *context, size_t begin, size_t end) {
+  const struct FN(map_args) *m = context;
+  const REAL *restrict a = m->a, *restrict b = m->b, *restrict c = m->c;
+  REAL *restrict out = m->out, *restrict out2 = m->out2;
+  switch ((pg_unary_op)m->op) {
+  case PG_SILU: LOOP(x * FN(sigmoid)(x), FN(silu_slope)(x));
+  case PG_GELU: LOOP(FN(gelu)(x), FN(gelu_slope)(x));
+  case PG_GELU_TANH: LOOP(FN(gelu_tanh)(x), FN(gelu_tanh_slope)(x));
+  default: LOOP(x < 0 ? 0 : x, x > 0);
+  }
+}
+#undef LOOP
+
+static void FN(gated_backward)(pg_unary_op op, size_t n, const REAL *gate, const REAL *up, const REAL *dy, REAL *d_gate,
+                               REAL *d_up) {
+  struct FN(map_args) m = {.op = op, .a = gate, .b = up, .c = dy, .out = d_gate, .out2 = d_up};
+  pg_parallel_for(n, PG_CHUNK / 4, FN(gated_backward_range), &m);
 }
 
 PG_CLONES static void FN(axpby_range)(void *context, size_t begin, size_t end) {

@@ -22,6 +22,22 @@ void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const v
   PG_DISPATCH(t, weight_backward, t, rows, cols, dy, normalized, d_gamma, d_beta);
 }
 
+
+bool pg_rms_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *gamma, double eps, void *y, void *rstd) {
+  PG_TIMED(PG_KIND_NORMALISATION);
+  return PG_DISPATCHED(t, rms, t, rows, cols, x, gamma, eps, y, rstd);
+}
+bool pg_rms_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *x, const void *dy, const void *gamma,
+                          const void *rstd, void *dx) {
+  PG_TIMED(PG_KIND_NORMALISATION);
+  return PG_DISPATCHED(t, rms_backward, t, rows, cols, x, dy, gamma, rstd, dx);
+}
+void pg_rms_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *x, const void *dy, const void *rstd,
+                                 void *d_gamma) {
+  PG_TIMED(PG_KIND_NORMALISATION);
+  PG_DISPATCH(t, rms_weight_backward, t, rows, cols, x, dy, rstd, d_gamma);
+}
+
 #else
 
 struct FN(norm_args) {
@@ -176,6 +192,84 @@ static void FN(weight_backward)(pg_dtype t, size_t rows, size_t cols, const void
                                 REAL *d_beta) {
   struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .dy = dy, .normalized_in = normalized, .dz = d_gamma, .dx = d_beta};
   pg_parallel_for(cols, 128, FN(weight_range), &a);
+}
+
+// ---- without mean and bias --------------------------------------------------------------------------
+
+PG_CLONES static void FN(rms_range)(void *context, size_t begin, size_t end) {
+  PG_REASSOCIATE
+  struct FN(norm_args) *a = context;
+  size_t cols = a->cols, bytes = 2 * cols * sizeof(REAL);
+  pg_dtype t = a->t;
+  const REAL *gamma = a->gamma;
+  REAL *buffer = pg_allocate(bytes);
+  if (!buffer) {
+    a->failed = true;
+    return;
+  }
+  for (size_t r = begin; r < end; r++) {
+    size_t at = r * cols;
+    const REAL *x = FN(row)(t, a->x, at, cols, buffer);
+    REAL *y = FN(place)(t, a->y, at, buffer + cols), sum = 0;
+    for (size_t i = 0; i < cols; i++) sum += x[i] * x[i];
+    REAL rstd = 1 / MATH(sqrt)(sum / (REAL)cols + a->eps);
+    PG_ALIGNED_LOOP for (size_t i = 0; i < cols; i++) y[i] = x[i] * rstd * gamma[i];
+    if (a->rstd) a->rstd[r] = rstd;
+    FN(write_row)(t, a->y, at, cols, y);
+  }
+  pg_free(buffer, bytes);
+}
+static bool FN(rms)(pg_dtype t, size_t rows, size_t cols, const void *x, const REAL *gamma, double eps, void *y, REAL *rstd) {
+  struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .x = x, .gamma = gamma, .eps = (REAL)eps, .y = y, .rstd = rstd};
+  pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(rms_range), &a);
+  return !a.failed;
+}
+
+PG_CLONES static void FN(rms_backward_range)(void *context, size_t begin, size_t end) {
+  PG_REASSOCIATE
+  struct FN(norm_args) *a = context;
+  size_t cols = a->cols, bytes = 3 * cols * sizeof(REAL);
+  pg_dtype t = a->t;
+  const REAL *gamma = a->gamma;
+  REAL *buffer = pg_allocate(bytes);
+  if (!buffer) {
+    a->failed = true;
+    return;
+  }
+  for (size_t r = begin; r < end; r++) {
+    size_t at = r * cols;
+    const REAL *x = FN(row)(t, a->x, at, cols, buffer), *dy = FN(row)(t, a->dy, at, cols, buffer + cols);
+    REAL *dx = FN(place)(t, a->dx, at, buffer + 2 * cols), rstd = a->rstd_in[r], dot = 0;
+    for (size_t i = 0; i < cols; i++) dot += dy[i] * gamma[i] * x[i];
+    dot *= rstd * rstd / (REAL)cols;
+    PG_ALIGNED_LOOP for (size_t i = 0; i < cols; i++) dx[i] = rstd * (dy[i] * gamma[i] - x[i] * dot);
+    FN(write_row)(t, a->dx, at, cols, dx);
+  }
+  pg_free(buffer, bytes);
+}
+static bool FN(rms_backward)(pg_dtype t, size_t rows, size_t cols, const void *x, const void *dy, const REAL *gamma,
+                             const REAL *rstd, void *dx) {
+  struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .x = x, .dy = dy, .gamma = gamma, .rstd_in = rstd, .dx = dx};
+  pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(rms_backward_range), &a);
+  return !a.failed;
+}
+
+PG_CLONES static void FN(rms_weight_range)(void *context, size_t begin, size_t end) {
+  enum { WIDEST = 128 };
+  const struct FN(norm_args) *a = context;
+  REAL *restrict d_gamma = a->dz, buffer[2][WIDEST];
+  for (size_t i = begin; i < end; i++) d_gamma[i] = 0;
+  for (size_t r = 0; r < a->rows; r++) {
+    size_t at = r * a->cols + begin, count = end - begin;
+    const REAL *dy = FN(row)(a->t, a->dy, at, count, buffer[0]), *x = FN(row)(a->t, a->x, at, count, buffer[1]);
+    REAL rstd = a->rstd_in[r];
+    PG_ALIGNED_LOOP for (size_t i = 0; i < count; i++) d_gamma[begin + i] += dy[i] * x[i] * rstd;
+  }
+}
+static void FN(rms_weight_backward)(pg_dtype t, size_t rows, size_t cols, const void *x, const void *dy, const REAL *rstd,
+                                    REAL *d_gamma) {
+  struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .x = x, .dy = dy, .rstd_in = rstd, .dz = d_gamma};
+  pg_parallel_for(cols, 128, FN(rms_weight_range), &a);
 }
 
 #endif

@@ -36,6 +36,8 @@ public struct Offsets: Sendable, Equatable {
     }
     return Offsets(lengths: counts)
   }
+  /// For each row its position in its sequence, from 0.
+  public var positions: [Int32] { lengths.flatMap { 0..<Int32($0) } }
   /// The first row of each sequence.
   public var starts: [Int32] { Array(values.dropLast()) }
 }

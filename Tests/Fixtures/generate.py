@@ -14,6 +14,7 @@ import transformers
 import methods
 from cases import CASES, write_case, write_method_case
 from labels import write_label_checkpoints
+from layers import write_layers
 from minilm import write_minilm
 from models import write_models
 from operations import write_operations
@@ -28,6 +29,7 @@ from trainer_rules import write_trainer_rules
 PARTS = (
     "models",
     "operations",
+    "layers",
     "optimizers",
     "cases",
     "methods",
@@ -61,6 +63,8 @@ def main():
         write_models("models")
     if "operations" in arguments.only:
         write_operations("ops.safetensors")
+    if "layers" in arguments.only:
+        write_layers("layers.safetensors")
     if "optimizers" in arguments.only:
         write_optimizers("optimizers.safetensors")
     if "cases" in arguments.only:

@@ -9,7 +9,7 @@ from packed import write_fixture
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
 
 
-class _Draws:
+class Draws:
     """Seeded inputs."""
 
     def __init__(self, seed):
@@ -24,7 +24,7 @@ def _as(tensor, dtype):
     return tensor.detach().float().to(dtype).clone()
 
 
-def _differentiate(prefix, inputs, function, draws):
+def differentiate(prefix, inputs, function, draws):
     """Entries of one operation: inputs, y, dy, and d<input> for both precisions."""
     entries, upstream = {}, None
     for suffix, dtype in DTYPES.items():
@@ -49,16 +49,16 @@ def _layer_norm(draws):
             bias=draws.normal(33),
         )
         norm = lambda x, weight, bias: F.layer_norm(x, (33,), weight, bias, eps)
-        entries.update(_differentiate(f"layer_norm.eps{eps:g}", inputs, norm, draws))
+        entries.update(differentiate(f"layer_norm.eps{eps:g}", inputs, norm, draws))
     return entries
 
 
 def _gelu(draws):
     # From deep in the zero tail, through the curved part, to the identity.
     x = torch.cat([torch.linspace(-12, 12, 97), torch.tensor([0.0, 1e-6, -1e-6])]).float().double()
-    entries = _differentiate("gelu_erf", dict(x=x), lambda x: F.gelu(x), draws)
+    entries = differentiate("gelu_erf", dict(x=x), lambda x: F.gelu(x), draws)
     tanh = lambda x: F.gelu(x, approximate="tanh")
-    entries.update(_differentiate("gelu_tanh", dict(x=x), tanh, draws))
+    entries.update(differentiate("gelu_tanh", dict(x=x), tanh, draws))
     return entries
 
 
@@ -74,12 +74,12 @@ def _cross_entropy(draws):
             for smoothing in (0.0, 0.1):
                 name = f"cross_entropy.c{classes}.{'ignore' if ignored else 'all'}.s{smoothing:g}"
                 loss = lambda x: F.cross_entropy(x, labels, label_smoothing=smoothing)
-                entries.update(_differentiate(name, dict(x=x), loss, draws))
+                entries.update(differentiate(name, dict(x=x), loss, draws))
                 entries[name + ".labels"] = labels.int()
     mse = lambda x, target: F.mse_loss(x, target)
     pair = dict(x=draws.normal(7), target=draws.normal(7))
-    entries.update(_differentiate("mse", pair, mse, draws))
-    entries.update(_differentiate("softmax", dict(x=draws.normal(6, 13, spread=3)),
+    entries.update(differentiate("mse", pair, mse, draws))
+    entries.update(differentiate("softmax", dict(x=draws.normal(6, 13, spread=3)),
                                   lambda x: x.softmax(-1), draws))
     return entries
 
@@ -102,7 +102,7 @@ def _attention(draws):
             return torch.cat(rows)
 
         inputs = {n: draws.normal(sum(lengths), heads * size, spread=1.5) for n in "qkv"}
-        entries.update(_differentiate(f"attention.{name}", inputs, attend, draws))
+        entries.update(differentiate(f"attention.{name}", inputs, attend, draws))
         entries[f"attention.{name}.offsets"] = offsets.int()
         entries[f"attention.{name}.num_heads"] = torch.tensor([heads], dtype=torch.int32)
     return entries
@@ -178,7 +178,7 @@ def _clipping(draws):
 
 def write_operations(path):
     """One file; entries are <operation>.<variant>.<f32|f64>.<tensor>."""
-    draws = _Draws(7)
+    draws = Draws(7)
     entries = {}
     for part in (_layer_norm, _gelu, _cross_entropy, _attention, _adamw, _clipping):
         entries.update(part(draws))

@@ -133,6 +133,25 @@ import Testing
     },
   ]
 
+  static let decoders: [GradientCase] = [
+    GradientCase("rms_norm", [[5, 7], [7]]) { try $0[0].rmsNorm($0[1]) },
+    GradientCase("rms_norm, wide, rank 3", [[2, 2, 300], [300]]) { try $0[0].rmsNorm($0[1], eps: 1e-5) },
+    GradientCase("rms_norm, narrow", [[400, 4], [4]]) { try $0[0].rmsNorm($0[1]) },
+    GradientCase("rms_norm, frozen weight", [[5, 7], [7]], frozen: [1]) { try $0[0].rmsNorm($0[1]) },
+    GradientCase("rms_norm, frozen input", [[5, 7], [7]], frozen: [0]) { try $0[0].rmsNorm($0[1]) },
+    GradientCase("rotary", [[6, 8]]) {
+      try $0[0].rotary(RotaryTable(base: 100, size: 4), positions: Offsets(lengths: [4, 2]).positions, heads: 2)
+    },
+    GradientCase("rotary, part of a head, far positions", [[3, 14]]) {
+      try $0[0].rotary(RotaryTable(frequencies: [1, 0.3], scale: 1.4), positions: [0, 900, 7], heads: 2)
+    },
+    GradientCase("gated silu", [[5, 7], [5, 7]]) { try $0[0].gating($0[1], by: .silu) },
+    GradientCase("gated gelu", [[3, 1500], [3, 1500]]) { try $0[0].gating($0[1], by: .gelu) },
+    GradientCase("gated gelu_tanh", [[4], [4]]) { try $0[0].gating($0[1], by: .geluTanh) },
+    GradientCase("gated relu", values: { [try spread([40]), try normal([40])] }) { try $0[0].gating($0[1], by: .relu) },
+    GradientCase("gated, of one tensor", [[5, 7]]) { try $0[0].gating($0[0], by: .silu) },
+  ]
+
   static let others: [GradientCase] = [
     GradientCase("embedding", [[5, 3]]) { try $0[0].gatherRows([4, 0, 4, 2]) },
     GradientCase("embedding, three tables", [[5, 3], [4, 3], [2, 3]]) {
@@ -172,12 +191,12 @@ import Testing
     ) { try $0[0].unary(operation) }
   }
 
-  @Test(arguments: linears + norms + attentions + others + unaries)
+  @Test(arguments: linears + norms + attentions + decoders + others + unaries)
   func gradientMatchesDifferences(_ row: GradientCase) throws {
     try expectGradient(row.name, try row.inputs(), row.body)
   }
 
-  @Test(arguments: linears + norms + attentions + others + unaries)
+  @Test(arguments: linears + norms + attentions + decoders + others + unaries)
   func resultsDoNotDependOnThreads(_ row: GradientCase) throws {
     let threads = Threads.count
     defer { Threads.count = threads }
@@ -194,7 +213,7 @@ import Testing
   }
 
   /// The float32 kernels against the float64 ones: outputs and gradients.
-  @Test(arguments: linears + norms + attentions + others + unaries)
+  @Test(arguments: linears + norms + attentions + decoders + others + unaries)
   func singleAgreesWithDouble(_ row: GradientCase) throws {
     let doubles = try row.inputs()
     let singles = try row.inputs().map {

@@ -59,6 +59,9 @@ import Testing
       ("frozen linear", { try $0[0].linear(frozen.copy().sharedParameter()) }),
       ("4-bit linear", { try $0[0].linear(quantized) }),
       ("layer norm", { try $0[0].layerNorm(residual: $0[0], gamma, beta, dropout: Dropout(p: 0.1, source: RandomSource(seed: 1))) }),
+      ("rms norm", { try $0[0].rmsNorm(gamma) }),
+      ("rotary", { try $0[0].rotary(RotaryTable(base: 100, size: 32), positions: offsets.positions, heads: 2) }),
+      ("gated unit", { try $0[0].gating($0[0], by: .silu) }),
       ("attention", { try $0[0].attention(keys: $0[0], values: $0[0], heads: 2, offsets: offsets) }),
       ("attention over shared keys", {
         let block = KeyBlock(try Columns($0[0], 0..<32), try Columns($0[0], 32..<64), KeyRanges(sharedBy: 2, count: 100))

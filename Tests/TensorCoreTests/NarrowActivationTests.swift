@@ -30,6 +30,11 @@ import Testing
     Case(name: "layer_norm, residual, dropout", activations: [[9, 130], [9, 130]], weights: [[130], [130]]) { x, w in
       try x[0].layerNorm(residual: x[1], w[0], w[1], dropout: site)
     },
+    Case(name: "rms_norm", activations: [[9, 130]], weights: [[130]]) { x, w in try x[0].rmsNorm(w[0]) },
+    Case(name: "rotary", activations: [[9, 40]], weights: []) { x, _ in
+      try x[0].rotary(RotaryTable(base: 10_000, size: 16), positions: Offsets(lengths: [5, 4]).positions, heads: 2)
+    },
+    Case(name: "gated unit", activations: [[3, 1100], [3, 1100]], weights: []) { x, _ in try x[0].gating(x[1], by: .silu) },
     Case(name: "gelu", activations: [[3, 1100]], weights: []) { x, _ in try x[0].activation(.gelu) },
     Case(name: "dropout", activations: [[3, 130]], weights: []) { x, _ in try x[0].dropout(site) },
     Case(name: "rows", activations: [[9, 7]], weights: []) { x, _ in try x[0].gatherRows([0, 4, 8]) },

@@ -80,6 +80,10 @@ typedef enum {
 void pg_unary(pg_dtype t, pg_unary_op op, size_t n, const void *x, void *y);
 // dx = dy * f'(x); y = f(x) is read where the derivative is cheaper from it (tanh, sigmoid, exp, sqrt).
 void pg_unary_backward(pg_dtype t, pg_unary_op op, size_t n, const void *x, const void *y, const void *dy, void *dx);
+// y = f(gate) * up, and its gradients; f is PG_SILU, PG_GELU, PG_GELU_TANH or PG_RELU.
+void pg_gated(pg_dtype t, pg_unary_op op, size_t n, const void *gate, const void *up, void *y);
+void pg_gated_backward(pg_dtype t, pg_unary_op op, size_t n, const void *gate, const void *up, const void *dy, void *d_gate,
+                       void *d_up);
 void pg_axpby(pg_dtype t, size_t n, double a, const void *x, double b, const void *y, void *out);  // out = a x + b y
 void pg_scale(pg_dtype t, size_t n, double a, const void *x, double b, void *out);                 // out = a x + b
 void pg_fill(pg_dtype t, size_t n, double value, void *out);
@@ -119,6 +123,19 @@ PG_CHECKED bool pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size
                                         void *dx);
 void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized,
                                    void *d_gamma, void *d_beta);
+
+// y = x * rstd * gamma, with rstd = 1 / sqrt(mean(x^2) + eps), which the backward pass needs (may be null).
+PG_CHECKED bool pg_rms_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *gamma, double eps, void *y, void *rstd);
+PG_CHECKED bool pg_rms_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *x, const void *dy, const void *gamma,
+                          const void *rstd, void *dx);
+void pg_rms_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *x, const void *dy, const void *rstd,
+                                 void *d_gamma);
+
+// ---- rotary positions (rotary.c) ----------------------------------------------------------------------
+// x, y: [rows, heads, head_size]. Elements i and i + pairs of every head are turned by an angle: table[position] has the cosines
+// of `pairs` angles, and then their sines. Elements behind 2 * pairs stay. `back`: turned the other way, the gradient of the first.
+void pg_rotate(pg_dtype t, size_t rows, size_t heads, size_t head_size, size_t pairs, const int32_t *positions,
+               const float *table, bool back, const void *x, void *y);
 
 // ---- rows (rows.c) ----------------------------------------------------------------------------------
 // y[i] (+)= table[ids[i]]; ids are within the table.
