@@ -38,24 +38,20 @@ private struct Given<Method: AdapterMethod> {
 
   init(_ settings: [String], apart names: [String] = []) throws {
     let known = names + AdapterOptions<Method>.fields.map(\.name) + ["num_labels"]
-    for setting in settings {
-      guard let equals = setting.firstIndex(of: "="), equals > setting.startIndex else {
-        throw EngineError(.argument, "--set \(setting): expected name=value")
+    for text in settings {
+      let setting = try Setting(text)
+      guard known.contains(setting.name) else {
+        throw setting.unknown(among: known, hint: AdapterOptions<Method>.foreignNames[setting.name]?.remedy(among: known))
       }
-      let (name, text) = (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
-      guard known.contains(name) else {
-        let foreign = AdapterOptions<Method>.foreignNames[name]?.remedy(among: known)
-        throw EngineError(.argument, "--set \(setting): no option '\(name)'", hint: foreign ?? suggestion(for: name, among: known.sorted()))
-      }
-      if names.contains(name) {
-        apart.append(setting)
-      } else if name == "num_labels" {
-        guard let count = Int(text), (1...1_000_000).contains(count) else {
-          throw EngineError(.argument, "--set \(setting): expected a number of labels of at least 1")
+      if names.contains(setting.name) {
+        apart.append(text)
+      } else if setting.name == "num_labels" {
+        guard let count = Int(setting.value), (1...1_000_000).contains(count) else {
+          throw EngineError(.argument, "\(setting.place): expected a number of labels of at least 1")
         }
         numLabels = count
       } else {
-        do { try options.set(name, text: text) } catch { throw error.at("--set \(setting)") }
+        do { try options.set(setting.name, text: setting.value) } catch { throw error.at(setting.place) }
       }
     }
   }

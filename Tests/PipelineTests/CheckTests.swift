@@ -41,12 +41,12 @@ struct CheckTests {
       let table = """
         PARAMETERS of t.lua, each given by --set name=value:
 
-        parameter  default  type                              what
-        ---------  -------  --------------------------------  -----------------
-        kind       lora     a string, one of lora, full
-        lr         0.001    a number of at least 0            the learning rate
+        parameter  default  type                               what
+        ---------  -------  ---------------------------------  -----------------
+        kind       lora     a string, one of 'lora', 'full'
+        lr         0.001    a number at least 0                the learning rate
         second     true     true or false
-        sizes      1,2      a comma-separated list of integers
+        sizes      1,2      a list of integers
 
         """
       for (arguments, name) in [(["run", "t.lua", "--help"], "run"), (["run", "-h", "t.lua", "--set", "lr=x"], "run"), (["check", "t.lua", "--help"], "check")] {
@@ -75,7 +75,7 @@ struct CheckTests {
       try AtomicFile.write(Self.script, to: folder + "/t.lua")
       let before = try run("check", "t.lua", in: folder)
       #expect(before.code == 0, "\(before.error)")
-      #expect(row("lr", before) == ["lr", "0.001", "0.001", "a", "number", "of", "at", "least", "0", "the", "learning", "rate"])
+      #expect(row("lr", before) == ["lr", "0.001", "0.001", "a", "number", "at", "least", "0", "the", "learning", "rate"])
       #expect(row("one", before)[1] == "no" && row("two", before)[1] == "unknown")
       #expect(try run("run", "t.lua", "--set", "second=false", in: folder).code == 0)
       let between = try run("check", "t.lua", in: folder)

@@ -27,7 +27,7 @@ import Testing
     ),
     (
       "adapters.define('mine', { config = { r = { 0, min = 1 } }, \(build), \(delta) })",
-      "t.lua:1: parameter 'r': its default: expected an integer of at least 1, given 0"
+      "t.lua:1: parameter 'r': its default: 'r' must be an integer at least 1, got 0"
     ),
     (
       "adapters.define('mine', { config = { p = 0.1 }, dropout = 'q', \(build), \(delta) })",
@@ -39,7 +39,7 @@ import Testing
     ),
     (
       "adapters.define('mine', { config = { r = { 8, min = 1 } }, \(build), \(delta) })\nadapters.mine { r = 0 }",
-      "t.lua:2: mine options: 'r': expected an integer of at least 1, given 0"
+      "t.lua:2: mine options: 'r' must be an integer at least 1, got 0"
     ),
     (
       "adapters.define('mine', { config = { rank = 8 }, \(build), \(delta) })\nadapters.mine { rnak = 4 }",
@@ -47,7 +47,7 @@ import Testing
     ),
     (
       "adapters.define('mine', { config = { rank = 8 }, \(build), \(delta) })\nadapters.mine { rank = 'x' }",
-      "t.lua:2: mine options: 'rank' must be an integer, given \"x\""
+      "t.lua:2: mine options: 'rank' must be an integer, got 'x'"
     ),
     (
       "adapters.define('mine', { config = { rank = 8 }, \(build), \(delta) })\nadapters.mine { adapter_name = 1 }",

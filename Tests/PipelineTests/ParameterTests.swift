@@ -39,47 +39,24 @@ import Testing
   }
 
   @Test(arguments: [
-    ("r=x", "--set r=x: expected an integer from 1 to 64, given 'x'"),
-    ("r=0", "--set r=0: expected an integer from 1 to 64, given 0"),
-    ("r=65", "--set r=65: expected an integer from 1 to 64, given 65"),
-    ("r=2.5", "--set r=2.5: expected an integer from 1 to 64, given '2.5'"),
-    (
-      "r=99999999999999999999",
-      "--set r=99999999999999999999: expected an integer from 1 to 64, given "
-        + "'99999999999999999999'"
-    ),
+    ("r=x", "--set r=x: 'r' must be an integer from 1 to 64, got 'x'"),
+    ("r=0", "--set r=0: 'r' must be an integer from 1 to 64, got 0"),
+    ("r=65", "--set r=65: 'r' must be an integer from 1 to 64, got 65"),
+    ("r=2.5", "--set r=2.5: 'r' must be an integer from 1 to 64, got 2.5"),
+    ("r=99999999999999999999", "--set r=99999999999999999999: 'r' must be an integer from 1 to 64, got 1e+20"),
     ("r", "--set r: expected name=value"), ("=3", "--set =3: expected name=value"),
-    ("learning_rate=nan", "--set learning_rate=nan: expected a number of at least 0, given 'nan'"),
-    ("learning_rate=-1", "--set learning_rate=-1: expected a number of at least 0, given -1"),
-    (
-      "learnin_rate=1",
-      "--set learnin_rate=1: no parameter 'learnin_rate'; did you mean "
-        + "'learning_rate'?"
-    ),
-    ("group_by_length=1", "--set group_by_length=1: expected true or false, given '1'"),
-    (
-      "seeds=1,x",
-      "--set seeds=1,x: expected a comma-separated list of integers of at least 0, "
-        + "given '1,x'"
-    ),
-    (
-      "seeds=1,-1",
-      "--set seeds=1,-1: expected a comma-separated list of integers of at least 0, "
-        + "given -1"
-    ),
-    (
-      "target_modules=[1]",
-      "--set target_modules=[1]: expected a comma-separated list of strings, "
-        + "given '[1]'"
-    ),
-    (
-      "target_modules=[",
-      "--set target_modules=[: expected a comma-separated list of strings, "
-        + "given '['"
-    ),
+    ("r=\u{0}", "--set: expected a text without the character NUL"),
+    ("learning_rate=nan", "--set learning_rate=nan: 'learning_rate' must be a number at least 0, got nan"),
+    ("learning_rate=-1", "--set learning_rate=-1: 'learning_rate' must be a number at least 0, got -1"),
+    ("learnin_rate=1", "--set learnin_rate=1: no option 'learnin_rate'; did you mean 'learning_rate'?"),
+    ("group_by_length=1", "--set group_by_length=1: 'group_by_length' must be true or false, got '1'"),
+    ("seeds=1,x", "--set seeds=1,x: 'seeds[2]' must be an integer, got 'x'"),
+    ("seeds=1,,2", "--set seeds=1,,2: 'seeds[2]' must be an integer, got ''"),
+    ("seeds=1,-1", "--set seeds=1,-1: 'seeds' must be a list of integers at least 0, got -1"),
+    ("target_modules=[1]", "--set target_modules=[1]: 'target_modules[1]' must be a string, got 1"),
     (
       "precision=bf1",
-      "--set precision=bf1: expected a string, one of auto, bf16, fp32, given bf1; "
+      "--set precision=bf1: 'precision' must be a string, one of 'auto', 'bf16', 'fp32', got 'bf1'; "
         + "did you mean 'bf16'?"
     ),
   ])
@@ -92,25 +69,13 @@ import Testing
     let set = try Self.set()
     #expect { try set.resolve(settings: ["r=x", "epoch=2", "r=4"]) } throws: {
       "\($0)"
-        == "2 mistakes: --set r=x: expected an integer from 1 to 64, given 'x' | --set epoch=2: no "
-        + "parameter 'epoch'; did you mean 'epochs'?"
+        == "2 mistakes: --set r=x: 'r' must be an integer from 1 to 64, got 'x' | --set epoch=2: no "
+        + "option 'epoch'; did you mean 'epochs'?"
     }
     #expect(try set.resolve(settings: ["r=2", "r=4"])["r"] == 4)
     #expect {
       try ParameterSet([]).resolve(settings: ["x=1"])
-    } throws: { "\($0)" == "--set x=1: no parameter 'x'; the script declares none" }
-  }
-
-  @Test func goesOnFromStoredValues() throws {
-    let set = try Self.set()
-    let first = try set.resolve(settings: ["r=4", "learning_rate=1", "seeds=7"])
-    let text = JSONValue.object(first).encoded()
-    let stored = try #require(JSONValue(parsing: text, source: "params.json").objectValue)
-    #expect(try set.resolve(over: stored) == first)
-    #expect(try set.resolve(settings: ["r=5"], over: stored)["r"] == 5)
-    #expect { try set.resolve(over: ["r": "x"]) } throws: {
-      "\($0)" == "stored r: expected an integer from 1 to 64, given \"x\""
-    }
+    } throws: { "\($0)" == "--set x=1: no option 'x'; the script declares no parameters" }
   }
 
   @Test func checksDeclarations() throws {
@@ -125,7 +90,9 @@ import Testing
       { _ = try ParameterSet([Parameter("a", default: 1), Parameter("a", default: 2)]) },
     ]
     for declare in bad { #expect(throws: EngineError.self) { try declare() } }
-    _ = try Parameter("a", default: [1, 2.5])
+    #expect(try Parameter("a", default: [1, 2.5]).value(text: "3,0.5") == [.double(3), 0.5])
+    #expect(try Parameter("a", default: 0.5, choices: [0.5, 1]).value(text: "1") == .double(1))
+    #expect(try Parameter("a", default: []).value(JSONValue.array(["x", 1]).configValue) == ["x", 1])
     #expect(try Self.set().table().text().contains("an integer from 1 to 64"))
   }
 }

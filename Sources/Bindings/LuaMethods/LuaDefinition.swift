@@ -104,7 +104,7 @@ public final class LuaDefinition: @unchecked Sendable {
     }
     fields = try ParameterSet(declared)
     if let dropout = parts.dropout {
-      guard let field = declared.first(where: { $0.name == dropout }), field.kind == .number || field.kind == .integer else {
+      guard let field = declared.first(where: { $0.name == dropout }), field.isNumber else {
         throw EngineError(
           .argument, "dropout of '\(name)': config has no number '\(dropout)'", hint: suggestion(for: dropout, among: declared.map(\.name)))
       }
@@ -120,7 +120,7 @@ public final class LuaDefinition: @unchecked Sendable {
     method.definition = self
     method.given = try fields.resolve(given: given, place: place)
     let p = method.dropoutShare
-    guard p >= 0, p < 1 else { throw EngineError(.argument, "\(place): '\(parts.dropout ?? "")' must be at least 0 and below 1, given \(p)") }
+    guard p >= 0, p < 1 else { throw EngineError(.argument, "\(place): '\(parts.dropout ?? "")' must be a number at least 0 and below 1, got \(p)") }
     return method
   }
 

@@ -51,12 +51,10 @@ extension Runner {
   private static func values(_ settings: [String], _ definition: LuaDefinition, among all: [LuaDefinition]) throws -> JSONObject {
     let known = Set(all.flatMap { $0.fields.parameters.map(\.name) })
     let own = Set(definition.fields.parameters.map(\.name))
-    let fitting = try settings.filter { setting in
-      let name = String(setting.prefix { $0 != "=" })
-      guard known.contains(name), setting.contains("=") else {
-        throw EngineError(.argument, "--set \(setting): no option '\(name)'", hint: suggestion(for: name, among: known.sorted()))
-      }
-      return own.contains(name)
+    let fitting = try settings.filter {
+      let setting = try Setting($0)
+      guard known.contains(setting.name) else { throw setting.unknown(among: Array(known)) }
+      return own.contains(setting.name)
     }
     return try definition.fields.resolve(settings: fitting)
   }

@@ -163,9 +163,12 @@ extension Array: FieldValue where Element: FieldValue {
   /// Items separated by commas; the empty text is the empty list.
   public static func decode(text: String) throws(ValueMismatch) -> [Element] {
     var result: [Element] = []
-    for item in text.split(separator: ",", omittingEmptySubsequences: true) {
-      let word = item.drop(while: \.isWhitespace)
-      result.append(try Element.decode(text: String(word)))
+    for (index, item) in text.split(separator: ",", omittingEmptySubsequences: text.isEmpty).enumerated() {
+      do throws(ValueMismatch) {
+        result.append(try Element.decode(text: String(item.drop(while: \.isWhitespace))))
+      } catch {
+        throw error.inside("[\(index + 1)]")
+      }
     }
     return result
   }
