@@ -118,6 +118,8 @@ public struct AdapterTargets: Sendable, Equatable {
     case pattern(String)
     /// Every linear layer outside the head.
     case allLinear
+    /// Layers by what they are for; nil: those that are for nothing that families share. Methods choose so by default.
+    case roles([Role?])
   }
 
   /// Which biases train.
@@ -178,7 +180,7 @@ extension AdapterTargets.Selection: FieldValue {
 
   public var configValue: ConfigValue {
     switch self {
-    case .allLinear: .text("all-linear")
+    case .allLinear, .roles: .text("all-linear")
     case .pattern(let text): .text(text)
     case .suffixes(let names): names.configValue
     }

@@ -66,7 +66,8 @@ public final class AttachedAdapter {
     let (chooser, builder) = (method as? any ChoosesTargets, method as? any BuildsOnAdapter)
     let over = over ?? builder?.over
     var targets = targets
-    if let chooser { targets = chooser.completed(targets, linears: modules.filter { $0.module is Linear }.map(\.path), head: head) }
+    let linears = modules.compactMap { path, module in (module as? Linear).map { (path: path, linear: $0) } }
+    if let chooser { targets = chooser.completed(targets, linears: linears, head: head) }
     if targets.targetModules == nil, let over, let builder {
       // By default, every layer that the other adapter has.
       let adapted = modules.compactMap { path, module in
@@ -81,7 +82,7 @@ public final class AttachedAdapter {
     let headPaths = outermost(paths.filter { path in head.contains { isSuffix($0, of: path) } })
     try chooser?.check(sites: sites.map(\.path))
     if !method.trainsBase, let method = method as? any ChoosesParameters {
-      try method.check(parameters: baseParameters(of: root, head: headPaths).map(\.name))
+      try method.check(parameters: baseParameters(of: root, head: headPaths))
     }
     let shared = SharedParameters()
     var made: [(path: String, host: AdapterHost, adapter: Adapter, base: String?)] = []
@@ -115,9 +116,14 @@ public final class AttachedAdapter {
       if let base { try host.replace(base, by: adapter, name: name) } else { try host.attach(adapter, name: name) }
     }
     if !shared.ownParameters.isEmpty { try (root as? AdapterHost)?.attach(shared, name: name) }
+    var roleSuffixes: [String]?
+    if case .roles = targets.targetModules {
+      let inBody = linears.map(\.path).filter { path in !outside.contains { isSuffix($0, of: path) || isInside(path, $0) } }
+      roleSuffixes = ends(of: made.map(\.path), among: inBody)
+    }
     let attached = AttachedAdapter(
       name: name, method: method, targets: targets, sites: made.map(\.path), savedModules: saved, head: headPaths,
-      targetSuffixes: targets.plainSuffixes(default: defaultTargets), root: root)
+      targetSuffixes: targets.plainSuffixes(default: defaultTargets) ?? roleSuffixes, root: root)
     try attached.markTrainable(isShapeOnly: isShapeOnly)
     attached.training = (method as? any ActsInTraining)?.makeTraining(for: attached)
     return attached
@@ -127,7 +133,7 @@ public final class AttachedAdapter {
   private static func checkPositions(_ modules: [Module], _ adapters: [Adapter]) throws {
     let own = adapters.reduce(0) { max($0, ($1 as? any Prompt)?.length ?? ($1 as? any AttentionPrefix)?.length ?? 0) }
     guard own > 0, let embeddings = modules.lazy.compactMap({ $0 as? InputEmbeddings }).first else { return }
-    let others = embeddings.promptLength + (modules.compactMap { ($0 as? SelfAttention)?.prefixLength }.max() ?? 0)
+    let others = embeddings.promptLength + (modules.compactMap { ($0 as? Attention)?.prefixLength }.max() ?? 0)
     // Two special tokens, and one of the text.
     let most = embeddings.longestInput - others - 3
     guard own <= most else {
@@ -161,8 +167,9 @@ public final class AttachedAdapter {
   private static func freeze(_ root: Module, but method: any AdapterMethod, isShapeOnly: Bool) throws {
     let whole = method as? any TrainsBase
     if whole != nil { try root.requireTrainable() }
-    for (name, tensor) in root.namedParameters() {
-      let trains = whole?.trains(name) ?? false
+    let chosen = Set(whole.map { whole in BaseParameter.all(of: root).filter(whole.trains).map { ObjectIdentifier($0.tensor) } } ?? [])
+    for (_, tensor) in root.namedParameters() {
+      let trains = chosen.contains(ObjectIdentifier(tensor))
       if isShapeOnly { tensor.requiresGrad = trains } else { try tensor.setTrainable(trains) }
     }
   }
@@ -216,12 +223,12 @@ public final class AttachedAdapter {
   /// The base model's parameters that the method chose to train, which those of the head and of saved modules are not.
   public var chosenParameters: [(name: String, tensor: Tensor)] {
     guard !method.trainsBase, let method = method as? any ChoosesParameters else { return [] }
-    return Self.baseParameters(of: root, head: head + savedModules).filter { method.trains($0.name) }
+    return Self.baseParameters(of: root, head: head + savedModules).filter(method.trains).map { ($0.name, $0.tensor) }
   }
 
   /// The base model's parameters outside the head.
-  private static func baseParameters(of root: Module, head: [String]) -> [(name: String, tensor: Tensor)] {
-    root.plainParameters().filter { entry in !head.contains { isInside(entry.name, $0) } }
+  private static func baseParameters(of root: Module, head: [String]) -> [BaseParameter] {
+    BaseParameter.all(of: root).filter { entry in !head.contains { isInside(entry.name, $0) } }
   }
 
   /// Whether the adapter takes part in its layers.
@@ -285,7 +292,9 @@ public final class AttachedAdapter {
     var result = modules.flatMap { path, module in
       saved.contains(path) ? module.plainParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
     } + chosenParameters
-    var names = Set(result.map(\.name))
+    var names: Set<String> = []
+    // Several modules may have one path.
+    result = result.filter { names.insert($0.name).inserted }
     for (path, module) in modules where targets.bias != .none && !(module is Adapter) {
       let isSite = sites.contains(path)
       for (parameter, tensor) in module.ownParameters where parameter.hasSuffix("bias") && (isSite || targets.bias == .all) {
@@ -379,7 +388,8 @@ extension AdapterTargets {
 extension AttachedAdapter {
   /// The paths without those below another of them.
   private static func outermost(_ paths: [String]) -> [String] {
-    paths.filter { path in !paths.contains { $0 != path && isInside(path, $0) } }
+    var seen: Set<String> = []
+    return paths.filter { path in seen.insert(path).inserted && !paths.contains { $0 != path && isInside(path, $0) } }
   }
 
   /// Whether a module or parameter is another module, or part of it.
@@ -444,7 +454,12 @@ extension AttachedAdapter {
         throw EngineError(.argument, "target_modules: '\(name)' matches only '\(site.path)', which trains whole", hint: "leave it out")
       }
       chosen = Set(try matches(names, among: linears.map(\.path), option: "target_modules"))
-    case .allLinear: chosen = Set(linears.map(\.path))
+    case .allLinear: chosen = Set(linears.filter { $0.linear.role != .head }.map(\.path))
+    case .roles(let roles):
+      chosen = Set(linears.filter { roles.contains($0.linear.role) }.map(\.path))
+      guard !chosen.isEmpty else {
+        throw EngineError(.argument, "the model has no layer of the kinds that the method adapts", hint: "name layers in target_modules")
+      }
     case .pattern(let pattern):
       chosen = Set(try paths(linears.map(\.path), match: pattern, option: "target_modules"))
       guard !chosen.isEmpty else {
@@ -471,6 +486,16 @@ extension AttachedAdapter {
     } catch {
       throw error.at(place)
     }
+  }
+
+  /// The last parts of chosen paths, each once, if those are the ends of no other path; else nil.
+  static func ends(of chosen: [String], among all: [String], parts: Int = 1) -> [String]? {
+    var ends: [String] = []
+    for path in chosen {
+      let end = path.split(separator: ".").suffix(parts).joined(separator: ".")
+      if !ends.contains(end) { ends.append(end) }
+    }
+    return all.filter { path in ends.contains { isSuffix($0, of: path) } } == chosen ? ends : nil
   }
 
   /// Whether a name is a path, or the end of it after a dot.

@@ -24,15 +24,17 @@ public struct BitFit: ChoosesParameters {
     /// Of both norms of a layer, as in the authors' code.
     case outputLayernorm = "output_layernorm"
 
-    /// What the parameters' names end in.
-    var suffix: String {
+    /// Whether a bias is one of these.
+    func contains(_ bias: BaseParameter) -> Bool {
       switch self {
-      case .all: "bias"
-      case .query, .key, .value: "attention.self.\(rawValue).bias"
-      case .intermediate: "intermediate.dense.bias"
-      case .output: "output.dense.bias"
-      case .attentionLayernorm: "attention.output.LayerNorm.bias"
-      case .outputLayernorm: "output.LayerNorm.bias"
+      case .all: true
+      case .query: bias.linear?.role == .query
+      case .key: bias.linear?.role == .key
+      case .value: bias.linear?.role == .value
+      case .intermediate: bias.linear?.role == .up || bias.linear?.role == .gate
+      case .output: bias.linear?.role == .down || bias.linear?.role == .attentionOutput
+      case .attentionLayernorm: bias.norm == .attention
+      case .outputLayernorm: bias.norm == .attention || bias.norm == .feedForward
       }
     }
   }
@@ -58,9 +60,20 @@ public struct BitFit: ChoosesParameters {
     }
   }
 
-  public func trains(_ parameter: String) -> Bool {
-    biases.contains { name in Biases(rawValue: name).map { parameter.hasSuffix($0.suffix) } ?? false }
-      || parameter.hasSuffix("pooler.dense.bias")
+  private var chosen: [Biases] { biases.compactMap { Biases(rawValue: $0) } }
+
+  public func trains(_ parameter: BaseParameter) -> Bool {
+    // A linear layer of the body without a role is the pooler.
+    parameter.key == "bias" && (chosen.contains { $0.contains(parameter) } || parameter.linear.map { $0.role == nil } == true)
+  }
+
+  public func check(parameters: [BaseParameter]) throws {
+    let found = parameters.filter { $0.key == "bias" }
+    for kind in chosen where !found.contains(where: kind.contains) {
+      throw EngineError(
+        .argument, "biases: the model has no bias of the kind '\(kind.rawValue)' outside its head",
+        hint: found.isEmpty ? "none of its layers has a bias: take another method" : "its layers have other biases: take \"all\"")
+    }
   }
 
 }

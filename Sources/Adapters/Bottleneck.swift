@@ -56,14 +56,12 @@ public struct BottleneckOptions: Record, Sendable {
     .bool("train_layer_norm", \.trainLayerNorm, "train the body's layer norms too").saved(optional: true),
   ]
 
-  func trains(_ parameter: String) -> Bool {
-    trainLayerNorm && (parameter.hasSuffix(".LayerNorm.weight") || parameter.hasSuffix(".LayerNorm.bias"))
-  }
+  func trains(_ parameter: BaseParameter) -> Bool { trainLayerNorm && parameter.norm != nil }
 
   func makeAdapter(
     for sublayer: SublayerOutput, at site: AdapterSite, readsNormed: Bool
   ) throws -> BottleneckAdapter {
-    let size = sublayer.dense.outFeatures
+    let size = sublayer.projection.outFeatures
     let (down, up): (Initialization, Initialization) =
       switch initWeights {
       case .bert: (.normal(std: 0.02), .normal(std: 0.02))
@@ -81,7 +79,7 @@ public struct BottleneckOptions: Record, Sendable {
 public final class BottleneckAdapter: Adapter, SublayerAdapter {
   private let down, up: (weight: Tensor, bias: Tensor)
   private let nonLinearity: UnaryOperation
-  /// Whether the input is `LayerNorm(o + x)` instead of o.
+  /// Whether the input is the sub-layer's sum, `LayerNorm(o + x)` in BERT, instead of o.
   private let readsNormed: Bool
 
   init(
@@ -98,7 +96,7 @@ public final class BottleneckAdapter: Adapter, SublayerAdapter {
   }
 
   public func output(_ o: Tensor, residual x: Tensor, of sublayer: SublayerOutput, _ context: ForwardContext) throws -> Tensor {
-    let h = readsNormed ? try sublayer.norm(o, residual: x) : o
+    let h = readsNormed ? try sublayer.sum(o, residual: x) : o
     let inner = try h.linear(down.weight, down.bias).activation(nonLinearity)
     return try o.add(inner.linear(up.weight, up.bias)).to(o.dtype)
   }

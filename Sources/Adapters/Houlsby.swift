@@ -16,7 +16,7 @@ public struct Houlsby: ChoosesParameters {
 
   public var placement: AdapterPlacement { .hosts(SublayerOutput.self) }
   public var freshEqualsBase: Bool { options.initWeights == .zeroUp }
-  public func trains(_ parameter: String) -> Bool { options.trains(parameter) }
+  public func trains(_ parameter: BaseParameter) -> Bool { options.trains(parameter) }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
     try (host as? SublayerOutput).map { try options.makeAdapter(for: $0, at: site, readsNormed: false) }

@@ -31,13 +31,11 @@ public struct IA3: LinearAdapterMethod, ChoosesTargets {
   public static let fields: [Field<Self>] = [
     .strings(
       "feedforward_modules", \.feedforwardModules,
-      "suffixes of the target layers whose input is scaled instead of their output; default: output.dense")
-      .saved(.nowhere) { $0.feedforwardModules ?? defaultFeedforward }
+      "suffixes of the target layers whose input is scaled instead of their output; default: those that lead back to the hidden size")
+      .saved(.nowhere)
   ]
 
-  private static let defaultFeedforward = ["output.dense"]
-
-  public var defaultTargets: AdapterTargets.Selection? { .pattern(#".*\.(key|value|\d+\.output\.dense)"#) }
+  public var defaultTargets: AdapterTargets.Selection? { .roles([.key, .value, .fused, .down]) }
 
   public func check(sites: [String]) throws {
     for name in feedforwardModules ?? [] where !sites.contains(where: { AttachedAdapter.isSuffix(name, of: $0) }) {
@@ -48,9 +46,10 @@ public struct IA3: LinearAdapterMethod, ChoosesTargets {
     }
   }
 
-  private func isFeedforward(_ path: String) -> Bool {
+  private func isFeedforward(_ path: String, _ linear: Linear) -> Bool {
     if let feedforwardPattern { return feedforwardPattern.matchesWhole(path) }
-    return (feedforwardModules ?? Self.defaultFeedforward).contains { AttachedAdapter.isSuffix($0, of: path) }
+    guard let feedforwardModules else { return linear.role == .down || linear.role == .attentionOutput }
+    return feedforwardModules.contains { AttachedAdapter.isSuffix($0, of: path) }
   }
 
   public static let otherKeys = ["feedforward_modules", "init_ia3_weights"]
@@ -59,7 +58,7 @@ public struct IA3: LinearAdapterMethod, ChoosesTargets {
     // Full paths: a suffix may name layers of both kinds, and PEFT wants the same words in both lists.
     func list(_ paths: [String]) -> JSONValue { .array(paths.sorted().map { .string($0) }) }
     configuration["target_modules"] = list(attached.sites)
-    configuration["feedforward_modules"] = list(attached.sites.filter(isFeedforward))
+    configuration["feedforward_modules"] = list(attached.linearAdapters.filter { ($0.adapter as? IA3Adapter)?.scalesInput == true }.map(\.path))
     configuration["init_ia3_weights"] = true
   }
 
@@ -76,7 +75,7 @@ public struct IA3: LinearAdapterMethod, ChoosesTargets {
   }
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
-    let isFeedforward = isFeedforward(site.path)
+    let isFeedforward = isFeedforward(site.path, linear)
     let shape = isFeedforward ? [1, linear.inFeatures] : [linear.outFeatures, 1]
     return IA3Adapter(try site.parameter("ia3_l", shape, .ones), scalesInput: isFeedforward)
   }

@@ -53,15 +53,17 @@ public struct LoRAMini: LinearAdapterMethod, ChoosesTargets {
   public var freshEqualsBase: Bool { initWeights == .zeroUp }
   public var adaptsHead: Bool { true }
 
-  public func completed(_ given: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets {
+  public func completed(_ given: AdapterTargets, linears: [(path: String, linear: Linear)], head: [String]) -> AdapterTargets {
     var result = given
-    let attention = ["query", "key", "value"]
     if result.targetModules == nil {
-      result.targetModules = .suffixes(targets == .dense ? ["dense"] : attention + ["dense"])
+      let dense: [Role?] = [.attentionOutput, .up, .gate, .down, nil]
+      result.targetModules = .roles(targets == .dense ? dense : [.query, .key, .value, .fused] + dense)
     }
     // The last layer of a head that scores; a language model's head has none of its own, and trains whole.
-    let inHead = linears.filter { path in head.contains { AttachedAdapter.isInside(path, $0) } }
-    if result.modulesToSave == nil, let last = inHead.last, !last.hasSuffix("dense") { result.modulesToSave = [last] }
+    let last = linears.last { path, linear in
+      linear.role == .head && !linear.isTied && head.contains { AttachedAdapter.isInside(path, $0) }
+    }
+    if result.modulesToSave == nil, let last { result.modulesToSave = [last.path] }
     return result
   }
 

@@ -8,9 +8,9 @@ import TensorCore
 public protocol ChoosesTargets: AdapterMethod {
   /// Whether targets may be layers of the head.
   var adaptsHead: Bool { get }
-  /// The targets with what the method chooses where they leave it open. `linears`: paths of the model's linear layers; `head`:
-  /// suffixes of the head's modules.
-  func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets
+  /// The targets with what the method chooses where they leave it open. `linears`: the model's linear layers; `head`: suffixes of
+  /// the head's modules.
+  func completed(_ targets: AdapterTargets, linears: [(path: String, linear: Linear)], head: [String]) -> AdapterTargets
   /// The linear layers that the method adapts where the options name none; nil: the architecture's default.
   var defaultTargets: AdapterTargets.Selection? { get }
   /// Checks the options against the modules that were chosen, given by their paths. Throws `EngineError`.
@@ -19,7 +19,7 @@ public protocol ChoosesTargets: AdapterMethod {
 
 extension ChoosesTargets {
   public var adaptsHead: Bool { false }
-  public func completed(_ targets: AdapterTargets, linears: [String], head: [String]) -> AdapterTargets { targets }
+  public func completed(_ targets: AdapterTargets, linears: [(path: String, linear: Linear)], head: [String]) -> AdapterTargets { targets }
   public var defaultTargets: AdapterTargets.Selection? { nil }
   public func check(sites: [String]) throws {}
 }
@@ -53,14 +53,14 @@ extension HasLayerPatterns {
 
 /// A method that trains parameters of the base model, which are saved with the adapter (BitFit's biases).
 public protocol ChoosesParameters: AdapterMethod {
-  /// Whether it trains a parameter, given by its state-dict name.
-  func trains(_ parameter: String) -> Bool
-  /// Checks the options against the names of the base model's parameters outside the head. Throws `EngineError`.
-  func check(parameters: [String]) throws
+  /// Whether it trains a parameter.
+  func trains(_ parameter: BaseParameter) -> Bool
+  /// Checks the options against the base model's parameters outside the head. Throws `EngineError`.
+  func check(parameters: [BaseParameter]) throws
 }
 
 extension ChoosesParameters {
-  public func check(parameters: [String]) throws {}
+  public func check(parameters: [BaseParameter]) throws {}
 }
 
 /// A method that trains the base model as a whole, or all of it that `trains` chooses: there is no adapter to save.

@@ -16,10 +16,10 @@ public struct Pfeiffer: ChoosesParameters {
 
   public var placement: AdapterPlacement { .hosts(SublayerOutput.self) }
   public var freshEqualsBase: Bool { options.initWeights == .zeroUp }
-  public func trains(_ parameter: String) -> Bool { options.trains(parameter) }
+  public func trains(_ parameter: BaseParameter) -> Bool { options.trains(parameter) }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
-    guard let sublayer = host as? SublayerOutput, !sublayer.isAttention else { return nil }
+    guard let sublayer = host as? SublayerOutput, sublayer.projection.role == .down else { return nil }
     return try options.makeAdapter(for: sublayer, at: site, readsNormed: true)
   }
 }

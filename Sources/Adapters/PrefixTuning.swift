@@ -39,31 +39,31 @@ public struct PrefixTuning: SavesResult {
     .float("prefix_dropout", \.prefixDropout, "dropout on the prefix, as in P-tuning v2", in: 0..<1).saved(.nowhere),
   ]
 
-  public var placement: AdapterPlacement { .hosts(SelfAttention.self) }
+  public var placement: AdapterPlacement { .hosts(Attention.self) }
   public var freshEqualsBase: Bool { false }
   public var savesParameters: Bool { !projects }
   private var projects: Bool { prefixProjection && !isProjected }
 
   public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
-    guard let attention = attached.adapters.first?.host as? SelfAttention else { return }
-    let size = attention.query.outFeatures
+    guard let attention = attached.adapters.first?.host as? Attention else { return }
+    let size = attention.keySize
     configuration["encoder_hidden_size"] = .int(encoderHiddenSize ?? size)
     configuration["num_layers"] = .int(attention.layer.count)
     configuration["token_dim"] = .int(size)
-    configuration["num_attention_heads"] = .int(attention.heads)
+    configuration["num_attention_heads"] = .int(attention.layout.keyValueHeads)
     configuration["num_transformer_submodules"] = 1
   }
 
   public mutating func adopt(_ config: HuggingFaceConfig) { isProjected = true }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
-    guard let attention = host as? SelfAttention else { return nil }
+    guard let attention = host as? Attention else { return nil }
     guard site.count == attention.layer.count else {
       throw EngineError(
         .argument, "prefix_tuning: \(site.count) of the model's \(attention.layer.count) layers, expected all",
         hint: "leave layers_to_transform out")
     }
-    let (p, size) = (numVirtualTokens, attention.query.outFeatures)
+    let (p, size) = (numVirtualTokens, attention.keySize)
     guard projects else {
       let rows = try site.parameter("prefix_embeddings", [p, 2 * size], .normal(std: 1))
       return PrefixAdapter(.rows(rows), length: p, dropout: prefixDropout)

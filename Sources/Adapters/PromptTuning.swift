@@ -144,10 +144,10 @@ extension AttachedAdapter {
   /// Adds PEFT's words for the sizes of the model below the embeddings that a prompt is attached to.
   func addModelSizes(to configuration: inout JSONObject) {
     guard let embeddings = adapters.first?.host as? InputEmbeddings else { return }
-    let attention = root.namedModules().compactMap { $0.module as? SelfAttention }
+    let attention = root.namedModules().compactMap { $0.module as? Attention }
     configuration["token_dim"] = .int(embeddings.words.weight.columns)
     configuration["num_layers"] = .int(attention.count)
-    configuration["num_attention_heads"] = .int(attention.first?.heads ?? 1)
+    configuration["num_attention_heads"] = .int(attention.first?.layout.heads ?? 1)
     configuration["num_transformer_submodules"] = 1
   }
 }

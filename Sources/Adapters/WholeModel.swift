@@ -23,7 +23,5 @@ public struct FullFineTuning: TrainsBase {
     .bool("freeze_embeddings", \.freezeEmbeddings, "leave the word embeddings as they are; position and type embeddings train")
   ]
 
-  public func trains(_ parameter: String) -> Bool {
-    !(freezeEmbeddings && parameter.hasSuffix("embeddings.word_embeddings.weight"))
-  }
+  public func trains(_ parameter: BaseParameter) -> Bool { !(freezeEmbeddings && parameter.isWordEmbedding) }
 }

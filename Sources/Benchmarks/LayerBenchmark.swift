@@ -28,8 +28,10 @@ public enum LayerBenchmark {
   /// Precision and threads are those that are set.
   public static func run(_ options: Options, _ effort: Effort) throws -> BenchmarkReport {
     let settings = try BenchmarkModel.adapter(options.adapter, settings: options.settings)
-    let config = try EncoderConfig(BenchmarkModel.config(of: options.model, dropout: options.dropout), firstPosition: 0)
-    let layer = try EncoderLayer(ParameterBuilder(mode: .values(seed: UInt64(options.seed))).scope("layer"), config)
+    let config = try BenchmarkModel.config(of: options.model, dropout: options.dropout)
+    let family = try ModelCatalogue.architecture(of: config)
+    let layout = try family.body(config).layer
+    let layer = try TransformerLayer(ParameterBuilder(mode: .values(seed: UInt64(options.seed))).scope("layer"), layout)
     try layer.setTrainable(false)
     if let settings {
       if let delora = settings.method as? DeLoRA, delora.over != nil {
@@ -39,19 +41,19 @@ public enum LayerBenchmark {
         throw EngineError(.argument, "--adapter \(ClassifierOnly.name): a layer alone has no head to train")
       }
       _ = try AttachedAdapter.attach(
-        settings.method, to: layer, targets: settings.targets, defaultTargets: ["query", "value"], head: [],
+        settings.method, to: layer, targets: settings.targets, defaultTargets: family.defaultTargetModules, head: [],
         seed: UInt64(options.seed))
     }
     let tokens = options.batch * options.length
     let offsets = Offsets(lengths: [Int](repeating: options.length, count: options.batch))
-    let x = try KernelCase.random([tokens, config.hiddenSize], "x").requiresGrad(true)
-    let dy = try KernelCase.random([tokens, config.hiddenSize], "dy")
+    let x = try KernelCase.random([tokens, layout.size], "x").requiresGrad(true)
+    let dy = try KernelCase.random([tokens, layout.size], "dy")
     let context = ForwardContext(seed: UInt64(options.seed))
     context.isTraining = true
 
     func forward() throws -> Tensor {
       context.begin()
-      return try layer(x, offsets, context)
+      return try layer(x, LayerRows(offsets), context)
     }
     func backward(_ y: Tensor) throws {
       layer.zeroGrad()
@@ -78,7 +80,7 @@ public enum LayerBenchmark {
     }
     let profile = measurement.stop()
     return report(
-      options, config, tokens, forward: Samples(forwards), backward: Samples(backwards),
+      options, layout, tokens, forward: Samples(forwards), backward: Samples(backwards),
       both: Samples(zip(forwards, backwards).map(+)), profile, count: rounds * effort.repeats, layer)
   }
 
@@ -91,14 +93,14 @@ public enum LayerBenchmark {
   }
 
   private static func report(
-    _ options: Options, _ config: EncoderConfig, _ tokens: Int, forward: Samples, backward: Samples, both: Samples,
-    _ profile: Profile, count: Int, _ layer: EncoderLayer
+    _ options: Options, _ layout: LayerLayout, _ tokens: Int, forward: Samples, backward: Samples, both: Samples,
+    _ profile: Profile, count: Int, _ layer: TransformerLayer
   ) -> BenchmarkReport {
     var report = BenchmarkReport("layer")
     report.add([
       "model": .string(options.model), "method": .string(options.adapter), "precision": .string(Precision.current.rawValue),
-      "batch": .int(options.batch), "length": .int(options.length), "tokens": .int(tokens), "hidden": .int(config.hiddenSize),
-      "dropout": .double(config.hiddenDropoutProb), "trainable": .int(layer.parameterCounts().trainable),
+      "batch": .int(options.batch), "length": .int(options.length), "tokens": .int(tokens), "hidden": .int(layout.size),
+      "dropout": .double(layout.dropout), "trainable": .int(layer.parameterCounts().trainable),
       "forward_seconds": forward.json, "backward_seconds": backward.json, "seconds": both.json,
       "tokens_per_s": .double(Double(tokens) / both.median),
     ])

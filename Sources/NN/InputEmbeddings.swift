@@ -1,37 +1,67 @@
 import TensorCore
 
-/// What a stack of layers reads: `LayerNorm(word + position + type)` of each token, and the adapters that put vectors of their
-/// own in front of each sequence's words.
-public final class InputEmbeddings: AdapterHost {
-  public let words, positions, tokenTypes: Embedding
-  public let norm: LayerNorm
-  /// Position of a sequence's first row in the table of positions.
-  private let firstPosition: Int
+/// What the embeddings of a stack are made of.
+public struct EmbeddingLayout: Sendable {
+  /// A table beside that of the words.
+  public struct Term: Sendable {
+    let name: String
+    let make: @Sendable (ParameterBuilder, _ size: Int, _ std: Double) throws -> any EmbeddingTerm
+
+    /// `name`: the table's, in the embeddings.
+    public init(_ name: String, _ make: @escaping @Sendable (ParameterBuilder, _ size: Int, _ std: Double) throws -> any EmbeddingTerm) {
+      (self.name, self.make) = (name, make)
+    }
+
+    /// Learned positions, `first`: the table's row of position 0.
+    public static func positions(_ name: String, rows: Int, first: Int = 0) -> Term {
+      Term(name) { try LearnedPositions($0, rows: rows, first: first, $1, std: $2) }
+    }
+  }
+
+  /// Path of the embeddings below the stack's prefix; the names are those in it.
+  public var path: String
+  public var words: String
+  public var vocabulary: Int
+  public var terms: [Term]
+  /// The norm of the sum.
+  public var norm: (name: String, kind: NormKind)?
+  /// The longest sequence that the model has positions for.
+  public var longestInput: Int
 
   public init(
-    _ builder: ParameterBuilder, vocabulary: Int, positions: Int, tokenTypes: Int, _ size: Int, std: Double, eps: Double,
-    firstPosition: Int
-  ) throws {
-    words = try Embedding(builder.scope("word_embeddings"), rows: vocabulary, size, std: std)
-    self.positions = try Embedding(builder.scope("position_embeddings"), rows: positions, size, std: std)
-    self.tokenTypes = try Embedding(builder.scope("token_type_embeddings"), rows: tokenTypes, size, std: std)
-    norm = try LayerNorm(builder.scope("LayerNorm"), size, eps: eps)
-    self.firstPosition = firstPosition
+    path: String, words: String, vocabulary: Int, terms: [Term] = [], norm: (name: String, kind: NormKind)? = nil, longestInput: Int
+  ) {
+    (self.path, self.words, self.vocabulary, self.terms) = (path, words, vocabulary, terms)
+    (self.norm, self.longestInput) = (norm, longestInput)
+  }
+}
+
+/// What a stack of layers reads: the sum of each token's rows of some tables, normalised where the family does so, and the
+/// adapters that put vectors of their own in front of each sequence's words.
+public final class InputEmbeddings: AdapterHost {
+  public let words: Embedding
+  /// The longest sequence that there are positions for, adapters' rows included.
+  public let longestInput: Int
+  private let terms: [(name: String, table: any EmbeddingTerm)]
+  private let norm: (any Norm)?
+  private let layout: EmbeddingLayout
+
+  public init(_ builder: ParameterBuilder, _ layout: EmbeddingLayout, _ size: Int, std: Double) throws {
+    words = try Embedding(builder.scope(layout.words), rows: layout.vocabulary, size, std: std)
+    terms = try layout.terms.map { ($0.name, try $0.make(builder.scope($0.name), size, std)) }
+    norm = try layout.norm.map { try $0.kind.make(builder.scope($0.name), size) }
+    longestInput = layout.longestInput
+    self.layout = layout
   }
 
   public override var parts: [(name: String, module: Module)] {
-    [
-      ("word_embeddings", words), ("position_embeddings", positions), ("token_type_embeddings", tokenTypes), ("LayerNorm", norm),
-    ]
+    [(layout.words, words)] + terms.map { ($0.name, $0.table) } + (norm.map { [(layout.norm?.name ?? "", $0)] } ?? [])
   }
 
   private var prompts: [any Prompt] { activeAdapters.compactMap { $0.adapter as? any Prompt } }
 
   /// Number of rows in front of each sequence's that belong to adapters.
   public var promptLength: Int { prompts.reduce(0) { $0 + $1.length } }
-
-  /// The longest sequence that the table of positions can hold, adapters' rows included.
-  public var longestInput: Int { max(0, positions.weight.rows - firstPosition) }
 
   /// Packed rows of the sequences, each with the prompts in front: [tokens + sequences * promptLength, C].
   ///
@@ -41,11 +71,8 @@ public final class InputEmbeddings: AdapterHost {
     _ ids: [Int32], types: [Int32], _ offsets: Offsets, skipping: Int, _ context: ForwardContext
   ) throws -> Tensor {
     let prompts = prompts
-    let rows = offsets.growing(by: prompts.reduce(0) { $0 + $1.length })
-    let first = Int32(firstPosition + skipping)
-    let places = rows.lengths.flatMap { length in (0..<Int32(length)).map { $0 + first } }
     guard !prompts.isEmpty else {
-      return try norm(words.weight.gatherRows(ids, adding: [(positions.weight, places), (tokenTypes.weight, types)]))
+      return try normalized(words.weight.gatherRows(ids, adding: tables(InputRows(types: types, offsets: offsets, firstPosition: skipping))))
     }
     var (sum, offsets, types) = (try words.weight.gatherRows(ids), offsets, types)
     for prompt in prompts.reversed() {
@@ -55,8 +82,14 @@ public final class InputEmbeddings: AdapterHost {
       }
       offsets = offsets.growing(by: prompt.length)
     }
-    return try norm(sum.add(positions.weight.gatherRows(places, adding: [(tokenTypes.weight, types)])))
+    let others = tables(InputRows(types: types, offsets: offsets, firstPosition: skipping))
+    guard let first = others.first else { return try normalized(sum) }
+    return try normalized(sum.add(first.table.gatherRows(first.ids, adding: Array(others.dropFirst()))))
   }
+
+  private func tables(_ rows: InputRows) -> [(table: Tensor, ids: [Int32])] { terms.map { ($0.table.weight, $0.table.ids(of: rows)) } }
+
+  private func normalized(_ sum: Tensor) throws -> Tensor { try norm.map { try $0(sum) } ?? sum }
 }
 
 /// Something attached to the embeddings that puts vectors in front of each sequence's words.

@@ -7,21 +7,37 @@ import TensorCore
 public final class Linear: AdapterHost {
   public let weight: Tensor
   public let bias: Tensor?
+  /// What the layer is for in a transformer; nil: something that no two families share.
+  public let role: Role?
+  /// Whether the parameters belong to another module, which they are part of in the state dict.
+  public let isTied: Bool
+  /// Whether model files have the weight as [in, out].
+  public let isStoredTransposed: Bool
   /// Names of the adapters that were merged into `weight` and `bias`.
   public private(set) var merged: [String] = []
   /// The parameters from before the merge, and what the merge wrote.
   private var beforeMerge: (weight: Tensor, bias: Tensor?, versions: [Int])?
 
-  public init(weight: Tensor, bias: Tensor?) {
-    self.weight = weight
-    self.bias = bias
+  public init(weight: Tensor, bias: Tensor?, role: Role? = nil) {
+    (self.weight, self.bias, self.role, isTied, isStoredTransposed) = (weight, bias, role, false, false)
+  }
+
+  /// A layer with parameters that belong to other modules: a language head's, whose weight is the table of word embeddings.
+  public init(tiedTo weight: Tensor, bias: Tensor? = nil, role: Role? = nil) {
+    (self.weight, self.bias, self.role, isTied, isStoredTransposed) = (weight, bias, role, true, false)
   }
 
   /// A layer with the reference's initialisation: weights normal with `std`, biases 0.
-  public convenience init(_ builder: ParameterBuilder, in inFeatures: Int, out outFeatures: Int, std: Double, bias: Bool = true) throws {
-    self.init(
-      weight: try builder.parameter("weight", [outFeatures, inFeatures], .normal(std: std)),
-      bias: bias ? try builder.parameter("bias", [outFeatures], .zeros) : nil)
+  ///
+  /// `isStoredTransposed`: files have the weight as [in, out], as those of Transformers' `Conv1D`.
+  public init(
+    _ builder: ParameterBuilder, in inFeatures: Int, out outFeatures: Int, std: Double, bias: Bool = true, role: Role? = nil,
+    isStoredTransposed: Bool = false
+  ) throws {
+    weight = try builder.parameter(
+      "weight", [outFeatures, inFeatures], .normal(std: std), isStoredTransposed: isStoredTransposed)
+    self.bias = bias ? try builder.parameter("bias", [outFeatures], .zeros) : nil
+    (self.role, isTied, self.isStoredTransposed) = (role, false, isStoredTransposed)
   }
 
   public var inFeatures: Int { weight.shape[1] }
@@ -34,7 +50,7 @@ public final class Linear: AdapterHost {
   package var isUntrainedSinceMerge: Bool { beforeMerge.map { $0.versions == versions } ?? true }
 
   public override var ownParameters: [(name: String, tensor: Tensor)] {
-    [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
+    isTied ? [] : [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
   }
 
   /// The layer's output with all adapters that are attached, active and not merged, in their order.
@@ -59,6 +75,11 @@ public final class Linear: AdapterHost {
       merged.contains(name) ? nil : (adapter as? any LinearAdapter).map { (name: name, adapter: $0) }
     }
     guard !pending.isEmpty else { return }
+    guard !isTied else {
+      throw EngineError(
+        .argument, "merge: the layer's weight is the table of word embeddings: merging adapter '\(pending[0].name)' would change the words too",
+        hint: "keep the adapter attached, and save it with save_adapter")
+    }
     var sum: (weight: Tensor, bias: Tensor?) = (try weight.copy(), try bias?.copy())
     try Autograd.noGrad {
       for (name, adapter) in pending {

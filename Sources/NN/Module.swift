@@ -67,6 +67,25 @@ public final class Group: Module {
   public init(_ parts: [(name: String, module: Module)]) { self.parts = parts }
 
   public override var children: [(name: String, module: Module)] { parts }
+
+  /// Modules given by dotted paths as a tree, in the order in which its branches come first. Several modules may have one path.
+  public static func nested(_ modules: [(path: String, module: Module)]) -> [(name: String, module: Module)] {
+    var branches: [(name: String, members: [(path: String, module: Module)])] = []
+    for (path, module) in modules {
+      let parts = path.split(separator: ".", maxSplits: 1).map(String.init)
+      let (name, rest) = (parts.first ?? "", parts.count > 1 ? parts[1] : "")
+      if let i = branches.firstIndex(where: { $0.name == name }) {
+        branches[i].members.append((rest, module))
+      } else {
+        branches.append((name, [(rest, module)]))
+      }
+    }
+    return branches.flatMap { name, members -> [(name: String, module: Module)] in
+      if name.isEmpty { return members.map { ("", $0.module) } }
+      if members.count == 1, members[0].path.isEmpty { return [(name, members[0].module)] }
+      return [(name, Group(nested(members)))]
+    }
+  }
 }
 
 /// Two parts of a dotted path; an empty one adds nothing.

@@ -48,8 +48,8 @@ public enum Initialization: Sendable {
 
 /// Where a model's tensors come from, by state-dict name: a checkpoint, or another model.
 public protocol ParameterSource: AnyObject {
-  /// The tensor of a name, converted to float32; nil where there is none.
-  func parameter(_ name: String) throws -> Tensor?
+  /// The tensor of a name, converted to float32; nil where there is none. A file turns a matrix that it has transposed.
+  func parameter(_ name: String, isStoredTransposed: Bool) throws -> Tensor?
 }
 
 /// Gives modules their parameters while a model is built: from a source where it has them, else new ones. Remembers
@@ -94,10 +94,17 @@ public final class ParameterBuilder {
     ParameterBuilder(parent: self, path: path.isEmpty ? name : path + "." + name)
   }
 
+  /// Whether the source has a parameter of the current scope.
+  public func isInSource(_ name: String) throws -> Bool {
+    try source?.parameter(path.isEmpty ? name : path + "." + name, isStoredTransposed: false) != nil
+  }
+
   /// The parameter `name` of the current scope. Throws where the source's shape differs.
-  public func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Tensor {
+  public func parameter(
+    _ name: String, _ shape: [Int], _ initialization: Initialization, isStoredTransposed: Bool = false
+  ) throws -> Tensor {
     let full = path.isEmpty ? name : path + "." + name
-    if let found = try source?.parameter(full) {
+    if let found = try source?.parameter(full, isStoredTransposed: isStoredTransposed) {
       guard found.shape == shape else {
         throw EngineError(.data, "\(full): the checkpoint has shape \(found.shape), the model expects \(shape)")
       }

@@ -15,18 +15,22 @@ public struct ParameterGroup {
     self.weightDecay = weightDecay
   }
 
-  /// Transformers' two groups: decay on everything but biases and the weights of norms.
+  /// Transformers' two groups: decay on everything but biases and `norms`, the parameters of norms.
   public static func decaying(
-    _ parameters: [(name: String, tensor: Tensor)], learningRate: Double? = nil, weightDecay: Double
+    _ parameters: [(name: String, tensor: Tensor)], norms: Set<ObjectIdentifier>, learningRate: Double? = nil, weightDecay: Double
   ) -> [ParameterGroup] {
-    func isExempt(_ name: String) -> Bool {
-      let lower = name.lowercased()
-      return lower.hasSuffix("bias") || lower.contains("layernorm") || lower.contains("layer_norm")
+    func isExempt(_ parameter: (name: String, tensor: Tensor)) -> Bool {
+      parameter.name.lowercased().hasSuffix("bias") || norms.contains(ObjectIdentifier(parameter.tensor))
     }
     return [
-      ParameterGroup(parameters.filter { !isExempt($0.name) }, learningRate: learningRate, weightDecay: weightDecay),
-      ParameterGroup(parameters.filter { isExempt($0.name) }, learningRate: learningRate, weightDecay: 0),
+      ParameterGroup(parameters.filter { !isExempt($0) }, learningRate: learningRate, weightDecay: weightDecay),
+      ParameterGroup(parameters.filter(isExempt), learningRate: learningRate, weightDecay: 0),
     ]
+  }
+
+  /// The two groups of what trains in a model.
+  public static func decaying(_ model: Module, weightDecay: Double) -> [ParameterGroup] {
+    decaying(model.trainableParameters(), norms: model.normParameters, weightDecay: weightDecay)
   }
 }
 

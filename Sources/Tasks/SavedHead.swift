@@ -22,16 +22,17 @@ extension PretrainedModel {
   }
 
   private func findHead() throws -> SavedHead {
-    let names = try Self.shapes(config, Self.head(labels: 2)).headParameters.map(\.name)
+    let model = try Self.shapes(config, Self.head(labels: 2))
+    let names = model.headParameters.map(\.name)
     let shapes = try names.map { (name: $0, shape: try savedShape($0)) }
     let missing = shapes.filter { $0.shape == nil }.map(\.name)
     guard missing.count < names.count else { return .none }
     let owners = try config.strings("architectures", default: [])
-    if let owner = owners.first, !owners.contains(where: { $0.hasSuffix(ModelArchitecture.sequenceClass) }) {
+    if let owner = owners.first, !owners.contains(where: { $0.hasSuffix(ModelCatalogue.sequenceClass) }) {
       return .unusable("is that of a \(owner), which is no classifier of texts")
     }
     if !missing.isEmpty { return .unusable("is incomplete: \(listed(missing)) missing") }
-    let output = architecture.headOutput + ".weight"
+    let output = model.outputLayer + ".weight"
     guard let count = shapes.first(where: { $0.name == output })?.shape?.first, count > 0 else {
       return .unusable("has no outputs in \(output)")
     }

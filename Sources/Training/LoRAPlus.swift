@@ -28,10 +28,12 @@ struct LoRAPlus {
   /// The optimizer's groups, empty ones left out.
   ///
   /// - Parameters:
+  ///   - norms: the parameters of norms, which do not decay.
   ///   - learningRate: of group A, the one that `Optimizer.step` gets.
   ///   - factor: what callbacks made of the learning rate, for the rate of embeddings.
   func groups(
-    of parameters: [(name: String, tensor: Tensor)], learningRate: Double, factor: Double, weightDecay: Double
+    of parameters: [(name: String, tensor: Tensor)], norms: Set<ObjectIdentifier>, learningRate: Double, factor: Double,
+    weightDecay: Double
   ) -> [ParameterGroup] {
     let isEmbedding = { (name: String) in pathContains(name, "lora_embedding_A") || pathContains(name, "lora_embedding_B") }
     let embeddings = parameters.filter { isEmbedding($0.name) }
@@ -41,7 +43,7 @@ struct LoRAPlus {
       [
         ParameterGroup(others.filter { !isB($0) }, weightDecay: weightDecay),
         ParameterGroup(embeddings, learningRate: embedding * factor, weightDecay: weightDecay),
-      ] + ParameterGroup.decaying(others.filter(isB), learningRate: ratio * learningRate, weightDecay: weightDecay)
+      ] + ParameterGroup.decaying(others.filter(isB), norms: norms, learningRate: ratio * learningRate, weightDecay: weightDecay)
     return groups.filter { !$0.parameters.isEmpty }
   }
 

@@ -68,16 +68,17 @@ extension [ParameterGroupOptions] {
   /// The optimizer's groups: of each item those parameters that it is the first to match, and the rest.
   ///
   /// - Parameters:
+  ///   - norms: the parameters of norms, which do not decay.
   ///   - factor: multiplies the items' learning rates.
   ///   - weightDecay: the decay of the rest, and of items without one.
   func groups(
-    of parameters: [(name: String, tensor: Tensor)], factor: Double, weightDecay: Double
+    of parameters: [(name: String, tensor: Tensor)], norms: Set<ObjectIdentifier>, factor: Double, weightDecay: Double
   ) -> [ParameterGroup] {
     let members = assigned(parameters)
     return zip(self, members).flatMap { group, parameters in
       ParameterGroup.decaying(
-        parameters, learningRate: group.learningRate.map { $0 * factor }, weightDecay: group.weightDecay ?? weightDecay)
-    } + ParameterGroup.decaying(members[count], weightDecay: weightDecay)
+        parameters, norms: norms, learningRate: group.learningRate.map { $0 * factor }, weightDecay: group.weightDecay ?? weightDecay)
+    } + ParameterGroup.decaying(members[count], norms: norms, weightDecay: weightDecay)
   }
 
   /// The parameters of each item, and last those of none.

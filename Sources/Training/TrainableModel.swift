@@ -128,7 +128,7 @@ public final class TrainableModel {
     }
     let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
     let config = network.config.changed(type.settings).setting(type.head)
-    return (try network.architecture.make(config, type.head, builder), Set(builder.log.missing))
+    return (try TransformerModel(config, type.head, builder), Set(builder.log.missing))
   }
 
   /// The first parameter of the body that has other values than what the adapters are trained on, and that no adapter has

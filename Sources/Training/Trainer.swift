@@ -116,11 +116,11 @@ public final class Trainer {
   /// Trainable parameters in groups; again after parameters were frozen or unfrozen, or the learning rate changed.
   func regroup() throws {
     try completeBest()
-    let parameters = model.network.trainableParameters()
+    let (parameters, norms) = (model.network.trainableParameters(), model.network.normParameters)
     optimizer.groups = LoRAPlus(arguments)?.groups(
-      of: parameters, learningRate: state.learningRate, factor: learningRateFactor, weightDecay: arguments.weightDecay)
+      of: parameters, norms: norms, learningRate: state.learningRate, factor: learningRateFactor, weightDecay: arguments.weightDecay)
       ?? (arguments.parameterGroups ?? []).groups(
-        of: parameters, factor: learningRateFactor, weightDecay: arguments.weightDecay)
+        of: parameters, norms: norms, factor: learningRateFactor, weightDecay: arguments.weightDecay)
     frozen?.lock(besides: Set(trainedParameters().map(\.name)))
   }
 

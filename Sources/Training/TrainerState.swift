@@ -223,12 +223,10 @@ extension Trainer {
   /// activations of the longest batch.
   public func estimatedMemory() throws -> Int {
     let counts = model.network.parameterCounts()
-    let config = model.network.config
-    let hidden = try config.int("hidden_size", default: 0)
-    let layers = try config.int("num_hidden_layers", default: 0)
-    let intermediate = try config.int("intermediate_size", default: 4 * hidden)
+    let layout = model.network.layout
+    let (hidden, layers, intermediate) = (layout.layer.size, layout.layers.count, layout.layer.inner)
     let longest = sampler.lengths.sorted(by: >).prefix(arguments.trainBatchSize).reduce(0, +)
-    let vocabulary = try config.int("vocab_size", default: 0)
+    let vocabulary = layout.embeddings.vocabulary
     let size = Precision.current == .bf16 ? 2 : 4
     // For each token and layer: queries, keys, values, attention, two normalised sums, the input, the feed-forward's inner
     // tensor; and once what is computed with.

@@ -103,7 +103,7 @@ public final class HiddenStateCache {
 
   private func rowCounts(_ batch: Batch) -> [Int] {
     let prompt = prefix?.promptLength ?? 0
-    return prefix?.firstTokensOnly == true
+    return prefix?.oneRowEach == true
       ? [Int](repeating: 1, count: batch.examples.count) : batch.offsets.lengths.map { $0 + prompt }
   }
 
@@ -162,8 +162,8 @@ public final class HiddenStateCache {
 struct FrozenPrefix: Equatable {
   /// Number of parts.
   private(set) var count = 0
-  /// Whether the result is only each sequence's first row.
-  var firstTokensOnly = false
+  /// Whether the result is one row of each sequence alone, the one that the head reads.
+  var oneRowEach = false
   /// Rows in front of each sequence's tokens.
   var promptLength = 0
   private var values: [Value] = []

@@ -24,7 +24,10 @@ extension TransformerModel {
           hint: "merge it first, or save the adapter")
       }
     }
-    let state = plainParameters()
+    let turned = Set(namedModules().compactMap { path, module in (module as? Linear)?.isStoredTransposed == true ? path + ".weight" : nil })
+    let state = try plainParameters().map { name, tensor in
+      (name: name, tensor: turned.contains(name) ? try Autograd.noGrad { try tensor.transpose(0, 1).copy() } : tensor)
+    }
     for (name, tensor) in state {
       if let bad = tensor.firstNonFinite {
         throw EngineError(
@@ -47,8 +50,8 @@ extension TransformerModel {
   private func transformersConfig() -> JSONObject {
     var values = config.values
     values["architectures"] = [.string(architecture.className(head))]
-    // The decoder is not in the file: it is the word embeddings.
-    if head == .language { values["tie_word_embeddings"] = true }
+    // Where the decoder is the word embeddings, it is not in the file.
+    if head == .language { values["tie_word_embeddings"] = .bool(isTied) }
     values["dtype"] = "float32"
     // Weights in 4 bits are written as what they stand for.
     values["quantization_config"] = nil

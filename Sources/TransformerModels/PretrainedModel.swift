@@ -9,7 +9,7 @@ import TensorCore
 /// its frozen weights.
 public final class PretrainedModel {
   public let config: HuggingFaceConfig
-  public let architecture: ModelArchitecture
+  public let architecture: any ModelFamily.Type
   /// The folder that it was read from; nil for a configuration with random weights.
   public let folder: String?
   /// What to call it in reports and adapter configs: the name or path that was asked for.
@@ -75,28 +75,22 @@ public final class PretrainedModel {
   /// A model with a head: the one that the checkpoint has, or a new one. `headSeed` seeds what the checkpoint lacks; `settings`
   /// go to its `config.json`. Throws where a body tensor is missing.
   public func make(_ head: HeadKind, settings: JSONObject = [:], headSeed: UInt64, newHead: Bool = false) throws -> TransformerModel {
-    if head == .language, try !config.bool("tie_word_embeddings", default: true),
-      let own = weights?.names.first(where: { $0.hasSuffix(".decoder.weight") })
-    {
-      throw EngineError(.data, "\(name): tie_word_embeddings is false: a language head with embeddings of its own, '\(own)', is not supported")
-    }
     let heads = newHead && weights != nil ? try Self.shapes(config, head).headModules : []
     let source = heads.isEmpty ? self : HeadlessSource(self, heads: heads) as any ParameterSource
     let settled = config.changed(settings).setting(head)
     var builder = ParameterBuilder(source: weights == nil ? nil : source, mode: .values(seed: weights == nil ? seed : headSeed))
-    var model = try architecture.make(settled, head, builder)
+    var model = try TransformerModel(settled, head, builder)
     if weights == nil, headSeed != seed {
       builder = ParameterBuilder(source: ModelSource(model, excluding: model.headModules), mode: .values(seed: headSeed))
-      model = try architecture.make(settled, head, builder)
+      model = try TransformerModel(settled, head, builder)
     }
     if let weights {
       var report = LoadReport(missing: builder.log.missing)
-      report.unused = weights.names.filter {
-        !companions.contains($0) && !builder.log.used.contains($0) && !builder.log.used.contains(prefixed($0))
-      }
+      let used = companions.union(builder.log.used.flatMap(candidates))
+      report.unused = weights.names.filter { !used.contains($0) && !architecture.isNoParameter($0) }
       lastReport = report
       let heads = model.headModules
-      let bodyMissing = report.missing.filter { name in !heads.contains { name.hasPrefix($0 + ".") } && !name.contains(".pooler.") }
+      let bodyMissing = report.missing.filter { name in !heads.contains { name.hasPrefix($0 + ".") } && !architecture.mayLack(name) }
       guard bodyMissing.isEmpty else {
         throw EngineError(
           .data, "\(self.name): \(bodyMissing.count) tensors of the model are missing from its weights: "
@@ -124,12 +118,12 @@ public final class PretrainedModel {
   public var isCurrent: Bool { stamps.allSatisfy { path, stamp in FileStamp(path) == stamp } }
 
   /// The shape of a parameter in the weights; nil where they lack it.
-  public func savedShape(_ name: String) throws -> [Int]? { try parameter(name)?.shape }
+  public func savedShape(_ name: String) throws -> [Int]? { try parameter(name, isStoredTransposed: false)?.shape }
 
   /// A model for counting parameters: shapes without memory.
   public static func shapes(_ config: HuggingFaceConfig, _ head: HeadKind) throws -> TransformerModel {
     let builder = ParameterBuilder(mode: .shapesOnly)
-    return try ModelCatalogue.architecture(of: config).make(config.setting(head), head, builder)
+    return try TransformerModel(config.setting(head), head, builder)
   }
 
   private func suggestionForMissing(_ name: String, _ weights: WeightsFolder) -> String? {
@@ -138,7 +132,7 @@ public final class PretrainedModel {
 }
 
 extension PretrainedModel: ParameterSource {
-  public func parameter(_ name: String) throws -> Tensor? {
+  public func parameter(_ name: String, isStoredTransposed: Bool) throws -> Tensor? {
     if let found = cache[name] { return found }
     guard let weights, let entry = candidates(name).lazy.compactMap({ weights[$0] }).first else { return nil }
     guard let file = weights.files.first(where: { $0[entry.name] != nil }) else { return nil }
@@ -153,25 +147,15 @@ extension PretrainedModel: ParameterSource {
     if let bad = tensor.firstNonFinite {
       throw EngineError(.data, "\(file.path): tensor '\(entry.name)' has a value that is not finite at index \(bad)")
     }
-    cache[name] = tensor
-    return tensor
+    cache[name] = isStoredTransposed ? try Autograd.noGrad { try tensor.transpose(0, 1).copy() } : tensor
+    return cache[name]
   }
 
-  /// Names that checkpoints use for a parameter: its own; without the body's prefix; with the old names of norms.
+  /// Names that checkpoints use for a parameter: its own; without the body's prefix; those that only its family knows.
   private func candidates(_ name: String) -> [String] {
+    let names = [name] + architecture.aliases(of: name)
     let prefix = architecture.baseModelPrefix + "."
-    let bare = name.hasPrefix(prefix) ? [String(name.dropFirst(prefix.count))] : []
-    let old = name.contains("LayerNorm.")
-      ? [name.replacingOccurrences(of: "LayerNorm.weight", with: "LayerNorm.gamma")
-        .replacingOccurrences(of: "LayerNorm.bias", with: "LayerNorm.beta")] : []
-    return [name] + bare + old
-  }
-
-  private func prefixed(_ name: String) -> String {
-    let modern = name.replacingOccurrences(of: "LayerNorm.gamma", with: "LayerNorm.weight")
-      .replacingOccurrences(of: "LayerNorm.beta", with: "LayerNorm.bias")
-    let prefix = architecture.baseModelPrefix + "."
-    return modern.hasPrefix(prefix) ? modern : prefix + modern
+    return names + names.compactMap { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : nil }
   }
 }
 
@@ -182,8 +166,8 @@ private final class HeadlessSource: ParameterSource {
 
   init(_ source: any ParameterSource, heads: [String]) { (self.source, self.heads) = (source, heads) }
 
-  func parameter(_ name: String) throws -> Tensor? {
-    heads.contains { name.hasPrefix($0 + ".") } ? nil : try source.parameter(name)
+  func parameter(_ name: String, isStoredTransposed: Bool) throws -> Tensor? {
+    heads.contains { name.hasPrefix($0 + ".") } ? nil : try source.parameter(name, isStoredTransposed: isStoredTransposed)
   }
 }
 
@@ -197,7 +181,7 @@ public final class ModelSource: ParameterSource {
     parameters = Dictionary(uniqueKeysWithValues: kept.map { ($0.name, $0.tensor) })
   }
 
-  public func parameter(_ name: String) throws -> Tensor? { parameters[name] }
+  public func parameter(_ name: String, isStoredTransposed: Bool) throws -> Tensor? { parameters[name] }
 }
 
 extension HuggingFaceConfig {

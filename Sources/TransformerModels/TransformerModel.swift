@@ -4,36 +4,54 @@ import Files
 import NN
 import TensorCore
 
-/// A transformer with a head. Architectures subclass it. Adapters attach to the model itself what their layers share.
-open class TransformerModel: AdapterHost {
-  public let architecture: ModelArchitecture
+/// A transformer with a head: any family's, built from its layout. Adapters attach to the model itself what their layers share.
+public final class TransformerModel: AdapterHost {
+  public let architecture: any ModelFamily.Type
   /// The content of `config.json`, with the head's labels.
   public private(set) var config: HuggingFaceConfig
   public private(set) var head: HeadKind
   /// Training mode, seed and step of the forward passes.
   public let context = ForwardContext()
+  private let body: Stack
+  private let scores: any ModelHead
+  private let modules: [(name: String, module: Module)]
 
-  public init(architecture: ModelArchitecture, config: HuggingFaceConfig, head: HeadKind) {
-    self.architecture = architecture
-    self.config = config
-    self.head = head
+  /// Throws `EngineError` for a configuration that the family does not support, and for tensors of another shape.
+  public init(_ config: HuggingFaceConfig, _ head: HeadKind, _ builder: ParameterBuilder) throws {
+    architecture = try ModelCatalogue.architecture(of: config)
+    (self.config, self.head) = (config, head)
+    body = try Stack(builder, architecture.body(config))
+    scores = try architecture.head(head, on: body, config, builder)
+    modules = Group.nested(body.parts + scores.parts)
   }
+
+  public override var parts: [(name: String, module: Module)] { modules }
+
+  /// What the body is made of.
+  public var layout: StackLayout { body.layout }
 
   /// Scores for the batch: [sequences, labels] of a sequence head, [rows, V] of a language head.
-  open func logits(_ batch: Batch, rows: RowChoice) throws -> Tensor {
-    preconditionFailure("\(Self.self) must override logits(_:rows:)")
+  public func logits(_ batch: Batch, rows: RowChoice) throws -> Tensor {
+    try scores(body(batch, scores.reads, rows: rows, context).to(.float32), context)
   }
 
-  /// State-dict names of the modules of the head, which a new task replaces and adapters leave trainable.
-  open var headModules: [String] { [] }
+  /// State-dict names of the modules of the head, which a new task replaces and adapters leave trainable; none where the head
+  /// belongs to the body.
+  public var headModules: [String] { scores.path.map { [$0] } ?? [] }
 
   /// The parameters of the head.
   public var headParameters: [(name: String, tensor: Tensor)] {
     namedParameters().filter { entry in headModules.contains { entry.name.hasPrefix($0 + ".") } }
   }
 
+  /// Path of the layer whose outputs are the scores.
+  public var outputLayer: String { scores.parts.last { ($0.module as? Linear)?.role == .head }?.path ?? "" }
+
+  /// Whether the scores come from the table of word embeddings.
+  var isTied: Bool { scores.parts.contains { ($0.module as? Linear)?.isTied == true } }
+
   /// The longest sequence that the model takes, in tokens.
-  open var maxLength: Int { Int.max }
+  public var maxLength: Int { body.maxLength }
 
   /// Names of the labels in the order of the head's outputs; one for regression, none for a language head.
   public var labels: [String] { head.labels }
@@ -42,7 +60,7 @@ open class TransformerModel: AdapterHost {
   public var numLabels: Int { labels.count }
 
   /// Scores in one row of the logits.
-  public func outputCount() throws -> Int { head.isSequence ? numLabels : try config.int("vocab_size") }
+  public func outputCount() throws -> Int { head.isSequence ? numLabels : body.words.weight.rows }
 
   /// Scores in evaluation mode and without gradients.
   public func predict(_ batch: Batch) throws -> Tensor {
@@ -76,68 +94,3 @@ open class TransformerModel: AdapterHost {
   }
 }
 
-/// How one model family is built; one catalogue line each.
-public struct ModelArchitecture: Sendable {
-  /// `model_type` of `config.json`.
-  public let modelType: String
-  /// What checkpoints of the bare body leave off: "bert" for `BertModel`.
-  public let baseModelPrefix: String
-  /// Adapter targets where none are given: PEFT's table.
-  public let defaultTargetModules: [String]
-  /// What Transformers' class names begin with: "Bert" for `BertForSequenceClassification`.
-  public let className: String
-  /// The layer of the classification head whose outputs are the labels' scores.
-  public let headOutput: String
-  /// What Transformers' class names end with where the head is a language head.
-  public let languageClass: String
-  public let make: @Sendable (HuggingFaceConfig, HeadKind, ParameterBuilder) throws -> TransformerModel
-
-  public init(
-    modelType: String, baseModelPrefix: String, defaultTargetModules: [String], className: String, headOutput: String,
-    languageClass: String = "ForMaskedLM",
-    make: @escaping @Sendable (HuggingFaceConfig, HeadKind, ParameterBuilder) throws -> TransformerModel
-  ) {
-    self.modelType = modelType
-    self.baseModelPrefix = baseModelPrefix
-    self.defaultTargetModules = defaultTargetModules
-    self.className = className
-    self.headOutput = headOutput
-    self.languageClass = languageClass
-    self.make = make
-  }
-}
-
-extension ModelArchitecture {
-  /// What Transformers calls a model of the family with a classification head, behind the family's name.
-  public static let sequenceClass = "ForSequenceClassification"
-
-  /// Transformers' class of a model with this head: "BertForMaskedLM".
-  func className(_ head: HeadKind) -> String { className + (head.isSequence ? Self.sequenceClass : languageClass) }
-}
-
-/// The model families.
-public enum ModelCatalogue {
-  public static let architectures: [ModelArchitecture] = [BERT.architecture, RoBERTa.architecture]
-
-  /// The family of a `config.json`.
-  public static func architecture(of config: HuggingFaceConfig) throws -> ModelArchitecture {
-    let name = try config.string("model_type")
-    if let found = architectures.first(where: { $0.modelType == name }) { return found }
-    let supported = architectures.map(\.modelType)
-    let hint = others[name].map { "\($0); supported are \(supported.joined(separator: ", "))" } ?? suggestion(for: name, among: supported)
-    throw EngineError(.data, "\(config.path): model_type '\(name)' is not supported", hint: hint)
-  }
-
-  /// Families whose names or layouts are near to those above, and why their folders are no such model.
-  private static let others: [String: String] = [
-    "albert": "ALBERT's layers share one set of weights, BERT's do not", "distilbert": "DistilBERT's layers and names are not BERT's",
-    "electra": "ELECTRA has embeddings of another size than its layers", "deberta": "DeBERTa's attention is by relative positions",
-    "deberta-v2": "DeBERTa's attention is by relative positions", "modernbert": "ModernBERT has rotary positions and gated layers",
-    "xlm-roberta": "its layers are RoBERTa's, but its tokenizer (SentencePiece) is not read here",
-    "camembert": "its layers are RoBERTa's, but its tokenizer (SentencePiece) is not read here",
-    "mobilebert": "MobileBERT has bottlenecks between its layers", "mpnet": "MPNet's attention is by relative positions",
-    "roformer": "RoFormer has rotary positions", "nomic_bert": "it has rotary positions and gated layers", "big_bird": "its attention is sparse",
-    "longformer": "its attention is sparse", "bart": "encoders with decoders are not read here", "t5": "encoders with decoders are not read here",
-    "gpt2": "decoders are not read here", "llama": "decoders are not read here",
-  ]
-}

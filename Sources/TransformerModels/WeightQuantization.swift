@@ -41,7 +41,7 @@ extension TransformerModel {
     Memory.trim()
     var changed: [(path: String, linear: Linear)] = []
     for (path, linear) in linears {
-      guard !(headModules + quantization.skipModules).contains(where: { Self.contains(path, $0) }) else { continue }
+      guard linear.role != .head, !(headModules + quantization.skipModules).contains(where: { Self.contains(path, $0) }) else { continue }
       if let held = linear.weight.quantized?.config, held != quantization.config {
         throw EngineError(
           .argument, "\(path): the weight is held in \(held.summary) already, not in \(quantization.config.summary)",

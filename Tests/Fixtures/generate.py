@@ -13,6 +13,7 @@ import transformers
 
 import methods
 from cases import CASES, write_case, write_method_case
+from decoders import CASES as DECODERS, write_decoder_case, write_decoder_models
 from labels import write_label_checkpoints
 from layers import write_layers
 from minilm import write_minilm
@@ -33,6 +34,7 @@ PARTS = (
     "optimizers",
     "cases",
     "methods",
+    "decoders",
     "peft",
     "quantization",
     "torch",
@@ -49,7 +51,7 @@ def main():
     parser.add_argument(
         "--check-trainer", action="store_true", help="compare with Trainer, write nothing"
     )
-    parser.add_argument("--case", nargs="+", help="only these cases of the part methods")
+    parser.add_argument("--case", nargs="+", help="only these cases of the parts methods and decoders")
     arguments = parser.parse_args()
     # One thread: the order of summation, and so the last bits, do not depend on the machine's size.
     torch.set_num_threads(1)
@@ -75,6 +77,11 @@ def main():
             if not arguments.case or entry["name"] in arguments.case:
                 path = f"cases/{entry['name']}.safetensors"
                 report(entry["name"], write_method_case("models", module, entry, path))
+    if "decoders" in arguments.only:
+        write_decoder_models("models")
+        for entry in DECODERS:
+            if not arguments.case or entry["name"] in arguments.case:
+                report(entry["name"], write_decoder_case("models", entry, f"cases/{entry['name']}.safetensors"))
     if "peft" in arguments.only:
         write_peft_folders("models", "peft")
     if "quantization" in arguments.only:

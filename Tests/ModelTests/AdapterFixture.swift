@@ -220,7 +220,7 @@ func train(
   _ model: TransformerModel, _ attached: AttachedAdapter, steps: Range<Int>, of total: Int, learningRate: Double = 0.01,
   before: (Int) throws -> Void = { _ in }
 ) throws {
-  let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model.trainableParameters(), weightDecay: 0.01))
+  let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model, weightDecay: 0.01))
   let training = attached.training ?? MethodTraining()
   func place(_ step: Int) -> TrainingPlace { TrainingPlace(step: step, totalSteps: total, seed: 7) }
   model.context.isTraining = true

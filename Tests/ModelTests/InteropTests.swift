@@ -144,7 +144,7 @@ extension EngineTests {
     private func train(_ model: TransformerModel) throws {
       model.context.isTraining = true
       defer { model.context.isTraining = false }
-      let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model.trainableParameters(), weightDecay: 0.01))
+      let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model, weightDecay: 0.01))
       for _ in 0..<5 {
         model.zeroGrad()
         try model.loss(tinyBatch()).loss.backward()

@@ -41,7 +41,7 @@ extension EngineTests {
 
     private func check(_ fixture: ParityFixture, folder: String) throws {
       let (model, adapter) = try fixture.model(folder)
-      let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model.trainableParameters(), weightDecay: fixture.number("weight_decay")))
+      let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model, weightDecay: fixture.number("weight_decay")))
       let schedule = Schedule(
         .linear, warmupSteps: Int(fixture.number("warmup_steps")), totalSteps: Int(fixture.number("num_training_steps")))
       let losses = try fixture.tensor("losses").values

@@ -104,7 +104,7 @@ extension EngineTests {
         try perturb(attached)
         model.context.isTraining = true
         var result = [try model.predict(tinyBatch()).values]
-        let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model.trainableParameters(), weightDecay: 0.01))
+        let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model, weightDecay: 0.01))
         for _ in 0..<3 {
           model.zeroGrad()
           let loss = try model.loss(tinyBatch()).loss

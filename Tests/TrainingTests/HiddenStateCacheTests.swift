@@ -120,7 +120,7 @@ import Testing
       try expect([3, 2, 1, 0, 4], hasFile ? [[3]] : [[3, 1, 4]])
       try expect([4, 3, 0], hasFile ? [] : [[4, 3]])
       var other = FrozenPrefix()
-      other.firstTokensOnly = true
+      other.oneRowEach = true
       #expect(other != prefix)
       cache.removeAll()
       cache.isKeeping = false

@@ -26,8 +26,9 @@ import Testing
     var arguments = TrainingArguments()
     (arguments.loraplusLRRatio, arguments.loraplusLREmbedding) = (16, 3e-6)
     let parameters = try members.map { ($0.name, try Tensor.zeros($0.shape)) }
+    let norms = Set(parameters.filter { $0.0.contains("LayerNorm") }.map { ObjectIdentifier($0.1) })
     let plus = try #require(LoRAPlus(arguments))
-    let groups = plus.groups(of: parameters, learningRate: 2e-4, factor: 0.5, weightDecay: 0.1)
+    let groups = plus.groups(of: parameters, norms: norms, learningRate: 2e-4, factor: 0.5, weightDecay: 0.1)
     let expected: [(group: String, rate: Double?, decay: Double)] = [
       ("A", nil, 0.1), ("embedding", 1.5e-6, 0.1), ("B", 16 * 2e-4, 0.1), ("B without decay", 16 * 2e-4, 0),
     ]

@@ -205,7 +205,7 @@
 
 ---ia3 options
 ---@class IA3Options
----@field feedforward_modules? string[] suffixes of the target layers whose input is scaled instead of their output; default: output.dense
+---@field feedforward_modules? string[] suffixes of the target layers whose input is scaled instead of their output; default: those that lead back to the hidden size
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
@@ -313,7 +313,7 @@
 
 ---selective options
 ---@class SelectiveFineTuningOptions
----@field parameters? string[] names of parameters, or their ends after a dot, such as query.weight or LayerNorm.bias (default {"query.weight", "value.weight"})
+---@field parameters? string[] names of parameters, or their ends after a dot, such as query.weight or LayerNorm.bias; default: the weights that give queries and values
 ---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
 ---@field exclude_modules? string[] suffixes of layers to leave out (default {})
 ---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head

@@ -69,7 +69,7 @@ struct OptimizerOptions<Rule: UpdateRule>: LuaRecord {
       guard !parameters.isEmpty else {
         throw EngineError(.argument, "\(name): the model has no parameter that requires gradients")
       }
-      return ParameterGroup.decaying(parameters, weightDecay: weightDecay)
+      return ParameterGroup.decaying(model.network, weightDecay: weightDecay)
     }
     let tensors = parameters?.tensors ?? []
     guard !tensors.isEmpty else { throw EngineError(.argument, "\(name): 'parameters' is empty") }

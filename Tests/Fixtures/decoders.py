@@ -1,0 +1,194 @@
+"""Decoders: tiny random models of each family, and ten AdamW steps of causal language modelling or classification.
+
+Matrices of GPT-2's Conv1D are written as [out, in], as Perigee holds them. Labels are those that Transformers takes, one for
+each token, and are shifted by the model.
+"""
+
+import os
+import re
+
+import torch
+from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, TaskType, get_peft_model
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from methods import case, seed_of
+from methods.virtual_tokens import Named, Split
+from packed import Packed, saved_name
+
+SPECIAL = dict(vocab_size=120, initializer_range=0.3, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+LAYERS = dict(num_hidden_layers=2, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48)
+LAYERS = dict(**LAYERS, **SPECIAL, max_position_embeddings=64)
+LLAMA3 = dict(
+    rope_type="llama3",
+    rope_theta=500.0,
+    factor=4.0,
+    low_freq_factor=1.0,
+    high_freq_factor=4.0,
+    original_max_position_embeddings=16,
+)
+CONFIGS = {
+    "gpt2": GPT2Config(
+        n_embd=32, n_layer=2, n_head=4, n_positions=64, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **SPECIAL
+    ),
+    "llama": LlamaConfig(**LAYERS, rope_parameters=LLAMA3, rms_norm_eps=1e-5, tie_word_embeddings=False),
+    "mistral": MistralConfig(**LAYERS, head_dim=12, sliding_window=None, tie_word_embeddings=False),
+    "qwen2": Qwen2Config(**LAYERS, tie_word_embeddings=True, rms_norm_eps=1e-6),
+    "qwen3": Qwen3Config(**LAYERS, head_dim=16, tie_word_embeddings=True, rms_norm_eps=1e-6),
+    "smollm2": LlamaConfig(**LAYERS, tie_word_embeddings=True, rope_parameters=dict(rope_type="default", rope_theta=100.0)),
+}
+
+
+def write_decoder_models(folder):
+    generator = torch.Generator().manual_seed(11)
+    for name, config in CONFIGS.items():
+        model = AutoModelForCausalLM.from_config(config)
+        with torch.no_grad():
+            for parameter_name, parameter in sorted(model.named_parameters()):
+                noise = torch.randn(parameter.shape, generator=generator) * 0.3
+                is_norm = re.search(r"(ln_\w|norm)\.weight$", parameter_name)
+                parameter.copy_(1 + noise if is_norm else noise)
+        model.save_pretrained(os.path.join(folder, "tiny-" + name))
+
+
+def rows(name):
+    targets = ["c_attn"] if name == "gpt2" else ["q_proj", "v_proj"]
+    causal = dict(objective="causal_lm", num_labels=1)
+    lora = dict(r=4, lora_alpha=8)
+    return [
+        case(name + "-full", "full", 1e-3, **causal),
+        case(name + "-lora", "lora", **causal, **lora, target_modules=targets),
+        case(name + "-ia3", "ia3", **causal),
+        case(name + "-prefix", "prefix_tuning", **causal, num_virtual_tokens=3),
+        case(name + "-prompt", "prompt_tuning", **causal, num_virtual_tokens=3),
+    ]
+
+
+CASES = [entry for name in CONFIGS for entry in rows(name)]
+# All layers, and a head that reads the last token.
+CASES += [
+    case("gpt2-lora-all-linear", "lora", objective="causal_lm", num_labels=1, r=2, lora_alpha=4, target_modules="all-linear"),
+    case("llama-lora-all-linear", "lora", objective="causal_lm", num_labels=1, r=2, lora_alpha=4, target_modules="all-linear"),
+    case("llama-lora-head", "lora", objective="causal_lm", num_labels=1, r=2, lora_alpha=4, target_modules=["lm_head", "o_proj"]),
+    case("qwen2-lora-head", "lora", objective="causal_lm", num_labels=1, r=2, lora_alpha=4, target_modules=["lm_head", "o_proj"]),
+    case("gpt2-classification-lora", "lora", r=4, lora_alpha=8, target_modules=["c_attn"]),
+    case("llama-classification-full", "full", 1e-3),
+    case("qwen3-classification-prompt", "prompt_tuning", num_virtual_tokens=3),
+]
+
+
+def load(folder, entry):
+    kwargs = dict(output_loading_info=True, attn_implementation="eager")
+    if entry["objective"] == "causal_lm":
+        model, info = AutoModelForCausalLM.from_pretrained(folder, **kwargs)
+    else:
+        kwargs.update(num_labels=entry["num_labels"], problem_type="single_label_classification")
+        model, info = AutoModelForSequenceClassification.from_pretrained(folder, **kwargs)
+    return model, set(info["missing_keys"])
+
+
+def attach(model, entry):
+    kind = TaskType.CAUSAL_LM if entry["objective"] == "causal_lm" else TaskType.SEQ_CLS
+    options = dict(entry["options"])
+    method = entry["method"]
+    if method == "full":
+        return model
+    if method == "lora":
+        return get_peft_model(model, LoraConfig(task_type=kind, **options))
+    if method == "ia3":
+        is_gpt2 = "gpt2" in entry["model"]
+        options["target_modules"] = ["c_attn", "mlp.c_proj"] if is_gpt2 else ["k_proj", "v_proj", "down_proj"]
+        options["feedforward_modules"] = options["target_modules"][-1:]
+        return get_peft_model(model, IA3Config(task_type=kind, **options))
+    if method == "prompt_tuning":
+        model = get_peft_model(model, PromptTuningConfig(task_type=kind, **options))
+        encoder = model.prompt_encoder["default"]
+        encoder.embedding = Named("prompt", encoder.embedding)
+        return model
+    layers = model.config.num_hidden_layers
+    model = get_peft_model(model, PrefixTuningConfig(task_type=kind, **options))
+    encoder = model.prompt_encoder["default"]
+    width = encoder.embedding.weight.shape[1] // layers
+    parts = [nn.Embedding(options["num_virtual_tokens"], width) for _ in range(layers)]
+    encoder.embedding = Named("layers", Split(parts))
+    return model
+
+
+def name_in_file(model):
+    is_gpt2 = "gpt2" in model
+    body, layer = ("transformer", r"transformer.h.\1.attn.") if is_gpt2 else ("model", r"model.layers.\1.self_attn.")
+    encoder = r"prompt_encoder\.default\.embedding\."
+
+    def name(live):
+        live = re.sub(encoder + r"layers\.(\d+)\.weight", layer + "prefix_embeddings", live)
+        live = re.sub(encoder + r"prompt\.weight", body + ".prompt_embeddings", live)
+        return saved_name(live).removeprefix("base_model.")
+
+    return name
+
+
+def turned(name, tensor):
+    """Conv1D's weights as [out, in]."""
+    return tensor.t() if re.search(r"\.(c_attn|c_proj|c_fc)(\.base_layer)?\.weight$", name) else tensor
+
+
+def build(folder, entry):
+    """The adapted model, and the values that its new parameters start from."""
+    seed = seed_of(entry)
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    model, missing = load(folder, entry)
+    of_base = {name for name, _ in model.named_parameters()}
+    model = attach(model, entry)
+    name_of = name_in_file(entry["model"])
+    initial = {}
+    for name, parameter in sorted(model.named_parameters(), key=lambda p: name_of(p[0])):
+        plain = name_of(name)
+        in_base = plain.replace(".base_layer", "")
+        if ".original_module." in name or (in_base in of_base and in_base not in missing):
+            continue
+        if parameter.requires_grad:
+            parameter.data.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+        initial[plain] = parameter.detach().clone()
+    return model, initial, seed
+
+
+def batches(entry, seed, count=10):
+    """Sequences of two texts; the first has no labels, as a prompt whose completion is learnt."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda low, high, n=1: torch.randint(low, high, (n,), generator=generator).tolist()
+    result = []
+    for _ in range(count):
+        lengths = draw(2, 21, draw(3, 5)[0])
+        ids = [draw(3, 120, n) for n in lengths]
+        types = [[0] * n for n in lengths]
+        if entry["objective"] == "causal_lm":
+            cut = [draw(0, n)[0] for n in lengths]
+            labels = [[-100] * c + row[c:] for c, row in zip(cut, ids)]
+            result.append(Packed.of(ids, types, labels, per_token=True))
+        else:
+            result.append(Packed.of(ids, types, draw(0, entry["num_labels"], len(lengths))))
+    return result
+
+
+def write_decoder_case(models, entry, path):
+    from cases import common_tensors, describe
+    from packed import write_fixture
+    from training import record_with_error
+
+    model, initial, seed = build(os.path.join(models, entry["model"]), entry)
+    data = batches(entry, seed)
+    result, noise = record_with_error(model, data, entry["learning_rate"], False, name_in_file=name_in_file(entry["model"]))
+    tensors = common_tensors(data, initial, result)
+    for kind in ("grad", "final"):
+        tensors.update({f"{kind}.{name}": turned(name, tensor) for name, tensor in result[kind].items()})
+    write_fixture(path, tensors, describe(entry, model, noise))
+    return noise
