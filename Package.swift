@@ -48,7 +48,7 @@ let package = Package(
     library("Files", ["CLimits", "CXXHash", "Diagnostics"]),
     library("Patterns", ["Diagnostics"]),
     library("Metrics", ["Diagnostics"]),
-    library("Tokenizers", ["Files"]),
+    library("Tokenizers", ["Files", "Patterns"]),
     library("Datasets", ["Files"]),
     library("TensorCore", ["CKernels", "CLimits", "COpenBLAS", "Diagnostics"]),
     library("Checkpoints", ["Files"]),

@@ -1,9 +1,18 @@
-/// Reads a pattern by the rules of Python's `re`: what it refuses is refused.
+/// Whose rules a pattern follows.
+enum PatternDialect {
+  /// Python's `re`: what it refuses is refused.
+  case python
+  /// Oniguruma's Ruby syntax, which splits text for the reference tokenizers: the part of it that published ones use.
+  case oniguruma
+}
+
+/// Reads a pattern.
 struct PatternParser {
   private static let largestDepth = 100
   private static let largestLength = 100_000
 
   private let letters: [Unicode.Scalar]
+  private let dialect: PatternDialect
   private var position = 0
   private var flags = Flags()
   private var depth = 0
@@ -13,7 +22,8 @@ struct PatternParser {
     var ignoresCase = false, isMultiline = false, dotTakesLineFeed = false, isASCIIOnly = false
   }
 
-  init(_ pattern: String) throws(PatternMistake) {
+  init(_ pattern: String, _ dialect: PatternDialect = .python) throws(PatternMistake) {
+    self.dialect = dialect
     letters = Array(pattern.unicodeScalars)
     guard letters.count <= Self.largestLength else {
       throw PatternMistake(reason: "\(letters.count) characters, expected at most \(Self.largestLength)")
@@ -70,6 +80,8 @@ struct PatternParser {
     while let letter = next, letter != "|", letter != ")" {
       position += 1
       switch letter {
+      case "^" where dialect == .oniguruma, "$" where dialect == .oniguruma:
+        throw mistake("the anchor '\(letter)', which is not supported,")
       case "\\": parts.append(try escape())
       case "[": parts.append(.set(try bracketed()))
       case ".": parts.append(.set(set([.any(lineFeed: flags.dotTakesLineFeed)])))
@@ -125,7 +137,8 @@ struct PatternParser {
     case .repeated: throw mistake("multiple repeat")
     default: break
     }
-    _ = take("?")  // Lazy: the same matches.
+    // Lazy: the same texts match, but not the same parts of them.
+    if take("?"), dialect == .oniguruma { throw mistake("a lazy repeat, which is not supported,") }
     if next == "+" { throw mistake("a possessive repeat, which is not supported,") }
     parts[parts.count - 1] = .repeated(last, least: least, most: most)
   }
@@ -215,11 +228,27 @@ struct PatternParser {
     ScalarSet(items, isNegated: isNegated, ignoresCase: flags.ignoresCase, isASCIIOnly: flags.isASCIIOnly)
   }
 
+  /// What follows "\p" or "\P": a category of characters in braces.
+  private mutating func property(isWanted: Bool) throws(PatternMistake) -> ScalarSet.Item {
+    guard take("{") else { throw mistake("expected { after \\p") }
+    let isInverted = take("^")
+    let name = digits { $0.isASCII && $0.properties.isAlphabetic }
+    guard take("}"), let categories = ScalarSet.categories[name] else {
+      throw mistake("the property '\(name)', which is not supported,")
+    }
+    return .category(categories, isWanted != isInverted)
+  }
+
   private func literal(_ letter: Unicode.Scalar) -> ScalarSet { set([.range(letter.value...letter.value)]) }
 
   /// The class that the letter of an escape stands for.
-  private static func category(_ letter: Unicode.Scalar) -> ScalarSet.Item? {
+  private func category(_ letter: Unicode.Scalar) -> ScalarSet.Item? {
     switch letter {
+    case "s" where dialect == .oniguruma: .whiteSpace(true)
+    case "S" where dialect == .oniguruma: .whiteSpace(false)
+    case "d" where dialect == .oniguruma: .category([.decimalNumber], true)
+    case "D" where dialect == .oniguruma: .category([.decimalNumber], false)
+    case "w" where dialect == .oniguruma, "W" where dialect == .oniguruma: nil
     case "d": .digit(true)
     case "D": .digit(false)
     case "s": .space(true)
@@ -232,7 +261,11 @@ struct PatternParser {
 
   private mutating func escape() throws(PatternMistake) -> PatternNode {
     guard let letter = take() else { throw mistake("bad escape (end of pattern)") }
-    if let category = Self.category(letter) { return .set(set([category])) }
+    if let category = category(letter) { return .set(set([category])) }
+    if dialect == .oniguruma {
+      if letter == "p" || letter == "P" { return .set(set([try property(isWanted: letter == "p")])) }
+      guard !"AZzGbBhHRXKk".unicodeScalars.contains(letter) else { throw mistake("the escape '\\\(letter)', which is not supported,") }
+    }
     switch letter {
     case "A": return .anchor(.textStart)
     case "Z": return .anchor(.textEnd)
@@ -302,9 +335,13 @@ struct PatternParser {
 
   private mutating func member() throws(PatternMistake) -> ScalarSet.Item {
     guard let letter = take() else { throw mistake("unterminated character set") }
+    if dialect == .oniguruma, letter == "[" || (letter == "&" && next == "&") {
+      throw mistake("a class inside a class, which is not supported,")
+    }
     guard letter == "\\" else { return .range(letter.value...letter.value) }
     guard let escaped = take() else { throw mistake("bad escape (end of pattern)") }
-    if let category = Self.category(escaped) { return category }
+    if let category = category(escaped) { return category }
+    if dialect == .oniguruma, escaped == "p" || escaped == "P" { return try property(isWanted: escaped == "p") }
     switch escaped {
     case "b": return .range(8...8)
     case "1"..."7":

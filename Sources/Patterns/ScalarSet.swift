@@ -3,9 +3,30 @@ struct ScalarSet: Sendable {
   enum Item: Sendable {
     case range(ClosedRange<UInt32>)
     case digit(Bool), space(Bool), word(Bool)
+    /// Unicode's property, without the separators of ASCII that Python adds.
+    case whiteSpace(Bool)
+    /// Characters of some categories, as far as `newestMajor` knows them.
+    case category(Set<Unicode.GeneralCategory>, Bool)
     /// What `.` means: everything, or all but the line feed.
     case any(lineFeed: Bool)
   }
+
+  /// The Unicode version of the reference tokenizers' regular expressions: later characters have no category.
+  private static let newestMajor = 16
+
+  /// What `\p{...}` can name.
+  static let categories: [String: Set<Unicode.GeneralCategory>] = {
+    var names: [String: Set<Unicode.GeneralCategory>] = [
+      "Lu": [.uppercaseLetter], "Ll": [.lowercaseLetter], "Lt": [.titlecaseLetter], "Lm": [.modifierLetter], "Lo": [.otherLetter],
+      "Mn": [.nonspacingMark], "Mc": [.spacingMark], "Me": [.enclosingMark],
+      "Nd": [.decimalNumber], "Nl": [.letterNumber], "No": [.otherNumber],
+      "Pc": [.connectorPunctuation], "Pd": [.dashPunctuation], "Ps": [.openPunctuation], "Pe": [.closePunctuation],
+      "Pi": [.initialPunctuation], "Pf": [.finalPunctuation], "Po": [.otherPunctuation],
+      "Sm": [.mathSymbol], "Sc": [.currencySymbol], "Sk": [.modifierSymbol], "So": [.otherSymbol],
+    ]
+    for (name, set) in names { names[String(name.prefix(1)), default: []].formUnion(set) }
+    return names
+  }()
 
   private let items: [Item]
   private let isNegated: Bool
@@ -41,6 +62,8 @@ struct ScalarSet: Sendable {
       case .range(let range): range.contains(value)
       case .digit(let isWanted): isDigit(value) == isWanted
       case .space(let isWanted): isSpace(value) == isWanted
+      case .whiteSpace(let isWanted): Unicode.Scalar(value)?.properties.isWhitespace == isWanted
+      case .category(let categories, let isWanted): hasCategory(value, categories) == isWanted
       case .word(let isWanted): isWord(value, isASCIIOnly: isASCIIOnly) == isWanted
       case .any(let takesLineFeed): takesLineFeed || value != 10
       }
@@ -66,6 +89,11 @@ struct ScalarSet: Sendable {
       }
     }
     return found.filter { !isASCIIOnly || $0 < 128 }
+  }
+
+  private func hasCategory(_ value: UInt32, _ categories: Set<Unicode.GeneralCategory>) -> Bool {
+    guard let properties = Unicode.Scalar(value)?.properties, categories.contains(properties.generalCategory) else { return false }
+    return properties.age.map { $0.major <= Self.newestMajor } ?? false
   }
 
   private func isDigit(_ value: UInt32) -> Bool {

@@ -12,6 +12,9 @@ struct BPE: TokenModel {
   private let unknownId: Int32?
   private let fusesUnknown: Bool
   private let ignoresMerges: Bool
+  /// Ids of the tokens that stand for one byte each, -1 where there is none; nil where characters that the vocabulary lacks are
+  /// unknown.
+  private let byteIds: [Int32]?
   private let merges: MergeTable
   /// Ids of the characters below U+0200, -1 where there is none: all that byte-level words consist
   /// of.
@@ -26,9 +29,6 @@ struct BPE: TokenModel {
         throw EngineError(.data, "\(place): '\(key)' = '\(affix)' is not supported")
       }
     }
-    if try json.bool("byte_fallback", default: false, at: place) {
-      throw EngineError(.data, "\(place): 'byte_fallback' = true is not supported")
-    }
     switch json["dropout"] {
     case nil, .null, .int(0), .double(0): break
     default: throw EngineError(.data, "\(place): a 'dropout' other than 0 is not supported")
@@ -41,7 +41,8 @@ struct BPE: TokenModel {
       vocabulary: vocabulary, merges: pairs,
       unknownToken: json.optionalString("unk_token", at: place),
       fusesUnknown: json.bool("fuse_unk", default: false, at: place),
-      ignoresMerges: json.bool("ignore_merges", default: false, at: place), at: place,
+      ignoresMerges: json.bool("ignore_merges", default: false, at: place),
+      fallsBackToBytes: json.bool("byte_fallback", default: false, at: place), at: place,
       mergePlace: { "\(place): merge \($0 + 1)" })
   }
 
@@ -49,12 +50,13 @@ struct BPE: TokenModel {
   init(
     vocabulary: Vocabulary, merges pairs: [(left: Substring, right: Substring)],
     unknownToken: String?,
-    fusesUnknown: Bool = false, ignoresMerges: Bool = false, at place: String,
+    fusesUnknown: Bool = false, ignoresMerges: Bool = false, fallsBackToBytes: Bool = false, at place: String,
     mergePlace: (Int) -> String
   ) throws {
     self.vocabulary = vocabulary
     self.fusesUnknown = fusesUnknown
     self.ignoresMerges = ignoresMerges
+    byteIds = fallsBackToBytes ? ByteFallback.tokens.map { vocabulary.id(of: $0) ?? -1 } : nil
     self.unknownToken = unknownToken
     unknownId = try unknownToken.map { token in
       guard let id = vocabulary.id(of: token) else {
@@ -134,6 +136,9 @@ struct BPE: TokenModel {
       if id >= 0 {
         ids.append(id)
         afterUnknown = false
+      } else if let byteIds, slice.allSatisfy({ byteIds[Int($0)] >= 0 }) {
+        ids.append(contentsOf: slice.lazy.map { byteIds[Int($0)] })
+        afterUnknown = false
       } else if let unknownId {
         if !(fusesUnknown && afterUnknown) { ids.append(unknownId) }
         afterUnknown = true
@@ -208,7 +213,7 @@ struct BPE: TokenModel {
       "continuing_subword_prefix": .null,
       "end_of_word_suffix": .null,
       "fuse_unk": .bool(fusesUnknown),
-      "byte_fallback": .bool(false),
+      "byte_fallback": .bool(byteIds != nil),
       "ignore_merges": .bool(ignoresMerges),
       "vocab": vocabulary.json,
       "merges": .array(

@@ -15,10 +15,13 @@ extension Decoder {
 /// The decoders of `tokenizer.json`, by their `type`.
 enum DecoderCatalogue {
   static let types: [ComponentType<any Decoder>] = [
+    .init("ByteFallback") { _, _ in ByteFallbackDecoder() },
     .init("ByteLevel") { _, _ in ByteLevelDecoder() },
     .init("Fuse") { _, _ in FuseDecoder() },
+    .init("Metaspace") { try Metaspace($0, at: $1) },
     .init("Replace") { try Replace($0, at: $1) },
     .init("Sequence") { try DecoderSequence($0, at: $1) },
+    .init("Strip") { try StripDecoder($0, at: $1) },
     .init("WordPiece") { try WordPieceDecoder($0, at: $1) },
   ]
 
@@ -75,6 +78,74 @@ struct WordPieceDecoder: Decoder {
       }
       guard cleansUp else { return text }
       return WordPieceDecoder.cleanups.reduce(text) { replacing($1.from, with: $1.to, in: $0) }
+    }
+  }
+}
+
+/// Tokens that stand for one byte, `<0x0A>`, back to bytes; a run of them that is no text gives a replacement for each.
+struct ByteFallbackDecoder: Decoder {
+  func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
+    var out: [[UInt8]] = []
+    var bytes: [UInt8] = []
+    func finish() {
+      let isText = String(validating: bytes, as: UTF8.self) != nil
+      out += isText ? [bytes] : bytes.map { _ in Array("\u{FFFD}".utf8) }
+      bytes = []
+    }
+    for token in tokens {
+      if let byte = ByteFallback.byte(of: token) {
+        bytes.append(byte)
+      } else {
+        if !bytes.isEmpty { finish() }
+        out.append(token)
+      }
+    }
+    if !bytes.isEmpty { finish() }
+    return out
+  }
+}
+
+/// Tokens that stand for one byte of a character that the vocabulary lacks.
+enum ByteFallback {
+  /// The token of each byte.
+  static let tokens: [String] = (0..<256).map { byte in
+    let digits = String(byte, radix: 16, uppercase: true)
+    return "<0x" + (digits.count < 2 ? "0" : "") + digits + ">"
+  }
+
+  static func byte(of token: [UInt8]) -> UInt8? {
+    guard token.count == 6, token.starts(with: Array("<0x".utf8)), token[5] == UInt8(ascii: ">"),
+      token[3...4].allSatisfy({ Unicode.Scalar($0).properties.isASCIIHexDigit })
+    else { return nil }
+    return UInt8(String(decoding: token[3...4], as: UTF8.self), radix: 16)
+  }
+}
+
+/// Takes a character off the ends of every token, at most so many times.
+struct StripDecoder: Decoder {
+  private let content: [UInt8]
+  private let start, stop: Int
+
+  init(_ json: JSONValue, at place: String) throws {
+    content = Array(try json.string("content", at: place).utf8)
+    func count(_ key: String) throws -> Int {
+      guard case .int(let value)? = json[key], value >= 0 else {
+        throw EngineError(.data, "\(place): '\(key)' is not a whole number of at least 0")
+      }
+      return value
+    }
+    (start, stop) = (try count("start"), try count("stop"))
+    guard !content.isEmpty else { throw EngineError(.data, "\(place): 'content' is empty") }
+  }
+
+  func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
+    tokens.map { token in
+      var token = token[...]
+      for _ in 0..<start where token.starts(with: content) { token = token.dropFirst(content.count) }
+      for _ in 0..<stop where token.count >= content.count && token.suffix(content.count).elementsEqual(content) {
+        token = token.dropLast(content.count)
+      }
+      return Array(token)
     }
   }
 }

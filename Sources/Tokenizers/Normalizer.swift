@@ -31,6 +31,7 @@ enum NormalizerCatalogue {
     .init("NFD") { _, _ in UnicodeForm.nfd },
     .init("NFKC") { _, _ in UnicodeForm.nfkc },
     .init("NFKD") { _, _ in UnicodeForm.nfkd },
+    .init("Prepend") { try Prepend($0, at: $1) },
     .init("Replace") { try Replace($0, at: $1) },
     .init("Sequence") { try NormalizerSequence($0, at: $1) },
     .init("Strip") { try Strip($0, at: $1) },
@@ -161,6 +162,15 @@ struct Strip: Normalizer {
       return Array(buffer[start..<end])
     }
   }
+}
+
+/// Puts a string in front of every text that is not empty.
+struct Prepend: Normalizer {
+  private let prefix: [UInt8]
+
+  init(_ json: JSONValue, at place: String) throws { prefix = Array(try json.string("prepend", at: place).utf8) }
+
+  func normalize(_ text: [UInt8]) -> [UInt8] { text.isEmpty ? text : prefix + text }
 }
 
 /// Replaces one string by another.

@@ -4,6 +4,8 @@ import Files
 struct Pieces: Sendable {
   var bytes: [UInt8]
   var ends: [Int]
+  /// Whether the text that comes next is the start of the whole text.
+  var isAtStart = false
 
   init() {
     bytes = []
@@ -46,7 +48,10 @@ enum PreTokenizerCatalogue {
   static let types: [ComponentType<any PreTokenizer>] = [
     .init("BertPreTokenizer") { _, _ in BertPreTokenizer() },
     .init("ByteLevel") { try ByteLevel($0, at: $1) },
+    .init("Digits") { try Digits($0, at: $1) },
+    .init("Metaspace") { try Metaspace($0, at: $1) },
     .init("Sequence") { try PreTokenizerSequence($0, at: $1) },
+    .init("Split") { try PatternSplit($0, at: $1) },
     .init("Whitespace") { _, _ in Whitespace() },
     .init("WhitespaceSplit") { _, _ in WhitespaceSplit() },
   ]
@@ -132,7 +137,11 @@ struct PreTokenizerSequence: PreTokenizer {
     var pieces = Pieces(whole: Array(text))
     for stage in stages {
       var finer = Pieces()
-      pieces.forEach { stage.split($0, into: &finer) }
+      finer.isAtStart = out.isAtStart
+      pieces.forEach {
+        stage.split($0, into: &finer)
+        finer.isAtStart = false
+      }
       pieces = finer
     }
     pieces.forEach {

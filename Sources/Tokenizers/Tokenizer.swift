@@ -120,13 +120,13 @@ public final class Tokenizer: Sendable {
       var ids = [Int32]()
       ids.reserveCapacity(bytes.count / 3 + 8)
       if rawMatcher.isEmpty {
-        appendNormalized(bytes, to: &ids)
+        appendNormalized(bytes, isStart: true, to: &ids)
       } else {
         for part in rawMatcher.split(bytes) {
           if let id = part.id {
             ids.append(id)
           } else {
-            appendNormalized(UnsafeBufferPointer(rebasing: bytes[part.range]), to: &ids)
+            appendNormalized(UnsafeBufferPointer(rebasing: bytes[part.range]), isStart: part.range.lowerBound == 0, to: &ids)
           }
         }
       }
@@ -134,25 +134,26 @@ public final class Tokenizer: Sendable {
     }
   }
 
-  private func appendNormalized(_ text: UnsafeBufferPointer<UInt8>, to ids: inout [Int32]) {
-    guard let normalizer else { return appendWords(text, to: &ids) }
-    normalizer.normalize(Array(text)).withUnsafeBufferPointer { appendWords($0, to: &ids) }
+  private func appendNormalized(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool, to ids: inout [Int32]) {
+    guard let normalizer else { return appendWords(text, isStart: isStart, to: &ids) }
+    normalizer.normalize(Array(text)).withUnsafeBufferPointer { appendWords($0, isStart: isStart, to: &ids) }
   }
 
-  private func appendWords(_ text: UnsafeBufferPointer<UInt8>, to ids: inout [Int32]) {
-    if normalizedMatcher.isEmpty { return appendModel(text, to: &ids) }
+  private func appendWords(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool, to ids: inout [Int32]) {
+    if normalizedMatcher.isEmpty { return appendModel(text, isStart: isStart, to: &ids) }
     for part in normalizedMatcher.split(text) {
       if let id = part.id {
         ids.append(id)
       } else {
-        appendModel(UnsafeBufferPointer(rebasing: text[part.range]), to: &ids)
+        appendModel(UnsafeBufferPointer(rebasing: text[part.range]), isStart: isStart && part.range.lowerBound == 0, to: &ids)
       }
     }
   }
 
-  private func appendModel(_ text: UnsafeBufferPointer<UInt8>, to ids: inout [Int32]) {
+  private func appendModel(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool, to ids: inout [Int32]) {
     guard !text.isEmpty else { return }
     var pieces = Pieces()
+    pieces.isAtStart = isStart
     if let preTokenizer {
       pieces.bytes.reserveCapacity(text.count + text.count / 4)
       preTokenizer.split(text, into: &pieces)

@@ -12,7 +12,10 @@ extension Tokenizer {
     try createFolder(folder)
     var roles = JSONObject()
     for role in SpecialTokens.Role.allCases {
-      if let token = specialTokens[role] { roles[role.rawValue] = .string(token) }
+      guard let token = specialTokens[role] else { continue }
+      // A word of the vocabulary that merely looks like a special token must not become one.
+      let isSpecial = definition.specialTokens[role] != nil || definition.addedTokens.contains { $0.content == token }
+      if isSpecial { roles[role.rawValue] = .string(token) }
     }
     var configuration = definition.configuration
     func setMissing(_ key: String, _ value: JSONValue) { configuration[key] = configuration[key] ?? value }

@@ -36,6 +36,14 @@ enum UnicodeClasses {
   /// `split` of the ASCII range.
   static let asciiSplit: [Split] = (0..<128).map { split(Unicode.Scalar(UInt8($0))) }
 
+  /// Digits of any kind: Rust's `char::is_numeric`.
+  static func isNumeric(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .decimalNumber, .letterNumber, .otherNumber: true
+    default: false
+    }
+  }
+
   static func isWhitespace(_ scalar: Unicode.Scalar) -> Bool {
     if scalar.value < 0x80 { return scalar.value == 0x20 || (0x09...0x0D).contains(scalar.value) }
     return scalar.properties.isWhitespace

@@ -177,10 +177,6 @@ struct MalformedFileTests {
       model: #"{"type": "BPE", "vocab": {"a": 0}}"#,
       "model BPE: 'merges' is missing, expected an array"),
     Case(
-      "byte fallback",
-      model: #"{"type": "BPE", "vocab": {"a": 0}, "merges": [], "byte_fallback": true}"#,
-      "model BPE: 'byte_fallback' = true is not supported"),
-    Case(
       "dropout",
       model: #"{"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1}"#,
       "model BPE: a 'dropout' other than 0 is not supported"),
@@ -203,26 +199,56 @@ struct MalformedFileTests {
       "normalizer",
       member: #""normalizer": {"type": "Precompiled"}"#,
       "normalizer 'Precompiled' is not supported; expected one of BertNormalizer, Lowercase, "
-        + "NFC, NFD, NFKC, NFKD, Replace, Sequence, Strip, StripAccents"),
+        + "NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, StripAccents"),
     Case(
       "regular expression",
       member: #""normalizer": {"type": "Replace", "content": "", "pattern": {"Regex": " +"}}"#,
       "normalizer Replace: this pattern is not supported; expected {\"String\": \"some text\"}"),
     Case(
       "pre-tokenizer",
-      member: #""pre_tokenizer": {"type": "Metaspace"}"#,
-      "pre_tokenizer 'Metaspace' is not supported; expected one of BertPreTokenizer, "
-        + "ByteLevel, Sequence, Whitespace, WhitespaceSplit"),
+      member: #""pre_tokenizer": {"type": "Punctuation"}"#,
+      "pre_tokenizer 'Punctuation' is not supported; expected one of BertPreTokenizer, "
+        + "ByteLevel, Digits, Metaspace, Sequence, Split, Whitespace, WhitespaceSplit"),
+    Case(
+      "split without a pattern",
+      member: #""pre_tokenizer": {"type": "Split", "behavior": "Isolated"}"#,
+      #"pre_tokenizer Split: expected a pattern, {"Regex": "..."} or {"String": "..."}"#),
+    Case(
+      "split with another behavior",
+      member: #""pre_tokenizer": {"type": "Split", "pattern": {"String": "a"}, "behavior": "isolated"}"#,
+      "pre_tokenizer Split: behavior 'isolated'; expected one of Isolated, Removed, MergedWithPrevious, MergedWithNext, "
+        + "Contiguous"),
+    Case(
+      "pattern that is malformed",
+      member: #""pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a"}, "behavior": "Isolated"}"#,
+      "pre_tokenizer Split: '(a' is not a regular expression that is supported: missing ), unterminated subpattern at position 2"),
+    Case(
+      "pattern with an unknown property",
+      member: #""pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\\p{Han}"}, "behavior": "Isolated"}"#,
+      #"pre_tokenizer Split: '\p{Han}' is not a regular expression that is supported: the property 'Han', which is not supported, "#
+        + "at position 7"),
+    Case(
+      "pattern that takes nothing",
+      member: #""pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a*"}, "behavior": "Isolated"}"#,
+      "pre_tokenizer Split: 'a*' matches an empty text, which is not supported"),
+    Case(
+      "metaspace with another scheme",
+      member: #""pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "last"}"#,
+      "pre_tokenizer Metaspace: prepend_scheme 'last'; expected one of always, first, never"),
+    Case(
+      "strip without a number",
+      member: #""decoder": {"type": "Strip", "content": " ", "start": -1, "stop": 0}"#,
+      "decoder Strip: 'start' is not a whole number of at least 0"),
     Case(
       "nested pre-tokenizer",
-      member: #""pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits"}]}"#,
-      "pre_tokenizer Sequence: pre_tokenizer 'Digits' is not supported; expected one of "
-        + "BertPreTokenizer, ByteLevel, Sequence, Whitespace, WhitespaceSplit"),
+      member: #""pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}]}"#,
+      "pre_tokenizer Sequence: pre_tokenizer 'Punctuation' is not supported; expected one of "
+        + "BertPreTokenizer, ByteLevel, Digits, Metaspace, Sequence, Split, Whitespace, WhitespaceSplit"),
     Case(
       "decoder",
       member: #""decoder": {"type": "CTC"}"#,
-      "decoder 'CTC' is not supported; expected one of ByteLevel, Fuse, Replace, Sequence, "
-        + "WordPiece"),
+      "decoder 'CTC' is not supported; expected one of ByteFallback, ByteLevel, Fuse, "
+        + "Metaspace, Replace, Sequence, Strip, WordPiece"),
     Case(
       "no type",
       member: #""decoder": {}"#,

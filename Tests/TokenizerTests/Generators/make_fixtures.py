@@ -262,4 +262,5 @@ def main():
         files()
 
 
-main()
+if __name__ == "__main__":
+    main()
