@@ -119,7 +119,7 @@ public enum StepBenchmark {
     train.examples = Array(train.examples.prefix(options.limit ?? train.examples.count))
     let task = try TrainingTask(
       TaskDefinition(
-        name: definition.name, problemType: definition.problemType, labelNames: definition.labelNames,
+        name: definition.name, labels: definition.labels, labelNames: definition.labelNames,
         metricNames: definition.metricNames, metricForBestModel: definition.metricForBestModel, train: train, evaluation: []))
     guard let place = options.tokenizer ?? base.folder else {
       throw EngineError(.argument, "\(options.model): has no tokenizer", hint: "give --tokenizer DIR")

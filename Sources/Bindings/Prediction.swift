@@ -76,8 +76,8 @@ extension TrainableModel {
     guard type.head.isSequence else {
       throw EngineError(.argument, "predict: the model is \(type.name), expected a classification or regression")
     }
-    let examples = inputs.enumerated().map { Example(text: $1.text, textPair: $1.pair, label: nil, line: $0 + 1) }
-    let data = try EncodedDataset(examples, source: "predict", tokenizer: tokenizer, maxLength: maxLength)
+    let examples = inputs.enumerated().map { Example([$1.text] + ($1.pair.map { [$0] } ?? []), line: $0 + 1) }
+    let data = try EncodedDataset(examples, source: "predict", for: type, tokenizer: tokenizer, maxLength: maxLength)
     var results: [LuaTable] = []
     for start in stride(from: 0, to: data.count, by: 32) {
       let logits = try network.predict(data.batch(Array(start..<min(start + 32, data.count))))

@@ -1,6 +1,7 @@
 import Diagnostics
 import Files
 import LuaHost
+import Metrics
 import Optimizers
 import Tasks
 import TensorCore
@@ -185,7 +186,7 @@ private struct ScriptAnswer {
       guard let number = value.double, allowsNaN || number.isFinite else {
         throw mismatch("\(words(value)) as '\(name)'", expected)
       }
-      let bare = name.hasPrefix("eval_") ? String(name.dropFirst("eval_".count)) : name
+      let bare = EvaluationName.bare(name)
       guard !bare.isEmpty, bare != "loss" else { throw mismatch("the name '\(name)'", "another one: eval_loss is the loss itself") }
       result[bare] = number
     }

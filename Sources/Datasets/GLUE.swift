@@ -81,8 +81,8 @@ public struct GLUETask: Sendable {
   public let name: String
   /// The name of its folder in GLUE's layout, such as `SST-2`.
   public let folderName: String
-  /// Classification, or regression for STS-B.
-  public let problemType: ProblemType
+  /// Classes, or scores for STS-B.
+  public let labelKind: LabelKind
   /// The classes in the order of their indices; empty for regression.
   public let labelNames: [String]
   /// The metrics to report; the first ranks checkpoints.
@@ -104,7 +104,7 @@ public struct GLUETask: Sendable {
     for (index, item) in classes.enumerated() { indices[item.spelling] = index }
     self.name = name
     self.folderName = folder
-    self.problemType = .singleLabelClassification
+    self.labelKind = .classes
     self.labelNames = classes.map(\.name)
     self.metricNames = metrics
     self.columns = columns
@@ -122,7 +122,7 @@ public struct GLUETask: Sendable {
   ) {
     self.name = name
     self.folderName = folder
-    self.problemType = .regression
+    self.labelKind = .scores
     self.labelNames = []
     self.metricNames = metrics
     self.columns = columns
@@ -150,12 +150,12 @@ public struct GLUETask: Sendable {
       let path = FilePath.join(folder, file)
       let rows = try readRows(path, format: .tsv, columns: columns)
       return try reader.split(
-        named: FilePath.stem(of: path), path: path, rows: rows, limit: count, seed: limit.seed)
+        named: FilePath.stem(of: path), suffix: optionalDevFiles.contains(file) ? "_mm" : nil, path: path, rows: rows, limit: count, seed: limit.seed)
     }
     let train = try read(trainFile, limit: limit.train)
     let evaluation = try (devFiles + present).map { try read($0, limit: limit.evaluation) }
     return TaskDefinition(
-      name: name, problemType: problemType, labelNames: labelNames, metricNames: metricNames,
+      name: name, labels: labelKind, labelNames: labelNames, metricNames: metricNames,
       metricForBestModel: metricNames[0], train: train.split, evaluation: evaluation.map(\.split),
       skippedRows: train.skipped + evaluation.flatMap(\.skipped))
   }

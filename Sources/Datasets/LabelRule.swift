@@ -9,7 +9,7 @@ enum LabelRule: Sendable {
   case score(range: ClosedRange<Double>?)
 
   enum Reading: Equatable {
-    case label(Double)
+    case target(Target)
     case skip(reason: String)
   }
 
@@ -20,7 +20,7 @@ enum LabelRule: Sendable {
     let label = field.trimmingCharacters(in: .whitespaces)
     switch self {
     case .classes(let names, let indices, let skipped):
-      if let index = indices[label] { return .label(Double(index)) }
+      if let index = indices[label] { return .target(.label(index)) }
       if skipped.contains(label) { return .skip(reason: "label '\(label)'") }
       throw EngineError(
         .data, "unknown label '\(excerpt(label))', expected one of \(listing(names))")
@@ -33,7 +33,7 @@ enum LabelRule: Sendable {
           .data,
           "score \(label) is out of range, expected \(range.lowerBound) to \(range.upperBound)")
       }
-      return .label(score)
+      return .target(.score(score))
     }
   }
 }
@@ -59,7 +59,7 @@ func sortedClasses(_ labels: some Sequence<String>, path: String, column: String
     throw EngineError(
       .data,
       "\(path): column '\(column)' has \(distinct.count) different labels, expected at most 1000",
-      hint: "for scores, set the problem type to \(ProblemType.regression.rawValue)")
+      hint: "for scores, set the problem type to regression")
   }
   guard !distinct.contains("") else {
     throw EngineError(

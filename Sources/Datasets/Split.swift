@@ -1,23 +1,32 @@
-/// One text, or pair of texts, with its label.
+/// What an example should give.
+public enum Target: Sendable, Equatable {
+  /// Nothing: its own text is what is learnt, or nobody knows.
+  case none
+  /// A class, by its place among the task's labels.
+  case label(Int)
+  case score(Double)
+  /// One text, or several that are as good.
+  case texts([String])
+}
+
+/// One text, or pair of texts, with what it should give.
 public struct Example: Sendable, Equatable {
-  /// The text, or the first text of a pair, as the file has it (no trimming).
-  public var text: String
-  /// The second text of a pair; nil for tasks on single texts.
-  public var textPair: String?
-  /// The index of the class in the task's `labelNames`, or the score.
-  ///
-  /// Nil only for examples that no reader made, such as texts to predict.
-  public var label: Double?
+  /// The text, or both texts of a pair, as the file has them (no trimming).
+  public var inputs: [String]
+  public var target: Target
   /// The line of its file where the example starts, counted from 1 (a header is line 1).
   public var line: Int
 
-  /// An example; see the properties.
-  public init(text: String, textPair: String? = nil, label: Double?, line: Int) {
-    self.text = text
-    self.textPair = textPair
-    self.label = label
+  public init(_ inputs: [String], target: Target = .none, line: Int) {
+    self.inputs = inputs
+    self.target = target
     self.line = line
   }
+
+  /// The text, or the first text of a pair.
+  public var text: String { inputs.first ?? "" }
+  /// The second text of a pair; nil for single texts.
+  public var textPair: String? { inputs.count > 1 ? inputs[1] : nil }
 }
 
 /// The examples of one file.
@@ -26,13 +35,16 @@ public struct Split: Sendable, Equatable {
   public let name: String
   /// The file that it was read from.
   public let path: String
+  /// What follows the names of its metrics, where it is not the first set that is evaluated: "_mm".
+  public let suffix: String
   /// In the file's order, or in a shuffled order if there was a limit (see `RowLimit`).
   public var examples: [Example]
 
-  /// A split; see the properties.
-  public init(name: String, path: String, examples: [Example]) {
+  /// `suffix`: nil takes the name.
+  public init(name: String, path: String, suffix: String? = nil, examples: [Example]) {
     self.name = name
     self.path = path
+    self.suffix = suffix ?? "_" + name
     self.examples = examples
   }
 }

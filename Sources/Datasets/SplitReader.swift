@@ -11,7 +11,7 @@ struct SplitReader {
 
   /// The split of rows already read, and what was left out.
   func split(
-    named name: String, path: String, rows: [Row], limit: Int?, seed: UInt64
+    named name: String, suffix: String? = nil, path: String, rows: [Row], limit: Int?, seed: UInt64
   ) throws -> (split: Split, skipped: [SkippedRows]) {
     var skipped: [SkippedRows] = []
     func skip(_ row: Row, _ reason: String) {
@@ -37,11 +37,10 @@ struct SplitReader {
         }
         switch reading {
         case .skip(let reason): skip(row, reason)
-        case .label(let label):
+        case .target(let target):
           examples.append(
             Example(
-              text: values.first ?? "", textPair: hasPairs ? values.dropFirst().first : nil,
-              label: label, line: row.line))
+              Array(values.prefix(hasPairs ? 2 : 1)), target: target, line: row.line))
         }
       }
     }
@@ -50,7 +49,7 @@ struct SplitReader {
       throw EngineError(.data, "\(path): no usable rows, all were skipped: \(reasons)")
     }
     examples = RowLimit.keep(limit, of: examples, seed: seed)
-    return (Split(name: name, path: path, examples: examples), skipped)
+    return (Split(name: name, path: path, suffix: suffix, examples: examples), skipped)
   }
 }
 

@@ -17,7 +17,7 @@ public struct TableTask: Sendable {
   /// The column of the class or the score.
   public var labelColumn: String
   /// Classification (default) or regression.
-  public var problemType = ProblemType.singleLabelClassification
+  public var labelKind = LabelKind.classes
   /// The classes as the files spell them, in the order of their indices.
   ///
   /// Nil (default): those of the training file, sorted, as numbers if all are integers. Not for
@@ -70,7 +70,7 @@ public struct TableTask: Sendable {
       skipped += result.skipped
     }
     return TaskDefinition(
-      name: name ?? FilePath.stem(of: train), problemType: problemType, labelNames: classes,
+      name: name ?? FilePath.stem(of: train), labels: labelKind, labelNames: classes,
       metricNames: metrics, metricForBestModel: metricForBestModel ?? metrics.first ?? "loss",
       train: trainSplit.split, evaluation: splits, skippedRows: skipped)
   }
@@ -91,14 +91,14 @@ public struct TableTask: Sendable {
   }
 
   private func labelRule(_ classes: [String]) -> LabelRule {
-    guard problemType == .singleLabelClassification else { return .score(range: nil) }
+    guard labelKind == .classes else { return .score(range: nil) }
     var indices: [String: Int] = [:]
     for (index, name) in classes.enumerated() { indices[name] = index }
     return .classes(names: classes, indices: indices, skipped: Set(skippedLabels))
   }
 
   private func classNames(in rows: [Row]) throws -> [String] {
-    guard problemType == .singleLabelClassification else {
+    guard labelKind == .classes else {
       guard labelNames == nil, skippedLabels.isEmpty else {
         throw EngineError(.argument, "label names and skipped labels are not for regression")
       }
@@ -128,7 +128,7 @@ public struct TableTask: Sendable {
 
   private func validatedMetrics() throws -> [String] {
     let metrics =
-      metricNames ?? (problemType == .regression ? ["pearson", "spearmanr"] : ["accuracy"])
+      metricNames ?? (labelKind == .scores ? ["pearson", "spearmanr"] : ["accuracy"])
     guard !metrics.isEmpty else { throw EngineError(.argument, "metrics: expected at least one") }
     if let best = metricForBestModel, best != "loss", !metrics.contains(best) {
       throw EngineError(

@@ -1,10 +1,9 @@
-/// What a task's labels are; the raw values are those of `problem_type` in Transformers'
-/// configurations.
-public enum ProblemType: String, Sendable, CaseIterable {
+/// What a column of labels holds.
+public enum LabelKind: Sendable {
   /// Exactly one class per example.
-  case singleLabelClassification = "single_label_classification"
+  case classes
   /// One real number per example.
-  case regression
+  case scores
 }
 
 /// Rows of a file that were left out, for one reason.
@@ -27,15 +26,15 @@ public struct SkippedRows: Sendable, Equatable {
   }
 }
 
-/// A classification or regression task with its data: what training and evaluation need to know.
+/// A task with its data: what training and evaluation need to know.
 public struct TaskDefinition: Sendable, Equatable {
   /// Its name in reports: `mnli`, or the name given.
   public let name: String
-  /// Classification or regression.
-  public let problemType: ProblemType
-  /// The classes in the order of their indices; empty for regression.
+  /// What the examples' labels are; nil for texts alone.
+  public let labels: LabelKind?
+  /// The classes in the order of their indices; empty where there are none.
   public let labelNames: [String]
-  /// Names of the metrics to report, at least one.
+  /// Names of the metrics to report.
   public let metricNames: [String]
   /// The metric that ranks checkpoints: one of `metricNames`, or `loss`.
   public let metricForBestModel: String
@@ -48,24 +47,13 @@ public struct TaskDefinition: Sendable, Equatable {
   /// Rows of any split that were left out, in order of file and first line.
   public let skippedRows: [SkippedRows]
 
-  /// Outputs of the model's head: the number of classes, or 1 for regression.
-  public var numLabels: Int { problemType == .regression ? 1 : labelNames.count }
-
-  /// The files that the examples came from, training first, each once: what a digest of the task's
-  /// content has to cover, beside the limits.
-  public var sourceFiles: [String] {
-    var paths: [String] = []
-    for split in [train] + evaluation where !paths.contains(split.path) { paths.append(split.path) }
-    return paths
-  }
-
   /// A task; see the properties.
   public init(
-    name: String, problemType: ProblemType, labelNames: [String], metricNames: [String],
+    name: String, labels: LabelKind?, labelNames: [String] = [], metricNames: [String],
     metricForBestModel: String, train: Split, evaluation: [Split], skippedRows: [SkippedRows] = []
   ) {
     self.name = name
-    self.problemType = problemType
+    self.labels = labels
     self.labelNames = labelNames
     self.metricNames = metricNames
     self.metricForBestModel = metricForBestModel

@@ -46,7 +46,6 @@ package enum BuiltInTasks {
   private static let generators: [(name: String, task: String, metric: String, make: @Sendable () -> BuiltInTask)] = [
     ("builtin:mnli", "mnli", "accuracy", { BuiltIn.mnli() }), ("builtin:rte", "rte", "accuracy", { BuiltIn.rte() }),
   ]
-  private static let corpus = "builtin:corpus"
 
   /// A task with labels, cut to so many rows. Throws for another name, and where GLUE's task is another one.
   package static func classification(_ name: String, as task: String, maxTrainSamples: Int?, maxEvalSamples: Int?) throws -> TrainingTask {
@@ -63,31 +62,12 @@ package enum BuiltInTasks {
       let chosen = examples.prefix(limit ?? examples.count).enumerated()
       return Split(
         name: part, path: "\(name) \(part)",
-        examples: chosen.map { Example(text: $1.text, textPair: $1.textPair, label: Double($1.label), line: $0 + 1) })
+        examples: chosen.map { Example([$1.text, $1.textPair], target: .label($1.label), line: $0 + 1) })
     }
     return try TrainingTask(
       TaskDefinition(
-        name: name, problemType: .singleLabelClassification, labelNames: task.labels, metricNames: [generator.metric],
+        name: name, labels: .classes, labelNames: task.labels, metricNames: [generator.metric],
         metricForBestModel: generator.metric, train: split(task.train, "train", maxTrainSamples),
         evaluation: [split(task.dev, "dev", maxEvalSamples)]))
-  }
-
-  /// The corpus for masked language modelling. Throws for another name.
-  package static func language(_ name: String) throws -> TrainingTask {
-    guard name == corpus else {
-      throw EngineError(.argument, "\(name): no such built-in text", hint: suggestion(for: name, among: [corpus]))
-    }
-    func split(_ part: String, seed: UInt64, count: Int) -> Split {
-      let pairs = BuiltIn.corpus(seed: seed, count: count).enumerated()
-      return Split(
-        name: part, path: "\(name) \(part)",
-        examples: pairs.map { Example(text: $1.text, textPair: $1.textPair, label: nil, line: $0 + 1) })
-    }
-    let train = split("train", seed: 1, count: 40_000)
-    let digest = DigestStream()
-    for example in train.examples { digest.update(Array("\(example.text)\t\(example.textPair ?? "")\n".utf8)) }
-    return TrainingTask(
-      name: name, type: MaskedLM(), metricNames: ["accuracy"], metricForBestModel: "accuracy",
-      identity: ["text": .string(digest.finish().hex)], train: train, evaluation: [split("dev", seed: 2, count: 500)])
   }
 }

@@ -3,6 +3,7 @@ import Checkpoints
 import Diagnostics
 import Files
 import Foundation
+import Metrics
 import NN
 import Pipelines
 import Tasks
@@ -224,7 +225,7 @@ extension Session {
     model.lineage.append(name)
     let names = ["loss"] + task.metricNames + (try request.metricNames())
     return FitResult(
-      stage: name, model: model, metrics: Dictionary(names.map { ("eval_" + $0, Double.nan) }, uniquingKeysWith: { a, _ in a }),
+      stage: name, model: model, metrics: Dictionary(names.map { (EvaluationName.of($0), Double.nan) }, uniquingKeysWith: { a, _ in a }),
       trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false, key: "")
   }
 }

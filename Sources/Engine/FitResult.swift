@@ -1,4 +1,5 @@
 import Files
+import Metrics
 import Pipelines
 import Training
 
@@ -57,9 +58,9 @@ package final class FitResult {
 
   /// "accuracy 0.7950, loss 0.4936".
   package static func text(of metrics: [String: Double], withLoss: Bool) -> String {
-    metrics.filter { withLoss || !$0.key.hasPrefix("eval_loss") }
-      .sorted { ($0.key.hasPrefix("eval_loss") ? 1 : 0, $0.key) < ($1.key.hasPrefix("eval_loss") ? 1 : 0, $1.key) }
-      .map { "\($0.key.hasPrefix("eval_") ? $0.key.dropFirst(5) : $0.key[...]) \(numberText($0.value))" }.joined(separator: ", ")
+    metrics.filter { withLoss || !$0.key.hasPrefix(EvaluationName.loss) }
+      .sorted { ($0.key.hasPrefix(EvaluationName.loss) ? 1 : 0, $0.key) < ($1.key.hasPrefix(EvaluationName.loss) ? 1 : 0, $1.key) }
+      .map { "\(EvaluationName.bare($0.key)) \(numberText($0.value))" }.joined(separator: ", ")
   }
 
   /// The numbers as stored with the stage and shown in `results.json`.
@@ -89,13 +90,13 @@ package final class FitResult {
     case "peak_tensor_mb": return peakTensorMB.map { .int($0) } ?? .null
     case "best_step": return bestStep.map { .int($0) } ?? .null
     case "reused": return .string(isReused ? "yes" : "no")
-    default: return (metrics[name] ?? metrics["eval_" + name]).map { .double($0) }
+    default: return (metrics[name] ?? metrics[EvaluationName.of(name)]).map { .double($0) }
     }
   }
 
   /// Names that `column` knows.
   package var columnNames: [String] {
     ["stage", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "best_step", "reused"]
-      + metrics.keys.map { $0.hasPrefix("eval_") ? String($0.dropFirst(5)) : $0 }.sorted()
+      + metrics.keys.map(EvaluationName.bare).sorted()
   }
 }

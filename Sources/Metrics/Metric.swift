@@ -11,6 +11,8 @@ public struct Metric: Sendable {
     case classification
     /// Predictions and references are real-valued scores, in any unit.
     case regression
+    /// What counts is the mean loss of a token.
+    case language
   }
 
   /// What a metric reads.
@@ -20,6 +22,8 @@ public struct Metric: Sendable {
   enum Computation: Sendable {
     /// Predictions and references of equal count, at least one, all finite.
     case numbers(@Sendable (_ predictions: [Double], _ references: [Double]) throws -> Double)
+    /// The mean loss.
+    case loss(@Sendable (Double) -> Double)
   }
 
   /// Its name in scripts, tables and `metrics.jsonl`; the name that Hugging Face `evaluate` gives
@@ -37,6 +41,9 @@ public struct Metric: Sendable {
   public let greaterIsBetter: Bool
   let computation: Computation
 
+  /// Whether it is computed from the mean loss, without predictions.
+  public var readsLoss: Bool { if case .loss = computation { true } else { false } }
+
   init(
     name: String, doc: String, reference: String, kind: Kind, isBinary: Bool = false, greaterIsBetter: Bool,
     computation: Computation
@@ -52,7 +59,7 @@ public struct Metric: Sendable {
 
   /// Throws `EngineError` where the metric says nothing about a task with so many classes; nil: with scores.
   public func requireFit(classes: Int?) throws {
-    guard (kind == .classification) == (classes != nil) else {
+    guard kind == (classes == nil ? .regression : .classification) else {
       throw EngineError(.argument, "metric '\(name)' is for \(kind.rawValue), the task is \(classes == nil ? "a regression" : "a classification")")
     }
     guard !isBinary || classes == 2 else {
@@ -80,10 +87,10 @@ public struct Metric: Sendable {
     }
     try requireFinite(predictions, "prediction")
     try requireFinite(references, "reference")
-    switch computation {
-    case .numbers(let compute):
-      return try compute(predictions, references)
+    guard case .numbers(let compute) = computation else {
+      throw EngineError(.argument, "\(name): computed from the loss, not from predictions")
     }
+    return try compute(predictions, references)
   }
 
   /// A diverged model's NaN would otherwise vanish in a comparison (accuracy) or poison a table.

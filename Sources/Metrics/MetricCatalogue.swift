@@ -12,6 +12,7 @@ public enum MetricCatalogue {
     .pearson,
     .spearmanr,
     .mse,
+    .perplexity,
   ]
 
   /// The metric called `name`.
@@ -28,8 +29,8 @@ public enum MetricCatalogue {
   /// - Parameter name: a metric, `loss`, `combined`, or one of these with the suffix of a further evaluation set, with or
   ///   without "eval_" in front: "eval_accuracy_mm".
   public static func greaterIsBetter(_ name: String) -> Bool? {
-    let bare = name.hasPrefix("eval_") ? String(name.dropFirst("eval_".count)) : name
-    let known = metrics.map { ($0.name, $0.greaterIsBetter) } + [("loss", false), ("perplexity", false), (combinedName, true)]
+    let bare = EvaluationName.bare(name)
+    let known = metrics.map { ($0.name, $0.greaterIsBetter) } + [("loss", false), (combinedName, true)]
     return known.first { bare == $0.0 || bare.hasPrefix($0.0 + "_") }?.1
   }
 
@@ -40,12 +41,13 @@ public enum MetricCatalogue {
   ///
   /// - Parameters:
   ///   - names: names of metrics, at least one, each once.
+  ///   - loss: the mean loss, for metrics of that; nil: unknown.
   ///   - predictions: class indices or scores, one per example.
   ///   - references: the true class indices or scores, in the same order.
   /// - Returns: one score per name, then `combined` if there are several.
   /// - Throws: `EngineError` for an unknown or repeated name, or what the metrics throw.
   public static func scores(
-    _ names: [String], predictions: [Double], references: [Double]
+    _ names: [String], predictions: [Double], references: [Double], loss: Double? = nil
   ) throws -> [MetricScore] {
     guard !names.isEmpty else { throw EngineError(.argument, "no metrics given") }
     var scores: [MetricScore] = []
@@ -54,7 +56,12 @@ public enum MetricCatalogue {
         throw EngineError(.argument, "metric '\(name)' is given twice")
       }
       let metric = try metric(named: name)
-      let value = try metric(predictions: predictions, references: references)
+      let value: Double
+      if case .loss(let compute) = metric.computation, let loss {
+        value = compute(loss)
+      } else {
+        value = try metric(predictions: predictions, references: references)
+      }
       scores.append(MetricScore(name: name, value: value))
     }
     if scores.count > 1 {

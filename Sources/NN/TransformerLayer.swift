@@ -78,6 +78,11 @@ public struct LayerLayout: Sendable {
     dropout == 0 && parts.allSatisfy { if case .attention(let layout) = $0.function { layout.dropout == 0 } else { true } }
   }
 
+  /// Whether a token sees itself and what stands before it alone.
+  public var isCausal: Bool {
+    parts.contains { if case .attention(let layout) = $0.function { layout.isCausal } else { false } }
+  }
+
   /// Size of the feed-forward blocks' inner activations.
   public var inner: Int {
     parts.reduce(0) { if case .feedForward(let layout) = $1.function { $0 + layout.inner } else { $0 } }

@@ -8,14 +8,14 @@ import TransformerModels
 /// Examples as token ids, end to end in a few arrays.
 public struct EncodedDataset: Sendable {
   let tokens: TokenColumns
-  /// Class index or score of each example; NaN where there is none.
-  public let labels: [Double]
+  /// What each example should give.
+  public let targets: [Target]
   /// Line of each example in its file, 1-based.
   public let lines: [Int]
   /// Where the examples come from, for messages.
   public let source: String
 
-  public var count: Int { labels.count }
+  public var count: Int { targets.count }
   /// Tokens of all examples.
   public var tokenCount: Int { tokens.ids.count }
   /// How many examples have lost tokens at their end, because they were longer than the limit.
@@ -27,20 +27,22 @@ public struct EncodedDataset: Sendable {
   /// and line.
   ///
   /// - Parameter folder: where tokens are kept from run to run; nil: nowhere.
-  public init(_ examples: [Example], source: String, tokenizer: Tokenizer, maxLength: Int, folder: String? = nil) throws {
+  public init(_ examples: [Example], source: String, for type: any TaskType, tokenizer: Tokenizer, maxLength: Int, folder: String? = nil) throws {
     self.source = source
-    labels = examples.map { $0.label ?? .nan }
+    targets = examples.map(\.target)
     lines = examples.map(\.line)
-    let file = try folder.map { try TokenFile(folder: $0, examples: examples, tokenizer: tokenizer, maxLength: maxLength) }
+    let file = try folder.map { try TokenFile(folder: $0, examples: examples, type: type, tokenizer: tokenizer, maxLength: maxLength) }
     if let known = file?.read(count: examples.count) {
       tokens = known
     } else {
-      tokens = try Self.encode(examples, source, tokenizer, maxLength)
+      tokens = try Self.encode(examples, source, type, tokenizer, maxLength)
       file?.write(tokens)
     }
   }
 
-  private static func encode(_ examples: [Example], _ source: String, _ tokenizer: Tokenizer, _ maxLength: Int) throws -> TokenColumns {
+  private static func encode(
+    _ examples: [Example], _ source: String, _ type: any TaskType, _ tokenizer: Tokenizer, _ maxLength: Int
+  ) throws -> TokenColumns {
     let slots = Mutex<(columns: [Int: TokenColumns], failure: (chunk: Int, error: EngineError)?)>(([:], nil))
     let chunk = 256
     Threads.parallelFor(examples.count, chunk: chunk) { range in
@@ -48,7 +50,7 @@ public struct EncodedDataset: Sendable {
       for example in examples[range] {
         do {
           try Interrupt.check()
-          columns.append(try tokenizer.encode(example.text, pair: example.textPair, maxLength: maxLength))
+          columns.append(try type.encode(example, tokenizer, maxLength: maxLength))
         } catch {
           var known = (error as? EngineError) ?? EngineError(.data, "\(error)")
           if known.kind != .interrupted { known = known.at("\(source):\(example.line)") }
@@ -69,10 +71,10 @@ public struct EncodedDataset: Sendable {
   }
 
   /// Sequences that are token ids already, of segment 0 and without special tokens.
-  init(sequences: [[Int32]], labels: [Double], source: String) {
-    precondition(sequences.count == labels.count)
+  init(sequences: [[Int32]], targets: [Target], source: String) {
+    precondition(sequences.count == targets.count)
     self.source = source
-    self.labels = labels
+    self.targets = targets
     let ids = sequences.flatMap { $0 }
     tokens = TokenColumns(
       ids: ids, tokenTypes: [Int32](repeating: 0, count: ids.count), special: [UInt8](repeating: 0, count: ids.count),
@@ -98,9 +100,25 @@ public struct EncodedDataset: Sendable {
     return batch
   }
 
-  /// Whether each token of some examples is one that the tokenizer added.
+  /// Whether each token of some examples is one that no loss asks for: those that the tokenizer added, and those of a prompt.
   public func specialTokens(_ indices: [Int]) -> [Bool] {
     indices.flatMap { tokens.special[tokens.starts[$0]..<tokens.starts[$0 + 1]].map { $0 != 0 } }
+  }
+
+  /// The class of an example. Throws where it has none.
+  func label(_ index: Int) throws -> Int {
+    guard case .label(let label) = targets[index] else { throw missing("class", index) }
+    return label
+  }
+
+  /// The score of an example. Throws where it has none.
+  func score(_ index: Int) throws -> Double {
+    guard case .score(let score) = targets[index] else { throw missing("score", index) }
+    return score
+  }
+
+  private func missing(_ what: String, _ index: Int) -> EngineError {
+    EngineError(.data, "\(source):\(lines[index]): the example has no \(what)")
   }
 
   /// "train.tsv lines 3, 8, 12": where some examples are.

@@ -1,3 +1,4 @@
+import Datasets
 import Diagnostics
 import TensorCore
 import TransformerModels
@@ -8,14 +9,22 @@ import TransformerModels
 /// epoch; special tokens are never chosen. Paper: Devlin et al. 2019, arXiv 1810.04805, section 3.1.
 ///
 /// logits: [chosen, V]; labels: int32 [chosen], the tokens that were there.
-public struct MaskedLM: TaskType {
+public struct MaskedLM: LanguageTaskType {
   public static let name = "masked_lm"
   public static let ownArguments = ["mlm_probability"]
   public static let altersTokens = true
+  public static let isCausal = false
+  public static let modelSummary =
+    "A masked language model; every parameter trains, or none until an adapter says so where weights are in 4 bits."
+  public static let dataSummary = "Masked language modelling of a text file."
 
   public init() {}
 
-  public var head: HeadKind { .language }
+  public static func read(_ options: MaskedLMData) throws -> TaskDefinition {
+    try TextTask(train: options.trainFile, validation: options.validationFile, columns: .lines(hasPairs: true))
+      .read(name: name, metrics: ["accuracy"])
+  }
+
   public var summary: String { "masked tokens" }
 
   public func prepare(_ batch: inout Batch, of data: EncodedDataset, _ preparation: Preparation) throws {
@@ -48,14 +57,18 @@ public struct MaskedLM: TaskType {
     batch.rows = .some(rows)
     batch.labels = try Tensor(labels, [labels.count])
   }
+}
 
-  public func loss(_ logits: Tensor, _ labels: Tensor, labelSmoothing: Double, divisor: Double?) throws -> Tensor {
-    try logits.crossEntropy(Array(labels.int32s), labelSmoothing: labelSmoothing, divisor: divisor)
-  }
+/// Options of `tasks.masked_lm`.
+public struct MaskedLMData: Record {
+  public var trainFile = ""
+  public var validationFile: String?
 
-  public func answers(_ logits: Tensor) -> [Answer] { logits.largestColumns.map { .token(Int32($0)) } }
+  public init() {}
 
-  public func references(_ batch: Batch, of data: EncodedDataset) throws -> [Answer] {
-    try batch.requiredLabels().int32s.map { .token($0) }
-  }
+  public static let recordName = "masked_lm options"
+  public static let fields: [Field<Self>] = [
+    .value("train_file", \.trainFile, "text, one example a line; a tab separates the two texts of a pair; or \"builtin:corpus\"", required: true),
+    .value("validation_file", \.validationFile, "text to evaluate on, in the same form"),
+  ]
 }

@@ -1,3 +1,4 @@
+import Datasets
 import TensorCore
 import TransformerModels
 
@@ -6,6 +7,7 @@ import TransformerModels
 /// logits: [sequences, 1]; labels: float32 [sequences, 1].
 public struct Regression: SequenceTaskType {
   public static let name = "regression"
+  public static let labelKind = LabelKind.scores
   public static let labelCounts = 1...1
   public let labels: [String]
 
@@ -16,7 +18,7 @@ public struct Regression: SequenceTaskType {
   public var summary: String { "a score" }
 
   public func prepare(_ batch: inout Batch, of data: EncodedDataset, _ preparation: Preparation) throws {
-    batch.labels = try Tensor(batch.examples.map { Float(data.labels[$0]) }, [batch.examples.count, 1])
+    batch.labels = try Tensor(batch.examples.map { Float(try data.score($0)) }, [batch.examples.count, 1])
   }
 
   public func loss(_ logits: Tensor, _ labels: Tensor, labelSmoothing: Double, divisor: Double?) throws -> Tensor {
@@ -26,6 +28,6 @@ public struct Regression: SequenceTaskType {
   public func answers(_ logits: Tensor) -> [Answer] { (0..<logits.rows).map { .score(logits.element($0)) } }
 
   public func references(_ batch: Batch, of data: EncodedDataset) throws -> [Answer] {
-    batch.examples.map { .score(data.labels[$0]) }
+    try batch.examples.map { .score(try data.score($0)) }
   }
 }

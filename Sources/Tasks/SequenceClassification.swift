@@ -1,3 +1,4 @@
+import Datasets
 import TensorCore
 import TransformerModels
 
@@ -6,6 +7,7 @@ import TransformerModels
 /// logits: [sequences, labels]; labels: int32 [sequences], places in the model's head.
 public struct SequenceClassification: SequenceTaskType {
   public static let name = "single_label_classification"
+  public static let labelKind = LabelKind.classes
   public static let labelCounts = 2...1_000_000
   public let labels: [String]
   /// For each label, the place of its score among the head's outputs; nil: the same order.
@@ -29,7 +31,7 @@ public struct SequenceClassification: SequenceTaskType {
   }
 
   public func prepare(_ batch: inout Batch, of data: EncodedDataset, _ preparation: Preparation) throws {
-    let classes = batch.examples.map { Int(data.labels[$0]) }
+    let classes = try batch.examples.map(data.label)
     batch.labels = try Tensor(classes.map { Int32(outputs?[$0] ?? $0) }, [classes.count])
   }
 
@@ -42,7 +44,7 @@ public struct SequenceClassification: SequenceTaskType {
   }
 
   public func references(_ batch: Batch, of data: EncodedDataset) throws -> [Answer] {
-    batch.examples.map { .label(Int(data.labels[$0])) }
+    try batch.examples.map { .label(try data.label($0)) }
   }
 
   public func aligned(_ logits: Tensor) throws -> Tensor {

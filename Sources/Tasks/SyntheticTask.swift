@@ -26,7 +26,7 @@ extension TrainingTask {
       let ids = draws(count * length, 1, below: UInt64(vocabulary.count)).map { vocabulary.lowerBound + Int32($0) }
       return EncodedDataset(
         sequences: (0..<count).map { Array(ids[$0 * length..<($0 + 1) * length]) },
-        labels: draws(count, 2, below: UInt64(labels)).map { Double($0) }, source: name)
+        targets: draws(count, 2, below: UInt64(labels)).map { .label(Int($0)) }, source: name)
     }
   }
 }

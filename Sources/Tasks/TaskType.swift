@@ -1,3 +1,4 @@
+import Datasets
 import Diagnostics
 import Files
 import TensorCore
@@ -30,6 +31,10 @@ public protocol TaskType: Sendable {
   /// The same for a model whose head has the labels at other places: for each of the labels here, that of its score there.
   func reading(outputs: [Int]) -> Self
 
+  /// Tells ways of making tokens of an example apart: equal names make equal tokens.
+  static var encodingName: String { get }
+  /// The tokens of an example, at most `maxLength`; those marked special are such that no loss asks for.
+  func encode(_ example: Example, _ tokenizer: Tokenizer, maxLength: Int) throws -> Encoding
   /// Writes into a batch of examples what the model should say, and in which rows; may change its tokens.
   func prepare(_ batch: inout Batch, of data: EncodedDataset, _ preparation: Preparation) throws
   /// The loss of logits, a scalar: a mean over the labels.
@@ -51,9 +56,13 @@ extension TaskType {
   public static var peftType: String? { nil }
   public static var ownArguments: [String] { [] }
   public static var altersTokens: Bool { false }
+  public static var encodingName: String { "" }
   public var settings: JSONObject { [:] }
   public func match(_ model: any TaskType) -> LabelMatch? { model is Self ? .same : nil }
   public func reading(outputs: [Int]) -> Self { self }
+  public func encode(_ example: Example, _ tokenizer: Tokenizer, maxLength: Int) throws -> Encoding {
+    try tokenizer.encode(example.text, pair: example.textPair, maxLength: maxLength)
+  }
   public func aligned(_ logits: Tensor) throws -> Tensor { logits }
 
   /// Its name.
@@ -71,6 +80,8 @@ extension TaskType {
 
 /// A type of task in which each text, or pair of texts, gets scores of its own: its labels are the outputs of the model's head.
 public protocol SequenceTaskType: TaskType {
+  /// What a file's labels are.
+  static var labelKind: LabelKind { get }
   /// The heads that it can have, by their number of outputs.
   static var labelCounts: ClosedRange<Int> { get }
   /// What a head with another number of outputs does, as the end of a sentence that begins with "its head".
@@ -84,6 +95,49 @@ extension SequenceTaskType {
   public static var peftType: String? { "SEQ_CLS" }
   public var head: HeadKind { .sequence(labels: labels) }
   public var settings: JSONObject { ["problem_type": .string(name)] }
+}
+
+/// A type of task that answers in tokens. Scripts have it as `base:<name>()`, and as `tasks.<name>` for its data.
+public protocol LanguageTaskType: TaskType {
+  /// Options of `tasks.<name>`.
+  associatedtype DataOptions: Record
+  /// Whether a token may see only what stands before it.
+  static var isCausal: Bool { get }
+  /// One sentence each for `base:<name>()` and `tasks.<name>`.
+  static var modelSummary: String { get }
+  static var dataSummary: String { get }
+  /// Reads the data.
+  static func read(_ options: DataOptions) throws -> TaskDefinition
+  init()
+}
+
+extension LanguageTaskType {
+  public var head: HeadKind { .language }
+
+  public func loss(_ logits: Tensor, _ labels: Tensor, labelSmoothing: Double, divisor: Double?) throws -> Tensor {
+    try logits.crossEntropy(Array(labels.int32s), labelSmoothing: labelSmoothing, divisor: divisor)
+  }
+
+  public func answers(_ logits: Tensor) -> [Answer] { logits.largestColumns.map { .token(Int32($0)) } }
+
+  public func references(_ batch: Batch, of data: EncodedDataset) throws -> [Answer] {
+    try batch.requiredLabels().int32s.map { .token($0) }
+  }
+}
+
+extension PretrainedModel {
+  /// A language model of a type. Throws where the family's tokens see what the type hides from them, or do not see what it shows.
+  public func languageModel(_ type: any LanguageTaskType.Type, seed: UInt64) throws -> TransformerModel {
+    let isCausal = try architecture.body(config).layer.isCausal
+    guard type.isCausal == isCausal else {
+      let fitting = TaskTypeCatalogue.languageTypes.filter { $0.isCausal == isCausal }.map { "base:\($0.name)()" }
+      throw EngineError(
+        .argument, "\(type.name): in \(name) (\(architecture.modelType)) a token sees "
+          + (isCausal ? "only what stands before it" : "what stands behind it too"),
+        hint: fitting.isEmpty ? nil : "call \(fitting.joined(separator: " or "))")
+    }
+    return try make(.language, headSeed: seed)
+  }
 }
 
 /// What `prepare` may use beside the data.

@@ -8,7 +8,7 @@ import Tokenizers
 struct TokenColumns: Sendable, Equatable {
   var ids: [Int32] = []
   var tokenTypes: [Int32] = []
-  /// 1 for the tokens that the tokenizer added.
+  /// 1 for the tokens that no loss asks for: those that the tokenizer added, and those of a prompt.
   var special: [UInt8] = []
   /// Where each example begins, and where the last one ends.
   var starts: [Int] = [0]
@@ -54,11 +54,11 @@ struct TokenFile {
   /// Bytes of all files of the folder; the least recently used ones go first.
   private static let folderLimit = 1 << 30
 
-  init(folder: String, examples: [Example], tokenizer: Tokenizer, maxLength: Int) throws {
+  init(folder: String, examples: [Example], type: any TaskType, tokenizer: Tokenizer, maxLength: Int) throws {
     self.folder = folder
     let stream = DigestStream()
     stream.update(Array("\(Self.version) \(maxLength) \(examples.count)\n".utf8))
-    stream.update(Array(tokenizer.digest().hex.utf8))
+    stream.update(Array((tokenizer.digest().hex + Swift.type(of: type).encodingName).utf8))
     func update(_ text: String) {
       var text = text
       text.withUTF8 { bytes in
@@ -70,6 +70,7 @@ struct TokenFile {
     for example in examples {
       update(example.text)
       if let pair = example.textPair { update(pair) } else { withUnsafeBytes(of: -1) { stream.update($0) } }
+      if case .texts(let texts) = example.target { texts.forEach(update) }
     }
     key = stream.finish()
   }

@@ -41,14 +41,15 @@ public final class TrainingTask {
     self.makeTokens = makeTokens
   }
 
-  /// A task over texts with classes or scores. Throws where a metric says nothing about these.
-  public convenience init(_ definition: TaskDefinition) throws {
-    let isRegression = definition.problemType == .regression
-    for metric in definition.metricNames {
-      try MetricCatalogue.metric(named: metric).requireFit(classes: isRegression ? nil : definition.labelNames.count)
+  /// The task of data that was read. Throws where a metric says nothing about its labels.
+  public convenience init(_ definition: TaskDefinition, type given: (any TaskType)? = nil) throws {
+    let kind = TaskTypeCatalogue.sequenceTypes.first { $0.labelKind == definition.labels } ?? SequenceClassification.self
+    let names = definition.labelNames
+    if given == nil {
+      for metric in definition.metricNames { try MetricCatalogue.metric(named: metric).requireFit(classes: names.isEmpty ? nil : names.count) }
     }
     self.init(
-      name: definition.name, type: isRegression ? Regression() : SequenceClassification(labels: definition.labelNames),
+      name: definition.name, type: given ?? kind.init(labels: names.isEmpty ? ["score"] : names),
       metricNames: definition.metricNames, metricForBestModel: definition.metricForBestModel,
       identity: Self.identity(of: definition), train: definition.train, evaluation: definition.evaluation,
       skippedRows: definition.skippedRows)
@@ -60,11 +61,19 @@ public final class TrainingTask {
     func digest(_ split: Split) -> JSONValue {
       let stream = DigestStream()
       for example in split.examples {
-        // Lengths keep "ab", "c" apart from "a", "bc".
         let (text, pair) = (Array(example.text.utf8), example.textPair.map { Array($0.utf8) })
-        stream.update(Array("\(text.count) \(pair?.count ?? -1) \(example.label ?? .nan)\n".utf8))
-        stream.update(text)
-        if let pair { stream.update(pair) }
+        var (target, texts) = ("nan", [[UInt8]]())
+        switch example.target {
+        case .none: break
+        case .label(let index): target = "\(Double(index))"
+        case .score(let score): target = "\(score)"
+        case .texts(let all):
+          texts = all.map { Array($0.utf8) }
+          target = "\(texts.map(\.count))"
+        }
+        // Lengths keep "ab", "c" apart from "a", "bc".
+        stream.update(Array("\(text.count) \(pair?.count ?? -1) \(target)\n".utf8))
+        for part in [text, pair ?? []] + texts { stream.update(part) }
       }
       return .string(stream.finish().hex)
     }
@@ -82,7 +91,7 @@ public final class TrainingTask {
     if let makeTokens { return makeTokens(maxLength) }
     // Names do not tell splits apart, nor do paths: two limits of one file are two splits.
     if let found = cache.first(where: { $0.split == split && $0.tokenizer === tokenizer && $0.maxLength == maxLength }) { return found.data }
-    let data = try EncodedDataset(split.examples, source: split.path, tokenizer: tokenizer, maxLength: maxLength, folder: tokenFolder)
+    let data = try EncodedDataset(split.examples, source: split.path, for: type, tokenizer: tokenizer, maxLength: maxLength, folder: tokenFolder)
     cache.append((split, tokenizer, maxLength, data))
     return data
   }

@@ -10,7 +10,8 @@ public struct Encoding: Sendable, Equatable {
   public internal(set) var isTruncated = false
 
   /// An encoding of three arrays of equal length.
-  public init(ids: [Int32], tokenTypeIds: [Int32], specialTokensMask: [UInt8]) {
+  public init(ids: [Int32], tokenTypeIds: [Int32], specialTokensMask: [UInt8], isTruncated: Bool = false) {
+    self.isTruncated = isTruncated
     self.ids = ids
     self.tokenTypeIds = tokenTypeIds
     self.specialTokensMask = specialTokensMask

@@ -27,14 +27,14 @@ struct Evaluator {
     for (i, split) in task.evaluation.enumerated() {
       let suffix = suffixes[i]
       let data = try task.encoded(split, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
-      for (name, value) in try evaluate(data, set: i) { result["eval_" + name + suffix] = value }
+      for (name, value) in try evaluate(data, set: i) { result[EvaluationName.of(name + suffix)] = value }
     }
     return result
   }
 
   /// What follows the names of each set's metrics; one empty suffix where there is no set.
   static func suffixes(of task: TrainingTask) -> [String] {
-    [""] + task.evaluation.dropFirst().map { $0.name.contains("mismatched") ? "_mm" : "_" + $0.name }
+    [""] + task.evaluation.dropFirst().map(\.suffix)
   }
 
   private func evaluate(_ data: EncodedDataset, set: Int) throws -> [String: Double] {
@@ -42,6 +42,9 @@ struct Evaluator {
     var (lossSum, labelCount) = (0.0, 0)
     let batches = BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize)
     let cache = hiddenStates?(set, data, batches)
+    // The largest of a vocabulary's scores takes time in every row.
+    let readsAnswers = try type.head.isSequence || functions.metrics != nil
+      || task.metricNames.contains { try !MetricCatalogue.metric(named: $0).readsLoss }
     var seen = SeenAnswers(isSequence: type.head.isSequence, keepsLogits: functions.metrics != nil)
     for (i, indices) in batches.enumerated() {
       try Interrupt.check()
@@ -50,6 +53,7 @@ struct Evaluator {
       let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch) }
       lossSum += try loss.item() * Double(batch.labelCount)
       labelCount += batch.labelCount
+      guard readsAnswers else { continue }
       // Metrics see the task's order: which class F1 is about does not depend on the model.
       try seen.add(type.answers(logits), type.references(batch, of: data), type.aligned(logits), batch.examples)
     }
@@ -68,11 +72,12 @@ struct Evaluator {
   private func addTaskMetrics(
     _ result: inout [String: Double], _ predictions: [Double], _ references: [Double], _ data: EncodedDataset
   ) throws {
-    guard !task.metricNames.isEmpty, !predictions.isEmpty else { return }
+    let names = try task.metricNames.filter { try !predictions.isEmpty || MetricCatalogue.metric(named: $0).readsLoss }
+    guard !names.isEmpty else { return }
     if let bad = predictions.firstIndex(where: { !$0.isFinite }) {
       throw EngineError(.notFinite, "evaluation: the prediction for \(data.places([bad])) is not finite")
     }
-    for score in try MetricCatalogue.scores(task.metricNames, predictions: predictions, references: references) {
+    for score in try MetricCatalogue.scores(names, predictions: predictions, references: references, loss: result["loss"]) {
       result[score.name] = score.value
     }
   }

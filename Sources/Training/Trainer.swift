@@ -461,13 +461,12 @@ public final class Trainer {
 extension Trainer {
   /// "eval_accuracy": the metric that selects the best evaluation.
   var bestMetricName: String {
-    let name = arguments.metricForBestModel ?? task.metricForBestModel
-    return name.hasPrefix("eval_") ? name : "eval_" + name
+    EvaluationName.of(arguments.metricForBestModel ?? task.metricForBestModel)
   }
 
   var isGreaterBetter: Bool {
     if let given = arguments.greaterIsBetter { return given }
-    let name = String(bestMetricName.dropFirst("eval_".count))
+    let name = EvaluationName.bare(bestMetricName)
     // As in Transformers, more of a script's own metric is better unless it is a loss.
     if functions.metrics != nil, !task.metricNames.contains(name) { return !name.hasSuffix("loss") }
     return MetricCatalogue.greaterIsBetter(name) ?? false
@@ -508,7 +507,7 @@ extension Trainer {
     if let wanted = arguments.metricForBestModel, functions.metrics == nil {
       let own = task.metricNames + ["loss"] + (task.metricNames.count > 1 ? ["combined"] : [])
       let names = Evaluator.suffixes(of: task).flatMap { suffix in own.map { $0 + suffix } }
-      let bare = wanted.hasPrefix("eval_") ? String(wanted.dropFirst(5)) : wanted
+      let bare = EvaluationName.bare(wanted)
       guard names.contains(bare) else {
         throw EngineError(
           .argument, "metric_for_best_model = '\(wanted)': task '\(task.name)' has no such metric", hint: suggestion(for: bare, among: names))

@@ -93,4 +93,3 @@ public final class TransformerModel: AdapterHost {
     for host in hosts { try host.setAdaptersEnabled(enabled) }
   }
 }
-

@@ -36,7 +36,7 @@ struct BadFile: Sendable, CustomTestStringConvertible {
 
 private let header = "text\tlabel\n"
 private let good = header + "a\t0\nb\t1\n"
-private let regression: @Sendable (inout TableTask) -> Void = { $0.problemType = .regression }
+private let regression: @Sendable (inout TableTask) -> Void = { $0.labelKind = .scores }
 
 private let badFiles: [BadFile] = [
   BadFile("missing", "train.tsv", nil, "F/train.tsv: no such file"),
@@ -146,7 +146,7 @@ private let badFiles: [BadFile] = [
     "label names of a regression", "t.tsv", good,
     "label names and skipped labels are not for regression",
     configure: {
-      $0.problemType = .regression
+      $0.labelKind = .scores
       $0.labelNames = ["0", "1"]
     }),
   BadFile(

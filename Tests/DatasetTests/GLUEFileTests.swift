@@ -52,7 +52,7 @@ private let files: [GLUEFile] = [
 
 private func labelCounts(_ split: Split, _ numLabels: Int) -> [Int] {
   split.examples.reduce(into: [Int](repeating: 0, count: numLabels)) { counts, example in
-    if let index = example.label.flatMap(Int.init(exactly:)), counts.indices.contains(index) {
+    if let index = example.target.label, counts.indices.contains(index) {
       counts[index] += 1
     }
   }
@@ -62,9 +62,9 @@ private func labelCounts(_ split: Split, _ numLabels: Int) -> [Int] {
 func everyRowAndLabel(_ file: GLUEFile) throws {
   let folder = try #require(testData("glue/" + file.folder))
   let task = try GLUE.read(file.task, folder: folder, trainFile: file.trainFile)
-  #expect(labelCounts(task.train, task.numLabels) == file.train)
+  #expect(labelCounts(task.train, task.labelNames.count) == file.train)
   #expect(task.train.examples.count == file.train.reduce(0, +))
-  #expect(task.evaluation.map { labelCounts($0, task.numLabels) } == file.evaluation)
+  #expect(task.evaluation.map { labelCounts($0, task.labelNames.count) } == file.evaluation)
   #expect(task.evaluation.map(\.examples.count) == file.evaluation.map { $0.reduce(0, +) })
   #expect(task.skippedRows.isEmpty)
   let isPair = try GLUE.task(named: file.task).hasPairs
@@ -78,12 +78,12 @@ func everyRowAndLabel(_ file: GLUEFile) throws {
   let task = try GLUE.read("sts-b", folder: folder)
   let table = [(task.train, 5175, 2.706), (task.evaluation[0], 1200, 2.340)]
   for (split, count, mean) in table {
-    let scores = split.examples.compactMap(\.label)
+    let scores = split.examples.compactMap(\.target.score)
     #expect(scores.count == count && split.examples.count == count)
     #expect(abs(scores.reduce(0, +) / Double(count) - mean) < 0.0005)
     #expect(scores.min() == 0 && scores.max() == 5)
   }
-  #expect(task.numLabels == 1 && task.labelNames.isEmpty)
+  #expect(task.labels == .scores && task.labelNames.isEmpty)
 }
 
 @Test(.enabled(if: testData("glue/SNLI") != nil)) func tablesThatAreNotGLUE() throws {
@@ -104,7 +104,7 @@ func everyRowAndLabel(_ file: GLUEFile) throws {
   table.labelNames = nil
   let task = try table.read()
   #expect(task.train.examples.count == 3691)
-  #expect(task.numLabels == 438)
+  #expect(task.labelNames.count == 438)
 }
 
 @Test func textsAndLinesAreTheFiles() throws {
@@ -116,11 +116,10 @@ func everyRowAndLabel(_ file: GLUEFile) throws {
     try train.write(toFile: folder + "/dev.tsv", atomically: true, encoding: .utf8)
     let task = try GLUE.read("MRPC", folder: folder)
     let expected = [
-      Example(text: "\"A\u{2028}b ' ", textPair: "C \"", label: 1, line: 2),
-      Example(text: "D", textPair: "É\u{301}", label: 0, line: 4),
+      Example(["\"A\u{2028}b ' ", "C \""], target: .label(1), line: 2),
+      Example(["D", "É\u{301}"], target: .label(0), line: 4),
     ]
     #expect(task.train.examples == expected)
-    #expect(task.sourceFiles == [folder + "/train.tsv", folder + "/dev.tsv"])
     #expect(task.evaluation.map(\.name) == ["dev"])
   }
 }
@@ -132,7 +131,7 @@ func everyRowAndLabel(_ file: GLUEFile) throws {
       try mnli.write(toFile: "\(folder)/\(name).tsv", atomically: true, encoding: .utf8)
     }
     let task = try GLUE.read("mnli", folder: folder)
-    #expect(task.train.examples == [Example(text: "c", textPair: "d", label: 1, line: 3)])
+    #expect(task.train.examples == [Example(["c", "d"], target: .label(1), line: 3)])
     #expect(task.evaluation.map(\.name) == ["dev_matched"])
     #expect(
       task.skippedRows.first
@@ -145,7 +144,7 @@ func everyRowAndLabel(_ file: GLUEFile) throws {
       try qqp.write(toFile: "\(folder)/\(name).tsv", atomically: true, encoding: .utf8)
     }
     let pairs = try GLUE.read("qqp", folder: folder)
-    #expect(pairs.train.examples == [Example(text: "d", textPair: "e", label: 1, line: 4)])
+    #expect(pairs.train.examples == [Example(["d", "e"], target: .label(1), line: 4)])
     #expect(pairs.skippedRows.map(\.firstLine) == [2, 3, 2, 3])
   }
 }
@@ -174,7 +173,12 @@ func taskNames(_ spelling: String, _ name: String) throws {
   for task in GLUE.tasks {
     for name in task.metricNames {
       let metric = try MetricCatalogue.metric(named: name)
-      #expect((metric.kind == .regression) == (task.problemType == .regression), "\(task.name)")
+      #expect((metric.kind == .regression) == (task.labelKind == .scores), "\(task.name)")
     }
   }
+}
+
+extension Target {
+  fileprivate var label: Int? { if case .label(let index) = self { index } else { nil } }
+  fileprivate var score: Double? { if case .score(let score) = self { score } else { nil } }
 }

@@ -44,11 +44,11 @@ private func write(_ text: String, _ name: String, in folder: String) throws -> 
     for split in [task.train] + task.evaluation {
       #expect(split.examples.map(\.text) == ["a", "c"])
       #expect(split.examples.map(\.textPair) == ["b", "d"])
-      #expect(split.examples.map(\.label) == [1, 0])
+      #expect(split.examples.map(\.target) == [.label(1), .label(0)])
     }
     #expect(task.evaluation.map { $0.examples.map(\.line) } == [[2, 3], [1, 3]])
     #expect(task.metricNames == ["accuracy"] && task.metricForBestModel == "accuracy")
-    #expect(task.numLabels == 2 && task.sourceFiles == paths)
+    #expect(task.labelNames.count == 2 && ([task.train] + task.evaluation).map(\.path) == paths)
   }
 }
 
@@ -58,12 +58,12 @@ private func write(_ text: String, _ name: String, in folder: String) throws -> 
       "{\"t\": \"a\", \"y\": -1.5e1}\n{\"t\": 3, \"y\": \" 2 \"}\n{\"t\": true, \"y\": 4.0}\n",
       "train.jsonl", in: folder)
     var table = TableTask(train: path, textColumn: "t", labelColumn: "y")
-    table.problemType = .regression
+    table.labelKind = .scores
     let task = try table.read()
-    #expect(task.train.examples.map(\.label) == [-15, 2, 4])
+    #expect(task.train.examples.map(\.target) == [.score(-15), .score(2), .score(4)])
     #expect(task.train.examples.map(\.text) == ["a", "3", "true"])
     #expect(task.train.examples.allSatisfy { $0.textPair == nil })
-    #expect(task.numLabels == 1 && task.metricNames == ["pearson", "spearmanr"])
+    #expect(task.labels == .scores && task.metricNames == ["pearson", "spearmanr"])
   }
 }
 
@@ -83,7 +83,7 @@ private func write(_ text: String, _ name: String, in folder: String) throws -> 
 }
 
 @Test func limitsTakeTheSameExamplesEverywhere() throws {
-  let examples = (0..<100).map { Example(text: "\($0)", label: 0, line: $0 + 1) }
+  let examples = (0..<100).map { Example(["\($0)"], target: .label(0), line: $0 + 1) }
   let five = RowLimit.keep(5, of: examples, seed: 1).map(\.line)
   // Recorded: a run directory names the seed, and must mean the same examples in later versions.
   #expect(five == [57, 75, 98, 47, 4])
@@ -128,7 +128,7 @@ private func write(_ text: String, _ name: String, in folder: String) throws -> 
     #expect(task.train.examples.map(\.text) == texts)
     #expect(task.train.examples.map(\.textPair) == texts)
     #expect(task.labelNames == ["\"yes\"", "no"])
-    #expect(task.train.examples.map(\.label) == texts.indices.map { $0 % 2 == 0 ? 0 : 1 })
+    #expect(task.train.examples.map(\.target) == texts.indices.map { .label($0 % 2) })
     #expect(task.train.examples.map(\.line) == Array(2...10))
   }
 }

@@ -89,8 +89,15 @@ func value(_ item: MetricCase) throws {
   #expect(abs(value - item.expected) <= 1e-14, "\(value) instead of \(item.expected)")
 }
 
+@Test func perplexityIsTheLossesExponential() throws {
+  let scores = try MetricCatalogue.scores(["perplexity"], predictions: [], references: [], loss: 1.5)
+  #expect(scores == [MetricScore(name: "perplexity", value: 4.4816890703380645)])
+  #expect(throws: EngineError.self) { try Metric.perplexity(predictions: [1], references: [1]) }
+  for classes in [2, nil] { #expect(throws: EngineError.self) { try Metric.perplexity.requireFit(classes: classes) } }
+}
+
 @Test func everyMetricHasItsCases() {
-  for metric in MetricCatalogue.metrics {
+  for metric in MetricCatalogue.metrics where !metric.readsLoss {
     #expect(cases.contains { $0.metric == metric.name }, "no case for \(metric.name)")
   }
 }

@@ -14,7 +14,7 @@ import Tokenizers
   /// Enough examples for a file to be worth it.
   private static let examples = (0..<3_000).map { i in
     Example(
-      text: "the cat \(i) sat on mat \(i * i)", textPair: i % 3 == 0 ? "a dog \(i % 7)" : nil, label: Double(i % 2), line: i + 2)
+      ["the cat \(i) sat on mat \(i * i)"] + (i % 3 == 0 ? ["a dog \(i % 7)"] : []), target: .label(i % 2), line: i + 2)
   }
 
   private static func tokenizer(_ corpus: String = "the cat sat on a mat with the dog") throws -> Tokenizer {
@@ -25,12 +25,12 @@ import Tokenizers
   private func encode(
     _ tokenizer: Tokenizer, maxLength: Int = 32, _ folder: String? = nil, examples: [Example] = examples
   ) throws -> EncodedDataset {
-    try EncodedDataset(examples, source: "train.tsv", tokenizer: tokenizer, maxLength: maxLength, folder: folder)
+    try EncodedDataset(examples, source: "train.tsv", for: SequenceClassification(labels: ["no", "yes"]), tokenizer: tokenizer, maxLength: maxLength, folder: folder)
   }
 
   private func expectEqual(_ a: EncodedDataset, _ b: EncodedDataset, sourceLocation: SourceLocation = #_sourceLocation) throws {
     #expect(a.tokens == b.tokens, sourceLocation: sourceLocation)
-    #expect(a.labels == b.labels && a.lines == b.lines, sourceLocation: sourceLocation)
+    #expect(a.targets == b.targets && a.lines == b.lines, sourceLocation: sourceLocation)
   }
 
   private func files(_ folder: String) -> [String] {
@@ -53,17 +53,17 @@ import Tokenizers
 
   /// Two files of one name, and two limits of one file, are two splits.
   @Test func splitsOfOneNameKeepTheirOwnTokens() throws {
-    func split(_ labels: [Double]) -> Split {
-      Split(name: "data", path: "data.csv", examples: labels.map { Example(text: "the cat", label: $0, line: 2) })
+    func split(_ labels: [Int]) -> Split {
+      Split(name: "data", path: "data.csv", examples: labels.map { Example(["the cat"], target: .label($0), line: 2) })
     }
     let task = try TrainingTask(
       TaskDefinition(
-        name: "t", problemType: .singleLabelClassification, labelNames: ["0", "1"], metricNames: ["accuracy"], metricForBestModel: "accuracy",
+        name: "t", labels: .classes, labelNames: ["0", "1"], metricNames: ["accuracy"], metricForBestModel: "accuracy",
         train: split([0, 1]), evaluation: [split([1, 0])]))
     let tokenizer = try Self.tokenizer()
     func encoded(_ split: Split) throws -> EncodedDataset { try task.encoded(split, tokenizer: tokenizer, maxLength: 8) }
-    #expect(try encoded(task.train).labels == [0, 1])
-    #expect(try encoded(task.evaluation[0]).labels == [1, 0])
+    #expect(try encoded(task.train).targets == [.label(0), .label(1)])
+    #expect(try encoded(task.evaluation[0]).targets == [.label(1), .label(0)])
     // So are two lengths.
     #expect(try task.encoded(task.train, tokenizer: tokenizer, maxLength: 3).tokenCount < encoded(task.train).tokenCount)
   }
@@ -79,7 +79,7 @@ import Tokenizers
       // Tokens that no tokenizer would give, under the same key, come back: it is the file that is read.
       var marked = plain.tokens
       marked.ids[5] += 1
-      try TokenFile(folder: folder + "/deep/tokens", examples: Self.examples, tokenizer: tokenizer, maxLength: 32).write(marked)
+      try TokenFile(folder: folder + "/deep/tokens", examples: Self.examples, type: MaskedLM(), tokenizer: tokenizer, maxLength: 32).write(marked)
       #expect(try encode(tokenizer, folder + "/deep/tokens").tokens == marked)
     }
   }
@@ -92,14 +92,14 @@ import Tokenizers
       _ = try encode(try Self.tokenizer("zebra zebra zebra quick quick"), folder)
       _ = try encode(tokenizer, folder, examples: Array(Self.examples.dropLast()))
       var moved = Self.examples
-      (moved[0].text, moved[0].textPair) = (moved[0].text + (moved[0].textPair ?? ""), "")
+      moved[0].inputs = [moved[0].inputs.joined(), ""]
       _ = try encode(tokenizer, folder, examples: moved)
       #expect(files(folder).count == 5)
       // Labels and lines are the examples' own.
       var relabelled = Self.examples
-      (relabelled[0].label, relabelled[0].line) = (7, 99)
+      (relabelled[0].target, relabelled[0].line) = (.label(7), 99)
       let data = try encode(tokenizer, folder, examples: relabelled)
-      #expect(files(folder).count == 5 && data.labels[0] == 7 && data.lines[0] == 99)
+      #expect(files(folder).count == 5 && data.targets[0] == .label(7) && data.lines[0] == 99)
     }
   }
 

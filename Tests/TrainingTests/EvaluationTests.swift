@@ -23,20 +23,20 @@ import TransformerModels
     return TrainableModel(task.type, network: try base.make(task.type.head, headSeed: 6), base: base, tokenizer: tokenizer)
   }
 
-  private func task(_ problem: Datasets.ProblemType, _ names: [String], _ metrics: [String]) throws -> TrainingTask {
+  private func task(_ labels: LabelKind, _ names: [String], _ metrics: [String]) throws -> TrainingTask {
     // Examples of one length stand together in a batch: labels that follow the length give batches unlike each other.
     func relabelled(_ split: Split) -> Split {
       var copy = split
       copy.examples = split.examples.map { example in
         let words = example.text.split(separator: " ").count
         return Example(
-          text: example.text, label: problem == .regression ? Double(words) * 1.25 - 4 : Double(words % names.count), line: example.line)
+          [example.text], target: labels == .scores ? .score(Double(words) * 1.25 - 4) : .label(words % names.count), line: example.line)
       }
       return copy
     }
     return try TrainingTask(
       TaskDefinition(
-        name: "t", problemType: problem, labelNames: problem == .regression ? [] : names, metricNames: metrics,
+        name: "t", labels: labels, labelNames: labels == .scores ? [] : names, metricNames: metrics,
         metricForBestModel: metrics[0], train: relabelled(FrozenTask.train),
         evaluation: [relabelled(FrozenTask.dev), relabelled(FrozenTask.train)]))
   }
@@ -57,14 +57,14 @@ import TransformerModels
 
   /// 13 and 26 examples in batches of 5 and 4, or all at once: the loss is the mean over the examples.
   @Test(arguments: [1, 4, 5, 100]) func theLossOfClassesIsTheMeanOverExamples(batch: Int) throws {
-    let task = try task(.singleLabelClassification, ["a", "b", "c"], ["accuracy"])
+    let task = try task(.classes, ["a", "b", "c"], ["accuracy"])
     let model = try model(task)
     let metrics = try Trainer.evaluate(model, task, arguments(batch: batch))
     for (split, suffix) in zip(task.evaluation, ["", "_train"]) {
       let answers = try answers(model, split)
       var (loss, correct) = (0.0, 0.0)
       for (logits, example) in zip(answers, split.examples) {
-        let label = Int(try #require(example.label))
+        guard case .label(let label) = example.target else { return }
         loss += log(logits.reduce(0) { $0 + exp($1) }) - logits[label]
         correct += logits.max() == logits[label] ? 1 : 0
       }
@@ -78,7 +78,7 @@ import TransformerModels
 
   /// A script's metrics see every example's logits, class and label in the file's order, however batches were cut.
   @Test(arguments: [1, 4, 100]) func metricsOfAScriptSeeTheFilesOrder(batch: Int) throws {
-    let task = try task(.singleLabelClassification, ["a", "b", "c"], ["accuracy"])
+    let task = try task(.classes, ["a", "b", "c"], ["accuracy"])
     let model = try model(task)
     // The mean logits out of the bias: every class is predicted for some example.
     let bias = try #require(model.network.namedParameters().first { $0.name == "classifier.out_proj.bias" }).tensor
@@ -96,18 +96,18 @@ import TransformerModels
       let answers = try answers(model, split)
       expectClose("logits", try #require(predictions.logits).values, answers.flatMap { $0 }, relative: 1e-4, absolute: 1e-5)
       #expect(predictions.answers == answers.map { .label($0.firstIndex(of: $0.max() ?? .nan) ?? -1) })
-      #expect(predictions.references == split.examples.map { .label(Int($0.label ?? -1)) })
+      #expect(predictions.references == split.examples.map { $0.target.answer })
       #expect(Set(predictions.answers.map(\.number)).count > 1)
     }
   }
 
   @Test(arguments: [1, 5, 100]) func theLossOfScoresIsTheMeanOverExamples(batch: Int) throws {
-    let task = try task(.regression, ["score"], ["mse", "pearson"])
+    let task = try task(.scores, ["score"], ["mse", "pearson"])
     let model = try model(task)
     let metrics = try Trainer.evaluate(model, task, arguments(batch: batch))
     let answers = try answers(model, task.evaluation[0])
     let errors = try zip(answers, task.evaluation[0].examples).map { answer, example in
-      try #require(answer.count == 1 ? answer.first : nil) - #require(example.label)
+      try #require(answer.count == 1 ? answer.first : nil) - #require(example.target.answer).number
     }
     let mean = errors.reduce(0) { $0 + $1 * $1 } / Double(errors.count)
     expectClose("eval_loss, eval_mse", [metrics["eval_loss"] ?? .nan, metrics["eval_mse"] ?? .nan], [mean, mean], relative: 1e-5)
@@ -142,5 +142,16 @@ import TransformerModels
     expectClose(
       "eval_loss, eval_accuracy", [metrics["eval_loss"] ?? .nan, metrics["eval_accuracy"] ?? .nan], [loss / count, correct / count],
       relative: 1e-5)
+  }
+}
+
+extension Target {
+  /// The answer that hits it.
+  fileprivate var answer: Answer? {
+    switch self {
+    case .label(let index): .label(index)
+    case .score(let score): .score(score)
+    default: nil
+    }
   }
 }

@@ -91,7 +91,7 @@ enum FrozenTask {
       name: name, path: name + ".tsv",
       examples: (0..<count).map { i in
         let text = (0..<(5 + i * 7 % 10)).map { words[(3 * i + 7 * $0 + i * $0) % 10] }.joined(separator: " ")
-        return Example(text: text, label: Double(i % 3 == 0 ? 1 : 0), line: i + 2)
+        return Example([text], target: .label(i % 3 == 0 ? 1 : 0), line: i + 2)
       })
   }
 

@@ -18,7 +18,7 @@ import TransformerModels
     name: "train", path: "train.txt",
     examples: (0..<400).map { i in
       let text = (0..<(i % 40)).map { words[(3 * i + 7 * $0) % 10] }.joined(separator: " ")
-      return Example(text: text, textPair: i % 3 == 0 ? "the film was not bad" : nil, label: nil, line: i + 1)
+      return Example([text] + (i % 3 == 0 ? ["the film was not bad"] : []), line: i + 1)
     })
 
   private struct Masked {

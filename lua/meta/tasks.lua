@@ -31,7 +31,7 @@
 ---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
 
 ---masked_lm options
----@class TextOptions
+---@class MaskedLMOptions
 ---@field train_file string text, one example a line; a tab separates the two texts of a pair; or "builtin:corpus"
 ---@field validation_file? string text to evaluate on, in the same form
 
@@ -46,7 +46,7 @@ local Task = {}
 
 ---One training example, to look at.
 ---@param index integer 0-based (at least 0)
----@return table # table: text, text_pair, label, line
+---@return table # table: text, text_pair, label or completion, line
 function Task:example(index) end
 
 ---Data sets and what is to be learnt from them.
@@ -66,7 +66,7 @@ function tasks.glue(name, folder, options) end
 function tasks.table(options) end
 
 ---Masked language modelling of a text file.
----@param options? TextOptions see the fields
+---@param options? MaskedLMOptions see the fields
 ---@return Task # task
 function tasks.masked_lm(options) end
 

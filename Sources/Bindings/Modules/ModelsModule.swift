@@ -55,7 +55,7 @@ struct HeadOptions: LuaRecord {
         throw EngineError(.argument, "head options: task is given, and num_labels, labels or problem_type too", hint: "leave these out: the task says them")
       }
       if let type = task.task.type as? any SequenceTaskType { return type }
-      throw EngineError(.argument, "head options: task '\(task.task.name)' is not a classification", hint: "call masked_lm()")
+      throw EngineError(.argument, "head options: task '\(task.task.name)' is not a classification", hint: "call \(task.task.type.name)()")
     }
     let count = numLabels ?? labels?.count
     guard let count else {
@@ -137,8 +137,7 @@ func modelsModule(_ session: Session) -> Module {
 }
 
 private func baseModelClass(_ session: Session) -> Class<PretrainedModel> {
-  Class<PretrainedModel>(
-    "A pre-trained body, from which models with heads are made. They share its frozen weights.",
+  let members: [Member<PretrainedModel>] = [
     .property("name", "what it was loaded by") { $0.name },
     .property("model_type", "its architecture: \"bert\", \"roberta\"") { $0.architecture.modelType },
     .property("config", "the content of config.json") { JSONValue.object($0.config.values).lua },
@@ -157,18 +156,23 @@ private func baseModelClass(_ session: Session) -> Class<PretrainedModel> {
       return TrainableModel(
         choice.type, network: network, base: base, tokenizer: try session.tokenizer(of: base), isHeadNew: choice.isNew)
     },
-    .method(
-      "masked_lm", "A masked language model; every parameter trains, or none until an adapter says so where weights are in 4 bits.",
-      returns: "model"
-    ) { base in
-      let network = try base.make(.language, headSeed: UInt64(session.seed))
-      reportUnused(base, session)
-      try network.setTrainable(network.quantizedWeights.isEmpty)
-      return TrainableModel(MaskedLM(), network: network, base: base, tokenizer: try session.tokenizer(of: base))
-    },
     .metamethod("__tostring", "name and architecture", Param<PretrainedModel>("base", "a base model")) {
       "BaseModel(\($0.name), \($0.architecture.modelType))"
-    })
+    },
+  ]
+  return Class<PretrainedModel>(
+    "A pre-trained body, from which models with heads are made. They share its frozen weights.",
+    members: members + TaskTypeCatalogue.languageTypes.map { languageModel($0, session) })
+}
+
+/// `base:<name>()` of one language task.
+private func languageModel<Kind: LanguageTaskType>(_ kind: Kind.Type, _ session: Session) -> Member<PretrainedModel> {
+  .method(kind.name, kind.modelSummary, returns: "model") { base in
+    let network = try base.languageModel(kind, seed: UInt64(session.seed))
+    reportUnused(base, session)
+    try network.setTrainable(network.quantizedWeights.isEmpty)
+    return TrainableModel(Kind(), network: network, base: base, tokenizer: try session.tokenizer(of: base))
+  }
 }
 
 /// Says once which tensors of a checkpoint the model does not use, and which were initialised.

@@ -2,6 +2,7 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import Metrics
 import Pipelines
 
 /// The resolved parameters of a pipeline; unknown names are errors.
@@ -118,7 +119,7 @@ extension Session {
         throw EngineError(.argument, "report.table: row \(i + 1) is a \(row.typeName): expected a result of trainer.fit, or a table")
       }
     }
-    for column in columns where !rows.isEmpty && !known.contains(column) && !known.contains("eval_" + column) {
+    for column in columns where !rows.isEmpty && !known.contains(column) && !known.contains(EvaluationName.of(column)) {
       guard rows.allSatisfy({ $0[columns.firstIndex(of: column) ?? 0] == .null }) else { continue }
       throw EngineError(.argument, "report.table: no row has a column '\(column)'", hint: suggestion(for: column, among: Array(Set(known))))
     }
@@ -145,14 +146,14 @@ extension Session {
     for row in argument.list {
       switch row {
       case .object(let result as FitResult):
-        let names = result.metrics.keys.map { $0.hasPrefix("eval_") ? String($0.dropFirst("eval_".count)) : $0 }
+        let names = result.metrics.keys.map(EvaluationName.bare)
         metrics += names.sorted().filter { !$0.hasPrefix("loss") && !metrics.contains($0) }
       case .table(let table): others.formUnion(table.fields.keys)
       default: break
       }
     }
     guard argument.list.contains(where: { if case .object = $0 { true } else { false } }) else { return others.sorted() }
-    let isLossKnown = argument.list.contains { if case .object(let result as FitResult) = $0 { result.metrics["eval_loss"] != nil } else { false } }
+    let isLossKnown = argument.list.contains { if case .object(let result as FitResult) = $0 { result.metrics[EvaluationName.loss] != nil } else { false } }
     let columns = ["stage", "trainable"] + (metrics.isEmpty && isLossKnown ? ["loss"] : metrics) + ["seconds"]
     return columns + others.subtracting(columns).sorted()
   }

@@ -18,6 +18,10 @@ extension Session {
   /// A task for the script. Its tokens are kept beside the stages' results; a check writes nothing.
   func task(_ task: TrainingTask) -> Task {
     if mode == .run { task.tokenFolder = store.root + "/tokens" }
+    for rows in task.skippedRows {
+      let number = rows.count == 1 ? "1 row is" : "\(rows.count) rows are"
+      noteOnce("\(rows.path): \(number) left out, the first in line \(rows.firstLine): \(rows.reason)")
+    }
     return Task(task)
   }
 }
@@ -98,16 +102,17 @@ enum TableFormatChoice: String, LuaChoice {
   case tsv, csv, jsonl
 }
 
-/// Options of `tasks.masked_lm`.
-struct TextOptions: LuaRecord {
-  var trainFile = ""
-  var validationFile: String?
+/// Options of the data of a language task, as a script gives them.
+struct LanguageDataOptions<Kind: LanguageTaskType>: LuaRecord {
+  var options: Kind.DataOptions
 
-  static let recordName = "masked_lm options"
-  static let fields: [Field<Self>] = [
-    .string("train_file", \.trainFile, "text, one example a line; a tab separates the two texts of a pair; or \"builtin:corpus\"", required: true),
-    .string("validation_file", \.validationFile, "text to evaluate on, in the same form"),
-  ]
+  init() { options = Kind.DataOptions() }
+
+  static var recordName: String { Kind.DataOptions.recordName }
+  static var typeName: String { "\(Kind.self)Options" }
+  static var foreignNames: [String: ForeignName] { Kind.DataOptions.foreignNames }
+  static var fields: [Field<Self>] { Field.fields(of: \.options) }
+  func validate() throws(EngineError) { try options.validate() }
 }
 
 func tasksModule(_ session: Session) -> Module {
@@ -127,13 +132,14 @@ func tasksModule(_ session: Session) -> Module {
         "table", "Classification or regression of one's own TSV, CSV or JSONL files.",
         Param<TableOptions>("options", "see the fields"), returns: "task"
       ) { options in session.task(try TrainingTask(try tableTask(options).read())) },
-      Function(
-        "masked_lm", "Masked language modelling of a text file.", Param<TextOptions>("options", "see the fields"), returns: "task"
-      ) { options in
-        if options.trainFile.hasPrefix("builtin:") { return session.task(try BuiltInTasks.language(options.trainFile)) }
-        return session.task(try textTask(options))
-      },
-    ])
+    ] + TaskTypeCatalogue.languageTypes.map { constructor($0, session) })
+}
+
+/// The constructor of one language task, from its declared options.
+private func constructor<Kind: LanguageTaskType>(_ kind: Kind.Type, _ session: Session) -> Function {
+  Function(kind.name, kind.dataSummary, Param<LanguageDataOptions<Kind>>("options", "see the fields"), returns: "task") { options in
+    session.task(try TrainingTask(try kind.read(options.options), type: Kind()))
+  }
 }
 
 private func tableTask(_ options: TableOptions) -> TableTask {
@@ -141,32 +147,13 @@ private func tableTask(_ options: TableOptions) -> TableTask {
   task.evaluation = options.validationFiles
   task.format = options.format.flatMap { TableFormat(rawValue: $0.rawValue) }
   task.textPairColumn = options.textPairColumn
-  task.problemType = options.problemType.type is Regression.Type ? .regression : .singleLabelClassification
+  task.labelKind = options.problemType.type.labelKind
   task.labelNames = options.labels
   task.metricNames = options.metrics
   task.metricForBestModel = options.metricForBestModel
   if let name = options.name { task.name = name }
   task.limit = options.sample.limit
   return task
-}
-
-private func textTask(_ options: TextOptions) throws -> TrainingTask {
-  func split(_ path: String, _ name: String) throws -> Split {
-    let lines = try readText(path).split(separator: "\n", omittingEmptySubsequences: false)
-    let examples = lines.enumerated().compactMap { i, line -> Example? in
-      let texts = line.split(separator: "\t", maxSplits: 1).map(String.init)
-      guard let first = texts.first, first.contains(where: { !$0.isWhitespace }) else { return nil }
-      return Example(text: first, textPair: texts.count > 1 ? texts[1] : nil, label: nil, line: i + 1)
-    }
-    guard !examples.isEmpty else { throw EngineError(.data, "\(path): no text in it") }
-    return Split(name: name, path: path, examples: examples)
-  }
-  let files = [options.trainFile] + (options.validationFile.map { [$0] } ?? [])
-  let digests = try files.map { JSONValue.string(try Digest(ofFile: $0).hex) }
-  return TrainingTask(
-    name: "masked_lm", type: MaskedLM(), metricNames: ["accuracy"], metricForBestModel: "accuracy",
-    identity: ["files": .array(digests)], train: try split(options.trainFile, "train"),
-    evaluation: try options.validationFile.map { [try split($0, "validation")] } ?? [])
 }
 
 private func taskClass() -> Class<Task> {
@@ -178,7 +165,7 @@ private func taskClass() -> Class<Task> {
     .property("train_size", "number of training examples") { $0.task.train.examples.count },
     .property("metrics", "names of the metrics") { $0.task.metricNames },
     .method(
-      "example", "One training example, to look at.", Param<Int>("index", "0-based", in: 0...), returns: "table: text, text_pair, label, line"
+      "example", "One training example, to look at.", Param<Int>("index", "0-based", in: 0...), returns: "table: text, text_pair, label or completion, line"
     ) { task, index in
       let examples = task.task.train.examples
       guard index < examples.count else {
@@ -186,12 +173,24 @@ private func taskClass() -> Class<Task> {
       }
       let example = examples[index]
       return LuaTable(fields: [
-        "text": .string(example.text), "text_pair": example.textPair.map { .string($0) } ?? .nil,
-        "label": example.label.map { .number($0) } ?? .nil, "line": .integer(example.line),
+        "text": .string(example.text), "text_pair": example.textPair.map { .string($0) } ?? .nil, example.target.luaName: example.target.lua, "line": .integer(example.line),
       ].filter { if case .nil = $0.value { false } else { true } })
     },
     .metamethod("__tostring", "name and sizes", Param<Task>("task", "a task")) { task in
       let sets = task.task.evaluation.map { "\($0.name) \($0.examples.count)" }.joined(separator: ", ")
       return "Task(\(task.task.name), train \(task.task.train.examples.count)" + (sets.isEmpty ? ")" : ", \(sets))")
     })
+}
+
+extension Target {
+  fileprivate var luaName: String { if case .texts = self { "completion" } else { "label" } }
+
+  fileprivate var lua: LuaValue {
+    switch self {
+    case .none: .nil
+    case .label(let index): .number(Double(index))
+    case .score(let score): .number(score)
+    case .texts(let texts): .string(texts.first ?? "")
+    }
+  }
 }

@@ -152,7 +152,7 @@ private func resultClass() -> Class<FitResult> {
     .property("key", "digest of everything that the result depends on") { $0.key },
     .absent(
       Dictionary(uniqueKeysWithValues: (MetricCatalogue.metrics.map(\.name) + ["loss", "combined"]).flatMap { name in
-        [(name, "it is result.metrics.eval_\(name)"), ("eval_" + name, "it is result.metrics.eval_\(name)")]
+        [(name, "it is result.metrics.\(EvaluationName.of(name))"), (EvaluationName.of(name), "it is result.metrics.\(EvaluationName.of(name))")]
       })),
     .metamethod("__tostring", "stage and metrics", Param<FitResult>("result", "a result")) { "Result(\($0.stage): \($0.summary))" })
 }

@@ -1,0 +1,94 @@
+import Diagnostics
+import Files
+
+/// Texts to learn a language from: a text file with one example a line, or columns of a table.
+public struct TextTask: Sendable {
+  /// What holds the texts of an example.
+  public enum Columns: Sendable {
+    /// The lines of a text file. With `hasPairs`, a tab separates the two texts of a pair.
+    case lines(hasPairs: Bool)
+    /// One column of a table.
+    case text(String)
+    /// Two columns: what is given, and what should follow.
+    case completion(prompt: String, completion: String)
+  }
+
+  /// The training file, or "builtin:corpus".
+  public var train: String
+  /// What is evaluated on; nil: nothing, or the corpus's own.
+  public var validation: String?
+  public var columns: Columns
+  /// The format of tables; nil tells each file's by its extension.
+  public var format: TableFormat?
+  /// How many examples to keep; default all.
+  public var limit = RowLimit()
+
+  public init(train: String, validation: String? = nil, columns: Columns) {
+    (self.train, self.validation, self.columns) = (train, validation, columns)
+  }
+
+  /// Reads the files. Throws for missing files and columns, and for rows that cannot be read, the latter with file and line.
+  public func read(name: String, metrics: [String]) throws -> TaskDefinition {
+    try limit.validate()
+    guard !train.hasPrefix("builtin:") else { return try corpus(metrics) }
+    func split(_ path: String, _ name: String, _ count: Int?) throws -> Split {
+      Split(name: name, path: path, examples: RowLimit.keep(count, of: try examples(path), seed: limit.seed))
+    }
+    return TaskDefinition(
+      name: name, labels: nil, metricNames: metrics, metricForBestModel: metrics.first ?? "loss",
+      train: try split(train, "train", limit.train),
+      evaluation: try validation.map { [try split($0, "validation", limit.evaluation)] } ?? [])
+  }
+
+  private func examples(_ path: String) throws -> [Example] {
+    let names: [String]
+    switch columns {
+    case .lines(let hasPairs): return try lines(path, hasPairs: hasPairs)
+    case .text(let column): names = [column]
+    case .completion(let prompt, let completion): names = [prompt, completion]
+    }
+    guard Set(names).count == names.count else {
+      throw EngineError(.argument, "prompt and completion columns: expected different columns, got \(listing(names))")
+    }
+    return try readRows(path, format: format ?? TableFormat(path: path), columns: .named(names)).map { row in
+      switch row.content {
+      case .malformed(let problem): throw malformed(problem, row, path)
+      case .values(let values): Example([values[0]], target: values.count > 1 ? .texts([values[1]]) : .none, line: row.line)
+      }
+    }
+  }
+
+  private func lines(_ path: String, hasPairs: Bool) throws -> [Example] {
+    let lines = try readText(path).split(separator: "\n", omittingEmptySubsequences: false)
+    let examples = lines.enumerated().compactMap { i, line -> Example? in
+      let texts = hasPairs ? line.split(separator: "\t", maxSplits: 1).map(String.init) : [String(line)]
+      guard let first = texts.first, first.contains(where: { !$0.isWhitespace }) else { return nil }
+      return Example(texts, line: i + 1)
+    }
+    guard !examples.isEmpty else { throw EngineError(.data, "\(path): no text in it") }
+    return examples
+  }
+
+  private static let corpusName = "builtin:corpus"
+
+  /// The generated corpus; its second text follows the first where pairs are not wanted.
+  private func corpus(_ metrics: [String]) throws -> TaskDefinition {
+    guard train == Self.corpusName else {
+      throw EngineError(.argument, "\(train): no such built-in text", hint: suggestion(for: train, among: [Self.corpusName]))
+    }
+    var hasPairs = false
+    if case .lines(let pairs) = columns { hasPairs = pairs }
+    func split(_ part: String, seed: UInt64, count: Int, _ limit: Int?) -> Split {
+      let pairs = BuiltIn.corpus(seed: seed, count: min(count, limit ?? count)).enumerated()
+      return Split(
+        name: part, path: "\(train) \(part)",
+        examples: pairs.map { i, pair in
+          let texts = [pair.text] + (pair.textPair.map { [$0] } ?? [])
+          return Example(hasPairs ? texts : [texts.joined(separator: " ")], line: i + 1)
+        })
+    }
+    return TaskDefinition(
+      name: train, labels: nil, metricNames: metrics, metricForBestModel: metrics.first ?? "loss",
+      train: split("train", seed: 1, count: 40_000, limit.train), evaluation: [split("dev", seed: 2, count: 500, limit.evaluation)])
+  }
+}
