@@ -38,4 +38,40 @@ import Testing
       }
     }
   }
+
+  /// Texts and pairs of a prompt and a completion, from each kind of file.
+  @Test func causalDataIsRead() throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write("one text\n\nanother\n", to: folder + "/a.txt")
+      try AtomicFile.write("{\"p\": \"a\", \"c\": \" b\"}\n{\"p\": \"\", \"c\": \"d\"}\n", to: folder + "/b.jsonl")
+      try AtomicFile.write("p,c\n\"a, b\", c\n", to: folder + "/c.csv")
+      try AtomicFile.write("p\tc\na\tb\n", to: folder + "/d.tsv")
+      try ScriptHost.with { host, _ in
+        func show(_ options: String) throws -> [String] {
+          try host.printed(
+            """
+            local task = tasks.causal_lm { \(options) }
+            local e = task:example(0)
+            print(task.train_size, e.text, tostring(e.completion), e.line, table.concat(task.metrics, ' '), task.num_labels)
+            """)
+        }
+        #expect(try show("train_file = '\(folder)/a.txt'") == ["2\tone text\tnil\t1\tperplexity\t0"])
+        for (file, expected) in [("b.jsonl", "2\ta\t b\t1"), ("c.csv", "1\ta, b\t c\t2"), ("d.tsv", "1\ta\tb\t2")] {
+          let options = "train_file = '\(folder)/\(file)', prompt_column = 'p', completion_column = 'c'"
+          #expect(try show(options) == [expected + "\tperplexity\t0"], "\(file)")
+        }
+        #expect(try show("train_file = '\(folder)/d.tsv', text_column = 'c'") == ["1\tb\tnil\t2\tperplexity\t0"])
+        let half = try host.failure("tasks.causal_lm { train_file = '\(folder)/d.tsv', prompt_column = 'p' }")
+        #expect(half?.contains("give text_column, or both prompt_column and completion_column") == true, "\(half ?? "none")")
+      }
+    }
+  }
+
+  /// An encoder's tokens see what stands behind them: it cannot learn to continue a text.
+  @Test func anEncoderIsNoCausalModel() throws {
+    try ScriptHost.with { host, _ in
+      let message = try host.failure("models.load('builtin:tiny'):causal_lm()")
+      #expect(message?.contains("causal_lm: in builtin:tiny (roberta) a token sees what stands behind it too; call base:masked_lm()") == true, "\(message ?? "none")")
+    }
+  }
 }

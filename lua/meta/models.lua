@@ -131,6 +131,10 @@ function BaseModel:classifier(options) end
 ---@return Model # model
 function BaseModel:masked_lm() end
 
+---A causal language model; every parameter trains, or none until an adapter says so where weights are in 4 bits.
+---@return Model # model
+function BaseModel:causal_lm() end
+
 ---A model with a head, and the adapters attached to it.
 ---@class Model
 ---@field trainable integer number of trainable parameters

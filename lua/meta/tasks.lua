@@ -35,6 +35,18 @@
 ---@field train_file string text, one example a line; a tab separates the two texts of a pair; or "builtin:corpus"
 ---@field validation_file? string text to evaluate on, in the same form
 
+---causal_lm options
+---@class CausalLMOptions
+---@field train_file string a table (.jsonl, .tsv, .csv) with the columns named here; or, without columns, text with one example a line, or "builtin:corpus"
+---@field validation_file? string what to evaluate on, in the same form
+---@field format? string of tables: "tsv", "csv" or "jsonl"; default: by the file's ending
+---@field text_column? string column of a table with whole texts
+---@field prompt_column? string column with what is given; it does not count in the loss
+---@field completion_column? string column with what should follow; it is put behind the prompt as it is, so begin it with a space where words are parted
+---@field max_train_samples? integer take so many training rows of a seeded shuffle (at least 1)
+---@field max_eval_samples? integer take so many rows of the validation file (at least 1)
+---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
+
 ---Examples to train and evaluate on, with their labels and metrics.
 ---@class Task
 ---@field name string the task's name
@@ -69,5 +81,10 @@ function tasks.table(options) end
 ---@param options? MaskedLMOptions see the fields
 ---@return Task # task
 function tasks.masked_lm(options) end
+
+---Causal language modelling: of texts, or of completions that follow prompts, in which case the completions alone count.
+---@param options? CausalLMOptions see the fields
+---@return Task # task
+function tasks.causal_lm(options) end
 
 return tasks
