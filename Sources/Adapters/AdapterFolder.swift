@@ -246,7 +246,8 @@ extension AttachedAdapter {
       "modules_to_save": stored.isEmpty ? .null : .array(stored.map { .string($0) }),
     ]
     config["bias"] = .string(targets.bias.rawValue)
-    config["fan_in_fan_out"] = false
+    // PEFT's word for layers whose weights model files have as [in, out].
+    config["fan_in_fan_out"] = .bool(linearAdapters.contains { $0.linear.isStoredTransposed })
     if case .linear = method.placement {
       // Full paths where more than suffixes chose the layers: they mean the same to every reader.
       config["target_modules"] = .array((targetSuffixes ?? sites).sorted().map { .string($0) })

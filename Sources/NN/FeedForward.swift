@@ -4,13 +4,15 @@ import TensorCore
 public struct FeedForwardLayout: Sendable {
   /// Paths in the layer.
   public var up: String
+  /// nil: there is no gate.
+  public var gate: String?
   /// Size of the inner activations.
   public var inner: Int
   public var activation: UnaryOperation
   public var hasBias: Bool
 
-  public init(up: String, inner: Int, activation: UnaryOperation, hasBias: Bool = true) {
-    (self.up, self.inner, self.activation, self.hasBias) = (up, inner, activation, hasBias)
+  public init(up: String, gate: String? = nil, inner: Int, activation: UnaryOperation, hasBias: Bool = true) {
+    (self.up, self.gate, self.inner, self.activation, self.hasBias) = (up, gate, inner, activation, hasBias)
   }
 }
 
@@ -18,16 +20,24 @@ public struct FeedForwardLayout: Sendable {
 struct FeedForward {
   private let layout: FeedForwardLayout
   private let up: Linear
+  private let gate: Linear?
 
   init(_ builder: ParameterBuilder, _ layout: FeedForwardLayout, in layer: LayerLayout) throws {
     self.layout = layout
-    up = try Linear(
-      builder.scope(layout.up), in: layer.size, out: layout.inner, std: layer.std, bias: layout.hasBias, role: .up,
-      isStoredTransposed: layer.storesTransposed)
+    func linear(_ path: String, _ role: Role) throws -> Linear {
+      try Linear(
+        builder.scope(path), in: layer.size, out: layout.inner, std: layer.std, bias: layout.hasBias, role: role,
+        isStoredTransposed: layer.storesTransposed)
+    }
+    gate = try layout.gate.map { try linear($0, .gate) }
+    up = try linear(layout.up, .up)
   }
 
   /// With their paths in the layer.
-  var parts: [(path: String, module: Module)] { [(layout.up, up)] }
+  var parts: [(path: String, module: Module)] { (gate.map { [(layout.gate ?? "", $0)] } ?? []) + [(layout.up, up)] }
 
-  func callAsFunction(_ x: Tensor, _ context: ForwardContext) throws -> Tensor { try up(x, context).activation(layout.activation) }
+  func callAsFunction(_ x: Tensor, _ context: ForwardContext) throws -> Tensor {
+    guard let gate else { return try up(x, context).activation(layout.activation) }
+    return try gate(x, context).gating(up(x, context), by: layout.activation)
+  }
 }

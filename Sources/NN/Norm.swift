@@ -3,11 +3,13 @@ import TensorCore
 /// Which normalisation a model uses, over the last axis; `eps` is added to the variance.
 public enum NormKind: Sendable, Equatable {
   case layer(eps: Double)
+  case rms(eps: Double)
 
   /// A norm of `size` elements: weights 1, biases 0.
   public func make(_ builder: ParameterBuilder, _ size: Int) throws -> any Norm {
     switch self {
     case .layer(let eps): try LayerNorm(builder, size, eps: eps)
+    case .rms(let eps): try RMSNorm(builder, size, eps: eps)
     }
   }
 }
@@ -46,5 +48,23 @@ public final class LayerNorm: Module, Norm {
 
   public func callAsFunction(_ x: Tensor, residual: Tensor?, dropout: Dropout?) throws -> Tensor {
     try x.layerNorm(residual: residual, weight, bias, eps: eps, dropout: dropout)
+  }
+}
+
+/// Root-mean-square normalisation over the last axis: neither mean nor bias. `weight`: [C].
+public final class RMSNorm: Module, Norm {
+  public let weight: Tensor
+  public let eps: Double
+
+  public init(_ builder: ParameterBuilder, _ size: Int, eps: Double) throws {
+    weight = try builder.parameter("weight", [size], .ones)
+    self.eps = eps
+  }
+
+  public override var ownParameters: [(name: String, tensor: Tensor)] { [("weight", weight)] }
+
+  public func callAsFunction(_ x: Tensor, residual: Tensor?, dropout: Dropout?) throws -> Tensor {
+    let dropped = try x.dropout(dropout)
+    return try (residual.map { try dropped.add($0).to(x.dtype) } ?? dropped).rmsNorm(weight, eps: eps)
   }
 }

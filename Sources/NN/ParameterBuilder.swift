@@ -89,9 +89,9 @@ public final class ParameterBuilder {
     self.path = path
   }
 
-  /// The builder of a part.
+  /// The builder of a part; no name gives the same scope.
   public func scope(_ name: String) -> ParameterBuilder {
-    ParameterBuilder(parent: self, path: path.isEmpty ? name : path + "." + name)
+    name.isEmpty ? self : ParameterBuilder(parent: self, path: path.isEmpty ? name : path + "." + name)
   }
 
   /// Whether the source has a parameter of the current scope.

@@ -8,6 +8,15 @@ public struct LayerRows {
 
   public init(_ offsets: Offsets, wanted: [Int32]? = nil) { (self.offsets, self.wanted) = (offsets, wanted) }
 
+  /// Position of each row in its sequence, counted from `first`.
+  func positions(from first: Int) -> [Int32] { offsets.lengths.flatMap { length in (0..<Int32(length)).map { $0 + Int32(first) } } }
+
+  /// The same for the rows of the result.
+  func wantedPositions(from first: Int) -> [Int32] {
+    let all = positions(from: first)
+    return wanted.map { $0.map { all[Int($0)] } } ?? all
+  }
+
   /// How the rows of the result divide among the sequences.
   public var wantedOffsets: Offsets { wanted.map(offsets.counting) ?? offsets }
 }

@@ -81,7 +81,7 @@ CASES += [
     case("qwen2-lora-head", "lora", objective="causal_lm", num_labels=1, r=2, lora_alpha=4, target_modules=["lm_head", "o_proj"]),
     case("gpt2-classification-lora", "lora", r=4, lora_alpha=8, target_modules=["c_attn"]),
     case("llama-classification-full", "full", 1e-3),
-    case("qwen3-classification-prompt", "prompt_tuning", num_virtual_tokens=3),
+    case("qwen3-classification-lora", "lora", r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"]),
 ]
 
 
@@ -122,15 +122,17 @@ def attach(model, entry):
     return model
 
 
-def name_in_file(model):
-    is_gpt2 = "gpt2" in model
+def name_in_file(entry):
+    is_gpt2 = "gpt2" in entry["model"]
+    has_tokens = entry["method"] in ("prefix_tuning", "prompt_tuning")
     body, layer = ("transformer", r"transformer.h.\1.attn.") if is_gpt2 else ("model", r"model.layers.\1.self_attn.")
     encoder = r"prompt_encoder\.default\.embedding\."
 
     def name(live):
         live = re.sub(encoder + r"layers\.(\d+)\.weight", layer + "prefix_embeddings", live)
         live = re.sub(encoder + r"prompt\.weight", body + ".prompt_embeddings", live)
-        return saved_name(live).removeprefix("base_model.")
+        # PEFT wraps a model for virtual tokens once, others twice.
+        return saved_name("base_model.model." + live.removeprefix("base_model.") if has_tokens else live)
 
     return name
 
@@ -148,7 +150,7 @@ def build(folder, entry):
     model, missing = load(folder, entry)
     of_base = {name for name, _ in model.named_parameters()}
     model = attach(model, entry)
-    name_of = name_in_file(entry["model"])
+    name_of = name_in_file(entry)
     initial = {}
     for name, parameter in sorted(model.named_parameters(), key=lambda p: name_of(p[0])):
         plain = name_of(name)
@@ -171,7 +173,8 @@ def batches(entry, seed, count=10):
         ids = [draw(3, 120, n) for n in lengths]
         types = [[0] * n for n in lengths]
         if entry["objective"] == "causal_lm":
-            cut = [draw(0, n)[0] for n in lengths]
+            # No row of the text is in front of its first token.
+            cut = [draw(1, n)[0] for n in lengths]
             labels = [[-100] * c + row[c:] for c, row in zip(cut, ids)]
             result.append(Packed.of(ids, types, labels, per_token=True))
         else:
@@ -186,7 +189,7 @@ def write_decoder_case(models, entry, path):
 
     model, initial, seed = build(os.path.join(models, entry["model"]), entry)
     data = batches(entry, seed)
-    result, noise = record_with_error(model, data, entry["learning_rate"], False, name_in_file=name_in_file(entry["model"]))
+    result, noise = record_with_error(model, data, entry["learning_rate"], False, name_in_file=name_in_file(entry))
     tensors = common_tensors(data, initial, result)
     for kind in ("grad", "final"):
         tensors.update({f"{kind}.{name}": turned(name, tensor) for name, tensor in result[kind].items()})

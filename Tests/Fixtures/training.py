@@ -122,7 +122,10 @@ def _forward(model, batch, token_types, labels):
 
 
 def _packed_logits(batch, logits):
-    return (batch.pack(logits) if logits.dim() == 3 else logits).detach().clone()
+    if logits.dim() != 3:
+        return logits.detach().clone()
+    # Rows of a prompt come first.
+    return batch.pack(logits[:, logits.shape[1] - int(batch.offsets.diff().max()) :]).detach().clone()
 
 
 def _double(batch):

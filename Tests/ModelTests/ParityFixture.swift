@@ -29,18 +29,27 @@ struct ParityFixture {
   var method: String { text("method") }
   var options: JSONObject { config["options"]?.objectValue ?? [:] }
 
-  private var isLanguage: Bool { ["masked_lm", "mlm"].contains(text("objective")) }
+  private var isLanguage: Bool { ["masked_lm", "mlm", "causal_lm"].contains(text("objective")) }
 
   func batch(_ step: Int) throws -> Batch {
     let prefix = "step\(step)."
     let labels = try tensor(prefix + "labels")
     let numbers = labels.values.map { Int32($0) }
-    let rows = numbers.indices.filter { numbers[$0] != ignoredLabel }
-    let counted = rows.map { numbers[$0] }
+    let offsets = try Offsets(values: tensor(prefix + "offsets").values.map { Int32($0) })
+    var rows = numbers.indices.filter { numbers[$0] != ignoredLabel }
+    let counted: [Int32]
+    if text("objective") == "causal_lm" {
+      // Each token is what the one before it should say; the first of a sequence is nobody's.
+      let starts = Set(offsets.starts)
+      rows = rows.filter { !starts.contains(Int32($0)) }.map { $0 - 1 }
+      counted = rows.map { numbers[$0 + 1] }
+    } else {
+      counted = rows.map { numbers[$0] }
+    }
     var batch = try Batch(
       ids: tensor(prefix + "input_ids").values.map { Int32($0) },
       tokenTypes: tensor(prefix + "token_type_ids").values.map { Int32($0) },
-      offsets: Offsets(values: tensor(prefix + "offsets").values.map { Int32($0) }), labels: text("objective") == "regression" ? labels.to(.float32) : Tensor(counted, [counted.count]))
+      offsets: offsets, labels: text("objective") == "regression" ? labels.to(.float32) : Tensor(counted, [counted.count]))
     if isLanguage { batch.rows = .some(rows.map { Int32($0) }) }
     return batch
   }
@@ -59,6 +68,7 @@ struct ParityFixture {
   private func attach(to model: TransformerModel) throws -> AttachedAdapter {
     var targets = AdapterTargets()
     targets.targetModules = options["target_modules"]?.arrayValue.map { .suffixes($0.compactMap(\.stringValue)) }
+    if options["target_modules"]?.stringValue == "all-linear" { targets.targetModules = .allLinear }
     // PEFT adds "score" for other models' heads.
     targets.modulesToSave = options["modules_to_save"]?.arrayValue.map { $0.compactMap(\.stringValue).filter { $0 != "score" } }
     targets.layersToTransform = options["layers_to_transform"]?.arrayValue.map { $0.compactMap(\.intValue) }
