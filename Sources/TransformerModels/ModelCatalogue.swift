@@ -6,6 +6,7 @@ public enum ModelCatalogue {
   public static let architectures: [any ModelFamily.Type] = [
     BERT.self,
     RoBERTa.self,
+    GPT2.self,
   ]
 
   /// What Transformers calls a model with a classification head, behind the family's name.
@@ -30,6 +31,6 @@ public enum ModelCatalogue {
     "mobilebert": "MobileBERT has bottlenecks between its layers", "mpnet": "MPNet's attention is by relative positions",
     "roformer": "RoFormer has rotary positions", "nomic_bert": "it has rotary positions and gated layers", "big_bird": "its attention is sparse",
     "longformer": "its attention is sparse", "bart": "encoders with decoders are not read here", "t5": "encoders with decoders are not read here",
-    "gpt2": "decoders are not read here", "llama": "decoders are not read here",
+    "llama": "its layers are not read here",
   ]
 }
