@@ -7,6 +7,7 @@ public enum ModelCatalogue {
     BERT.self,
     RoBERTa.self,
     GPT2.self,
+    Llama.self, Mistral.self, Qwen2.self, Qwen3.self,
   ]
 
   /// What Transformers calls a model with a classification head, behind the family's name.
@@ -31,6 +32,5 @@ public enum ModelCatalogue {
     "mobilebert": "MobileBERT has bottlenecks between its layers", "mpnet": "MPNet's attention is by relative positions",
     "roformer": "RoFormer has rotary positions", "nomic_bert": "it has rotary positions and gated layers", "big_bird": "its attention is sparse",
     "longformer": "its attention is sparse", "bart": "encoders with decoders are not read here", "t5": "encoders with decoders are not read here",
-    "llama": "its layers are not read here",
   ]
 }
