@@ -71,7 +71,7 @@ struct BadInputTests {
   static let modelMistakes: [Mistake] = [
     Mistake(name: "no model", script: changed("models.load(\"model\")", "models.load(\"modle/\")"), says: ["pipeline.lua:1", "modle"]),
     Mistake(name: "config is not JSON", files: ["model/config.json": text("{")], says: ["pipeline.lua:1", "config.json"]),
-    Mistake(name: "unknown architecture", files: ["model/config.json": text("{\"model_type\": \"gpt9\"}")], says: ["config.json", "'gpt9'", "bert"]),
+    Mistake(name: "unknown architecture", files: ["model/config.json": text("{\"model_type\": \"gpt9\"}")], says: ["config.json", "'gpt9'", "gpt2"]),
     Mistake(name: "truncated weights", files: ["model/model.safetensors": weights.dropLast(100)], says: ["pipeline.lua:1", "model.safetensors"]),
     Mistake(name: "header larger than the file", files: ["model/model.safetensors": safetensors("{}", 0, length: 1 << 40)], says: ["model.safetensors"]),
     Mistake(

@@ -1,6 +1,7 @@
 import Files
 import TestSupport
 import Testing
+import TransformerModels
 
 @testable import Bindings
 
@@ -161,10 +162,11 @@ import Testing
   }
 
   @Test func anotherFamilyIsNoMisspelling() throws {
+    let known = ModelCatalogue.architectures.map { $0.modelType }
     try ScriptHost.with { host, folder in
       for (name, hint) in [
-        ("albert", "ALBERT's layers share one set of weights, BERT's do not; supported are bert, roberta"), ("brt", "did you mean 'bert'?"),
-        ("whatever", "expected one of bert, roberta"),
+        ("albert", "ALBERT's layers share one set of weights, BERT's do not; supported are \(known.joined(separator: ", "))"), ("brt", "did you mean 'bert'?"),
+        ("whatever", "expected one of \(known.sorted().joined(separator: ", "))"),
       ] {
         try AtomicFile.write(.object(["model_type": .string(name)]), to: folder + "/config.json")
         #expect(
