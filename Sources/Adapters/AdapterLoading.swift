@@ -130,6 +130,8 @@ private struct AdapterFolderReader {
     let accepted =
       Self.informative + Self.structural + Swift.type(of: method).otherKeys + Swift.type(of: method).optionNames(in: .configuration)
       + Swift.type(of: method).optionNames(in: .ownFile)
+      // What PEFT says of GPT-2's layers, which files have as [in, out].
+      + (modules.contains { ($0.module as? Linear)?.isStoredTransposed == true } ? ["fan_in_fan_out"] : [])
     for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value)
     {
       throw EngineError(
