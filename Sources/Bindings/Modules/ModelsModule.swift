@@ -216,11 +216,11 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
     .method("modules", "Paths of all linear layers: what target_modules can choose.", returns: "list of paths") { model in
       model.network.linearPaths
     },
-    .metamethod("__tostring", "architecture, task and sizes", Param<TrainableModel>("model", "a model")) { model in
+    .metamethod("__tostring", "architecture, task, sizes, and the tree of modules with their shapes and adapters", Param<TrainableModel>("model", "a model")) { model in
       let counts = model.network.parameterCounts()
       let adapters = model.adapters.map { "\($0.method.name) on \($0.sites.count) layers" }.joined(separator: ", ")
       return "Model(\(model.network.architecture.modelType), \(model.type.name), \(counts.trainable) of \(counts.total) parameters train"
-        + (adapters.isEmpty ? ")" : "; \(adapters))")
+        + (adapters.isEmpty ? ")\n" : "; \(adapters))\n") + model.network.tree()
     },
   ]
 }
