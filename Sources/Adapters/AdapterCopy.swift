@@ -27,12 +27,11 @@ extension AttachedAdapter {
       var base = targets
       (base.bias, base.modulesToSave) = (.none, [])
       _ = try attach(
-        underlying, to: root, name: name, targets: base, defaultTargets: [], head: head, adaptsHead: adaptsHead, seed: seed,
-        isShapeOnly: false)
+        underlying, to: root, name: name, targets: base, defaultTargets: [], head: head, adaptsHead: adaptsHead, seed: seed)
     }
     return try attach(
       method, to: root, name: name, targets: targets, defaultTargets: [], head: head, adaptsHead: adaptsHead,
-      over: underlying == nil ? nil : name, seed: seed, isShapeOnly: false)
+      over: underlying == nil ? nil : name, seed: seed)
   }
 
   /// The same targets for a model whose other modules do not train: only its head does.

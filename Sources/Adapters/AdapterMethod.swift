@@ -68,8 +68,8 @@ public struct AdapterSite {
   public let hosts: [AdapterHost]
   /// Seeds the adapter's starting values, together with its parameters' names.
   public let seed: UInt64
-  /// Shapes without memory, for counting.
-  public let isShapeOnly: Bool
+  /// Where the model is, and so the adapter's parameters: on `meta`, nothing asks for their values.
+  let device: Device
   /// The adapter that this one is built on, where the method names one.
   public let base: Adapter?
   /// What the layers of the adapter share.
@@ -90,21 +90,20 @@ public struct AdapterSite {
       }
       return found
     }
-    let tensor = try isShapeOnly ? Tensor(withoutElements: shape) : make()
+    let tensor = try device == .meta ? Tensor(uninitialized: shape, on: .meta) : make()
     shared.append(name, tensor, trains: trains)
     return tensor
   }
 
-  /// A new parameter of the adapter with given values, which are not asked for where shapes are all that matters.
+  /// A new parameter of the adapter with values that are computed, unless the model is on `meta`.
   public func parameter(_ name: String, _ shape: [Int], values: () throws -> Tensor) throws -> Tensor {
-    isShapeOnly ? try Tensor(withoutElements: shape) : try Autograd.noGrad { try values().copy() }
+    try device == .meta ? Tensor(uninitialized: shape, on: .meta) : Autograd.noGrad { try values().copy() }
   }
 
   /// A new parameter of the adapter.
   public func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Tensor {
-    if isShapeOnly { return try Tensor(withoutElements: shape) }
     let stream = RandomSource.stream(named: path + "." + name)
-    return try initialization.make(shape, RandomSource(seed: seed, stream: stream))
+    return try initialization.make(shape, RandomSource(seed: seed, stream: stream), on: device)
   }
 }
 

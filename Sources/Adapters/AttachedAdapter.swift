@@ -41,15 +41,14 @@ public final class AttachedAdapter {
   /// - Parameters:
   ///   - defaultTargets: targets where the options name none.
   ///   - head: suffixes of the head's modules; never adapted, trained unless `modulesToSave` says otherwise.
-  ///   - isShapeOnly: count parameters without allocating them.
   /// - Throws: `EngineError` for a target that matches nothing, a rank that does not fit, a taken name.
   public static func attach(
     _ method: any AdapterMethod, to root: Module, name: String = "default", targets: AdapterTargets = AdapterTargets(),
-    defaultTargets: [String], head: [String], seed: UInt64, isShapeOnly: Bool = false
+    defaultTargets: [String], head: [String], seed: UInt64
   ) throws -> AttachedAdapter {
     try attach(
       method, to: root, name: name, targets: targets, defaultTargets: defaultTargets, head: head, adaptsHead: method.adaptsHead,
-      seed: seed, isShapeOnly: isShapeOnly)
+      seed: seed)
   }
 
   /// - Parameters:
@@ -57,7 +56,7 @@ public final class AttachedAdapter {
   ///   - over: the adapter to build on, in place of the one that the method names.
   static func attach(
     _ method: any AdapterMethod, to root: Module, name: String, targets: AdapterTargets, defaultTargets: [String],
-    head: [String], adaptsHead: Bool, over: String? = nil, seed: UInt64, isShapeOnly: Bool
+    head: [String], adaptsHead: Bool, over: String? = nil, seed: UInt64
   ) throws -> AttachedAdapter {
     try checkName(name)
     try method.validate()
@@ -85,6 +84,7 @@ public final class AttachedAdapter {
       try method.check(parameters: baseParameters(of: root, head: headPaths))
     }
     let shared = SharedParameters()
+    let device = root.namedParameters().first?.tensor.device ?? .cpu
     var made: [(path: String, host: AdapterHost, adapter: Adapter, base: String?)] = []
     for (i, (path, host)) in sites.enumerated() {
       let base = try over.flatMap { over in try builder.map { try requireBase(over, of: $0, host, at: path) } }
@@ -92,7 +92,7 @@ public final class AttachedAdapter {
         throw EngineError(.argument, "adapter '\(name)' exists already", hint: "give the new one another adapter_name")
       }
       let site = AdapterSite(
-        path: path, index: i, hosts: sites.map(\.host), seed: seed, isShapeOnly: isShapeOnly, base: base?.adapter, shared: shared)
+        path: path, index: i, hosts: sites.map(\.host), seed: seed, device: device, base: base?.adapter, shared: shared)
       if let adapter = try method.makeAdapter(for: host, at: site) { made.append((path, host, adapter, base?.name)) }
     }
     try checkPositions(modules.map(\.module), made.map(\.adapter))
@@ -111,7 +111,7 @@ public final class AttachedAdapter {
         .argument, "over: adapter '\(name)' adapts '\(path)' too, which the new adapter '\(name)' would not take over",
         hint: "leave target_modules out to take over all of its layers, or give the new one another adapter_name")
     }
-    try freeze(root, but: method, isShapeOnly: isShapeOnly)
+    try freeze(root, but: method)
     for (_, host, adapter, base) in made {
       if let base { try host.replace(base, by: adapter, name: name) } else { try host.attach(adapter, name: name) }
     }
@@ -124,7 +124,7 @@ public final class AttachedAdapter {
     let attached = AttachedAdapter(
       name: name, method: method, targets: targets, sites: made.map(\.path), savedModules: saved, head: headPaths,
       targetSuffixes: targets.plainSuffixes(default: defaultTargets) ?? roleSuffixes, root: root)
-    try attached.markTrainable(isShapeOnly: isShapeOnly)
+    try attached.markTrainable()
     attached.training = (method as? any ActsInTraining)?.makeTraining(for: attached)
     return attached
   }
@@ -164,28 +164,25 @@ public final class AttachedAdapter {
     (sites, targetSuffixes) = (left, nil)
   }
 
-  private static func freeze(_ root: Module, but method: any AdapterMethod, isShapeOnly: Bool) throws {
+  private static func freeze(_ root: Module, but method: any AdapterMethod) throws {
     let whole = method as? any TrainsBase
     if whole != nil { try root.requireTrainable() }
     let chosen = Set(whole.map { whole in BaseParameter.all(of: root).filter(whole.trains).map { ObjectIdentifier($0.tensor) } } ?? [])
     for (_, tensor) in root.namedParameters() {
       let trains = chosen.contains(ObjectIdentifier(tensor))
-      if isShapeOnly { tensor.requiresGrad = trains } else { try tensor.setTrainable(trains) }
+      try tensor.setTrainable(trains)
     }
   }
 
   /// Marks the adapter's own parameters, its saved modules and the chosen biases as trainable.
-  private func markTrainable(isShapeOnly: Bool) throws {
-    func train(_ tensor: Tensor) throws {
-      if isShapeOnly { tensor.requiresGrad = true } else { try tensor.setTrainable(true) }
-    }
+  private func markTrainable() throws {
     for (_, module) in root.namedModules() {
       let adapter = (module as? AdapterHost)?.adapter(named: name)
       for (parameter, tensor) in adapter?.ownParameters ?? [] where !(adapter?.frozenParameters.contains(parameter) ?? true) {
-        try train(tensor)
+        try tensor.setTrainable(true)
       }
     }
-    for (_, tensor) in modelParameters { try train(tensor) }
+    for (_, tensor) in modelParameters { try tensor.setTrainable(true) }
   }
 
   /// The modules that it is attached to, with their paths and what is attached, in model order.
@@ -280,7 +277,7 @@ public final class AttachedAdapter {
 
   /// Trains the adapter's parameters, saved modules and chosen biases as when it was attached, or freezes them.
   public func setTrainable(_ isTrainable: Bool) throws {
-    if isTrainable { return try markTrainable(isShapeOnly: false) }
+    if isTrainable { return try markTrainable() }
     for (_, tensor) in state() + modelParameters { try tensor.setTrainable(false) }
   }
 

@@ -63,9 +63,7 @@ public struct DeLoRA: BuildsOnAdapter {
         throw EngineError(.argument, "delora: over = '\(over)': the adapter of layer '\(site.path)' is not a LoRA")
       }
       let r = lora.a.shape[0]
-      let start = site.isShapeOnly
-        ? try Tensor(withoutElements: sigma == .full ? [r, r] : [r])
-        : sigma == .full ? try Tensor.eye(r) : try Tensor.ones([r])
+      let start = try site.parameter("delora_sigma", sigma == .full ? [r, r] : [r]) { try sigma == .full ? .eye(r) : .ones([r]) }
       return DeLoRAAdapter(a: lora.a, b: lora.b, names: ("lora_A.weight", "lora_B.weight"), sigma: start, scaling: lora.scaling)
     }
     try checkRank(r, of: linear, at: site)

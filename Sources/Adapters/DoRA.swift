@@ -21,9 +21,7 @@ public final class DoRAAdapter: Adapter, RankedAdapter {
 
   init(_ lora: LoRAAdapter, of linear: Linear, at site: AdapterSite) throws {
     self.lora = lora
-    magnitude = site.isShapeOnly
-      ? try Tensor(withoutElements: [linear.outFeatures])
-      : try Autograd.noGrad { try Self.direction(linear, lora).norm(2, [1]) }
+    magnitude = try site.parameter("lora_magnitude_vector", [linear.outFeatures]) { try Self.direction(linear, lora).norm(2, [1]) }
   }
 
   public override var ownParameters: [(name: String, tensor: Tensor)] {

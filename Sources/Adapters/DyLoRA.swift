@@ -64,8 +64,7 @@ public struct DyLoRA: LinearAdapterMethod, ChangesFrozenParameters, ChecksFolder
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     try checkRank(r, of: linear, at: site)
-    let rank = try site.parameter(DyLoRAAdapter.rankName, [1], .zeros)
-    if !site.isShapeOnly { rank.fill(Double(r)) }
+    let rank = try site.parameter(DyLoRAAdapter.rankName, [1], .constant(Double(r)))
     return DyLoRAAdapter(
       a: try site.parameter("lora_A.weight", [r, linear.inFeatures], .kaimingUniform),
       b: try site.parameter("lora_B.weight", [linear.outFeatures, r], .zeros),

@@ -143,8 +143,7 @@ public struct GLoRA: LinearAdapterMethod, DrawsParameters, ChecksFolder {
       if let part = try row("glora_E", forms.e) { parts.append(("glora_E", part)) }
     }
     guard supernet || !parts.isEmpty else { return nil }
-    let chosen = try supernet ? site.parameter(GLoRAAdapter.configurationName, [5], .zeros) : nil
-    if !site.isShapeOnly { chosen?.fill(GLoRAConfiguration.drawn) }
+    let chosen = try supernet ? site.parameter(GLoRAAdapter.configurationName, [5], .constant(GLoRAConfiguration.drawn)) : nil
     return GLoRAAdapter(
       parts: parts, forms: forms, chosen: chosen, layer: linear, stream: RandomSource.stream(named: "glora " + site.path))
   }

@@ -82,15 +82,13 @@ public enum LoRAStart: Sendable, Equatable {
       throw EngineError(.argument, "init_lora_weights = 'orthogonal' needs an even rank, layer '\(site.path)' has r = \(r)")
     }
     func draws(_ name: String, _ shape: [Int]) throws -> Tensor { try site.parameter(name, shape, .normal(std: 1)) }
-    if site.isShapeOnly { return (try draws("lora_A.weight", aShape), try draws("lora_B.weight", bShape)) }
-    return try Autograd.noGrad {
-      let basis = try draws("lora_basis", [r, r]).qr().q
-      let odd = try basis.slice(0, 0, r, step: 2)
-      let even = try basis.slice(0, 1, r, step: 2)
-      let a = try odd.permute([1, 0]).matmul(draws("lora_A.weight", [r / 2, aShape[1]])).mul(0.1)
-      let b = try draws("lora_B.weight", [bShape[0], r / 2]).matmul(even).mul(0.1)
-      return (a, b)
-    }
+    func half(_ first: Int) throws -> Tensor { try draws("lora_basis", [r, r]).qr().q.slice(0, first, r, step: 2) }
+    return (
+      try site.parameter("lora_A.weight", aShape) {
+        try half(0).permute([1, 0]).matmul(draws("lora_A.weight", [r / 2, aShape[1]])).mul(0.1)
+      },
+      try site.parameter("lora_B.weight", bShape) { try draws("lora_B.weight", [bShape[0], r / 2]).matmul(half(1)).mul(0.1) }
+    )
   }
 }
 

@@ -24,12 +24,18 @@ public final class ResidualLoRAAdapter: Adapter, LowRankUpdate, RankedAdapter {
   /// `lora`: gets its starting values.
   init(_ lora: LoRAAdapter, _ kind: LoRAStart, of linear: Linear, at site: AdapterSite) throws {
     self.lora = lora
-    if site.isShapeOnly {
-      start = (try Tensor(withoutElements: lora.a.shape), try Tensor(withoutElements: lora.b.shape))
-      return
+    var parts: (a: Tensor, b: Tensor)?
+    func decomposed() throws -> (a: Tensor, b: Tensor) {
+      if let parts { return parts }
+      let weight = try linear.base.weight.dequantized().to(.float32)
+      let made = try Self.decompose(weight, rank: lora.rank, scaling: lora.scaling, kind, at: site)
+      parts = made
+      return made
     }
-    let weight = try linear.base.weight.dequantized().to(.float32)
-    start = try Autograd.noGrad { try Self.decompose(weight, rank: lora.rank, scaling: lora.scaling, kind, at: site) }
+    start = (
+      try site.parameter("lora_A" + Self.startSuffix, lora.a.shape) { try decomposed().a },
+      try site.parameter("lora_B" + Self.startSuffix, lora.b.shape) { try decomposed().b }
+    )
     try lora.a.assign(start.a)
     try lora.b.assign(start.b)
   }

@@ -67,8 +67,7 @@ public struct VeRA: LinearAdapterMethod, OmitsParameters {
     }
     let a = try site.sharedParameter(Self.shared.a, aShape, trains: false) { try draw(aShape) }
     let b = try site.sharedParameter(Self.shared.b, bShape, trains: false) { try draw(bShape) }
-    let d = try site.parameter("vera_lambda_d", [r], .zeros)
-    if !site.isShapeOnly { d.fill(dInitial) }
+    let d = try site.parameter("vera_lambda_d", [r], .constant(dInitial))
     return VeRAAdapter(
       a: a, b: b, lambdaB: try site.parameter("vera_lambda_b", [linear.outFeatures], .zeros), lambdaD: d,
       inFeatures: linear.inFeatures, dropout: veraDropout)

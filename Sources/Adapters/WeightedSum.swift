@@ -39,8 +39,7 @@ extension AttachedAdapter {
     var targets = AdapterTargets()
     (targets.targetModules, targets.modulesToSave) = (.suffixes(order), [])
     let sum = try attach(
-      lora, to: first.root, name: name, targets: targets, defaultTargets: [], head: first.head, adaptsHead: true, seed: 0,
-      isShapeOnly: false)
+      lora, to: first.root, name: name, targets: targets, defaultTargets: [], head: first.head, adaptsHead: true, seed: 0)
     for (path, _, adapter) in sum.linearAdapters {
       guard let values = layers[path], let adapter = adapter as? LoRAAdapter else { continue }
       try adapter.a.assign(values.a)

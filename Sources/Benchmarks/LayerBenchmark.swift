@@ -31,7 +31,7 @@ public enum LayerBenchmark {
     let config = try BenchmarkModel.config(of: options.model, dropout: options.dropout)
     let family = try ModelCatalogue.architecture(of: config)
     let layout = try family.body(config).layer
-    let layer = try TransformerLayer(ParameterBuilder(mode: .values(seed: UInt64(options.seed))).scope("layer"), layout)
+    let layer = try TransformerLayer(ParameterBuilder(seed: UInt64(options.seed)).scope("layer"), layout)
     try layer.setTrainable(false)
     if let settings {
       if let delora = settings.method as? DeLoRA, delora.over != nil {

@@ -24,7 +24,7 @@ public enum Runner {
       guard let definition = definitions.all.last, definitions.all.count == 1 else {
         throw EngineError(.argument, "\(adapter): defines \(definitions.all.map(\.name).joined(separator: ", ")), expected one method")
       }
-      return try ParameterCounts.table(config, definition.settings(settings), isShapeOnly: false)
+      return try ParameterCounts.table(config, definition.settings(settings), on: .cpu)
     }
   }
 

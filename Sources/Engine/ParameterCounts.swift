@@ -3,6 +3,7 @@ import Checkpoints
 import Diagnostics
 import Files
 import Pipelines
+import TensorCore
 import TransformerModels
 
 /// Parameter counts of a method on a model, from its `config.json`.
@@ -16,20 +17,20 @@ package enum ParameterCounts {
 
   /// The counts as lines of text.
   ///
-  /// `isShapeOnly`: the model is made without weights; a method that a script defined needs them.
+  /// `device`: where the model is made; a method that a script defined needs weights.
   package static func table(
-    _ config: HuggingFaceConfig, _ settings: AdapterSettings, isShapeOnly: Bool = true
+    _ config: HuggingFaceConfig, _ settings: AdapterSettings, on device: Device = .meta
   ) throws -> String {
     let (method, targets, labels) = (settings.method, settings.targets, settings.numLabels)
     let names = (0..<labels).map { "LABEL_\($0)" }
     let kind = HeadKind.sequence(labels: names)
     let model =
-      try isShapeOnly
+      try device == .meta
       ? PretrainedModel.shapes(config, kind) : PretrainedModel(config: config, name: config.path, seed: 0).make(kind, headSeed: 0)
     let head = model.headParameters.reduce(0) { $0 + $1.tensor.count }
     // Counting needs an adapter of the same shapes below.
-    if let underlying = (method as? any BuildsOnAdapter)?.underlying { try attach(underlying, to: model, targets, isShapeOnly) }
-    let attached = try attach(method, to: model, targets, isShapeOnly)
+    if let underlying = (method as? any BuildsOnAdapter)?.underlying { try attach(underlying, to: model, targets) }
+    let attached = try attach(method, to: model, targets)
     let trainable = model.parameterCounts().trainable
     let own = attached.parameterCount
     let total = model.parameterCounts().total
@@ -46,10 +47,10 @@ package enum ParameterCounts {
 
   @discardableResult
   private static func attach(
-    _ method: any AdapterMethod, to model: TransformerModel, _ targets: AdapterTargets, _ isShapeOnly: Bool
+    _ method: any AdapterMethod, to model: TransformerModel, _ targets: AdapterTargets
   ) throws -> AttachedAdapter {
     try AttachedAdapter.attach(
       method, to: model, targets: targets, defaultTargets: model.architecture.defaultTargetModules, head: model.headModules,
-      seed: 0, isShapeOnly: isShapeOnly)
+      seed: 0)
   }
 }

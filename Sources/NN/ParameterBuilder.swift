@@ -5,6 +5,7 @@ import TensorCore
 public enum Initialization: Sendable {
   case zeros
   case ones
+  case constant(Double)
   /// Normal with mean 0.
   case normal(std: Double)
   /// Normal with mean 0, drawn again beyond two standard deviations: TensorFlow's `truncated_normal`.
@@ -17,10 +18,12 @@ public enum Initialization: Sendable {
   case xavierUniform
 
   /// Writes starting values. `source` names the draws; use one stream for each parameter.
-  public func make(_ shape: [Int], _ source: RandomSource) throws -> Tensor {
+  public func make(_ shape: [Int], _ source: RandomSource, on device: Device = .cpu) throws -> Tensor {
+    if device == .meta { return try Tensor(uninitialized: shape, on: .meta) }
     switch self {
     case .zeros: return try .zeros(shape)
     case .ones: return try .ones(shape)
+    case .constant(let value): return try .full(shape, value)
     case .normal(let std): return try .randn(shape, std: std, source)
     case .truncatedNormal(let std):
       let result = try Tensor.randn(shape, std: std, source)
@@ -63,29 +66,24 @@ public final class ParameterBuilder {
     public var used: Set<String> = []
   }
 
-  /// Where new parameters come from.
-  public enum Mode {
-    case values(seed: UInt64)
-    /// Shapes without memory: for counting. Such a model must not run.
-    case shapesOnly
-  }
-
   public let log: Log
   private let path: String
   private let source: ParameterSource?
-  private let mode: Mode
+  private let seed: UInt64
+  private let device: Device
 
-  public init(source: ParameterSource? = nil, mode: Mode) {
+  /// `seed`: of the values of new parameters. `device`: where they are; a model on `meta` can be counted, but must not run.
+  public init(source: ParameterSource? = nil, seed: UInt64, on device: Device = .cpu) {
     log = Log()
     path = ""
     self.source = source
-    self.mode = mode
+    (self.seed, self.device) = (seed, device)
   }
 
   private init(parent: ParameterBuilder, path: String) {
     log = parent.log
     source = parent.source
-    mode = parent.mode
+    (seed, device) = (parent.seed, parent.device)
     self.path = path
   }
 
@@ -113,11 +111,7 @@ public final class ParameterBuilder {
       return found.requiresGrad ? try found.copy().sharedParameter() : found.sharedParameter()
     }
     log.missing.append(full)
-    switch mode {
-    case .shapesOnly: return try Tensor(withoutElements: shape)
-    case .values(let seed):
-      let source = RandomSource(seed: seed, stream: RandomSource.stream(named: full))
-      return try initialization.make(shape, source).sharedParameter()
-    }
+    let source = RandomSource(seed: seed, stream: RandomSource.stream(named: full))
+    return try initialization.make(shape, source, on: device).sharedParameter()
   }
 }

@@ -11,6 +11,8 @@ public final class Storage {
   public let byteCount: Int
   /// What the bytes are computed from, if they are.
   package let quantized: QuantizedMatrix?
+  /// Where the bytes are.
+  public var device: Device { quantized == nil && fixed == nil ? .meta : .cpu }
   private let fixed: UnsafeMutableRawPointer?
   private var expansion: UnsafeMutableRawPointer?
   private let owner: AnyObject?
@@ -68,6 +70,16 @@ public final class Storage {
     whenUnneeded = nil
   }
 
+  /// No bytes at all.
+  init() {
+    fixed = nil
+    byteCount = 0
+    quantized = nil
+    owner = nil
+    isWritable = true
+    whenUnneeded = nil
+  }
+
   /// The float32 elements of a matrix in 4 bits. They must never be written.
   package init(_ matrix: QuantizedMatrix) {
     quantized = matrix
@@ -79,6 +91,7 @@ public final class Storage {
   }
 
   private func expanded() -> UnsafeMutableRawPointer {
+    precondition(quantized != nil, "a tensor on the device meta has no elements")
     if let expansion { return expansion }
     guard let memory = pg_allocate(byteCount),
       (try? quantized?.dequantize(into: memory.assumingMemoryBound(to: Float.self))) != nil

@@ -40,11 +40,11 @@ public final class Tensor {
   }
 
   /// Uninitialised elements.
-  public convenience init(uninitialized shape: [Int], _ dtype: DType = .float32) throws {
+  public convenience init(uninitialized shape: [Int], _ dtype: DType = .float32, on device: Device = .cpu) throws {
     let count = try elementCount(shape)
     let (bytes, overflow) = count.multipliedReportingOverflow(by: dtype.size)
     guard !overflow else { throw EngineError(.shape, "shape \(shape) has too many elements") }
-    self.init(shape: shape, dtype: dtype, storage: try Storage(byteCount: bytes), count: count)
+    self.init(shape: shape, dtype: dtype, storage: device == .meta ? Storage() : try Storage(byteCount: bytes), count: count)
   }
 
   /// Bytes of a mapped file or another owner, not copied. The tensor must not be written to. `whenUnneeded`: see `Storage`.
@@ -67,6 +67,7 @@ public final class Tensor {
     self.init(shape: shape, dtype: dtype, storage: Storage(mapping: bytes, owner: owner), count: count)
   }
 
+  public var device: Device { storage.device }
   public var rank: Int { shape.count }
   /// Size of the last axis; 1 for a scalar.
   public var columns: Int { shape.last ?? 1 }
@@ -148,6 +149,7 @@ extension Tensor {
 
   /// Sets every element. Integers saturate; not a number becomes 0.
   public func fill(_ value: Double) {
+    guard device == .cpu else { return }
     switch dtype {
     case .float32, .float64: pg_fill(dtype.kernel, count, value, pointer)
     case .int32: int32s.update(repeating: Int32(saturating: value))
@@ -195,7 +197,8 @@ extension Tensor {
   /// A copy with its own elements, outside the graph.
   public func copy() throws -> Tensor {
     if let quantized { return try quantized.dequantized() }
-    let result = try Tensor(uninitialized: shape, dtype)
+    let result = try Tensor(uninitialized: shape, dtype, on: device)
+    guard device == .cpu else { return result }
     result.pointer.copyMemory(from: pointer, byteCount: count * dtype.size)
     return result
   }
@@ -205,6 +208,7 @@ extension Tensor {
     guard other.shape == shape else {
       throw EngineError(.shape, "cannot copy \(other.summary) into \(summary)")
     }
+    guard device == .cpu else { return }
     guard storage.isWritable else { throw EngineError(.argument, "cannot write to \(summary): it \(storage.whyReadOnly)") }
     let source = try other.converted(to: dtype)
     pointer.copyMemory(from: source.pointer, byteCount: count * dtype.size)
@@ -227,6 +231,7 @@ extension Tensor {
 
   /// Copies elements that a file or another tensor owns too, so that they can be written.
   package func makeExclusive() throws {
+    guard device == .cpu else { return }
     if packed != nil { packed = PackedLayouts() }
     if storage.isWritable, isKnownUniquelyReferenced(&storage) { return }
     let own = try copy()
@@ -281,19 +286,6 @@ private func bfloat16Bits(_ value: Float) -> UInt16 {
   var output: UInt16 = 0
   pg_f32_to_bf16(1, &input, &output)
   return output
-}
-
-extension Tensor {
-  /// A shape without memory, for counting parameters. Its elements must not be read or written.
-  public convenience init(withoutElements shape: [Int], _ dtype: DType = .float32) throws {
-    let count = try elementCount(shape)
-    let nothing = Storage(borrowing: UnsafeRawBufferPointer(start: nil, count: 0), owner: NoOwner.shared)
-    self.init(shape: shape, dtype: dtype, storage: nothing, count: count)
-  }
-}
-
-private final class NoOwner: Sendable {
-  static let shared = NoOwner()
 }
 
 extension Tensor {

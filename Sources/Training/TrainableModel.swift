@@ -126,7 +126,7 @@ public final class TrainableModel {
       let network = try base.make(type.head, settings: type.settings, headSeed: seed, newHead: true)
       return (network, Set(base.lastReport.missing))
     }
-    let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), mode: .values(seed: seed))
+    let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), seed: seed)
     let config = network.config.changed(type.settings).setting(type.head)
     return (try TransformerModel(config, type.head, builder), Set(builder.log.missing))
   }

@@ -78,10 +78,10 @@ public final class PretrainedModel {
     let heads = newHead && weights != nil ? try Self.shapes(config, head).headModules : []
     let source = heads.isEmpty ? self : HeadlessSource(self, heads: heads) as any ParameterSource
     let settled = config.changed(settings).setting(head)
-    var builder = ParameterBuilder(source: weights == nil ? nil : source, mode: .values(seed: weights == nil ? seed : headSeed))
+    var builder = ParameterBuilder(source: weights == nil ? nil : source, seed: weights == nil ? seed : headSeed)
     var model = try TransformerModel(settled, head, builder)
     if weights == nil, headSeed != seed {
-      builder = ParameterBuilder(source: ModelSource(model, excluding: model.headModules), mode: .values(seed: headSeed))
+      builder = ParameterBuilder(source: ModelSource(model, excluding: model.headModules), seed: headSeed)
       model = try TransformerModel(settled, head, builder)
     }
     if let weights {
@@ -120,9 +120,9 @@ public final class PretrainedModel {
   /// The shape of a parameter in the weights; nil where they lack it.
   public func savedShape(_ name: String) throws -> [Int]? { try parameter(name, isStoredTransposed: false)?.shape }
 
-  /// A model for counting parameters: shapes without memory.
+  /// A model for counting parameters: on the device `meta`.
   public static func shapes(_ config: HuggingFaceConfig, _ head: HeadKind) throws -> TransformerModel {
-    let builder = ParameterBuilder(mode: .shapesOnly)
+    let builder = ParameterBuilder(seed: 0, on: .meta)
     return try TransformerModel(config.setting(head), head, builder)
   }
 

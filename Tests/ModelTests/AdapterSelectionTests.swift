@@ -286,8 +286,7 @@ extension EngineTests {
       func attach(_ method: any AdapterMethod) throws {
         _ = try AttachedAdapter.attach(
           method, to: model, defaultTargets: model.architecture.defaultTargetModules,
-          head: model.headModules, seed: 1,
-          isShapeOnly: true)
+          head: model.headModules, seed: 1)
       }
       if let base = row.base { try attach(base) }
       try attach(row.method)

@@ -30,7 +30,7 @@ private final class Inventory: AdapterHost {
   /// `counts`: how many layers of [out, in] have a name.
   init(_ counts: [(name: String, out: Int, in: Int, count: Int)]) throws {
     linears = try counts.flatMap { row in
-      try (0..<row.count).map { ("\(row.name)_layers.\($0).\(row.name)", Linear(weight: try Tensor(withoutElements: [row.out, row.in]), bias: nil)) }
+      try (0..<row.count).map { ("\(row.name)_layers.\($0).\(row.name)", Linear(weight: try Tensor(uninitialized: [row.out, row.in], on: .meta), bias: nil)) }
     }
   }
 
@@ -55,7 +55,7 @@ private func trainable(_ root: Module, _ method: any AdapterMethod, _ targets: [
   var choice = AdapterTargets()
   choice.targetModules = targets.map { .suffixes($0) }
   _ = try AttachedAdapter.attach(
-    method, to: root, targets: choice, defaultTargets: ["query", "value"], head: head, seed: 1, isShapeOnly: true)
+    method, to: root, targets: choice, defaultTargets: ["query", "value"], head: head, seed: 1)
   return root.parameterCounts().trainable
 }
 

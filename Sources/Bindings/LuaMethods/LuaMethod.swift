@@ -37,7 +37,7 @@ struct LuaMethod: LinearAdapterMethod, ChangesFrozenParameters {
 
   func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     guard let definition else { throw EngineError(.argument, "the method has no definition") }
-    guard !site.isShapeOnly else {
+    guard linear.weight.device == .cpu else {
       throw EngineError(.argument, "method '\(name)' is defined in Lua, which needs a model with weights")
     }
     let layer = AdaptedLayer(linear, site)
