@@ -77,7 +77,7 @@ let package = Package(
     tests("DatasetTests", ["Datasets", "Metrics"]),
     tests("LuaHostTests", ["LuaHost"]),
     tests("TensorCoreTests", ["TensorCore", "NN", "Optimizers"]),
-    tests("ModelTests", ["Tasks", "Adapters", "Optimizers"]),
+    tests("ModelTests", ["Tasks", "Adapters", "Optimizers", "Engine"]),
     tests("TrainingTests", ["Training"]),
     tests("PipelineTests", ["Pipelines", "Bindings"]),
     tests("BenchmarkTests", ["Benchmarks"]),

@@ -10,24 +10,11 @@ import Testing
 import TransformerModels
 
 extension EngineTests {
-  /// What every method of the catalogue must do, on both families.
+  /// What methods of the catalogue must do beside `MethodConformanceTests`.
   @Suite struct AdapterConformanceTests {
     @Test func everyMethodIsInTheTable() {
       let covered = Set(AdapterCase.all.map { type(of: $0.method).name })
       #expect(covered == Set(AdapterCatalogue.methods.map { $0.name }))
-    }
-
-    @Test(arguments: tinyModels, AdapterCase.all)
-    func freshAdapterChangesNothing(_ name: String, _ row: AdapterCase) throws {
-      let model = try tinyModel(name)
-      if let base = row.base { try perturb(model.attach(base, targets: row.targets)) }
-      let before = try model.predict(tinyBatch())
-      try model.attach(row.method, targets: row.targets)
-      if row.method.freshEqualsBase {
-        #expect(try compare("logits", model.predict(tinyBatch()), before, absolute: 1e-5))
-      } else {
-        #expect(try model.predict(tinyBatch()).values != before.values)
-      }
     }
 
     @Test(arguments: tinyModels, AdapterCase.all)
@@ -59,35 +46,6 @@ extension EngineTests {
       }
     }
 
-    @Test(arguments: tinyModels, AdapterCase.all)
-    func mergedModelIsTheSame(_ name: String, _ row: AdapterCase) throws {
-      let model = try tinyModel(name)
-      let attached = try row.attach(to: model)
-      try perturb(attached)
-      let weights = try linears(of: model).map { try $0.weight.copy() }
-      let unmerged = try model.predict(tinyBatch())
-      guard row.method.isMergeable else {
-        #expect(message { try model.merge() }?.contains("it cannot be merged; keep it attached") == true)
-        #expect(try model.predict(tinyBatch()).values == unmerged.values)
-        return
-      }
-      try model.merge(probe: tinyBatch(), tolerance: attached.mergeTolerance)
-      #expect(
-        try compare(
-          "merged", model.predict(tinyBatch()), unmerged, absolute: attached.mergeTolerance))
-      let sites = attached.linearAdapters.map(\.linear)
-      #expect(sites.allSatisfy { $0.merged == ["default"] })
-      for (linear, weight) in zip(linears(of: model), weights)
-      where sites.contains(where: { $0 === linear }) {
-        #expect(linear.weight.values != weight.values, "merging changed nothing")
-      }
-      try model.unmerge()
-      for (linear, weight) in zip(linears(of: model), weights) {
-        #expect(linear.weight.values == weight.values)
-      }
-      #expect(try model.predict(tinyBatch()).values == unmerged.values)
-    }
-
     /// bfloat16 rounds the merged weight otherwise than weight and update apart; the probe sees through that.
     @Test(arguments: AdapterCase.all.filter { $0.method.isMergeable })
     func mergingInBFloat16IsNoMistake(_ row: AdapterCase) throws {
@@ -101,20 +59,6 @@ extension EngineTests {
       #expect(Precision.current == .bf16)
       #expect(try compare("merged", model.predictInFloat32(tinyBatch()), unmerged, absolute: attached.mergeTolerance))
       #expect(try model.predict(tinyBatch()).values != model.predictInFloat32(tinyBatch()).values)
-    }
-
-    @Test(arguments: tinyModels, AdapterCase.attached)
-    func disabledAdapterIsTheBase(_ name: String, _ row: AdapterCase) throws {
-      let model = try tinyModel(name)
-      let before = try model.predict(tinyBatch())
-      var row = row
-      (row.targets.bias, row.targets.modulesToSave) = (.none, [])
-      let attached = try row.attach(to: model)
-      try perturb(attached)
-      #expect(try model.predict(tinyBatch()).values != before.values)
-      try model.setAdapters(enabled: false)
-      guard attached.chosenParameters.isEmpty else { return }
-      #expect(try compare("disabled", model.predict(tinyBatch()), before, absolute: 1e-6))
     }
 
     @Test(arguments: tinyModels, AdapterCase.saved)
@@ -184,45 +128,6 @@ extension EngineTests {
         #expect(
           try compare(
             "logits", other.predict(tinyBatch()), model.predict(tinyBatch()), absolute: 1e-5))
-      }
-    }
-
-    @Test(arguments: tinyModels, AdapterCase.attached)
-    func twoAdaptersCoexist(_ name: String, _ row: AdapterCase) throws {
-      try withTemporaryFolder { folder in
-        let model = try tinyModel(name)
-        let first = try model.attach(LoRA())
-        try perturb(first)
-        var row = row
-        row.targets.modulesToSave = []
-        if row.base != nil { try perturb(model.attach(LoRA(), name: "lora", targets: row.targets)) }
-        let before = try model.predict(tinyBatch())
-        let second = try model.attach(row.method, name: "second", targets: row.targets)
-        if row.method.freshEqualsBase {
-          #expect(try compare("fresh second", model.predict(tinyBatch()), before, absolute: 1e-5))
-        }
-        #expect(
-          first.state().filter { $0.name.contains("lora_") }.allSatisfy { !$0.tensor.requiresGrad })
-        try perturb(second, seed: 8)
-        let both = try model.predict(tinyBatch())
-        #expect(both.values != before.values)
-        if row.method.isMergeable {
-          try model.merge(probe: tinyBatch())
-          #expect(try compare("both merged", model.predict(tinyBatch()), both, absolute: 1e-4))
-          try model.unmerge()
-        }
-        try first.save(to: folder + "/first", baseModelName: name)
-        try second.save(to: folder + "/second", baseModelName: name)
-        let other = try tinyModel(name, headSeed: 9)
-        for part in ["first", "second"] {
-          _ = try AttachedAdapter.load(
-            folder: folder + "/" + part, into: other, name: part, headModules: other.headModules)
-        }
-        #expect(try compare("both loaded", other.predict(tinyBatch()), both, absolute: 1e-5))
-        try second.detach()
-        if row.targets.bias == .none, row.base == nil, second.chosenParameters.isEmpty {
-          #expect(try compare("one", model.predict(tinyBatch()), before, absolute: 1e-5))
-        }
       }
     }
 

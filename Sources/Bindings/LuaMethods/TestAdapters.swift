@@ -40,11 +40,15 @@ extension Runner {
   static func conformance(of defined: LuaDefinitions, _ settings: [String] = []) throws -> [CheckOutcomes] {
     let definitions = defined.all
     let options = try definitions.map { try values(settings, $0, among: definitions) }
+    let family = try ConformanceFamily.builtIn(seed: 1)
     let tests = try zip(definitions, options).map { definition, options in
       try AdapterConformance(
-        definition.method(options, place: definition.name + " options"), exactGradient: definition.parts.exactGradient, reading: defined.method, seed: 1)
+        definition.method(options, place: definition.name + " options"), on: family, exactGradient: definition.parts.exactGradient,
+        reading: defined.method)
     }
-    return try AdapterConformance.checks.map { check in (check.name, try tests.map { try $0.outcome(check.run) }) }
+    return try AdapterConformance.checks.map { check in
+      (check.name, try tests.map { try $0.outcome(check.run) { error in (error as? LuaError).flatMap { $0.isInterruption ? nil : $0.message } } })
+    }
   }
 
   /// The settings that are options of a definition; all have to be options of one of them.

@@ -1,9 +1,8 @@
 import Adapters
+import Checkpoints
 import Diagnostics
-import Engine
 import Files
 import Foundation
-import LuaHost
 import NN
 import Tasks
 import TensorCore
@@ -11,10 +10,31 @@ import Tokenizers
 import Training
 import TransformerModels
 
-/// What every adapter must do, checked for one method on a tiny model.
-struct AdapterConformance {
+/// A model that methods are tried on: a tiny one of its family.
+package struct ConformanceFamily {
+  package let base: PretrainedModel
+  package let tokenizer: Tokenizer
+
+  /// A model of this configuration, but with the built-in tokenizer's vocabulary and with dropout, whose values `seed` gives.
+  package init(_ config: HuggingFaceConfig, seed: UInt64) throws {
+    tokenizer = try BuiltInModel.make(BuiltInModel.name, seed: seed).tokenizer
+    let changes: JSONObject = [
+      "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "vocab_size": .int(tokenizer.vocabularySize),
+    ]
+    base = try PretrainedModel(config: config.changed(changes), name: config.path, seed: seed)
+  }
+
+  /// The built-in model.
+  package static func builtIn(seed: UInt64) throws -> ConformanceFamily {
+    try ConformanceFamily(BuiltInModel.make(BuiltInModel.name, seed: seed).base.config, seed: seed)
+  }
+}
+
+/// What every adapter must do, checked for one method on a tiny model: by `perigee test-adapter` for methods of scripts, and by
+/// tests for all methods of the catalogue on all families.
+package struct AdapterConformance {
   /// What a check found.
-  enum Outcome: Equatable {
+  package enum Outcome: Equatable {
     case passed
     /// The check says nothing about this method, and why.
     case notApplicable(String)
@@ -26,30 +46,28 @@ struct AdapterConformance {
     let text: String
   }
 
-  let method: any AdapterMethod
+  private let method: any AdapterMethod
+  private let targets: AdapterTargets
+  /// The adapter that the method builds on, attached before it.
+  private let underlying: LoRA?
   /// Whether gradients are those of the loss.
-  let exactGradient: Bool
+  private let exactGradient: Bool
   /// Finds the method in a folder.
-  let reading: AdapterMethodReader
-  private let base: PretrainedModel
-  private let tokenizer: Tokenizer
+  private let reading: AdapterMethodReader
+  private let family: ConformanceFamily
   private let task: TrainingTask
-  private static let modelName = BuiltInModel.name
 
-  init(
-    _ method: any AdapterMethod, exactGradient: Bool = true,
-    reading: @escaping AdapterMethodReader = { _, _ in nil }, seed: UInt64
-  ) throws {
-    (self.method, self.exactGradient, self.reading) = (method, exactGradient, reading)
-    let builtIn = try BuiltInModel.make(Self.modelName, seed: seed)
-    let dropout: JSONObject = ["hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1]
-    base = try PretrainedModel(config: builtIn.base.config.changed(dropout), name: Self.modelName, seed: seed)
-    tokenizer = builtIn.tokenizer
-    task = .synthetic(count: 16, length: 9, vocabulary: 5..<Int32(tokenizer.vocabularySize), labels: 2, seed: 1)
+  package init(
+    _ method: any AdapterMethod, targets: AdapterTargets = AdapterTargets(), over underlying: LoRA? = nil, on family: ConformanceFamily,
+    exactGradient: Bool = true, reading: @escaping AdapterMethodReader = { _, _ in nil }
+  ) {
+    (self.method, self.targets, self.underlying, self.family) = (method, targets, underlying, family)
+    (self.exactGradient, self.reading) = (exactGradient, reading)
+    task = .synthetic(count: 16, length: 9, vocabulary: 5..<Int32(family.tokenizer.vocabularySize), labels: 2, seed: 1)
   }
 
   /// The checks, in the order in which they are shown.
-  static let checks: [(name: String, run: @Sendable (AdapterConformance) throws -> Outcome)] = [
+  package static let checks: [(name: String, run: @Sendable (AdapterConformance) throws -> Outcome)] = [
     ("fresh equals base", { try $0.freshAdapter() }),
     ("gradients", { try $0.gradients() }),
     ("trains only its own", { try $0.training() }),
@@ -63,31 +81,50 @@ struct AdapterConformance {
     ("other layer shapes", { try $0.otherShapes() }),
   ]
 
-  /// Runs one check; an error of the script or the engine is a failure.
-  func outcome(_ check: (AdapterConformance) throws -> Outcome) throws -> Outcome {
+  /// Runs one check; an error is a failure. `describe`: the text of errors of other kinds than the engine's; nil for those that end
+  /// the program.
+  package func outcome(
+    _ check: (AdapterConformance) throws -> Outcome, describe: (any Error) -> String? = { _ in nil }
+  ) throws -> Outcome {
     do {
       return try check(self)
     } catch let failure as Failure {
       return .failed(failure.text)
-    } catch let error as LuaError where !error.isInterruption {
-      return .failed(error.message)
     } catch let error as EngineError where error.kind != .interrupted {
       return .failed("\(error)")
+    } catch {
+      guard let text = describe(error) else { throw error }
+      return .failed(text)
     }
   }
 
   // MARK: Models
 
   private func plainModel() throws -> TrainableModel {
-    TrainableModel(task.type, network: try base.make(task.type.head, headSeed: 3), base: base, tokenizer: tokenizer)
+    TrainableModel(
+      task.type, network: try family.base.make(task.type.head, headSeed: 3), base: family.base, tokenizer: family.tokenizer)
+  }
+
+  /// A model without the adapter, but with the one that it builds on, whose values are random.
+  private func baseModel(_ targets: AdapterTargets? = nil) throws -> TrainableModel {
+    let model = try plainModel()
+    if let underlying { try perturb(model.addAdapter(underlying, name: "lora", targets: targets ?? self.targets, seed: 4), seed: 8) }
+    return model
   }
 
   /// A model with the adapter, and random values in everything that trains.
-  private func adaptedModel(targets: AdapterTargets = AdapterTargets()) throws -> (TrainableModel, AttachedAdapter) {
-    let model = try plainModel()
-    let attached = try model.addAdapter(method, targets: targets, seed: 1)
+  private func adaptedModel(targets: AdapterTargets? = nil) throws -> (TrainableModel, AttachedAdapter) {
+    let model = try baseModel(targets)
+    let attached = try model.addAdapter(method, targets: targets ?? self.targets, seed: 1)
     try perturb(attached, seed: 5)
     return (model, attached)
+  }
+
+  /// The targets for an adapter without a head and biases of its own, which can be taken off without a trace.
+  private var bareTargets: AdapterTargets {
+    var targets = targets
+    (targets.modulesToSave, targets.bias) = ([], .none)
+    return targets
   }
 
   /// Moves what trains, so that nothing is zero by accident.
@@ -126,9 +163,9 @@ struct AdapterConformance {
 
   private func freshAdapter() throws -> Outcome {
     guard method.freshEqualsBase else { return .notApplicable("fresh_equals_base = false") }
-    let model = try plainModel()
+    let model = try baseModel()
     let before = try logits(model)
-    try model.addAdapter(method, seed: 1)
+    try model.addAdapter(method, targets: targets, seed: 1)
     try requireEqual(logits(model), before, 1e-5, "a new adapter")
     return .passed
   }
@@ -139,8 +176,16 @@ struct AdapterConformance {
     let (model, attached) = try adaptedModel()
     let path = LossPath(model: model, batch: try batch())
     try path.backward()
+    let own = Set(attached.state().map { ObjectIdentifier($0.tensor) })
+    for (name, tensor) in model.network.namedParameters() {
+      guard tensor.requiresGrad || tensor.grad == nil else { throw Failure(text: "'\(name)' does not train, and gets a gradient") }
+      guard !tensor.requiresGrad || own.contains(ObjectIdentifier(tensor)) else { throw Failure(text: "'\(name)' trains and is not saved") }
+    }
+    let draws = (method as? any DrawsParameters)?.drawsParameters ?? false
     let gradients = try attached.state().filter(\.tensor.requiresGrad).map { ($0.name, $0.tensor, try $0.tensor.grad?.copy()) }
     for (name, tensor, gradient) in gradients {
+      if gradient == nil, draws { continue }
+      if Self.mayStay(name) { continue }
       guard let gradient else { throw Failure(text: "'\(name)' trains, and gets no gradient") }
       let norm = gradient.sumOfSquares.squareRoot()
       guard norm.isFinite, norm > 0 else { throw Failure(text: "'\(name)' trains, and the norm of its gradient is \(norm)") }
@@ -158,18 +203,23 @@ struct AdapterConformance {
     return exactGradient ? .passed : .notApplicable("exact_gradient = false; every parameter that trains has a gradient")
   }
 
+  /// Whether a parameter may train and stay as it is: a key's bias shifts all scores of a row alike, GLoRA's D multiplies a bias,
+  /// which is 0 in a new model, and AdaLoRA sets E back to 0 where it cuts.
+  private static func mayStay(_ name: String) -> Bool { ["key.bias", "glora_D.X", "lora_E"].contains(where: name.hasSuffix) }
+
   private func training() throws -> Outcome {
-    let model = try plainModel()
-    let attached = try model.addAdapter(method, seed: 1)
+    let model = try baseModel()
+    let attached = try model.addAdapter(method, targets: targets, seed: 1)
     let before = try values(model.network.namedParameters())
     _ = try train(model, steps: 4)
     let own = Set(attached.state().map { ObjectIdentifier($0.tensor) })
     let changed = Set(model.changedParameters.map(\.name))
+    let draws = (method as? any DrawsParameters)?.drawsParameters ?? false
     for ((name, old), (_, tensor)) in zip(before, model.network.namedParameters()) {
       if !own.contains(ObjectIdentifier(tensor)) {
-        guard sameBits(old, tensor) else { throw Failure(text: "training changed '\(name)', which is not the adapter's") }
+        guard sameBits(old, tensor) || changed.contains(name) else { throw Failure(text: "training changed '\(name)', which is not the adapter's") }
       } else if tensor.requiresGrad {
-        guard !sameBits(old, tensor) else { throw Failure(text: "'\(name)' trains, and four updates did not change it") }
+        guard !sameBits(old, tensor) || Self.mayStay(name) || draws else { throw Failure(text: "'\(name)' trains, and four updates did not change it") }
       } else if !changed.contains(name) {
         guard sameBits(old, tensor) else { throw Failure(text: "training changed '\(name)', which is frozen") }
       }
@@ -178,12 +228,12 @@ struct AdapterConformance {
   }
 
   private func disabled() throws -> Outcome {
+    guard method.hasSites else { return .notApplicable("the method attaches nothing") }
     let plain = try logits(plainModel())
-    var targets = AdapterTargets()
-    targets.modulesToSave = []
-    let (model, _) = try adaptedModel(targets: targets)
+    let (model, attached) = try adaptedModel(targets: bareTargets)
     guard try logits(model) != plain else { throw Failure(text: "the adapter changes nothing") }
     try model.network.setAdapters(enabled: false)
+    guard attached.chosenParameters.isEmpty else { return .notApplicable("the method trains parameters of the base model") }
     try requireEqual(logits(model), plain, 1e-6, "disabled")
     return .passed
   }
@@ -192,6 +242,13 @@ struct AdapterConformance {
     let (model, attached) = try adaptedModel()
     let before = try values(model.network.namedParameters())
     let unmerged = try logits(model)
+    guard method.isMergeable else {
+      do { try model.network.merge() } catch let error as EngineError where error.message.contains("cannot be merged") {
+        guard try logits(model) == unmerged else { throw Failure(text: "a refused merge changed the model") }
+        return .notApplicable("no weight can hold what the method learns: merging is refused")
+      }
+      throw Failure(text: "merging was not refused")
+    }
     do {
       try model.network.merge(probe: batch(), tolerance: attached.mergeTolerance)
     } catch let error as EngineError where error.message.contains("is not linear in x") {
@@ -206,12 +263,18 @@ struct AdapterConformance {
   }
 
   private func saving() throws -> Outcome {
-    try withScratchFolder { folder in
+    guard method.peftType != nil else { return .notApplicable("the method has no adapter to save") }
+    return try withScratchFolder { folder in
       let (model, attached) = try adaptedModel()
       try model.save(attached, to: folder + "/a")
       let other = try plainModel()
       try other.loadAdapter(folder + "/a", name: "default", head: .saved, reading: reading)
-      try requireEqual(logits(other), logits(model), 0, "loaded again")
+      // What other tensors amount to is rounded once more.
+      try requireEqual(logits(other), logits(model), method is any SavesResult ? 1e-6 : 0, "loaded again")
+      if method.savesParameters, other.network.trainableParameters().map(\.name) != model.network.trainableParameters().map(\.name) {
+        throw Failure(text: "what was loaded trains other parameters")
+      }
+      guard underlying == nil else { return .passed }
       try other.save(try other.adapter(named: nil), to: folder + "/b")
       guard try Digest(ofFolder: folder + "/a") == Digest(ofFolder: folder + "/b") else {
         throw Failure(text: "what was loaded and saved again is another folder")
@@ -225,7 +288,9 @@ struct AdapterConformance {
       let (model, attached) = try adaptedModel()
       do {
         try model.export(attached, to: folder + "/lora")
-      } catch let error as EngineError where error.message.contains("is not linear in x") {
+      } catch let error as EngineError where ["is not linear in x", "cannot be written as a LoRA", "adapts no layer", "no adapter to save"]
+        .contains(where: error.message.contains)
+      {
         return .notApplicable(error.message)
       }
       let other = try plainModel()
@@ -236,21 +301,24 @@ struct AdapterConformance {
   }
 
   private func coexisting() throws -> Outcome {
+    guard method.hasSites else { return .notApplicable("the method attaches nothing") }
     let model = try plainModel()
     try perturb(model.addAdapter(LoRA(), name: "first", seed: 2), seed: 6)
+    if let underlying { try perturb(model.addAdapter(underlying, name: "lora", targets: bareTargets, seed: 4), seed: 8) }
     let one = try logits(model)
-    var targets = AdapterTargets()
-    targets.modulesToSave = []
-    let second = try model.addAdapter(method, name: "second", targets: targets, seed: 1)
+    let second = try model.addAdapter(method, name: "second", targets: bareTargets, seed: 1)
     try perturb(second, seed: 7)
     let both = try logits(model)
     guard both != one else { throw Failure(text: "the second adapter changes nothing") }
-    do {
-      try model.network.merge()
-      try requireEqual(logits(model), both, second.mergeTolerance, "both merged")
-      try model.network.unmerge()
-    } catch let error as EngineError where error.message.contains("is not linear in x") {}
+    if method.isMergeable {
+      do {
+        try model.network.merge()
+        try requireEqual(logits(model), both, second.mergeTolerance, "both merged")
+        try model.network.unmerge()
+      } catch let error as EngineError where error.message.contains("is not linear in x") {}
+    }
     try second.detach()
+    guard underlying == nil, second.chosenParameters.isEmpty else { return .passed }
     try requireEqual(logits(model), one, 1e-5, "with the second adapter detached")
     return .passed
   }
@@ -258,8 +326,8 @@ struct AdapterConformance {
   private func resuming() throws -> Outcome {
     try withScratchFolder { folder in
       func result(_ store: TrainerStore?, stopAt: Int? = nil) throws -> [(name: String, tensor: Tensor)] {
-        let model = try plainModel()
-        try model.addAdapter(method, seed: 1)
+        let model = try baseModel()
+        try model.addAdapter(method, targets: targets, seed: 1)
         return try train(model, steps: 6, store: store, stopAt: stopAt)
       }
       let unbroken = try result(nil)
@@ -288,9 +356,20 @@ struct AdapterConformance {
 
   /// A layer that is not square.
   private func otherShapes() throws -> Outcome {
-    var targets = AdapterTargets()
-    targets.targetModules = .suffixes(["intermediate.dense"])
-    let (model, attached) = try adaptedModel(targets: targets)
+    guard case .linear = method.placement, underlying == nil else { return .notApplicable("the method does not choose a layer by its name") }
+    let plain = try plainModel().network
+    let layers = plain.namedModules().compactMap { path, module in (module as? Linear).map { (path, $0) } }
+    guard let (path, _) = layers.first(where: { path, linear in
+      linear.inFeatures != linear.outFeatures && !plain.headModules.contains { path == $0 || path.hasPrefix($0 + ".") || path.hasSuffix("." + $0) }
+    }) else { return .notApplicable("the model has no layer that is not square") }
+    var targets = targets
+    targets.targetModules = .suffixes([path])
+    let (model, attached): (TrainableModel, AttachedAdapter)
+    do {
+      (model, attached) = try adaptedModel(targets: targets)
+    } catch let error as EngineError where error.message.contains("is none of the target layers") {
+      return .notApplicable(error.message)
+    }
     let unmerged = try logits(model)
     do {
       try model.network.merge()
@@ -310,6 +389,7 @@ struct AdapterConformance {
   ) throws -> [(name: String, tensor: Tensor)] {
     var arguments = TrainingArguments()
     (arguments.maxSteps, arguments.trainBatchSize, arguments.learningRate, arguments.saveSeconds) = (steps, 4, 1e-2, 0)
+    arguments.maxLength = 32
     var callbacks = TrainerCallbacks()
     callbacks.onStep = { if $0.state.step == stopAt { throw Stop() } }
     _ = try Trainer(model: model, task: task, arguments: arguments, callbacks: callbacks, store: store).run()
@@ -321,65 +401,6 @@ struct AdapterConformance {
     try createFolder(folder)
     defer { removeTree(folder) }
     return try body(folder)
-  }
-}
-
-/// The loss along a straight line through a parameter's value.
-///
-/// The difference between the ends is compared with the integral of what the gradients along the line say. Unlike a derivative
-/// at one point, that holds for functions with kinks as well, such as those with a ReLU.
-private struct LossPath {
-  let model: TrainableModel
-  let batch: Batch
-
-  /// Halves of the line's length, of which the best counts: long ones meet what the points between see too little of, short
-  /// ones the rounding of the loss.
-  private static let reaches = [0.1, 0.02, 0.5, 0.004]
-  private static let points = 8
-
-  private func loss() throws -> Double { try Autograd.noGrad { try model.loss(batch).loss.item() } }
-
-  /// Gradients at the present values.
-  func backward() throws {
-    model.network.zeroGrad()
-    try model.loss(batch).loss.backward()
-  }
-
-  /// How far the gradients are off, as a share of the slope.
-  ///
-  /// - Parameters:
-  ///   - direction: of any length.
-  ///   - least: the slope that the difference is at least compared with.
-  ///   - tolerance: what is good enough.
-  func error(of tensor: Tensor, along direction: Tensor, least: Double, tolerance: Double) throws -> Double {
-    let before = try tensor.copy()
-    defer { try? Autograd.noGrad { try tensor.assign(before) } }
-    let length = direction.sumOfSquares.squareRoot()
-    func move(_ distance: Double) throws {
-      try Autograd.noGrad {
-        try tensor.assign(before)
-        try tensor.addInPlace(direction, alpha: distance / length)
-      }
-    }
-    var best = Double.infinity
-    for reach in Self.reaches {
-      let ends = try [reach, -reach].map { distance in
-        try move(distance)
-        return try loss()
-      }
-      let slope = (ends[0] - ends[1]) / (2 * reach)
-      var sum = 0.0
-      for point in 0..<Self.points {
-        try move(reach * (Double(2 * point + 1) / Double(Self.points) - 1))
-        try backward()
-        guard let gradient = tensor.grad else { continue }
-        sum += zip(gradient.floats, direction.floats).reduce(0) { $0 + Double($1.0) * Double($1.1) } / length
-      }
-      let error = abs(slope - sum / Double(Self.points)) / max(abs(slope), least)
-      best = min(best, error)
-      if best < tolerance { break }
-    }
-    return best
   }
 }
 
