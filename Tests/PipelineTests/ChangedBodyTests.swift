@@ -34,7 +34,8 @@ import Testing
       "bert.embeddings.word_embeddings.weight"
     ),
     (
-      "what a removed adapter left", "local model = fresh():add_adapter(adapters.bitfit { adapter_name = 'a' }) fit(model) "
+      "what a removed adapter left",
+      "local model = fresh():add_adapter(adapters.bitfit { adapter_name = 'a' }) fit(model) "
         + "model:delete_adapter('a') model:add_adapter(adapters.lora {})", "bert.embeddings.LayerNorm.bias"
     ),
   ]
@@ -168,18 +169,19 @@ import Testing
           make():save_adapter('old')
           \(change)
           local function load() return model:load_adapter('old', { adapter_name = 'q' }) end
-          print(pcall(load))
+          local function told(...) local ok, what = pcall(...) return ok and 'true' or 'false\\t' .. tostring(what) end
+          print(told(load))
           -- What was trained on the changed body fits it, and not the old one.
           local heir = model:new_head { task = task }
           heir:add_adapter(adapters.lora { adapter_name = 'late' })
           heir:save_adapter('late', { adapter_name = 'late' })
-          print(pcall(model.load_adapter, model, 'late', { adapter_name = 'late' }))
-          print(pcall(function() fresh():load_adapter('late', { adapter_name = 'late' }) end))
+          print(told(model.load_adapter, model, 'late', { adapter_name = 'late' }))
+          print(told(function() fresh():load_adapter('late', { adapter_name = 'late' }) end))
           -- Exactly as it was.
           for _, p in ipairs(fresh():parameters()) do
             if not p.name:find('classifier') then model:parameter(p.name):copy_(fresh():parameter(p.name)) end
           end
-          print(pcall(load))
+          print(told(load))
           """)
       let refusal = "with other weights than those of this model"
       #expect(lines[0].hasPrefix("false") && lines[0].contains(refusal), "\(name): \(lines)")
