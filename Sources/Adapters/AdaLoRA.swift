@@ -96,7 +96,8 @@ public struct AdaLoRA: LinearAdapterMethod, ChangesFrozenParameters, OmitsParame
       let flags = (value.arrayValue ?? []).compactMap(\.boolValue)
       guard key.hasSuffix(".lora_E"), flags.count == initR, value.arrayValue?.count == flags.count else {
         throw EngineError(
-          .data, "\(config.path): rank_pattern: '\(key)': expected the path of a layer's lora_E, and \(initR) times "
+          .data,
+          "\(config.path): rank_pattern: '\(key)': expected the path of a layer's lora_E, and \(initR) times "
             + "true or false, given \(value.excerpt())")
       }
       rankPattern[String(key.dropLast(".lora_E".count))] = flags

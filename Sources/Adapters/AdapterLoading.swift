@@ -132,8 +132,7 @@ private struct AdapterFolderReader {
       + Swift.type(of: method).optionNames(in: .ownFile)
       // What PEFT says of GPT-2's layers, which files have as [in, out].
       + (modules.contains { ($0.module as? Linear)?.isStoredTransposed == true } ? ["fan_in_fan_out"] : [])
-    for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value)
-    {
+    for (key, value) in config.values.members where !accepted.contains(key) && !Self.isEmpty(value) {
       throw EngineError(
         .data, "\(config.path): \(key) = \(value.excerpt()) is not supported",
         hint: Self.refused.contains(key)

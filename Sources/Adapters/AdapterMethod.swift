@@ -154,7 +154,8 @@ extension AdapterTargets: Record {
     .strings("exclude_modules", \.excludeModules, "suffixes of layers to leave out"),
     .strings("modules_to_save", \.modulesToSave, "modules that train as they are and are saved with the adapter; default: the head"),
     .value("layers_to_transform", \.layersToTransform, "numbers of the layers to adapt, from 0; default: all"),
-    .strings("layers_pattern", \.layersPattern, "what the numbers of layers_to_transform stand behind in a path, such as \"layer\"; default: anything"),
+    .strings(
+      "layers_pattern", \.layersPattern, "what the numbers of layers_to_transform stand behind in a path, such as \"layer\"; default: anything"),
     .choice("bias", \.bias, "which biases train"),
   ]
 }
@@ -173,7 +174,10 @@ extension AdapterTargets.Selection: FieldValue {
 
   public static func decode(text: String) throws(ValueMismatch) -> Self {
     if text == "all-linear" { return .allLinear }
-    let isList = text.utf8.allSatisfy { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || Character(Unicode.Scalar($0)).isLetter || Character(Unicode.Scalar($0)).isNumber }
+    let isList = text.utf8.allSatisfy {
+      $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || Character(Unicode.Scalar($0)).isLetter
+        || Character(Unicode.Scalar($0)).isNumber
+    }
     return isList ? .suffixes(text.split(separator: ",").map(String.init)) : .pattern(text)
   }
 

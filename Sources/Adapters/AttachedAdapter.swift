@@ -138,7 +138,8 @@ public final class AttachedAdapter {
     let most = embeddings.longestInput - others - 3
     guard own <= most else {
       throw EngineError(
-        .argument, "\(own) virtual tokens for a model of \(embeddings.longestInput) positions"
+        .argument,
+        "\(own) virtual tokens for a model of \(embeddings.longestInput) positions"
           + (others > 0 ? ", of which other adapters take \(others)" : "") + ": none would be left for a text",
         hint: most > 0 ? "set num_virtual_tokens to \(most) or less" : others > 0 ? "disable or delete the other adapters first" : nil)
     }
@@ -146,7 +147,9 @@ public final class AttachedAdapter {
 
   /// Throws for a name that could not be part of a parameter's path and of a folder's name.
   private static func checkName(_ name: String) throws {
-    let isWord = name.unicodeScalars.allSatisfy { $0.isASCII && (Character($0).isLetter || Character($0).isNumber || "_-".unicodeScalars.contains($0)) }
+    let isWord = name.unicodeScalars.allSatisfy {
+      $0.isASCII && (Character($0).isLetter || Character($0).isNumber || "_-".unicodeScalars.contains($0))
+    }
     guard isWord, !name.isEmpty, name.count <= 80 else {
       throw EngineError(.argument, "adapter_name '\(name)': expected 1 to 80 letters, digits, '_' and '-'")
     }
@@ -286,9 +289,10 @@ public final class AttachedAdapter {
   public var modelParameters: [(name: String, tensor: Tensor)] {
     let (saved, sites) = (Set(savedModules), Set(sites))
     let modules = root.namedModules()
-    var result = modules.flatMap { path, module in
-      saved.contains(path) ? module.plainParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
-    } + chosenParameters
+    var result =
+      modules.flatMap { path, module in
+        saved.contains(path) ? module.plainParameters().map { (name: path + "." + $0.name, tensor: $0.tensor) } : []
+      } + chosenParameters
     var names: Set<String> = []
     // Several modules may have one path.
     result = result.filter { names.insert($0.name).inserted }
@@ -508,10 +512,11 @@ extension AttachedAdapter {
 
   /// "did you mean 'query'?": of the last parts of the paths, the one like the name.
   fileprivate static func nearestPath(to name: String, among paths: [String]) -> String? {
-    let last = Set(paths.flatMap { path in
-      let parts = path.split(separator: ".")
-      return (1...max(1, min(3, parts.count))).map { parts.suffix($0).joined(separator: ".") }
-    })
+    let last = Set(
+      paths.flatMap { path in
+        let parts = path.split(separator: ".")
+        return (1...max(1, min(3, parts.count))).map { parts.suffix($0).joined(separator: ".") }
+      })
     return nearestName(to: name, among: last.sorted()).map { "did you mean '\($0)'?" }
   }
 

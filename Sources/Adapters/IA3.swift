@@ -31,8 +31,9 @@ public struct IA3: LinearAdapterMethod, ChoosesTargets {
   public static let fields: [Field<Self>] = [
     .strings(
       "feedforward_modules", \.feedforwardModules,
-      "suffixes of the target layers whose input is scaled instead of their output; default: those that lead back to the hidden size")
-      .saved(.nowhere)
+      "suffixes of the target layers whose input is scaled instead of their output; default: those that lead back to the hidden size"
+    )
+    .saved(.nowhere)
   ]
 
   public var defaultTargets: AdapterTargets.Selection? { .roles([.key, .value, .fused, .down]) }

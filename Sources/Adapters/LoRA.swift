@@ -41,9 +41,11 @@ public struct LoRA: HasLayerPatterns, OmitsParameters, ChecksFolder {
     .value(
       "init_lora_weights", \.initLoraWeights,
       "how A and B start: true A Kaiming-uniform and B zero, \"gaussian\" A with deviation 1 / r, false both random, "
-        + "\"orthogonal\", \"pissa\", \"pissa_niter_N\" or \"olora\" from the weight").saved(optional: true),
+        + "\"orthogonal\", \"pissa\", \"pissa_niter_N\" or \"olora\" from the weight"
+    ).saved(optional: true),
     .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths").saved(optional: true),
-    .value("alpha_pattern", \.alphaPattern, "other lora_alpha of some layers, by regular expressions for the end of their paths").saved(optional: true),
+    .value("alpha_pattern", \.alphaPattern, "other lora_alpha of some layers, by regular expressions for the end of their paths").saved(
+      optional: true),
   ]
 
   public func validate() throws(EngineError) {

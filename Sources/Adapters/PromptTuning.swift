@@ -40,14 +40,16 @@ public struct PromptTuning: SavesResult, NeedsTokens {
     .int("num_virtual_tokens", \.numVirtualTokens, "vectors in front of each sequence", in: 1...65_536),
     .choice(
       "prompt_tuning_init", \.promptTuningInit,
-      "how they start: normal, as random tokens of the vocabulary, or as those of prompt_tuning_init_text").saved(optional: true),
+      "how they start: normal, as random tokens of the vocabulary, or as those of prompt_tuning_init_text"
+    ).saved(optional: true),
     .string("prompt_tuning_init_text", \.promptTuningInitText, "the text to start from, with TEXT").saved(.nowhere),
   ]
 
   public func validate() throws(EngineError) {
     guard (promptTuningInit == .text) == (promptTuningInitText != nil) else {
       throw EngineError(
-        .argument, "prompt_tuning_init = \"\(promptTuningInit.rawValue)\" "
+        .argument,
+        "prompt_tuning_init = \"\(promptTuningInit.rawValue)\" "
           + (promptTuningInit == .text ? "without" : "with") + " prompt_tuning_init_text",
         hint: "\"TEXT\" takes a text, and nothing else does")
     }

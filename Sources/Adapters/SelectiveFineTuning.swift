@@ -29,10 +29,11 @@ public struct SelectiveFineTuning: ChoosesParameters {
   public func check(parameters all: [BaseParameter]) throws {
     let names = all.map(\.name)
     for name in parameters ?? [] where !names.contains(where: { AttachedAdapter.isSuffix(name, of: $0) }) {
-      let ends = Set(names.flatMap { path in
-        let parts = path.split(separator: ".")
-        return (1...max(1, min(3, parts.count))).map { parts.suffix($0).joined(separator: ".") }
-      })
+      let ends = Set(
+        names.flatMap { path in
+          let parts = path.split(separator: ".")
+          return (1...max(1, min(3, parts.count))).map { parts.suffix($0).joined(separator: ".") }
+        })
       throw EngineError(
         .argument, "parameters: '\(name)' matches no parameter outside the head",
         hint: nearestName(to: name, among: ends.sorted()).map { "did you mean '\($0)'?" } ?? "such as query.weight")

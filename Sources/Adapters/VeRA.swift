@@ -107,7 +107,8 @@ public final class VeRAAdapter: Adapter, LowRankUpdate {
   private func factors() throws -> (a: Tensor, b: Tensor) {
     let out = lambdaB.shape[0]
     return (
-      a.shape[1] == inFeatures ? a : try a.slice(1, 0, inFeatures), b.shape[0] == out ? b : try b.slice(0, 0, out))
+      a.shape[1] == inFeatures ? a : try a.slice(1, 0, inFeatures), b.shape[0] == out ? b : try b.slice(0, 0, out)
+    )
   }
 
   public func output(_ call: LinearCall) throws -> Tensor {

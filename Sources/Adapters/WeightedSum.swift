@@ -68,7 +68,8 @@ extension AttachedAdapter {
       return (try .cat(terms.map(\.a), 0), try .cat(terms.map { try $0.b.mul($0.weight) }, 1))
     case .linear:
       guard Set(terms.map { $0.a.shape[0] }).count == 1 else {
-        throw EngineError(.argument, "weighted sum: layer '\(path)' has ranks \(terms.map { $0.a.shape[0] }): linear needs equal ones", hint: "use cat or svd")
+        throw EngineError(
+          .argument, "weighted sum: layer '\(path)' has ranks \(terms.map { $0.a.shape[0] }): linear needs equal ones", hint: "use cat or svd")
       }
       guard terms.allSatisfy({ $0.weight >= 0 }) else {
         throw EngineError(.argument, "weighted sum: linear takes weights of at least 0", hint: "use cat or svd")

@@ -1,7 +1,7 @@
 import Adapters
-import Engine
 import Checkpoints
 import Diagnostics
+import Engine
 import Files
 import Foundation
 import Tokenizers

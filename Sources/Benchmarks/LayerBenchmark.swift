@@ -1,6 +1,6 @@
 import Adapters
-import Engine
 import Diagnostics
+import Engine
 import Files
 import NN
 import Pipelines

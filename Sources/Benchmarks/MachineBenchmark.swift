@@ -73,9 +73,10 @@ public struct MachineLimits: Sendable {
   }
 
   var json: JSONValue {
-    .array(limits.map {
-      ["name": .string($0.name), "unit": .string($0.unit), "one_thread": $0.oneThread.json, "all_threads": $0.allThreads.json]
-    })
+    .array(
+      limits.map {
+        ["name": .string($0.name), "unit": .string($0.unit), "one_thread": $0.oneThread.json, "all_threads": $0.allThreads.json]
+      })
   }
 
   func table() -> Table {

@@ -1,12 +1,12 @@
 import Adapters
-import Engine
 import Datasets
 import Diagnostics
+import Engine
 import Files
 import Foundation
 import Pipelines
-import TensorCore
 import Tasks
+import TensorCore
 import Tokenizers
 import Training
 import TransformerModels
@@ -84,7 +84,8 @@ public enum StepBenchmark {
       }
       let given = [("--tokenizer", options.tokenizer != nil), ("--max-length", options.maxLength != nil), ("--limit", options.limit != nil)]
       if let (name, _) = given.first(where: { $0.1 }) {
-        throw EngineError(.argument, "\(name): only for real data", hint: "give --task and --data, or shape random data with --length and --sequences")
+        throw EngineError(
+          .argument, "\(name): only for real data", hint: "give --task and --data, or shape random data with --length and --sequences")
       }
       return
     }
@@ -168,7 +169,8 @@ public enum StepBenchmark {
       "total": .int(run.model.network.parameterCounts().total), "tokens": .int(tokens.reduce(0, +)),
       "tokens_per_s": .double(speed.median), "tokens_per_s_min": .double(speed.minimum),
       "tokens_per_s_max": .double(speed.maximum),
-      "tokens_per_s_by_repeat": .array(zip(tokens, seconds).map { .double(Double($0) / $1) }), "s_per_step": .double(mean), "s_per_step_median": .double(perStep.median),
+      "tokens_per_s_by_repeat": .array(zip(tokens, seconds).map { .double(Double($0) / $1) }), "s_per_step": .double(mean),
+      "s_per_step_median": .double(perStep.median),
       "s_per_step_min": .double(perStep.minimum), "s_per_step_max": .double(perStep.maximum),
       "s_per_epoch": .double(mean * Double(stepsPerEpoch)), "tokenise_s": .double(run.dataSeconds),
       "model_s": .double(run.modelSeconds), "startup_s": .double(run.startupSeconds),

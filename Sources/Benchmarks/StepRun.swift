@@ -1,6 +1,6 @@
 import Diagnostics
-import TensorCore
 import Tasks
+import TensorCore
 import Training
 import TransformerModels
 

@@ -19,15 +19,22 @@ struct FitOptions: LuaRecord {
 
   static let recordName = "trainer options"
   static let typeName = "FitOptions"
-  static let fields: [Field<Self>] = [
-    .object("model", \.model, "what to train", type: "Model", required: true),
-    .object("task", \.task, "what to train on", type: "Task", required: true),
-    .function("on_step", \.onStep, "called after every update", type: "fun(trainer: Trainer)"),
-    .function("on_evaluate", \.onEvaluate, "called after every evaluation", type: "fun(trainer: Trainer, metrics: table)"),
-    .function("on_epoch", \.onEpoch, "called after every epoch, numbered from 1", type: "fun(trainer: Trainer, epoch: integer)"),
-    .function("loss", \.loss, "the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes (in the model's order) or tokens, or scores of the logits' shape", type: "fun(logits: Tensor, labels: Tensor, model: Model): Tensor"),
-    .function("compute_metrics", \.computeMetrics, "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]", type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
-  ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
+  static let fields: [Field<Self>] =
+    [
+      .object("model", \.model, "what to train", type: "Model", required: true),
+      .object("task", \.task, "what to train on", type: "Task", required: true),
+      .function("on_step", \.onStep, "called after every update", type: "fun(trainer: Trainer)"),
+      .function("on_evaluate", \.onEvaluate, "called after every evaluation", type: "fun(trainer: Trainer, metrics: table)"),
+      .function("on_epoch", \.onEpoch, "called after every epoch, numbered from 1", type: "fun(trainer: Trainer, epoch: integer)"),
+      .function(
+        "loss", \.loss,
+        "the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes (in the model's order) or tokens, or scores of the logits' shape",
+        type: "fun(logits: Tensor, labels: Tensor, model: Model): Tensor"),
+      .function(
+        "compute_metrics", \.computeMetrics,
+        "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]",
+        type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
+    ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
 
   static var foreignNames: [String: ForeignName] { TrainingArguments.foreignNames }
 

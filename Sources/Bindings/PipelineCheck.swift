@@ -23,10 +23,16 @@ extension Runner {
     let columns: [Table.Column] = [
       "stage", "stored", "trainable", "total", "examples", "steps", "tokens/epoch", Table.Column("memory MB", decimals: 0),
     ]
-    print(Table(columns: columns, rows: session.plan.map { fit in
-      [.string(fit.stage), .string(fit.stored.rawValue), .int(fit.trainable), .int(fit.total), .int(fit.examples), .int(fit.steps),
-       .int(fit.tokens), .double(Double(fit.memoryBytes) / 1e6)]
-    }).text())
+    print(
+      Table(
+        columns: columns,
+        rows: session.plan.map { fit in
+          [
+            .string(fit.stage), .string(fit.stored.rawValue), .int(fit.trainable), .int(fit.total), .int(fit.examples), .int(fit.steps),
+            .int(fit.tokens), .double(Double(fit.memoryBytes) / 1e6),
+          ]
+        }
+      ).text())
     for fit in session.plan { for line in fit.remarks { print("\(fit.stage): \(line)") } }
   }
 

@@ -13,9 +13,10 @@ import TransformerModels
 extension [(role: String, identity: FunctionIdentity)] {
   /// The identities by their roles, for a key.
   var json: JSONObject {
-    JSONObject(map { role, identity in
-      (role, ["code": .string(identity.code.hex), "captured": .string(identity.captured.hex)] as JSONValue)
-    })
+    JSONObject(
+      map { role, identity in
+        (role, ["code": .string(identity.code.hex), "captured": .string(identity.captured.hex)] as JSONValue)
+      })
   }
 }
 

@@ -57,8 +57,11 @@ extension FitOptions {
     guard schedule != nil else { return }
     let plain = TrainingArguments()
     let ignored =
-      arguments.warmupSteps > 0 ? "warmup_steps" : arguments.warmupRatio > 0 ? "warmup_ratio"
-      : arguments.lrSchedulerKwargs != plain.lrSchedulerKwargs ? "lr_scheduler_kwargs" : nil
+      arguments.warmupSteps > 0
+      ? "warmup_steps"
+      : arguments.warmupRatio > 0
+        ? "warmup_ratio"
+        : arguments.lrSchedulerKwargs != plain.lrSchedulerKwargs ? "lr_scheduler_kwargs" : nil
     if let ignored {
       throw EngineError(.argument, "'\(ignored)' has no meaning with a function as lr_scheduler_type: the function is the whole course")
     }
@@ -117,13 +120,15 @@ extension Predictions {
   /// The arguments of `compute_metrics`.
   fileprivate var lua: [LuaValue] {
     func list(_ answers: [Answer]) -> LuaValue {
-      .table(LuaTable(list: answers.map { answer in
-        switch answer {
-        case .label(let index): .integer(index)
-        case .score(let score): .number(score)
-        case .token(let id): .integer(Int(id))
-        }
-      }))
+      .table(
+        LuaTable(
+          list: answers.map { answer in
+            switch answer {
+            case .label(let index): .integer(index)
+            case .score(let score): .number(score)
+            case .token(let id): .integer(Int(id))
+            }
+          }))
     }
     return [list(answers), list(references), logits.map { .object($0) } ?? .nil]
   }

@@ -52,8 +52,7 @@ private func decimalNumber(_ text: String) -> Double? {
 ///
 /// Throws `EngineError` unless there are between 2 and 1,000: one class cannot be learned, and more
 /// mean that the column holds texts or scores.
-func sortedClasses(_ labels: some Sequence<String>, path: String, column: String) throws -> [String]
-{
+func sortedClasses(_ labels: some Sequence<String>, path: String, column: String) throws -> [String] {
   let distinct = Set(labels.lazy.map { $0.trimmingCharacters(in: .whitespaces) })
   guard distinct.count <= 1_000 else {
     throw EngineError(

@@ -34,7 +34,8 @@ public enum AddressSpace {
     let limit = cl_room_limit(&option)
     let room = cl_room()
     let name = option.map { String(cString: $0) } ?? ""
-    return "of the \(byteCount(limit)) that the process may have (\(name)) \(byteCount(room)) are left, \(byteCount(Int(cl_reserve()))) of them as a reserve"
+    return
+      "of the \(byteCount(limit)) that the process may have (\(name)) \(byteCount(room)) are left, \(byteCount(Int(cl_reserve()))) of them as a reserve"
   }
 
   private static var remedy: String {

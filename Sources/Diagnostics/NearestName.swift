@@ -12,7 +12,8 @@ public func nearestName(to name: String, among candidates: some Sequence<String>
   for candidate in candidates where candidate.utf8.count <= longest {
     let letters = Array(candidate.lowercased().unicodeScalars)
     var distance = alignmentDistance(wanted, letters)
-    let isPrefix = min(wanted.count, letters.count) >= 3
+    let isPrefix =
+      min(wanted.count, letters.count) >= 3
       && (letters.starts(with: wanted) || wanted.starts(with: letters))
     if distance > max(1, max(wanted.count, letters.count) / 3) {
       guard isPrefix else { continue }

@@ -7,7 +7,9 @@ extension AttachedAdapter {
   /// "lora 'default': 294,912 parameters on 24 modules: roberta.encoder.layer.{0-11}.attention.self.{query,value}".
   package var summary: String {
     let count = parameterCount
-    let own = method.trainsBase ? "the model's own parameters"
+    let own =
+      method.trainsBase
+      ? "the model's own parameters"
       : count > 0 ? "\(grouped(String(count))) parameters" + (sites.isEmpty ? "" : " on \(siteSummary)") : nil
     let saved = savedModules.isEmpty ? nil : "saved whole: " + savedModules.joined(separator: ", ")
     return "\(method.name) '\(name)': " + [own, saved].compactMap { $0 }.joined(separator: "; ")

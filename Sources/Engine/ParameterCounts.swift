@@ -36,7 +36,8 @@ package enum ParameterCounts {
     let total = model.parameterCounts().total
     let rows: [[JSONValue]] = [
       ["model", .string("\(model.architecture.modelType), \(labels) label\(labels == 1 ? "" : "s")")],
-      ["adapter", .string(method.name)], ["modules adapted", .string(attached.sites.isEmpty ? "none" : attached.siteSummary)], ["adapter parameters", .int(own)],
+      ["adapter", .string(method.name)], ["modules adapted", .string(attached.sites.isEmpty ? "none" : attached.siteSummary)],
+      ["adapter parameters", .int(own)],
       ["head parameters", .int(head)], ["trainable parameters", .int(trainable)], ["total parameters", .int(total)],
     ]
     return rows.map { row in

@@ -6,6 +6,7 @@ import Pipelines
 import TensorCore
 import Tokenizers
 import TransformerModels
+
 import struct Foundation.Date
 
 /// One run of a pipeline: what its Lua modules share.

@@ -66,7 +66,8 @@ public enum FilePath {
     let longest = bytes.split(separator: slash).map(\.count).max() ?? 0
     if bytes.count > longestPath || longest > longestName {
       throw EngineError(
-        .file, "'\(excerpt(path))': a path of \(bytes.count) bytes, the longest name of \(longest): "
+        .file,
+        "'\(excerpt(path))': a path of \(bytes.count) bytes, the longest name of \(longest): "
           + "expected at most \(longestPath) and \(longestName)")
     }
   }

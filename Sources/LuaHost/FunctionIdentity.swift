@@ -129,7 +129,8 @@ private struct ValueDescription {
 
   private func unknown(_ what: String) -> EngineError {
     EngineError(
-      .argument, "\(start) has captured \(what) (\(path.joined(separator: " > "))), which cannot be told from another: "
+      .argument,
+      "\(start) has captured \(what) (\(path.joined(separator: " > "))), which cannot be told from another: "
         + "whether a stored result is that of this training could not be known", hint: "make it inside the function")
   }
 

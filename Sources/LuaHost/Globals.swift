@@ -176,7 +176,8 @@ func missingGlobal(_ stack: LuaStack) throws -> Int32 {
 
 /// Globals that other hosts of Lua, or other versions, have, and what to use instead.
 private let absentGlobals: [String: String] = [
-  "io": "scripts open no files: tables go to the run directory with report.table, rows with log.metrics; --allow-io lifts this for scripts that you trust",
+  "io":
+    "scripts open no files: tables go to the run directory with report.table, rows with log.metrics; --allow-io lifts this for scripts that you trust",
   "dofile": "require \"name\" runs a Lua file beside the script", "loadfile": "require \"name\" runs a Lua file beside the script",
   "package": "require \"name\" finds Lua files beside the script", "debug": "--traceback shows the calls that led to an error",
   "arg": "declare params { name = default } and give values with --set name=value",

@@ -30,7 +30,8 @@ extension LuaState {
 /// How messages of the parser end that are about another language's signs.
 private let signHints: [(ending: String, hint: String)] = [
   ("near '!'", "'not equal' is ~= in Lua, and 'not' is not"), ("near '+'", "write x = x + 1"), ("near '&'", "'and' is and in Lua"),
-  ("near '|'", "'or' is or in Lua"), ("'then' expected near '{'", "blocks are 'then ... end' in Lua"), ("'do' expected near '{'", "blocks are 'do ... end' in Lua"),
+  ("near '|'", "'or' is or in Lua"), ("'then' expected near '{'", "blocks are 'then ... end' in Lua"),
+  ("'do' expected near '{'", "blocks are 'do ... end' in Lua"),
   ("'then' expected near '='", "'equal' is == in Lua"),
 ]
 
@@ -39,7 +40,8 @@ private let absentFields: [String: String] = {
   let processes = "scripts start no programs and change no files; --allow-io lifts this for scripts that you trust"
   return [
     "os.execute": processes, "os.remove": processes, "os.rename": processes, "os.tmpname": processes,
-    "os.getenv": "scripts see no environment: declare params { name = default } and give --set name=value; --allow-io lifts this for scripts that you trust",
+    "os.getenv":
+      "scripts see no environment: declare params { name = default } and give --set name=value; --allow-io lifts this for scripts that you trust",
     "os.exit": "return ends the script, and error(\"why\") the run", "string.dump": "scripts have no bytecode",
     "table.getn": "write #list",
     "math.round": "write math.floor(x + 0.5)", "string.split": "string.gmatch(text, \"[^,]+\") gives the parts",

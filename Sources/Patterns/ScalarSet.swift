@@ -2,7 +2,9 @@
 struct ScalarSet: Sendable {
   enum Item: Sendable {
     case range(ClosedRange<UInt32>)
-    case digit(Bool), space(Bool), word(Bool)
+    case digit(Bool)
+    case space(Bool)
+    case word(Bool)
     /// Unicode's property, without the separators of ASCII that Python adds.
     case whiteSpace(Bool)
     /// Characters of some categories, as far as `newestMajor` knows them.

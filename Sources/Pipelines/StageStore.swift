@@ -97,7 +97,8 @@ public final class StageStore {
         }
         let work = try StageWork(
           key: key, folder: folder, finishedFolder: finishedFolder(key.digest), lock: lock,
-          warn: warn, willFinish: { [index] in
+          warn: warn,
+          willFinish: { [index] in
             try self.completeIndex()
             try index.add(key)
           })

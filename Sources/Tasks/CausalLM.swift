@@ -92,12 +92,17 @@ public struct CausalLMData: Record {
 
   public static let recordName = "causal_lm options"
   public static let fields: [Field<Self>] = [
-    .value("train_file", \.trainFile, "a table (.jsonl, .tsv, .csv) with the columns named here; or, without columns, text with one example a line, or \"builtin:corpus\"", required: true),
+    .value(
+      "train_file", \.trainFile,
+      "a table (.jsonl, .tsv, .csv) with the columns named here; or, without columns, text with one example a line, or \"builtin:corpus\"",
+      required: true),
     .value("validation_file", \.validationFile, "what to evaluate on, in the same form"),
     .value("format", \.format, "of tables: \"tsv\", \"csv\" or \"jsonl\"; default: by the file's ending"),
     .value("text_column", \.textColumn, "column of a table with whole texts"),
     .value("prompt_column", \.promptColumn, "column with what is given; it does not count in the loss"),
-    .value("completion_column", \.completionColumn, "column with what should follow; it is put behind the prompt as it is, so begin it with a space where words are parted"),
+    .value(
+      "completion_column", \.completionColumn,
+      "column with what should follow; it is put behind the prompt as it is, so begin it with a space where words are parted"),
     .int("max_train_samples", \.maxTrainSamples, "take so many training rows of a seeded shuffle", in: 1...),
     .int("max_eval_samples", \.maxEvalSamples, "take so many rows of the validation file", in: 1...),
     .int("sample_seed", \.sampleSeed, "seeds the choice of rows", in: 0...),
@@ -123,6 +128,8 @@ public struct CausalLMData: Record {
     guard let format else { return nil }
     if let found = TableFormat(rawValue: format) { return found }
     let known = TableFormat.allCases.map(\.rawValue)
-    throw EngineError(.argument, "causal_lm options: format is '\(format)': expected one of \(known.joined(separator: ", "))", hint: suggestion(for: format, among: known))
+    throw EngineError(
+      .argument, "causal_lm options: format is '\(format)': expected one of \(known.joined(separator: ", "))",
+      hint: suggestion(for: format, among: known))
   }
 }

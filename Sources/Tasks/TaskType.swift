@@ -132,7 +132,8 @@ extension PretrainedModel {
     guard type.isCausal == isCausal else {
       let fitting = TaskTypeCatalogue.languageTypes.filter { $0.isCausal == isCausal }.map { "base:\($0.name)()" }
       throw EngineError(
-        .argument, "\(type.name): in \(name) (\(architecture.modelType)) a token sees "
+        .argument,
+        "\(type.name): in \(name) (\(architecture.modelType)) a token sees "
           + (isCausal ? "only what stands before it" : "what stands behind it too"),
         hint: fitting.isEmpty ? nil : "call \(fitting.joined(separator: " or "))")
     }

@@ -7,10 +7,12 @@ public struct Offsets: Sendable, Equatable {
 
   public init(lengths: [Int]) {
     var total: Int32 = 0
-    values = [0] + lengths.map { length in
-      total += Int32(length)
-      return total
-    }
+    values =
+      [0]
+      + lengths.map { length in
+        total += Int32(length)
+        return total
+      }
   }
 
   /// Throws where the numbers do not ascend from 0.

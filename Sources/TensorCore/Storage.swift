@@ -197,10 +197,12 @@ public enum Threads {
     guard count > 0 else { return }
     let job = Job(body)
     withExtendedLifetime(job) {
-      pg_parallel_for(count, max(1, chunk), { context, begin, end in
-        guard let context else { return }
-        Unmanaged<Job>.fromOpaque(context).takeUnretainedValue().body(begin..<end)
-      }, Unmanaged.passUnretained(job).toOpaque())
+      pg_parallel_for(
+        count, max(1, chunk),
+        { context, begin, end in
+          guard let context else { return }
+          Unmanaged<Job>.fromOpaque(context).takeUnretainedValue().body(begin..<end)
+        }, Unmanaged.passUnretained(job).toOpaque())
     }
   }
 }

@@ -217,9 +217,9 @@ struct BPE: TokenModel {
       "ignore_merges": .bool(ignoresMerges),
       "vocab": vocabulary.json,
       "merges": .array(
-          pairs.map {
-            hasSpaces ? .array([.string($0.0), .string($0.1)]) : .string($0.0 + " " + $0.1)
-          }),
+        pairs.map {
+          hasSpaces ? .array([.string($0.0), .string($0.1)]) : .string($0.0 + " " + $0.1)
+        }),
     ])
   }
 }

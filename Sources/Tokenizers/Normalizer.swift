@@ -17,7 +17,8 @@ func checkGrowth(_ growth: Double, _ stage: String, at place: String) throws {
   let most = 100.0
   guard growth <= most else {
     throw EngineError(
-      .data, "\(place): the replacements of the \(stage) can make a text \(growth < 1e15 ? String(Int(growth)) : "any number of") times as long, "
+      .data,
+      "\(place): the replacements of the \(stage) can make a text \(growth < 1e15 ? String(Int(growth)) : "any number of") times as long, "
         + "expected at most \(Int(most)) times")
   }
 }

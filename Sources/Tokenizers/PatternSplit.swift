@@ -6,8 +6,10 @@ import Patterns
 struct PatternSplit: PreTokenizer {
   /// What becomes of a match.
   private enum Behavior: String, CaseIterable {
-    case isolated = "Isolated", removed = "Removed"
-    case mergedWithPrevious = "MergedWithPrevious", mergedWithNext = "MergedWithNext"
+    case isolated = "Isolated"
+    case removed = "Removed"
+    case mergedWithPrevious = "MergedWithPrevious"
+    case mergedWithNext = "MergedWithNext"
     /// Neighbouring matches are one piece.
     case contiguous = "Contiguous"
   }

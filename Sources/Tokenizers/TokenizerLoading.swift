@@ -137,7 +137,7 @@ private struct TokenizerFiles {
       "type": .string("BertNormalizer"),
       "clean_text": .bool(true),
       "handle_chinese_chars": .bool(
-          try configuration.bool("tokenize_chinese_chars", default: true, at: configurationPath)),
+        try configuration.bool("tokenize_chinese_chars", default: true, at: configurationPath)),
       "strip_accents": .bool(try configuration.bool("strip_accents", default: lowercases, at: configurationPath)),
       "lowercase": .bool(lowercases),
     ])

@@ -137,8 +137,7 @@ enum UnicodeClasses {
 
 /// The scalar that starts at `position` of text that is valid UTF-8, and its length in bytes.
 @inline(__always)
-func scalar(in bytes: UnsafeBufferPointer<UInt8>, at position: Int) -> (Unicode.Scalar, length: Int)
-{
+func scalar(in bytes: UnsafeBufferPointer<UInt8>, at position: Int) -> (Unicode.Scalar, length: Int) {
   let first = UInt32(bytes[position])
   if first < 0x80 { return (Unicode.Scalar(UInt8(first)), 1) }
   let length = min(first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4, bytes.count - position)

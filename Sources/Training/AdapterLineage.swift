@@ -20,7 +20,9 @@ extension TrainableModel {
     facts.upstream = try below.map { AdapterFacts.Upstream(adapterName: $0.name, digest: try $0.digest().hex) }
     facts.labels = labels(of: adapter)
     // The body has them as they began, whatever was trained beside the adapter: the folder holds that.
-    facts.initialised = Dictionary(randomBodyParameters.filter { !own.contains(ObjectIdentifier($0.tensor)) }.map { ($0.name, $0.digest) }) { first, _ in first }
+    facts.initialised = Dictionary(randomBodyParameters.filter { !own.contains(ObjectIdentifier($0.tensor)) }.map { ($0.name, $0.digest) }) {
+      first, _ in first
+    }
     return facts
   }
 
@@ -48,15 +50,18 @@ extension TrainableModel {
     if wanted != (try baseDigest().hex) {
       let stages = facts.stages ?? []
       throw EngineError(
-        .data, "\(folder): the adapter was trained on '\(facts.baseModel ?? "?")'"
+        .data,
+        "\(folder): the adapter was trained on '\(facts.baseModel ?? "?")'"
           + (stages.isEmpty ? "" : " (stages \(stages.joined(separator: ", ")))")
           + " with other weights than those of this model, '\(base.name)'",
         hint: "load it into a model made from the base that it was trained on")
     }
     let random = randomBodyParameters
-    if let other = facts.initialised.keys.sorted().first(where: { name in !random.contains { $0.name == name && $0.digest == facts.initialised[name] } }) {
+    if let other = facts.initialised.keys.sorted().first(where: { name in !random.contains { $0.name == name && $0.digest == facts.initialised[name] }
+    }) {
       throw EngineError(
-        .data, "\(folder): the adapter was trained with another '\(other)' than this model's: the base model lacks it, and it began with random values",
+        .data,
+        "\(folder): the adapter was trained with another '\(other)' than this model's: the base model lacks it, and it began with random values",
         hint: "make the model with the same seed")
     }
     let here = Set(try adapters.map { try $0.digest().hex })
@@ -66,7 +71,6 @@ extension TrainableModel {
         hint: "load that one first")
     }
   }
-
 
   /// Throws unless the exported folder in a new model gives this model's logits with the adapter alone.
   func compare(_ adapter: AttachedAdapter, exportedTo folder: String) throws {

@@ -43,7 +43,8 @@ struct Evaluator {
     let batches = BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize)
     let cache = hiddenStates?(set, data, batches)
     // The largest of a vocabulary's scores takes time in every row.
-    let readsAnswers = try type.head.isSequence || functions.metrics != nil
+    let readsAnswers =
+      try type.head.isSequence || functions.metrics != nil
       || task.metricNames.contains { try !MetricCatalogue.metric(named: $0).readsLoss }
     var seen = SeenAnswers(isSequence: type.head.isSequence, keepsLogits: functions.metrics != nil)
     for (i, indices) in batches.enumerated() {

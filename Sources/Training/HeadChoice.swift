@@ -58,7 +58,10 @@ extension PretrainedModel {
     guard let match = wanted.match(saved) else { return nil }
     if type(of: wanted).labelCounts.upperBound == 1 { return taken(wanted, "which gives a score") }
     if HuggingFaceConfig.arePlaceholders(own) {
-      return taken(wanted, HuggingFaceConfig.arePlaceholders(names) ? "whose labels have no names" : "whose labels have no names: they are \(labelList(names)), in this order")
+      return taken(
+        wanted,
+        HuggingFaceConfig.arePlaceholders(names)
+          ? "whose labels have no names" : "whose labels have no names: they are \(labelList(names)), in this order")
     }
     switch match {
     case .same: return HeadChoice(type: saved, isNew: false, note: nil)

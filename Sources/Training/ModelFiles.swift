@@ -31,7 +31,8 @@ extension TrainableModel {
   private func requireBody(of adapter: AttachedAdapter, _ folder: String) throws {
     guard adapter.method.peftType != nil, let name = try changedBodyParameter() else { return }
     throw EngineError(
-      .argument, "\(folder): '\(name)' of the model itself was trained too and belongs to no adapter: the folder of adapter "
+      .argument,
+      "\(folder): '\(name)' of the model itself was trained too and belongs to no adapter: the folder of adapter "
         + "'\(adapter.name)' would not hold it", hint: "merge the adapters and save the whole model")
   }
 
@@ -49,7 +50,9 @@ extension TrainableModel {
         folder: folder, into: network, name: name, headModules: network.headModules, head: head, reading: reading)
     }
     if hasRandomFrozenHead {
-      return ["\(folder): has no head, and that of the model is random and frozen: what it answers means nothing until it is trained; unfreeze it, or take a base model that has one"]
+      return [
+        "\(folder): has no head, and that of the model is random and frozen: what it answers means nothing until it is trained; unfreeze it, or take a base model that has one"
+      ]
     }
     guard head == .saved, try adapter(named: name).hasHead else { return [] }
     if let labels {

@@ -69,8 +69,11 @@ extension TrainingArguments {
   func checkOptimizer() throws(EngineError) {
     let rule = try updateRule()
     if !rule.usesLearningRate {
-      let own = loraplusLRRatio != nil ? "loraplus_lr_ratio" : parameterGroups?.contains { $0.learningRate != nil } == true
-        ? "learning_rate of a parameter group" : nil
+      let own =
+        loraplusLRRatio != nil
+        ? "loraplus_lr_ratio"
+        : parameterGroups?.contains { $0.learningRate != nil } == true
+          ? "learning_rate of a parameter group" : nil
       if let own {
         throw EngineError(.argument, "'\(own)' has no meaning with relative_step = true: the optimizer sets the step size itself")
       }

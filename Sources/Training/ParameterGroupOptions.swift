@@ -20,7 +20,9 @@ public struct ParameterGroupOptions: Record, Sendable {
   public static let typeName = "ParameterGroup"
   public static let recordName = "parameter group"
   public static let fields: [Field<Self>] = [
-    .value("params", \.params, "parts of the parameters' paths: \"classifier\", { \"lora_B\", \"layer.0\" }; the first group that matches a parameter has it", required: true),
+    .value(
+      "params", \.params,
+      "parts of the parameters' paths: \"classifier\", { \"lora_B\", \"layer.0\" }; the first group that matches a parameter has it", required: true),
     .float("learning_rate", \.learningRate, "the schedule's highest step size for them; default: the training's", in: 0...),
     .float("weight_decay", \.weightDecay, "decay of those that are no biases and no norms; default: the training's", in: 0...),
   ]

@@ -98,7 +98,8 @@ public final class TrainableModel {
   /// adapters (`modules_to_save`) start again from the base model, as the protocol of the LoRA paper asks.
   public func newHead(_ type: any TaskType, seed: UInt64) throws -> TrainableModel {
     // A network of its own: this model may go on training.
-    let source = try trainsBody || changedBodyParameter() != nil
+    let source =
+      try trainsBody || changedBodyParameter() != nil
       ? unmerged { try makeBody(self.type, from: network, seed: 0).network } : body
     let fresh = try makeBody(type, from: source, seed: seed).network
     let result = TrainableModel(type, network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage, isHeadNew: true)
@@ -187,7 +188,8 @@ public final class TrainableModel {
 
   /// What trains in every update: not what a forward pass may leave out.
   var steadyParameters: [(name: String, tensor: Tensor)] {
-    let drawn = Set(adapters.filter { ($0.method as? any DrawsParameters)?.drawsParameters ?? false }.flatMap { $0.state().map { ObjectIdentifier($0.tensor) } })
+    let drawn = Set(
+      adapters.filter { ($0.method as? any DrawsParameters)?.drawsParameters ?? false }.flatMap { $0.state().map { ObjectIdentifier($0.tensor) } })
     let all = network.trainableParameters()
     return drawn.isEmpty ? all : all.filter { !drawn.contains(ObjectIdentifier($0.tensor)) }
   }

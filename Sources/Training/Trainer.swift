@@ -104,9 +104,12 @@ public final class Trainer {
     budget = HiddenStateCache.Budget(bytes: arguments.frozenCacheMebibytes << 20, folder: store?.scratchFolder)
     let firstEpoch = sampler.batches(epoch: 0)
     epochBatches = (0, firstEpoch)
-    trainingStates = type(of: task.type).altersTokens ? nil : HiddenStateCache(
-      groups: firstEpoch, budget: budget, keepsDropout: arguments.frozenLayerDropout,
-      isKeeping: totalSteps > stepsPerEpoch, batch: data.batch)
+    trainingStates =
+      type(of: task.type).altersTokens
+      ? nil
+      : HiddenStateCache(
+        groups: firstEpoch, budget: budget, keepsDropout: arguments.frozenLayerDropout,
+        isKeeping: totalSteps > stepsPerEpoch, batch: data.batch)
     state.learningRate = arguments.learningRate
     optimizer = try arguments.optimizer(scratchFolder: store?.scratchFolder)
     try regroup()
@@ -117,8 +120,9 @@ public final class Trainer {
   func regroup() throws {
     try completeBest()
     let (parameters, norms) = (model.network.trainableParameters(), model.network.normParameters)
-    optimizer.groups = LoRAPlus(arguments)?.groups(
-      of: parameters, norms: norms, learningRate: state.learningRate, factor: learningRateFactor, weightDecay: arguments.weightDecay)
+    optimizer.groups =
+      LoRAPlus(arguments)?.groups(
+        of: parameters, norms: norms, learningRate: state.learningRate, factor: learningRateFactor, weightDecay: arguments.weightDecay)
       ?? (arguments.parameterGroups ?? []).groups(
         of: parameters, norms: norms, factor: learningRateFactor, weightDecay: arguments.weightDecay)
     frozen?.lock(besides: Set(trainedParameters().map(\.name)))
@@ -281,8 +285,9 @@ public final class Trainer {
     let scale = optimizer.clippingScale(norm: norm, limit: arguments.maxGradNorm)
     let place = place(gradientScale: scale)
     let multiplier = try multiplier(state.step)
-    if !movement.isDone, let warning = movement.observe(
-      model.steadyParameters, learningRate: try learningRate, isLast: state.step + 1 == totalSteps)
+    if !movement.isDone,
+      let warning = movement.observe(
+        model.steadyParameters, learningRate: try learningRate, isLast: state.step + 1 == totalSteps)
     {
       callbacks.onWarning?(warning)
     }
@@ -429,9 +434,11 @@ public final class Trainer {
   }
 
   private func keepBest(_ value: Double) throws {
-    let values = arguments.loadBestModelAtEnd
+    let values =
+      arguments.loadBestModelAtEnd
       ? try model.changedParameters.map { ($0.name, try $0.tensor.copy()) } : []
-    state.best = TrainerState.Best(step: state.step, value: value, metrics: state.lastEvaluation?.metrics ?? [:], singleClasses: state.singleClasses, values: values)
+    state.best = TrainerState.Best(
+      step: state.step, value: value, metrics: state.lastEvaluation?.metrics ?? [:], singleClasses: state.singleClasses, values: values)
   }
 
   /// Adds what trains only since the best evaluation to the weights that it had: those are still the same.
@@ -482,7 +489,8 @@ extension Trainer {
     }
     if trains, task.evaluation.isEmpty {
       let useless =
-        arguments.loadBestModelAtEnd ? "load_best_model_at_end"
+        arguments.loadBestModelAtEnd
+        ? "load_best_model_at_end"
         : arguments.earlyStoppingPatience.map { "early_stopping_patience = \($0)" }
       if let useless {
         throw EngineError(

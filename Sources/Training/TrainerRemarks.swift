@@ -15,7 +15,8 @@ extension Trainer {
     var endings: [String] = []
     if state.step < totalSteps {
       let count = state.evaluationsWithoutImprovement
-      let reason = arguments.earlyStoppingPatience.map { count >= $0 } == true
+      let reason =
+        arguments.earlyStoppingPatience.map { count >= $0 } == true
         ? " after \(count) evaluation\(count == 1 ? "" : "s") without improvement" : ""
       endings.append("stopped at step \(state.step) of \(totalSteps)\(reason)")
     }

@@ -74,8 +74,11 @@ public struct TrainingArguments: Record {
     .int("warmup_steps", \.warmupSteps, "updates over which the learning rate rises from 0", in: 0...),
     .float("warmup_ratio", \.warmupRatio, "the same as a share of all updates, rounded up; warmup_steps wins", in: 0...1),
     .float("weight_decay", \.weightDecay, "decay of all parameters but biases and norms", in: 0...),
-    .value("parameter_groups", \.parameterGroups, "parameters with a learning rate or weight decay of their own; the schedule is that of all; default: none"),
-    .float("loraplus_lr_ratio", \.loraplusLRRatio, "LoRA+: lora_B and trained vectors have this many times the learning_rate; default: the same", in: 1...),
+    .value(
+      "parameter_groups", \.parameterGroups,
+      "parameters with a learning rate or weight decay of their own; the schedule is that of all; default: none"),
+    .float(
+      "loraplus_lr_ratio", \.loraplusLRRatio, "LoRA+: lora_B and trained vectors have this many times the learning_rate; default: the same", in: 1...),
     .float("loraplus_lr_embedding", \.loraplusLREmbedding, "LoRA+: step size of adapters of embeddings; default: 1e-6", in: 0...),
     .choice("optim", \.optim, "the optimizer; \"paged_...\" keeps the state of large parameters in a mapped file, with the same results"),
     .value("optim_args", \.optimArgs, "the optimizer's options: those of trainer.adamw, trainer.sgd, trainer.lion, ..."),
@@ -85,7 +88,9 @@ public struct TrainingArguments: Record {
     .float("max_grad_norm", \.maxGradNorm, "limit of the norm of all gradients together; 0: no limit", in: 0...),
     .int("per_device_train_batch_size", \.trainBatchSize, "examples in a batch", in: 1...1_000_000),
     .int("per_device_eval_batch_size", \.evalBatchSize, "examples in a batch of the evaluation", in: 1...1_000_000),
-    .int("gradient_accumulation_steps", \.gradientAccumulationSteps, "batches for one update; the loss is the mean over all their labels", in: 1...100_000),
+    .int(
+      "gradient_accumulation_steps", \.gradientAccumulationSteps, "batches for one update; the loss is the mean over all their labels",
+      in: 1...100_000),
     .float("label_smoothing_factor", \.labelSmoothingFactor, "share of the label spread over all classes", in: 0..<1),
     .choice("eval_strategy", \.evalStrategy, "when to evaluate; the end of training always does"),
     .int("eval_steps", \.evalSteps, "updates between evaluations, with eval_strategy = \"steps\"; default: 500", in: 1...),
@@ -96,7 +101,9 @@ public struct TrainingArguments: Record {
     .int("early_stopping_patience", \.earlyStoppingPatience, "stop after so many evaluations without improvement", in: 1...),
     .float("early_stopping_threshold", \.earlyStoppingThreshold, "what counts as an improvement", in: 0...),
     .choice("train_sampling_strategy", \.trainSamplingStrategy, "order of the examples"),
-    .bool("gradient_checkpointing", \.gradientCheckpointing, "compute layers again in the backward pass: less memory, about a third more time, the same results"),
+    .bool(
+      "gradient_checkpointing", \.gradientCheckpointing,
+      "compute layers again in the backward pass: less memory, about a third more time, the same results"),
     .int("max_length", \.maxLength, "tokens of an example; longer ones are truncated, longest text first", in: 2...1_000_000),
     .float("mlm_probability", \.mlmProbability, "share of tokens that masked language modelling asks for", in: Above(0, through: 1)),
     .bool(

@@ -15,7 +15,8 @@ struct BitsAndBytesWeights {
   init(_ weights: WeightsFolder) { self.weights = weights }
 
   private static let stateKey = ".quant_state.bitsandbytes__"
-  private static let parts = [".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map"]
+  private static let parts =
+    [".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map"]
     + QuantizationConfig.QuantType.allCases.map { stateKey + $0.rawValue }
 
   /// The names of what lies beside a weight in 4 bits.

@@ -93,7 +93,8 @@ public final class PretrainedModel {
       let bodyMissing = report.missing.filter { name in !heads.contains { name.hasPrefix($0 + ".") } && !architecture.mayLack(name) }
       guard bodyMissing.isEmpty else {
         throw EngineError(
-          .data, "\(self.name): \(bodyMissing.count) tensors of the model are missing from its weights: "
+          .data,
+          "\(self.name): \(bodyMissing.count) tensors of the model are missing from its weights: "
             + listed(bodyMissing), hint: suggestionForMissing(bodyMissing[0], weights))
       }
     }

@@ -39,12 +39,14 @@ struct Perigee: ParsableCommand {
     if name.hasSuffix(".lua") {
       throw EngineError(.argument, "no command '\(name)'", hint: "did you mean 'perigee run \(name)'?")
     }
-    throw EngineError(.argument, "no command '\(name)'", hint: otherNames[name].map { "did you mean 'perigee \($0)'?" } ?? suggestion(for: name, among: names))
+    throw EngineError(
+      .argument, "no command '\(name)'", hint: otherNames[name].map { "did you mean 'perigee \($0)'?" } ?? suggestion(for: name, among: names))
   }
 
   /// What other tools call their commands.
   private static let otherNames = [
-    "train": "run", "fit": "run", "finetune": "run", "start": "run", "exec": "run", "evaluate": "run", "validate": "check", "plan": "check", "dry-run": "check",
+    "train": "run", "fit": "run", "finetune": "run", "start": "run", "exec": "run", "evaluate": "run", "validate": "check", "plan": "check",
+    "dry-run": "check",
     "version": "--version", "count": "params", "parameters": "params",
   ]
 

@@ -2,9 +2,9 @@ import Benchmarks
 import Diagnostics
 import Files
 import Foundation
+import Tasks
 import TensorCore
 import TestSupport
-import Tasks
 import Testing
 import Tokenizers
 import Training

@@ -1,10 +1,10 @@
 import Diagnostics
-@testable import Files
 import Foundation
 import TestSupport
 import Testing
 
 @testable import Checkpoints
+@testable import Files
 
 private let folder = packageRoot + "/Tests/Fixtures/torch"
 

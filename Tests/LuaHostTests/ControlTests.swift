@@ -43,19 +43,21 @@ private func installInterrupt() {
         print(select(2, pcall(vec.apply, coroutine.yield)))
         print(coroutine.wrap(function() return pcall(vec.apply, coroutine.yield) end)())
         """) == [
-        "2.0\t4.0\t6.0",
-        "false\tt.lua:5: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)",
-        "attempt to yield from outside a coroutine",
-        "false\tattempt to yield across a C-call boundary",
-      ])
+          "2.0\t4.0\t6.0",
+          "false\tt.lua:5: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)",
+          "attempt to yield from outside a coroutine",
+          "false\tattempt to yield across a C-call boundary",
+        ])
   }
 
   static let runaways = [
     ("local function f() return 1 + f() end f()", "stack overflow"),
     ("local function f() vec.apply(f) end f()", "C stack overflow"),
     ("local function f() return vec.new{1}:map(f) end f()", "C stack overflow"),
-    ("local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x",
-      "stack overflow"),
+    (
+      "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x",
+      "stack overflow"
+    ),
     ("local s = string.rep('(', 1000) load(s .. '1') error(select(2, load(s)), 0)", "C stack overflow"),
     ("xpcall(error, function() error() end) error('done')", "t.lua:1: done"),
     ("vec.apply(table.unpack, {}, 1, 1e7)", "too many results to unpack"),
@@ -122,7 +124,12 @@ private func installInterrupt() {
     let asked = Mutex(0)
     let limit = script.contains("stop") ? Int.max : 20
     let host = try Host {
-      $0.isInterrupted = { asked.withLock { count in count += 1; return count > limit } }
+      $0.isInterrupted = {
+        asked.withLock { count in
+          count += 1
+          return count > limit
+        }
+      }
     }
     let error = try #require(try host.failure(script))
     #expect(error.isInterruption)

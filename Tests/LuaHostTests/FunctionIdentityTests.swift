@@ -42,27 +42,51 @@ import Testing
     ("local f = math.floor return function() return f end", "local f = math.ceil return function() return f end", false),
     ("local f = print return function() return f end", "local g = print return function() return g end", true),
     // Metatables.
-    ("local a = setmetatable({}, { __index = function() return 1 end }) return function() return a.x end",
-     "local a = setmetatable({}, { __index = function() return 2 end }) return function() return a.x end", false),
+    (
+      "local a = setmetatable({}, { __index = function() return 1 end }) return function() return a.x end",
+      "local a = setmetatable({}, { __index = function() return 2 end }) return function() return a.x end", false
+    ),
     ("local a = setmetatable({}, { __index = { x = 1 } }) return function() return a.x end", "local a = {} return function() return a.x end", false),
     // Keys without an order.
-    ("local a = { [{}] = 1, [{ 1 }] = 2 } return function() return a end", "local a = { [{ 1 }] = 2, [{}] = 1 } return function() return a end", true),
-    ("local a = { [{}] = 1, [{ 1 }] = 2 } return function() return a end", "local a = { [{}] = 2, [{ 1 }] = 1 } return function() return a end", false),
-    ("local k = print local a = { [k] = 1 } return function() return a end", "local k = type local a = { [k] = 1 } return function() return a end", false),
+    (
+      "local a = { [{}] = 1, [{ 1 }] = 2 } return function() return a end", "local a = { [{ 1 }] = 2, [{}] = 1 } return function() return a end", true
+    ),
+    (
+      "local a = { [{}] = 1, [{ 1 }] = 2 } return function() return a end", "local a = { [{}] = 2, [{ 1 }] = 1 } return function() return a end",
+      false
+    ),
+    (
+      "local k = print local a = { [k] = 1 } return function() return a end", "local k = type local a = { [k] = 1 } return function() return a end",
+      false
+    ),
     // What one function changes, the other sees, or not.
-    ("local n = 0 local function up() n = n + 1 end return function() up() return n end",
-     "local up do local n = 0 up = function() n = n + 1 end end local n = 0 return function() up() return n end", false),
+    (
+      "local n = 0 local function up() n = n + 1 end return function() up() return n end",
+      "local up do local n = 0 up = function() n = n + 1 end end local n = 0 return function() up() return n end", false
+    ),
     ("local t = {} local u = t return function() return t, u end", "local t, u = {}, {} return function() return t, u end", false),
     // Globals that the script changed count where they are read, and only there.
     ("rawset(_G, 'x', 1) return function() return x end", "rawset(_G, 'x', 2) return function() return x end", false),
     ("rawset(_G, 'x', 1) return function() return 3 end", "rawset(_G, 'x', 2) return function() return 3 end", true),
     ("rawset(_G, 'x', { 1 }) return function() return 1, x end", "rawset(_G, 'x', { 2 }) return function() return 1, x end", false),
-    ("rawset(_G, 'x', 1) return function() return function() return x end end", "rawset(_G, 'x', 2) return function() return function() return x end end", false),
+    (
+      "rawset(_G, 'x', 1) return function() return function() return x end end",
+      "rawset(_G, 'x', 2) return function() return function() return x end end", false
+    ),
     ("rawset(_G, 'x', 1) return function(n) return _G[n] end", "rawset(_G, 'x', 2) return function(n) return _G[n] end", false),
     ("rawset(_G, 'x', 1) return function(n) return _ENV[n] end", "rawset(_G, 'x', 2) return function(n) return _ENV[n] end", false),
-    ("rawset(_G, 'x', 1) local e = _ENV return function(n) return e[n] end", "rawset(_G, 'x', 2) local e = _ENV return function(n) return e[n] end", false),
-    ("rawset(_G, 'x', 1) return function() return load('return x')() end", "rawset(_G, 'x', 2) return function() return load('return x')() end", false),
-    ("rawset(_G, 'x', 1) local g = { _G } return function() return g[1].x end", "rawset(_G, 'x', 2) local g = { _G } return function() return g[1].x end", false),
+    (
+      "rawset(_G, 'x', 1) local e = _ENV return function(n) return e[n] end", "rawset(_G, 'x', 2) local e = _ENV return function(n) return e[n] end",
+      false
+    ),
+    (
+      "rawset(_G, 'x', 1) return function() return load('return x')() end", "rawset(_G, 'x', 2) return function() return load('return x')() end",
+      false
+    ),
+    (
+      "rawset(_G, 'x', 1) local g = { _G } return function() return g[1].x end",
+      "rawset(_G, 'x', 2) local g = { _G } return function() return g[1].x end", false
+    ),
     ("tostring = function() return 'a' end return function() return tostring(1) end", "return function() return tostring(1) end", false),
     ("tostring = function() return 'a' end return function() return 1 end", "return function() return 1 end", true),
     ("math.abs = function() return 1 end return function() return math.abs(2) end", "return function() return math.abs(2) end", false),
@@ -82,7 +106,10 @@ import Testing
   /// What cannot be told from another is an error with the way to it, not taken for equal.
   @Test(arguments: [
     ("local c = coroutine.create(print) return function() return c end", "has captured a coroutine ('c')"),
-    ("local c = coroutine.wrap(print) return function() return c end", "has captured a function of the library that remembers something, such as an iterator ('c')"),
+    (
+      "local c = coroutine.wrap(print) return function() return c end",
+      "has captured a function of the library that remembers something, such as an iterator ('c')"
+    ),
     ("local s = { deep = { next = ('a b'):gmatch('%a') } } return function() return s end", "such as an iterator ('s' > deep > next)"),
     ("local f = { io.tmpfile() } return function() return f end", "has captured an open file or another object of a library ('f' > 1)"),
   ])

@@ -88,17 +88,17 @@ import Testing
 
   @Test func operatorsPropertiesAndCalls() throws {
     let printed = try Host().printed(
-        """
-        local v = vec.new{1, 2, 3}
-        print(v, #v, v.size, v[1], v[4], v(0), v:get(-1), v.name)
-        v.name = 'x'
-        v:scale_(2)
-        print(v.name, (v + 1):sum(), (1 + v):sum(), (v * v):sum(), (-v):sum(), v:map(function(x) return x + 1 end):sum())
-        print(vec.both())
-        print(vec.count(), vec.count(nil, 1), vec.maybe(), vec.maybe(3), vec.axpy(2, 3), vec.rank(), vec.rank(4.0))
-        print(vec.fill(), vec.fill{3, 4, r = 2, rounding = 'up', noise = {scale = 2}, on_step = print, base = v})
-        print(vec.apply(function(...) return select('#', ...), ... end, 1, 'a', true))
-        """)
+      """
+      local v = vec.new{1, 2, 3}
+      print(v, #v, v.size, v[1], v[4], v(0), v:get(-1), v.name)
+      v.name = 'x'
+      v:scale_(2)
+      print(v.name, (v + 1):sum(), (1 + v):sum(), (v * v):sum(), (-v):sum(), v:map(function(x) return x + 1 end):sum())
+      print(vec.both())
+      print(vec.count(), vec.count(nil, 1), vec.maybe(), vec.maybe(3), vec.axpy(2, 3), vec.rank(), vec.rank(4.0))
+      print(vec.fill(), vec.fill{3, 4, r = 2, rounding = 'up', noise = {scale = 2}, on_step = print, base = v})
+      print(vec.apply(function(...) return select('#', ...), ... end, 1, 'a', true))
+      """)
     #expect(
       printed == [
         "Vector[3]\t3\t3\t1.0\tnil\t1.0\t3.0\tunnamed", "x\t15.0\t15.0\t56.0\t-12.0\t15.0", "1\ttwo",
@@ -153,7 +153,8 @@ import Testing
         local t = vec.echo{1, 2.5, 'x', true, {y = {}}, a = 'b', f = print, v = vec.new{7}}
         print(t[1], math.type(t[1]), t[2], t[3], t[4], t[5].y, t.a, t.f == print, t.v:sum())
         print(vec.echo('\\xff\\0') == '\\xff\\0', vec.echo(), vec.echo(math.mininteger), vec.echo(1/0), #vec.echo(''))
-        """).map { $0.replacing(#/table: 0x\w+/#, with: "T") } == [
+        """
+      ).map { $0.replacing(#/table: 0x\w+/#, with: "T") } == [
         "1\tinteger\t2.5\tx\ttrue\tT\tb\ttrue\t7.0", "true\tnil\t-9223372036854775808\tinf\t0",
       ])
   }

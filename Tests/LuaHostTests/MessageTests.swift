@@ -50,9 +50,13 @@ struct Mistake: CustomTestStringConvertible, Sendable {
       "t.lua:1: assignment to global 'w'; declare it with 'local' first"),
     Mistake("local k do local v <close> = vec.new{1} k = v end k:sum()", "t.lua:1: 'sum' needs Vector before it, got a released Vector"),
     Mistake("vec.echo{[1.5] = 1}", "t.lua:1: bad argument #1 'value' to 'echo' (expected names or 1, 2, 3, ... as keys, got a number)"),
-    Mistake("vec.echo{1, x = {[true] = 1}}", "t.lua:1: bad argument #1 'value' to 'echo' (expected names or 1, 2, 3, ... as keys, got a boolean at .x)"),
-    Mistake("local t = {} t.me = t vec.echo(t)", "t.lua:1: bad argument #1 'value' to 'echo' (expected a table without cycles, got a table inside itself at .me)"),
-    Mistake("local t = {1, 2, 3} t[100] = 1 vec.echo(t)", "t.lua:1: bad argument #1 'value' to 'echo' (expected a list without holes, got nothing at [4])"),
+    Mistake(
+      "vec.echo{1, x = {[true] = 1}}", "t.lua:1: bad argument #1 'value' to 'echo' (expected names or 1, 2, 3, ... as keys, got a boolean at .x)"),
+    Mistake(
+      "local t = {} t.me = t vec.echo(t)",
+      "t.lua:1: bad argument #1 'value' to 'echo' (expected a table without cycles, got a table inside itself at .me)"),
+    Mistake(
+      "local t = {1, 2, 3} t[100] = 1 vec.echo(t)", "t.lua:1: bad argument #1 'value' to 'echo' (expected a list without holes, got nothing at [4])"),
     Mistake("vec.echo(coroutine.create(print))", "t.lua:1: bad argument #1 'value' to 'echo' (expected a plain value, got coroutine)"),
   ]
 
@@ -77,15 +81,26 @@ struct Mistake: CustomTestStringConvertible, Sendable {
     Mistake("local x = nil\nx.y = 1", "t.lua:2: attempt to index a nil value (local 'x')"),
     Mistake("local ok, e = pcall(function() error('no') end) error(e)", "t.lua:1: no"),
     Mistake("local ok, e = pcall(vec.rank, 0) error(tostring(e))", "t.lua:1: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)"),
-    Mistake("local ok, e = pcall(function() vec.rank(0) end) error(tostring(e))", "t.lua:1: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)"),
-    Mistake("local ok, e = pcall(function() vec.rank(0) end)\nerror(tostring(e))", "t.lua:2: t.lua:1: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)"),
+    Mistake(
+      "local ok, e = pcall(function() vec.rank(0) end) error(tostring(e))",
+      "t.lua:1: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)"),
+    Mistake(
+      "local ok, e = pcall(function() vec.rank(0) end)\nerror(tostring(e))",
+      "t.lua:2: t.lua:1: bad argument #1 'r' to 'rank' (expected integer from 1 to 4096, got 0)"),
     Mistake(
       "io.open('x')",
-      "t.lua:1: unknown global 'io'; scripts open no files: tables go to the run directory with report.table, rows with log.metrics; --allow-io lifts this for scripts that you trust"),
+      "t.lua:1: unknown global 'io'; scripts open no files: tables go to the run directory with report.table, rows with log.metrics; --allow-io lifts this for scripts that you trust"
+    ),
     Mistake("string.fromat('%d', 1)", "t.lua:1: attempt to call a nil value (field 'fromat'); did you mean 'string.format'?"),
     Mistake("local t = {} t.fromat()", "t.lua:1: attempt to call a nil value (field 'fromat')"),
-    Mistake("print(os.getenv == nil)\n\nos.getenv('HOME')", "t.lua:3: attempt to call a nil value (field 'getenv'); scripts see no environment: declare params { name = default } and give --set name=value; --allow-io lifts this for scripts that you trust"),
-    Mistake("os.execute('ls')", "t.lua:1: attempt to call a nil value (field 'execute'); scripts start no programs and change no files; --allow-io lifts this for scripts that you trust"),
+    Mistake(
+      "print(os.getenv == nil)\n\nos.getenv('HOME')",
+      "t.lua:3: attempt to call a nil value (field 'getenv'); scripts see no environment: declare params { name = default } and give --set name=value; --allow-io lifts this for scripts that you trust"
+    ),
+    Mistake(
+      "os.execute('ls')",
+      "t.lua:1: attempt to call a nil value (field 'execute'); scripts start no programs and change no files; --allow-io lifts this for scripts that you trust"
+    ),
     Mistake("math.round(2.5)", "t.lua:1: attempt to call a nil value (field 'round'); write math.floor(x + 0.5)"),
     Mistake("vec:rank(3)", "t.lua:1: 'rank' is a function of the module 'vec', no method; write vec.rank(...), with '.' instead of ':'"),
     Mistake("if 1 != 2 then end", "t.lua:1: 'then' expected near '!'; 'not equal' is ~= in Lua, and 'not' is not"),

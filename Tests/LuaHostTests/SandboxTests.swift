@@ -24,8 +24,11 @@ import Testing
     ("type(os.clock())", "number"), ("os.date('!%Y', 0)", "1970"),
     ("load('return 1 + 1')()", "2"), ("load(function() return nil end) ~= nil", "true"),
     ("load('return x', 'c', 'b', {x = 3})()", "3"),
-    ("select('#', load('\\27Lua'))", "2"), ("(select(2, load('\\27Lua', '=c', 'b')))",
-      "attempt to load a binary chunk (mode is 't')"),
+    ("select('#', load('\\27Lua'))", "2"),
+    (
+      "(select(2, load('\\27Lua', '=c', 'b')))",
+      "attempt to load a binary chunk (mode is 't')"
+    ),
     ("getmetatable(_G)", "false"), ("getmetatable(vec)", "false"), ("getmetatable(vec.new{})", "false"),
     ("utf8.char(228)", "ä"), ("vec.version", "3"), ("require('vec') == vec", "true"),
   ]

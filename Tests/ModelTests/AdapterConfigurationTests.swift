@@ -35,7 +35,8 @@ private func moreCases() throws -> [AdapterCase] {
         "r": .integer(4), "lora_alpha": .number(6.5), "lora_dropout": .number(0.1), "rank_pattern": table(["query": .integer(2)]),
         "alpha_pattern": table([#"layer\.1\..*value"#: .number(3), "key": .number(0)]),
       ])),
-    AdapterCase(description: "lora, a root and a third", method: try lora(["r": .integer(3), "lora_alpha": .number(0.1), "use_rslora": .bool(true)])),
+    AdapterCase(
+      description: "lora, a root and a third", method: try lora(["r": .integer(3), "lora_alpha": .number(0.1), "use_rslora": .bool(true)])),
     AdapterCase(description: "lora, excluded", method: LoRA(), targets: excluded),
     AdapterCase(
       description: "lora_fa, dropout", method: try LoRAFA(table: ConfigTable(fields: ["lora_dropout": .number(0.25), "use_rslora": .bool(true)]))),
@@ -57,8 +58,10 @@ private func moreCases() throws -> [AdapterCase] {
       description: "loha, patterns",
       method: try LoHa(
         table: ConfigTable(fields: ["rank_pattern": table(["query": .integer(20)]), "alpha_pattern": table(["value": .number(0.5)])]))),
-    AdapterCase(description: "lokr, patterns", method: try LoKr(table: ConfigTable(fields: ["r": .integer(2), "rank_pattern": table(["query": .integer(1)])]))),
-    AdapterCase(description: "vera, options", method: try VeRA(table: ConfigTable(fields: ["vera_dropout": .number(0.5), "d_initial": .integer(1)]))),
+    AdapterCase(
+      description: "lokr, patterns", method: try LoKr(table: ConfigTable(fields: ["r": .integer(2), "rank_pattern": table(["query": .integer(1)])]))),
+    AdapterCase(
+      description: "vera, options", method: try VeRA(table: ConfigTable(fields: ["vera_dropout": .number(0.5), "d_initial": .integer(1)]))),
     AdapterCase(
       description: "ia3, outputs alone",
       method: try IA3(table: ConfigTable(fields: ["feedforward_modules": .table(ConfigTable(form: .list))]))),

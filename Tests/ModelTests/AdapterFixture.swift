@@ -114,11 +114,13 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "delora over lora", method: over, base: rslora),
       AdapterCase(description: "delora over lora, diagonal", method: overDiagonal, base: lora),
       AdapterCase(description: "dora", method: dora),
-      AdapterCase(description: "dora, dense, lora_only biases", method: dora, targets: {
-        var targets = dense
-        targets.bias = .loraOnly
-        return targets
-      }()),
+      AdapterCase(
+        description: "dora, dense, lora_only biases", method: dora,
+        targets: {
+          var targets = dense
+          targets.bias = .loraOnly
+          return targets
+        }()),
       AdapterCase(description: "lora, gaussian", method: started(.gaussian)),
       AdapterCase(description: "lora, both random", method: started(.random)),
       AdapterCase(description: "lora, orthogonal", method: started(.orthogonal)),

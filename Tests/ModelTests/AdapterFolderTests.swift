@@ -255,7 +255,9 @@ extension EngineTests {
         let targets = try loaded(["target_modules": .string(pattern)])
         #expect(targets == "target_modules: pattern '\(pattern)' matches no linear layer; there are dense, key, query, value")
         let excluded = try loaded(["exclude_modules": .string(pattern)])
-        let ranks = try loaded(["rank_pattern": .object(JSONObject([(pattern, JSONValue.int(2))])), "alpha_pattern": .object(JSONObject([(pattern, JSONValue.int(2))]))])
+        let ranks = try loaded([
+          "rank_pattern": .object(JSONObject([(pattern, JSONValue.int(2))])), "alpha_pattern": .object(JSONObject([(pattern, JSONValue.int(2))])),
+        ])
         #expect(excluded == nil && ranks == nil)
       }
     }

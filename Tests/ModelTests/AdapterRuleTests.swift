@@ -20,7 +20,9 @@ extension EngineTests {
       let below = try model.attach(lora, name: "below")
       try perturb(below, std: 0.4)
       let (_, linear, first) = try #require(below.linearAdapters.first)
-      let (weight, bias, update) = (try linear.weight.copy(), try #require(linear.bias).copy(), try #require(first as? any SummedAdapter).deltaWeight())
+      let (weight, bias, update) = (
+        try linear.weight.copy(), try #require(linear.bias).copy(), try #require(first as? any SummedAdapter).deltaWeight()
+      )
       try linear.merge()
       var glora = GLoRA()
       (glora.r, glora.configDE) = (2, .vector)
@@ -145,18 +147,21 @@ extension EngineTests {
     }
 
     /// PEFT's rule: a pattern is a whole path, or the end of one after a dot.
-    @Test(arguments: [
-      ("query", ["0.query", "1.query"]), ("uery", []), ("quer", []), ("self.query", ["0.query", "1.query"]), ("elf.query", []),
-      ("query|value", ["0.query", "0.value", "1.query", "1.value"]), ("attention.self", []), (#"layer\.1\.attention\.self\.value"#, ["1.value"]),
-      (#"1\.attention\.self\.value"#, ["1.value"]), (#"ayer\.1\.attention\.self\.value"#, []), ("roberta.*query", ["0.query", "1.query"]),
-      (#"roberta\.encoder\.layer\.0\.attention\.self\.query"#, ["0.query"]), ("oberta.*query", []), (".*", ["0.query", "0.value", "1.query", "1.value"]),
-    ] as [(String, [String])])
+    @Test(
+      arguments: [
+        ("query", ["0.query", "1.query"]), ("uery", []), ("quer", []), ("self.query", ["0.query", "1.query"]), ("elf.query", []),
+        ("query|value", ["0.query", "0.value", "1.query", "1.value"]), ("attention.self", []), (#"layer\.1\.attention\.self\.value"#, ["1.value"]),
+        (#"1\.attention\.self\.value"#, ["1.value"]), (#"ayer\.1\.attention\.self\.value"#, []), ("roberta.*query", ["0.query", "1.query"]),
+        (#"roberta\.encoder\.layer\.0\.attention\.self\.query"#, ["0.query"]), ("oberta.*query", []),
+        (".*", ["0.query", "0.value", "1.query", "1.value"]),
+      ] as [(String, [String])])
     func rankPatternsMatchWholeParts(_ pattern: String, _ expected: [String]) throws {
       let model = try tinyModel("tiny-roberta")
-      let lora = try LoRA(table: ConfigTable(fields: [
-        "r": .integer(3), "lora_alpha": .number(3),
-        "rank_pattern": .table(ConfigTable(fields: [pattern: .integer(2)])), "alpha_pattern": .table(ConfigTable(fields: [pattern: .number(8)])),
-      ]))
+      let lora = try LoRA(
+        table: ConfigTable(fields: [
+          "r": .integer(3), "lora_alpha": .number(3),
+          "rank_pattern": .table(ConfigTable(fields: [pattern: .integer(2)])), "alpha_pattern": .table(ConfigTable(fields: [pattern: .number(8)])),
+        ]))
       let attached = try model.attach(lora)
       let adapters = attached.linearAdapters.compactMap { path, _, adapter in (adapter as? LoRAAdapter).map { (path, $0) } }
       // "0.query" for roberta.encoder.layer.0.attention.self.query.

@@ -139,9 +139,10 @@ extension EngineTests {
       (small.a, small.b, small.c, small.d, small.e) = (.none, .none, .none, .none, .none)
       try attached.setGLoRAConfigurations([GLoRAConfiguration?](repeating: small, count: count))
       let plain = try tinyModel("tiny-bert")
-      try plain.load(model.headModules.flatMap { head in
-        model.namedParameters().filter { $0.name.hasPrefix(head + ".") }
-      })
+      try plain.load(
+        model.headModules.flatMap { head in
+          model.namedParameters().filter { $0.name.hasPrefix(head + ".") }
+        })
       #expect(try model.predict(tinyBatch()).values == plain.predict(tinyBatch()).values)
     }
 

@@ -198,7 +198,8 @@ extension EngineTests {
         return nil
       }
       #expect(error { try .decode(.integer(3)) }?.expected == "a table of patterns with integers")
-      #expect(error { try .decode(.table(ConfigTable(fields: ["(": .integer(3)]))) }?.found.hasPrefix("'(' is not a valid regular expression: ") == true)
+      #expect(
+        error { try .decode(.table(ConfigTable(fields: ["(": .integer(3)]))) }?.found.hasPrefix("'(' is not a valid regular expression: ") == true)
       #expect(error { try .decode(.table(ConfigTable(fields: ["q": .text("x")]))) }?.place == "['q']")
       #expect(error { try .decode(text: "query") }?.expected == "pattern=value, separated by commas")
     }

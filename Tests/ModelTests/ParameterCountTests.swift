@@ -30,7 +30,9 @@ private final class Inventory: AdapterHost {
   /// `counts`: how many layers of [out, in] have a name.
   init(_ counts: [(name: String, out: Int, in: Int, count: Int)]) throws {
     linears = try counts.flatMap { row in
-      try (0..<row.count).map { ("\(row.name)_layers.\($0).\(row.name)", Linear(weight: try Tensor(uninitialized: [row.out, row.in], on: .meta), bias: nil)) }
+      try (0..<row.count).map {
+        ("\(row.name)_layers.\($0).\(row.name)", Linear(weight: try Tensor(uninitialized: [row.out, row.in], on: .meta), bias: nil))
+      }
     }
   }
 
@@ -93,7 +95,14 @@ private let queryValueCounts: [(description: String, method: any AdapterMethod, 
   ("DoRA", lora(8) { $0.useDora = true }, 313_344),
   ("PiSSA", lora(8) { $0.initLoraWeights = .pissa }, 294_912),
   ("LoRA-FA", LoRAFA(), 147_456),
-  ("VeRA, r = 1024", { var vera = VeRA(); vera.r = 1024; return vera }(), 43_008),
+  (
+    "VeRA, r = 1024",
+    {
+      var vera = VeRA()
+      vera.r = 1024
+      return vera
+    }(), 43_008
+  ),
 ]
 
 extension EngineTests {

@@ -73,10 +73,11 @@ extension EngineTests {
     /// Every trainable parameter's gradient, and no other's. Large ones are recorded as norm and samples.
     private func checkGradients(of model: TransformerModel, _ fixture: ParityFixture) throws {
       let trainable = model.trainableParameters()
-      let recorded = Set(fixture.file.names.compactMap { name -> String? in
-        for prefix in ["grad.", "gradnorm."] where name.hasPrefix(prefix) { return String(name.dropFirst(prefix.count)) }
-        return nil
-      }.map { $0.replacingOccurrences(of: ".base_layer.", with: ".") })
+      let recorded = Set(
+        fixture.file.names.compactMap { name -> String? in
+          for prefix in ["grad.", "gradnorm."] where name.hasPrefix(prefix) { return String(name.dropFirst(prefix.count)) }
+          return nil
+        }.map { $0.replacingOccurrences(of: ".base_layer.", with: ".") })
       #expect(Set(trainable.map(\.name)) == recorded)
       // A key's bias shifts all scores of a row alike: its gradient is zero, and what is recorded is rounding.
       for (name, tensor) in trainable where !name.hasSuffix("key.bias") {
@@ -89,7 +90,8 @@ extension EngineTests {
           #expect(abs(gradient.sumOfSquares.squareRoot() - norm) <= tolerance * norm, "\(name): norm of the gradient")
           let indices = try fixture.tensor("gradidx." + name).values.map { Int($0) }
           let samples = try Tensor(indices.map { Float(gradient.element($0)) }, [indices.count])
-          #expect(try compare(name, samples, fixture.tensor("gradval." + name), absolute: tolerance * norm / Double(gradient.count).squareRoot() * 30))
+          #expect(
+            try compare(name, samples, fixture.tensor("gradval." + name), absolute: tolerance * norm / Double(gradient.count).squareRoot() * 30))
         }
       }
     }

@@ -119,7 +119,8 @@ extension EngineTests {
         model.context.isTraining = true
         // One sequence at a time: products of other shapes may round otherwise.
         let cache = HiddenStateCache(
-          groups: texts.indices.map { [$0] }, budget: .init(bytes: 1 << 20, folder: nil)) { try batch($0, nil) }
+          groups: texts.indices.map { [$0] }, budget: .init(bytes: 1 << 20, folder: nil)
+        ) { try batch($0, nil) }
         func compare(_ examples: [Int]) throws {
           // Both passes draw the same.
           model.context.resume(after: 0)

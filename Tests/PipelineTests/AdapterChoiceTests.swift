@@ -109,7 +109,10 @@ import Testing
       try TinyTask.write(to: folder)
       let setup = Self.script(folder, "glora { r = 2, supernet = true }")
       for (call, expected) in [
-        ("model:set_glora { configurations = { { A = 'lora', B = 'lora', C = 'lora', D = 'vector', E = 'vector' } } }", "set_glora: 1 configurations for 4 layers"),
+        (
+          "model:set_glora { configurations = { { A = 'lora', B = 'lora', C = 'lora', D = 'vector', E = 'vector' } } }",
+          "set_glora: 1 configurations for 4 layers"
+        ),
         ("model:set_glora { configurations = { { A = 'lora', B = 'lora', C = 'constant', D = 'vector', E = 'vector' } } }", "configurations[1]"),
         ("model:set_rank { r = 1 }", "is of method 'glora', expected 'dylora'"),
       ] {

@@ -1,9 +1,9 @@
-@testable import Engine
 import Files
 import TestSupport
 import Testing
 
 @testable import Bindings
+@testable import Engine
 
 /// Several adapters on one model, as a script sees them.
 @Suite(.engine) struct AdapterCompositionTests {
@@ -102,13 +102,14 @@ import Testing
   @Test func adapterKnowsItsBase() throws {
     try ScriptHost.with { host, folder in
       try TinyTask.write(to: folder)
-      let prepared = script(folder) + """
-        local model = train(fresh(), 'a', { r = 4 })
-        model:save_adapter('a')
-        local facts = 1
-        local other = models.from_config { config = '\(folder)', seed = 7 }
+      let prepared =
+        script(folder) + """
+          local model = train(fresh(), 'a', { r = 4 })
+          model:save_adapter('a')
+          local facts = 1
+          local other = models.from_config { config = '\(folder)', seed = 7 }
 
-        """
+          """
       let error = try host.failure(prepared + "other:classifier { task = task }:load_adapter('\(folder)/run/a')")
       #expect(error?.contains("with other weights than those of this model, '\(folder)'") == true, "\(error ?? "nothing")")
       let upstream = try host.failure(
@@ -135,33 +136,37 @@ import Testing
   }
 
   /// The labels that come with an adapter's head, and those of a task.
-  @Test(arguments: [
-    ("{ 'no', 'yes' }", nil), ("{ 'yes', 'no' }", nil),
-    ("{ 'film', 'plot' }", "the model's labels are 'film', 'plot', those of the task 'other' are 'no', 'yes'"),
-  ] as [(String, String?)])
+  @Test(
+    arguments: [
+      ("{ 'no', 'yes' }", nil), ("{ 'yes', 'no' }", nil),
+      ("{ 'film', 'plot' }", "the model's labels are 'film', 'plot', those of the task 'other' are 'no', 'yes'"),
+    ] as [(String, String?)])
   func labelsGoByName(_ labels: String, _ message: String?) throws {
     try ScriptHost.with { host, folder in
       try TinyTask.write(to: folder)
-      let prepared = script(folder) + """
-        local trained = train(fresh(), 'a', { r = 4 })
-        trained:save_adapter('a')
-        local function tableTask(labels)
-          return tasks.table { train_file = '\(folder)/train.tsv', validation_files = { '\(folder)/dev.tsv' },
-            text_column = 'text', label_column = 'label', labels = labels, name = 'other' }
-        end
-        local labels = \(labels)
-        local model = base:classifier { labels = labels }
-        model:load_adapter('\(folder)/run/a')
-        if labels[1] == 'film' then
-          -- A head made by hand, with names of its own.
-          model = base:classifier { labels = labels }
-          labels = { 'no', 'yes' }
-        end
-        local other = tableTask(labels)
-        local function loss(model, task) return trainer.evaluate { model = model, task = task, max_length = 32 }.eval_loss end
+      let prepared =
+        script(folder) + """
+          local trained = train(fresh(), 'a', { r = 4 })
+          trained:save_adapter('a')
+          local function tableTask(labels)
+            return tasks.table { train_file = '\(folder)/train.tsv', validation_files = { '\(folder)/dev.tsv' },
+              text_column = 'text', label_column = 'label', labels = labels, name = 'other' }
+          end
+          local labels = \(labels)
+          local model = base:classifier { labels = labels }
+          model:load_adapter('\(folder)/run/a')
+          if labels[1] == 'film' then
+            -- A head made by hand, with names of its own.
+            model = base:classifier { labels = labels }
+            labels = { 'no', 'yes' }
+          end
+          local other = tableTask(labels)
+          local function loss(model, task) return trainer.evaluate { model = model, task = task, max_length = 32 }.eval_loss end
 
-        """
-      for call in ["assert(loss(model, other) == loss(trained, task))", "trainer.fit { model = model, task = other, max_length = 32, max_steps = 1 }"] {
+          """
+      for call in [
+        "assert(loss(model, other) == loss(trained, task))", "trainer.fit { model = model, task = other, max_length = 32, max_steps = 1 }",
+      ] {
         let error = try host.failure(prepared + call)
         if let message {
           #expect(error?.contains(message) == true && error?.contains("give the model a new head for the task") == true, "\(error ?? "nothing")")

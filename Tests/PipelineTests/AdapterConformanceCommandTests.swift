@@ -1,9 +1,9 @@
-@testable import Engine
 import Foundation
 import TestSupport
 import Testing
 
 @testable import Bindings
+@testable import Engine
 
 /// `perigee test-adapter`: passes what is right, and finds what is wrong.
 @Suite(.engine) struct AdapterConformanceCommandTests {

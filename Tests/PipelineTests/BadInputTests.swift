@@ -49,16 +49,20 @@ struct BadInputTests {
     Mistake(name: "header alone", files: ["train.tsv": text("sentence\tlabel\n")], says: ["pipeline.lua:2", "train.tsv"]),
     Mistake(name: "missing column", script: changed("sentence", "sentense"), says: ["pipeline.lua:2", "'sentense'", "sentence"]),
     Mistake(name: "short row", files: ["train.tsv": text("sentence\tlabel\na b\t0\nc d\n")], says: ["train.tsv:3"]),
-    Mistake(name: "invalid UTF-8", files: ["train.tsv": text("sentence\tlabel\n") + Data([0x61, 0xFF, 0x09, 0x30, 0x0A])], says: ["train.tsv:2", "UTF-8"]),
+    Mistake(
+      name: "invalid UTF-8", files: ["train.tsv": text("sentence\tlabel\n") + Data([0x61, 0xFF, 0x09, 0x30, 0x0A])], says: ["train.tsv:2", "UTF-8"]),
     Mistake(
       name: "unknown label", script: changed("label_column = \"label\"", "label_column = \"label\", labels = { \"yes\", \"no\" }"),
       says: ["train.tsv:2", "'0'", "yes"]),
-    Mistake(name: "unknown metric", script: changed("label_column = \"label\"", "label_column = \"label\", metrics = { \"acuracy\" }"), says: ["pipeline.lua:2", "acuracy", "accuracy"]),
+    Mistake(
+      name: "unknown metric", script: changed("label_column = \"label\"", "label_column = \"label\", metrics = { \"acuracy\" }"),
+      says: ["pipeline.lua:2", "acuracy", "accuracy"]),
     Mistake(
       name: "metric of another kind", script: changed("label_column = \"label\"", "label_column = \"label\", metrics = { \"pearson\" }"),
       says: ["pipeline.lua:2", "metric 'pearson' is for regression, the task is a classification"]),
     Mistake(
-      name: "metric of scores", script: changed("label_column = \"label\"", "label_column = \"label\", problem_type = \"regression\", metrics = { \"f1\" }"),
+      name: "metric of scores",
+      script: changed("label_column = \"label\"", "label_column = \"label\", problem_type = \"regression\", metrics = { \"f1\" }"),
       says: ["pipeline.lua:2", "metric 'f1' is for classification, the task is a regression"]),
     Mistake(
       name: "metric of two classes", files: ["train.tsv": text("sentence\tlabel\na\t0\nb\t1\nc\t2\n")],
@@ -73,16 +77,21 @@ struct BadInputTests {
     Mistake(name: "config is not JSON", files: ["model/config.json": text("{")], says: ["pipeline.lua:1", "config.json"]),
     Mistake(name: "unknown architecture", files: ["model/config.json": text("{\"model_type\": \"gpt9\"}")], says: ["config.json", "'gpt9'", "gpt2"]),
     Mistake(name: "truncated weights", files: ["model/model.safetensors": weights.dropLast(100)], says: ["pipeline.lua:1", "model.safetensors"]),
-    Mistake(name: "header larger than the file", files: ["model/model.safetensors": safetensors("{}", 0, length: 1 << 40)], says: ["model.safetensors"]),
+    Mistake(
+      name: "header larger than the file", files: ["model/model.safetensors": safetensors("{}", 0, length: 1 << 40)], says: ["model.safetensors"]),
     Mistake(
       name: "overlapping tensors",
-      files: ["model/model.safetensors": safetensors(
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12)],
+      files: [
+        "model/model.safetensors": safetensors(
+          "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12)
+      ],
       says: ["model.safetensors"]),
     Mistake(
       name: "wrong shape",
-      files: ["model/model.safetensors": safetensors(
-        "{\"roberta.embeddings.word_embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 16)],
+      files: [
+        "model/model.safetensors": safetensors(
+          "{\"roberta.embeddings.word_embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 16)
+      ],
       says: ["pipeline.lua:3", "word_embeddings.weight", "[2, 2]"]),
     Mistake(
       name: "missing tensors",
@@ -104,10 +113,12 @@ struct BadInputTests {
   static let scriptMistakes: [Mistake] = [
     Mistake(name: "syntax error", script: "local x = = 1", says: ["pipeline.lua:1", "unexpected symbol"]),
     Mistake(name: "misspelt option", script: changed("max_steps", "max_step"), says: ["pipeline.lua:5", "'max_step'", "'max_steps'"]),
-    Mistake(name: "wrong type", script: changed("max_steps = 2", "max_steps = \"two\""), says: ["pipeline.lua:5", "'max_steps'", "an integer", "'two'"]),
+    Mistake(
+      name: "wrong type", script: changed("max_steps = 2", "max_steps = \"two\""), says: ["pipeline.lua:5", "'max_steps'", "an integer", "'two'"]),
     Mistake(name: "r = 0", script: changed("r = 2", "r = 0"), says: ["pipeline.lua:4", "'r'", "got 0"]),
     Mistake(name: "r larger than the layer", script: changed("r = 2", "r = 100"), says: ["pipeline.lua:4", "r = 100", "1 to 32"]),
-    Mistake(name: "unknown target module", script: changed("r = 2", "target_modules = { \"qurey\" }"), says: ["pipeline.lua:4", "'qurey'", "'query'"]),
+    Mistake(
+      name: "unknown target module", script: changed("r = 2", "target_modules = { \"qurey\" }"), says: ["pipeline.lua:4", "'qurey'", "'query'"]),
     Mistake(
       name: "adapter name that leads elsewhere", script: changed("r = 2", "r = 2, adapter_name = \"x/../../../../victim\""),
       says: ["pipeline.lua:4", "adapter_name 'x/../../../../victim'", "letters"]),
@@ -121,29 +132,38 @@ struct BadInputTests {
     Mistake(
       name: "infinite learning rate", script: changed("max_steps = 2", "max_steps = 2, learning_rate = 1/0"),
       says: ["pipeline.lua:5", "'learning_rate'", "a finite number", "inf"]),
-    Mistake(name: "infinite scale", script: changed("r = 2", "r = 2, lora_alpha = 1/0"), says: ["pipeline.lua:4", "'lora_alpha'", "a finite number"]),
+    Mistake(
+      name: "infinite scale", script: changed("r = 2", "r = 2, lora_alpha = 1/0"), says: ["pipeline.lua:4", "'lora_alpha'", "a finite number"]),
     Mistake(
       name: "folder of the run", script: trainScript + "\nm:save_adapter(\"./code\")",
       says: ["pipeline.lua:7", "'./code'", "the run directory keeps its own files there"]),
     Mistake(
       name: "stages in one folder", script: "stage(\"a 1\", function() end) stage(\"a_1\", function() end)",
       says: ["pipeline.lua:1", "stage 'a_1': stage 'a 1' has the same folder"]),
-    Mistake(name: "other built-in task", script: "tasks.glue(\"stsb\", \"builtin:rte\")", says: ["pipeline.lua:1", "'builtin:rte' is the task 'rte', not 'stsb'"]),
+    Mistake(
+      name: "other built-in task", script: "tasks.glue(\"stsb\", \"builtin:rte\")",
+      says: ["pipeline.lua:1", "'builtin:rte' is the task 'rte', not 'stsb'"]),
     Mistake(
       name: "prediction of bytes", script: changed("m:add_adapter", "m:predict { \"\\xff\" } m:add_adapter"),
       says: ["pipeline.lua:4", "not UTF-8"]),
     Mistake(name: "unknown function", script: changed("trainer.fit", "trainer.fitt"), says: ["pipeline.lua:5", "'fitt'", "'fit'"]),
     Mistake(name: "unknown global", script: "local x = model", says: ["pipeline.lua:1", "unknown global 'model'", "'models'"]),
-    Mistake(name: "unknown metric for the best model", script: changed("max_steps = 2", "max_steps = 2, metric_for_best_model = \"f2\""), says: ["pipeline.lua:5", "'f2'"]),
-    Mistake(name: "max_length beyond the model", script: changed("max_length = 16", "max_length = 1000"), says: ["pipeline.lua:5", "max_length = 1000"]),
+    Mistake(
+      name: "unknown metric for the best model", script: changed("max_steps = 2", "max_steps = 2, metric_for_best_model = \"f2\""),
+      says: ["pipeline.lua:5", "'f2'"]),
+    Mistake(
+      name: "max_length beyond the model", script: changed("max_length = 16", "max_length = 1000"), says: ["pipeline.lua:5", "max_length = 1000"]),
     Mistake(
       name: "error inside a callback", script: changed("max_steps = 2", "max_steps = 2, on_step = function(t) local x = t.sttep end"),
       says: ["pipeline.lua:5", "'sttep'", "'step'"]),
     Mistake(name: "unknown parameter", script: "local p = params { r = 8 }", arguments: ["--set", "rr=4"], says: ["pipeline.lua:1", "rr", "'r'"]),
-    Mistake(name: "parameter of the wrong type", script: "local p = params { r = 8 }", arguments: ["--set", "r=four"], says: ["--set r=four", "an integer"]),
+    Mistake(
+      name: "parameter of the wrong type", script: "local p = params { r = 8 }", arguments: ["--set", "r=four"], says: ["--set r=four", "an integer"]),
     Mistake(name: "output folder in use for something else", arguments: ["--out", "model"], says: ["model"]),
     Mistake(name: "reading a file", script: "io.open(\"x\")", says: ["pipeline.lua:1", "'io'"]),
-    Mistake(name: "non-finite loss", script: changed("max_steps = 2", "max_steps = 2, learning_rate = 1e38, max_grad_norm = 0"), says: ["pipeline.lua:5", "step 2", "train.tsv lines"]),
+    Mistake(
+      name: "non-finite loss", script: changed("max_steps = 2", "max_steps = 2, learning_rate = 1e38, max_grad_norm = 0"),
+      says: ["pipeline.lua:5", "step 2", "train.tsv lines"]),
   ]
 
   @Test func thereAreThirty() {

@@ -55,8 +55,9 @@ import Testing
       #expect(try reasons("local at = 1", stop) == [])
       #expect(try reasons("local at = 1", stop) == [])
       #expect(try reasons("local at = 2", stop) == ["fit runs again: functions.on_step.captured has changed"])
-      #expect(try reasons("local at = 2", "warmup_steps = 2, seed = 7, " + stop)
-        == ["fit runs again: arguments.seed was 42, is 7; arguments.warmup_steps was 0, is 2"])
+      #expect(
+        try reasons("local at = 2", "warmup_steps = 2, seed = 7, " + stop)
+          == ["fit runs again: arguments.seed was 42, is 7; arguments.warmup_steps was 0, is 2"])
       #expect(try reasons("local at = 2", "") == ["fit runs again: functions is gone"])
     }
   }

@@ -49,7 +49,9 @@ struct CheckTests {
         sizes      1,2      a list of integers
 
         """
-      for (arguments, name) in [(["run", "t.lua", "--help"], "run"), (["run", "-h", "t.lua", "--set", "lr=x"], "run"), (["check", "t.lua", "--help"], "check")] {
+      for (arguments, name) in [
+        (["run", "t.lua", "--help"], "run"), (["run", "-h", "t.lua", "--set", "lr=x"], "run"), (["check", "t.lua", "--help"], "check"),
+      ] {
         let outcome = try perigee(arguments, in: folder)
         #expect((outcome.code, outcome.error) == (0, ""))
         let words = { (text: String) in text.split { " -\n".contains($0) } }

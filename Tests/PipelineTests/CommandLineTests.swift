@@ -36,7 +36,10 @@ struct CommandLineTests {
     (["rnu"], "no command 'rnu'; did you mean 'run'?"),
     (["help", "trainer.fitt"], "help: nothing is called 'trainer.fitt'; did you mean 'trainer.fit'?"),
     (["help", "rnu"], "help: nothing is called 'rnu'; did you mean 'perigee help run'?"),
-    (["help", "warmup_ratio"], "help: nothing is called 'warmup_ratio'; did you mean 'trainer.fit.warmup_ratio', 'trainer.evaluate.warmup_ratio', 'trainer.loop.warmup_ratio'?"),
+    (
+      ["help", "warmup_ratio"],
+      "help: nothing is called 'warmup_ratio'; did you mean 'trainer.fit.warmup_ratio', 'trainer.evaluate.warmup_ratio', 'trainer.loop.warmup_ratio'?"
+    ),
     (["help", "fit"], "help: nothing is called 'fit'; did you mean 'trainer.fit'?"),
     (["train", "a.lua"], "no command 'train'; did you mean 'perigee run'?"),
     (["run", "a.lua", "--set", "lr", "5e-5"], "--set lr: expected name=value; write --set lr=5e-5"),
@@ -164,7 +167,8 @@ struct CommandLineTests {
       #expect(try perigee(["stubs", "meta"], in: folder).code == 0)
       #expect(try perigee(["stubs", "meta", "--check"], in: folder).code == 0)
 
-      let old = folder + "/meta/old.lua", own = folder + "/meta/own.lua"
+      let old = folder + "/meta/old.lua"
+      let own = folder + "/meta/own.lua"
       try "---@meta\n".write(toFile: old, atomically: true, encoding: .utf8)
       try "return 1\n".write(toFile: own, atomically: true, encoding: .utf8)
       let stale = try perigee(["stubs", "meta", "--check"], in: folder)

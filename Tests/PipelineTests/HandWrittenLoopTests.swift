@@ -1,8 +1,8 @@
-@testable import Engine
 import TestSupport
 import Testing
 
 @testable import Bindings
+@testable import Engine
 
 /// A training loop written in Lua gives what `trainer.fit` gives, bit for bit.
 @Suite(.engine) struct HandWrittenLoopTests {
@@ -82,7 +82,9 @@ import Testing
       #expect(lines == ["true\tnil", "int32\ttrue\ttrue\ttrue", "0\ttrue\ttrue"])
       let rows = try #require(try host.session.runDirectory?.metrics().rows())
       #expect(rows.map { $0["step"] } == [0, 1] && rows[0]["mine"] == 7 && rows[0]["stage"] == "loop")
-      #expect(try host.failure(TinyTask.script(folder, "") + "trainer.loop(options(make())):log { 1 }")?.hasSuffix("Trainer:log: expected named values; write { name = value }") == true)
+      #expect(
+        try host.failure(TinyTask.script(folder, "") + "trainer.loop(options(make())):log { 1 }")?.hasSuffix(
+          "Trainer:log: expected named values; write { name = value }") == true)
     }
   }
 
@@ -90,10 +92,13 @@ import Testing
   @Test func updatesWithoutGradientsWarn() throws {
     try ScriptHost.with { host, folder in
       try TinyTask.write(to: folder)
-      _ = try host.printed(TinyTask.script(folder, "max_steps = 2") + "local t = trainer.loop(options(make())) t:batches() t:update() t:batches() t:update()")
+      _ = try host.printed(
+        TinyTask.script(folder, "max_steps = 2") + "local t = trainer.loop(options(make())) t:batches() t:update() t:batches() t:update()")
       #expect(host.notes.contains { $0.hasPrefix("warning: ") && $0.contains(" parameters cannot move, no gradient reaches: ") }, "\(host.notes)")
       let text = try host.failure(TinyTask.script(folder, "max_steps = 2") + "local m = make() m:loss(trainer.loop(options(m)):batches())")
-      #expect(text?.hasSuffix("bad argument #1 'batch' to 'loss' (expected a batch, one of the list that trainer:batches() gives, got table)") == true, "\(text ?? "")")
+      #expect(
+        text?.hasSuffix("bad argument #1 'batch' to 'loss' (expected a batch, one of the list that trainer:batches() gives, got table)") == true,
+        "\(text ?? "")")
     }
   }
 

@@ -54,7 +54,9 @@ import Testing
   /// Heads that are none for this, and folders that contradict themselves.
   @Test func otherHeadsAreNotTaken() throws {
     let rows: [(changes: [(String, JSONValue?)], message: String, isUsable: Bool)] = [
-      ([("architectures", ["BertForTokenClassification"])], "its head is that of a BertForTokenClassification, which is no classifier of texts", true),
+      (
+        [("architectures", ["BertForTokenClassification"])], "its head is that of a BertForTokenClassification, which is no classifier of texts", true
+      ),
       ([("architectures", ["BertForMultipleChoice"])], "its head is that of a BertForMultipleChoice, which is no classifier of texts", true),
       ([("problem_type", "multi_label_classification")], "its head gives several labels to one text (problem_type multi_label_classification)", true),
       ([("problem_type", "regression")], "its head gives 2 scores to one text", true),
@@ -66,7 +68,10 @@ import Testing
       ([("num_labels", 3)], "num_labels is 3, but 2 labels are named: no, yes", false),
       ([("id2label", ["0": "no", "1": "no"])], "id2label: two ids have the label 'no'", false),
       ([("id2label", ["0": "no", "2": "yes"])], "id2label: expected an object of labels for \"0\", \"1\", ...", false),
-      ([("problem_type", "clasification")], "problem_type: expected one of single_label_classification, regression, multi_label_classification", false),
+      (
+        [("problem_type", "clasification")], "problem_type: expected one of single_label_classification, regression, multi_label_classification",
+        false
+      ),
     ]
     try LabelTests.run { host, folder in
       _ = try host.printed(LabelTests.script(folder) + "base:classifier { task = task }:save('m')")
@@ -83,7 +88,9 @@ import Testing
         }
         let error = try host.failure(LabelTests.script(folder) + "models.load('\(name)'):classifier { task = task }")
         #expect((error == nil) == row.isUsable, "\(row.message): \(error ?? "nothing")")
-        #expect(!row.isUsable || host.notes.contains { $0.contains("a new head is made, \(row.message)".replacing("its head", with: "its own")) }, "\(host.notes)")
+        #expect(
+          !row.isUsable || host.notes.contains { $0.contains("a new head is made, \(row.message)".replacing("its head", with: "its own")) },
+          "\(host.notes)")
         #expect(try host.failure(LabelTests.script(folder) + "models.load('\(name)'):classifier { task = task, head = 'new' }") == nil)
       }
     }
@@ -121,10 +128,16 @@ import Testing
       let changes: [(message: String, change: (String, Tensor) throws -> Tensor?)] = [
         ("is incomplete: classifier.bias missing", { name, tensor in name == "classifier.bias" ? nil : tensor }),
         ("has classifier.bias of shape [3], where the model needs [2]", { name, tensor in name == "classifier.bias" ? try .zeros([3]) : tensor }),
-        ("has classifier.weight of shape [2, 16], where the model needs [2, 32]", { name, tensor in name == "classifier.weight" ? try .zeros([2, 16]) : tensor }),
-        ("has 3 outputs, but config.json names 2 labels: 'no', 'yes'", { name, tensor in
-          name == "classifier.weight" ? try .zeros([3, 32]) : name == "classifier.bias" ? try .zeros([3]) : tensor
-        }),
+        (
+          "has classifier.weight of shape [2, 16], where the model needs [2, 32]",
+          { name, tensor in name == "classifier.weight" ? try .zeros([2, 16]) : tensor }
+        ),
+        (
+          "has 3 outputs, but config.json names 2 labels: 'no', 'yes'",
+          { name, tensor in
+            name == "classifier.weight" ? try .zeros([3, 32]) : name == "classifier.bias" ? try .zeros([3]) : tensor
+          }
+        ),
       ]
       for (message, change) in changes {
         _ = try host.printed(LabelTests.script(folder) + "base:classifier { task = task }:save('m')")
@@ -168,7 +181,9 @@ import Testing
       #expect(try host.failure(load) == nil)
       try LabelTests.change(host.runFolder + "/m", [("tie_word_embeddings", false)])
       let error = try host.failure(load)
-      #expect(error?.contains("a language head with embeddings of its own, 'cls.predictions.decoder.weight', is not supported") == true, "\(error ?? "nothing")")
+      #expect(
+        error?.contains("a language head with embeddings of its own, 'cls.predictions.decoder.weight', is not supported") == true,
+        "\(error ?? "nothing")")
       #expect(try host.failure(LabelTests.script(folder) + "models.load('m'):classifier { task = task }") == nil)
     }
   }

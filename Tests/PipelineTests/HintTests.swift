@@ -29,7 +29,10 @@ import TransformerModels
     ),
     ("trainer.fit { per_gpu_train_batch_size = 8 }", "trainer options: unknown field 'per_gpu_train_batch_size'; use 'per_device_train_batch_size'"),
     ("trainer.fit { evaluation_strategy = 'epoch' }", "trainer options: unknown field 'evaluation_strategy'; use 'eval_strategy'"),
-    ("trainer.fit { output_dir = 'x' }", "trainer options: unknown field 'output_dir'; leave it out: results go to the run directory (perigee run --out DIR)"),
+    (
+      "trainer.fit { output_dir = 'x' }",
+      "trainer options: unknown field 'output_dir'; leave it out: results go to the run directory (perigee run --out DIR)"
+    ),
     ("trainer.fit { learning_rat = 1 }", "trainer options: unknown field 'learning_rat'; did you mean 'learning_rate'?"),
     (
       "trainer.fit { lr = 1, epochs = 3, warmup_step = 2 }",
@@ -67,9 +70,15 @@ import TransformerModels
   static let members: [(script: String, message: String)] = [
     ("models.from_pretrained('x')", "module 'models' has no 'from_pretrained'; it is models.load(name):classifier { task = task }"),
     ("trainer.train {}", "module 'trainer' has no 'train'; it is trainer.fit { model = ..., task = ... }"),
-    ("models.load('builtin:tiny'):classifier { num_labels = 2 }:evaluate()", "Model has no field or method 'evaluate'; it is trainer.evaluate { model = ..., task = ... }"),
+    (
+      "models.load('builtin:tiny'):classifier { num_labels = 2 }:evaluate()",
+      "Model has no field or method 'evaluate'; it is trainer.evaluate { model = ..., task = ... }"
+    ),
     ("adapters.LoraConfig {}", "module 'adapters' has no 'LoraConfig'; it is adapters.lora { r = 8, ... }"),
-    ("tasks.load_dataset('rte')", "module 'tasks' has no 'load_dataset'; it is tasks.glue(name, folder), or tasks.table { train_file = ... } for files of your own"),
+    (
+      "tasks.load_dataset('rte')",
+      "module 'tasks' has no 'load_dataset'; it is tasks.glue(name, folder), or tasks.table { train_file = ... } for files of your own"
+    ),
     ("print(params.lr)", "module 'params' has no 'lr'; params is a function: params(declarations) gives the values, by name"),
     ("trainer:fit {}", "'fit' is a function of the module 'trainer', no method; write trainer.fit(...), with '.' instead of ':'"),
     ("trainer.fit(1, 2)", "bad argument #1 'options' to 'fit' (expected table { name = value, ... }, got number)"),
@@ -98,9 +107,10 @@ import TransformerModels
   @Test func hintsNameWhatIsThere() throws {
     try ScriptHost.with(mode: .check) { host, _ in
       let tables = [AbsentNames.model, AbsentNames.trainer, AbsentNames.models, AbsentNames.adapters, AbsentNames.tasks]
-      let names = Set(tables.flatMap(\.values).flatMap { hint in
-        hint.matches(of: #/(trainer|models|tasks|adapters|tokenizers)\.\w+|model[.:]\w+/#).map { String($0.output.0) }
-      })
+      let names = Set(
+        tables.flatMap(\.values).flatMap { hint in
+          hint.matches(of: #/(trainer|models|tasks|adapters|tokenizers)\.\w+|model[.:]\w+/#).map { String($0.output.0) }
+        })
       #expect(names.count > 20)
       for name in names {
         let declared = name.hasPrefix("model:") || name.hasPrefix("model.") ? "Model" + name.dropFirst(5) : name
@@ -165,7 +175,8 @@ import TransformerModels
     let known = ModelCatalogue.architectures.map { $0.modelType }
     try ScriptHost.with { host, folder in
       for (name, hint) in [
-        ("albert", "ALBERT's layers share one set of weights, BERT's do not; supported are \(known.joined(separator: ", "))"), ("brt", "did you mean 'bert'?"),
+        ("albert", "ALBERT's layers share one set of weights, BERT's do not; supported are \(known.joined(separator: ", "))"),
+        ("brt", "did you mean 'bert'?"),
         ("whatever", "expected one of \(known.sorted().joined(separator: ", "))"),
       ] {
         try AtomicFile.write(.object(["model_type": .string(name)]), to: folder + "/config.json")
@@ -187,7 +198,9 @@ import TransformerModels
           print(select(2, pcall(model.predict, model, 3)))
           """)
       #expect(lines[0] == "true\ttrue\t2\t0")
-      #expect(lines[1].hasSuffix("bad argument #1 'texts' to 'predict' (expected a text, or a list of texts and of pairs { \"a\", \"b\" }, got number)"), "\(lines)")
+      #expect(
+        lines[1].hasSuffix("bad argument #1 'texts' to 'predict' (expected a text, or a list of texts and of pairs { \"a\", \"b\" }, got number)"),
+        "\(lines)")
     }
   }
 
@@ -197,7 +210,9 @@ import TransformerModels
       try TinyTask.write(to: folder)
       let script = TinyTask.script(folder, "max_steps = 1").replacing("\n", with: " ")
       let text = try #require(try host.failure(script + "local o = options(make()) o.loss = function() return 1 end trainer.fit(o)"))
-      #expect(text == "t.lua:1: the function 'loss' returned 1.0: expected a scalar float32 tensor with a gradient; return the tensor itself, without :item()")
+      #expect(
+        text
+          == "t.lua:1: the function 'loss' returned 1.0: expected a scalar float32 tensor with a gradient; return the tensor itself, without :item()")
     }
   }
 }

@@ -1,5 +1,4 @@
 import Diagnostics
-@testable import Engine
 import Files
 import LuaHost
 import TensorCore
@@ -7,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import Bindings
+@testable import Engine
 
 /// Ctrl-C in a function of the script: the state is saved, and the run that goes on ends with the bits of an unbroken one.
 @Suite(.engine) struct InterruptionTests {

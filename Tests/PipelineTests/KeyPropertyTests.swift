@@ -1,6 +1,5 @@
 import Adapters
 import Diagnostics
-@testable import Engine
 import Files
 import Foundation
 import TensorCore
@@ -9,6 +8,7 @@ import Testing
 import Training
 
 @testable import Bindings
+@testable import Engine
 
 /// A stage's key changes if and only if the result of a fresh training does: one thing is changed at a time, of everything that
 /// goes into a stage.
@@ -63,7 +63,9 @@ import Training
     let outcome = try ScriptHost.with(seed: stage.seed) { host, folder in
       try TinyTask.write(to: folder)
       for (name, text) in stage.files { try AtomicFile.write(text, to: folder + "/" + name) }
-      let script = stage.script ?? TinyTask.script(folder, "max_steps = 2, warmup_steps = 0, " + stage.settings) + "local m = \(stage.model)\ntrainer.fit(options(m))"
+      let script =
+        stage.script ?? TinyTask.script(folder, "max_steps = 2, warmup_steps = 0, " + stage.settings)
+        + "local m = \(stage.model)\ntrainer.fit(options(m))"
       try AtomicFile.write(stage.before + "\n" + script.replacing("FOLDER", with: folder), to: folder + "/t.lua")
       try host.state.run(file: folder + "/t.lua")
       let stages = folder + "/store/stages-3"
@@ -90,7 +92,9 @@ import Training
     if isOtherResult {
       #expect(isOtherKey, "\(row.name): FALSE REUSE: another result under one key")
     } else {
-      #expect(isOtherKey == (row.needless != nil), "\(row.name): \(isOtherKey ? "NEEDLESS: another key for the same result" : "the reason for another key is none")")
+      #expect(
+        isOtherKey == (row.needless != nil),
+        "\(row.name): \(isOtherKey ? "NEEDLESS: another key for the same result" : "the reason for another key is none")")
     }
     if isOtherResult, let needless = row.needless { Issue.record("\(row.name): the result changes, so the reason is none: \(needless)") }
   }
@@ -111,7 +115,10 @@ import Training
     ("weight_decay", "", "weight_decay = 0.5", nil),
     ("parameter_groups", "", "parameter_groups = { { params = 'classifier', learning_rate = 1e-2 } }", nil),
     ("loraplus_lr_ratio", "", "loraplus_lr_ratio = 4", nil),
-    ("loraplus_lr_embedding", "loraplus_lr_ratio = 4", "loraplus_lr_ratio = 4, loraplus_lr_embedding = 1e-3", "no adapter of embeddings is there to use it"),
+    (
+      "loraplus_lr_embedding", "loraplus_lr_ratio = 4", "loraplus_lr_ratio = 4, loraplus_lr_embedding = 1e-3",
+      "no adapter of embeddings is there to use it"
+    ),
     ("optim", "", "optim = 'lion'", nil),
     ("optim", "", "optim = 'paged_adamw_32bit'", nil),
     ("optim_args", "optim = 'sgd'", "optim = 'sgd', optim_args = { momentum = 0.9 }", nil),
@@ -127,11 +134,15 @@ import Training
     ("eval_steps", "eval_strategy = 'steps', eval_steps = 1", "eval_strategy = 'steps', eval_steps = 2", "the stage's log has other rows"),
     ("logging_steps", "", "logging_steps = 1", "the stage's log has other rows"),
     ("load_best_model_at_end", Self.worse, Self.worse + ", load_best_model_at_end = true", nil),
-    ("metric_for_best_model", Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'loss', greater_is_better = true",
-     Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'accuracy'", nil),
+    (
+      "metric_for_best_model", Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'loss', greater_is_better = true",
+      Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'accuracy'", nil
+    ),
     ("metric_for_best_model", "", "metric_for_best_model = 'loss'", "trainer_state.json tells the best evaluation"),
-    ("greater_is_better", Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'loss'",
-     Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'loss', greater_is_better = true", nil),
+    (
+      "greater_is_better", Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'loss'",
+      Self.worse + ", load_best_model_at_end = true, metric_for_best_model = 'loss', greater_is_better = true", nil
+    ),
     ("greater_is_better", "", "greater_is_better = false", "trainer_state.json tells the best evaluation"),
     ("early_stopping_patience", Self.worse, Self.worse + ", early_stopping_patience = 1", nil),
     ("early_stopping_threshold", Self.better, Self.better + ", early_stopping_threshold = 0.9", nil),
@@ -148,7 +159,8 @@ import Training
   ]
 
   /// Evaluations that get worse: the best is not the last.
-  private static let worse = "max_steps = 4, eval_strategy = 'steps', eval_steps = 1, metric_for_best_model = 'loss', learning_rate = 0.3, lr_scheduler_type = 'constant'"
+  private static let worse =
+    "max_steps = 4, eval_strategy = 'steps', eval_steps = 1, metric_for_best_model = 'loss', learning_rate = 0.3, lr_scheduler_type = 'constant'"
 
   /// A metric that gets a little better in every evaluation.
   private static let better = """
@@ -194,8 +206,10 @@ import Training
     "houlsby.non_linearity": ("", "'relu'"), "pfeiffer.non_linearity": ("", "'gelu'"),
     "prefix_tuning.encoder_hidden_size": ("prefix_projection = true", "16"), "p_tuning.encoder_hidden_size": ("", "16"),
     "prompt_tuning.prompt_tuning_init_text": ("prompt_tuning_init = 'TEXT', prompt_tuning_init_text = 'good film'", "'bad plot'"),
-    "prompt_tuning.prompt_tuning_init": ("", "'SAMPLE_VOCAB'"), "bitfit.biases": ("", "{ 'query' }"), "selective.parameters": ("", "{ 'key.weight' }"),
-    "glora.config_A_B": ("", "'vector'"), "glora.config_C": ("", "'vector'"), "glora.config_D_E": ("", "'vector'"), "adalora.init_r": ("init_r = 4, target_r = 2", "5"), "adalora.target_r": ("init_r = 4, target_r = 2", "1"),
+    "prompt_tuning.prompt_tuning_init": ("", "'SAMPLE_VOCAB'"), "bitfit.biases": ("", "{ 'query' }"),
+    "selective.parameters": ("", "{ 'key.weight' }"),
+    "glora.config_A_B": ("", "'vector'"), "glora.config_C": ("", "'vector'"), "glora.config_D_E": ("", "'vector'"),
+    "adalora.init_r": ("init_r = 4, target_r = 2", "5"), "adalora.target_r": ("init_r = 4, target_r = 2", "1"),
   ]
 
   /// What every method starts from, if it is not its defaults.
@@ -267,7 +281,10 @@ import Training
     ("a truth", { "local a = \($0)" }, "(a and 1 or 2)", ("true", "false")),
     ("a nested table", { "local a = { b = { 1, { \($0) } } }" }, "a.b[2][1]", ("1", "2")),
     ("a function", { "local function f() return \($0) end" }, "f()", ("1", "2")),
-    ("what a captured function captured", { "local n = \($0)\nlocal function f() return n end\nlocal function g() return f() end" }, "g()", ("1", "2")),
+    (
+      "what a captured function captured", { "local n = \($0)\nlocal function f() return n end\nlocal function g() return f() end" }, "g()",
+      ("1", "2")
+    ),
     ("a tensor", { "local a = tensor({ \($0) })" }, "a:item()", ("1", "2")),
     ("a metatable", { "local a = setmetatable({}, { __index = function() return \($0) end })" }, "a.x", ("1", "2")),
     ("a changed global", { "rawset(_G, 'mine', \($0))" }, "mine", ("1", "2")),
@@ -285,19 +302,25 @@ import Training
         Stage(before: before(values.1), settings: role.function(use)))
     } + [
       Row("\(role.name): a constant in its code", Stage(settings: role.function("1")), Stage(settings: role.function("2"))),
-      Row("\(role.name): a comment and lines", Stage(settings: role.function("1")), Stage(before: "-- moved\n\n", settings: role.function("--[[ one ]]\n 1"))),
       Row(
-        "\(role.name): names", Stage(before: "local a = 1", settings: role.function("a")), Stage(before: "local unused, b = 5, 1", settings: role.function("b"))),
-      Row("\(role.name): an unread global", Stage(settings: role.function("1")), Stage(before: "rawset(_G, 'mine', 1)", settings: role.function("1"))),
+        "\(role.name): a comment and lines", Stage(settings: role.function("1")),
+        Stage(before: "-- moved\n\n", settings: role.function("--[[ one ]]\n 1"))),
       Row(
-        "\(role.name): what it requires", Stage(before: "local lib = require 'lib'", settings: role.function("lib.x()"), files: ["lib.lua": library("1")]),
+        "\(role.name): names", Stage(before: "local a = 1", settings: role.function("a")),
+        Stage(before: "local unused, b = 5, 1", settings: role.function("b"))),
+      Row(
+        "\(role.name): an unread global", Stage(settings: role.function("1")), Stage(before: "rawset(_G, 'mine', 1)", settings: role.function("1"))),
+      Row(
+        "\(role.name): what it requires",
+        Stage(before: "local lib = require 'lib'", settings: role.function("lib.x()"), files: ["lib.lua": library("1")]),
         Stage(before: "local lib = require 'lib'", settings: role.function("lib.x()"), files: ["lib.lua": library("2")])),
       Row(
         "\(role.name): a comment in what it requires",
         Stage(before: "local lib = require 'lib'", settings: role.function("lib.x()"), files: ["lib.lua": library("1")]),
         Stage(before: "local lib = require 'lib'", settings: role.function("lib.x()"), files: ["lib.lua": "-- says nothing\n" + library("1")])),
       Row(
-        "\(role.name): what it requires by itself", Stage(before: "require 'lib'", settings: role.function("require('lib').x()"), files: ["lib.lua": library("1")]),
+        "\(role.name): what it requires by itself",
+        Stage(before: "require 'lib'", settings: role.function("require('lib').x()"), files: ["lib.lua": library("1")]),
         Stage(before: "require 'lib'", settings: role.function("require('lib').x()"), files: ["lib.lua": library("2")])),
     ]
   }
@@ -342,12 +365,13 @@ import Training
     let vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "fine", "film", "plot", "music", "the", "was", "very", "not"]
     func vocab(_ words: [String]) -> [String: String] { ["vocab.txt": words.joined(separator: "\n") + "\n"] }
     func task(_ options: String) -> Stage {
-      Stage(script: """
-        local base = models.from_config { config = 'FOLDER' }
-        local task = tasks.table { train_file = 'FOLDER/train.tsv', text_column = 'text', label_column = 'label', \(options) }
-        trainer.fit { model = base:classifier { task = task }:add_adapter(adapters.lora { r = 2 }), task = task, max_steps = 4, max_length = 16,
-          eval_strategy = 'steps', eval_steps = 1, load_best_model_at_end = true, learning_rate = 0.3, lr_scheduler_type = 'constant' }
-        """)
+      Stage(
+        script: """
+          local base = models.from_config { config = 'FOLDER' }
+          local task = tasks.table { train_file = 'FOLDER/train.tsv', text_column = 'text', label_column = 'label', \(options) }
+          trainer.fit { model = base:classifier { task = task }:add_adapter(adapters.lora { r = 2 }), task = task, max_steps = 4, max_length = 16,
+            eval_strategy = 'steps', eval_steps = 1, load_best_model_at_end = true, learning_rate = 0.3, lr_scheduler_type = 'constant' }
+          """)
     }
     let dev = "validation_files = { 'FOLDER/dev.tsv' }"
     func with(_ stage: Stage, _ files: [String: String]) -> Stage {
@@ -360,43 +384,73 @@ import Training
       Stage(before: define.replacing("SCALE", with: scale), model: "base:classifier { task = task }:add_adapter(adapters.mine { \(options) })")
     }
     func over(_ options: String) -> Stage {
-      Stage(model: "base:classifier { task = task }:add_adapter(adapters.lora { r = 2, init_lora_weights = false, adapter_name = 'below' }):add_adapter(adapters.delora { r = 2, \(options) })")
+      Stage(
+        model:
+          "base:classifier { task = task }:add_adapter(adapters.lora { r = 2, init_lora_weights = false, adapter_name = 'below' }):add_adapter(adapters.delora { r = 2, \(options) })"
+      )
     }
     func quantized(_ options: String) -> Stage {
-      Stage(script: """
-        local task = tasks.glue('rte', 'builtin:rte', { max_train_samples = 8, max_eval_samples = 4 })
-        local model = models.load('builtin:tiny'\(options)):classifier { task = task }:add_adapter(adapters.lora { r = 2 })
-        trainer.fit { model = model, task = task, max_steps = 1, max_length = 16 }
-        """)
+      Stage(
+        script: """
+          local task = tasks.glue('rte', 'builtin:rte', { max_train_samples = 8, max_eval_samples = 4 })
+          local model = models.load('builtin:tiny'\(options)):classifier { task = task }:add_adapter(adapters.lora { r = 2 })
+          trainer.fit { model = model, task = task, max_steps = 1, max_length = 16 }
+          """)
     }
     return [
-      Row("a word of a row", base, with(base, ["train.tsv": tsv.replacing("the good film\tyes\n", with: "the good music\tyes\n", maxReplacements: 1)])),
-      Row("a label of a row", base, with(base, ["train.tsv": tsv.replacing("the good film\tyes\n", with: "the good film\tno\n", maxReplacements: 1)])),
+      Row(
+        "a word of a row", base, with(base, ["train.tsv": tsv.replacing("the good film\tyes\n", with: "the good music\tyes\n", maxReplacements: 1)])),
+      Row(
+        "a label of a row", base, with(base, ["train.tsv": tsv.replacing("the good film\tyes\n", with: "the good film\tno\n", maxReplacements: 1)])),
       Row("a row less", base, with(base, ["train.tsv": tsv.replacing("the good film\tyes\n", with: "", maxReplacements: 1)])),
-      Row("another order of rows", base, with(base, ["train.tsv": "text\tlabel\n" + tsv.split(separator: "\n").dropFirst().reversed().joined(separator: "\n") + "\n"])),
+      Row(
+        "another order of rows", base,
+        with(base, ["train.tsv": "text\tlabel\n" + tsv.split(separator: "\n").dropFirst().reversed().joined(separator: "\n") + "\n"])),
       Row("a column that is not read", base, with(base, ["train.tsv": tsv.replacing("\n", with: "\tx\n")])),
       Row("a row of the evaluation", base, with(base, ["train.tsv": tsv, "dev.tsv": "text\tlabel\nthe plot was bad\tno\n"])),
       Row("the order of labels", task(dev + ", labels = { 'no', 'yes' }"), task(dev + ", labels = { 'yes', 'no' }")),
       Row("the task's name", task(dev), task(dev + ", name = 'other'")),
       Row("metrics", task(dev), task(dev + ", metrics = { 'accuracy', 'f1' }")),
-      Row("the metric of the best", task(dev + ", metrics = { 'accuracy', 'matthews_correlation' }"), task(dev + ", metrics = { 'accuracy', 'matthews_correlation' }, metric_for_best_model = 'matthews_correlation'"), needless: "trainer_state.json tells the best evaluation"),
-      Row("which set chooses the best", task("validation_files = { 'FOLDER/dev.tsv', 'FOLDER/train.tsv' }"), task("validation_files = { 'FOLDER/train.tsv', 'FOLDER/dev.tsv' }")),
+      Row(
+        "the metric of the best", task(dev + ", metrics = { 'accuracy', 'matthews_correlation' }"),
+        task(dev + ", metrics = { 'accuracy', 'matthews_correlation' }, metric_for_best_model = 'matthews_correlation'"),
+        needless: "trainer_state.json tells the best evaluation"),
+      Row(
+        "which set chooses the best", task("validation_files = { 'FOLDER/dev.tsv', 'FOLDER/train.tsv' }"),
+        task("validation_files = { 'FOLDER/train.tsv', 'FOLDER/dev.tsv' }")),
       Row("fewer rows", task(dev), task(dev + ", max_train_samples = 8")),
       Row("other rows", task(dev + ", max_train_samples = 8"), task(dev + ", max_train_samples = 8, sample_seed = 5")),
       Row("the vocabulary's order", with(base, vocab(vocabulary)), with(base, vocab(Array(vocabulary.dropLast(2)) + ["not", "very"]))),
-      Row("a word that no text has", with(base, vocab(vocabulary)), with(base, vocab(vocabulary + ["never"])), needless: "the tokenizer counts as a whole"),
+      Row(
+        "a word that no text has", with(base, vocab(vocabulary)), with(base, vocab(vocabulary + ["never"])),
+        needless: "the tokenizer counts as a whole"),
       Row("the seed of the session", Stage(), Stage(seed: 43)),
       Row("the precision", Stage(), Stage(precision: .bf16)),
-      Row("the head's seed", Stage(), Stage(model: "base:classifier { task = task, seed = 5 }:add_adapter(adapters.lora { r = 4, lora_dropout = 0.1 })")),
-      Row("a frozen weight", Stage(), Stage(model: "(function() local m = make() tensor.no_grad(function() m:parameter('classifier.bias'):fill_(1) end) return m end)()")),
+      Row(
+        "the head's seed", Stage(), Stage(model: "base:classifier { task = task, seed = 5 }:add_adapter(adapters.lora { r = 4, lora_dropout = 0.1 })")
+      ),
+      Row(
+        "a frozen weight", Stage(),
+        Stage(model: "(function() local m = make() tensor.no_grad(function() m:parameter('classifier.bias'):fill_(1) end) return m end)()")),
       Row("what trains", Stage(), Stage(model: "(function() local m = make() m:freeze('lora_A') return m end)()")),
       Row("what takes part", Stage(), Stage(model: "(function() local m = make() m:unfreeze('layer.1') m:enable_adapters(false) return m end)()")),
-      Row("a forward pass before", Stage(), Stage(model: "(function() local m = make() m:train() local o = options(m) o.max_steps = 1 m:loss(trainer.loop(o):batches()[1]) m:eval() return m end)()")),
+      Row(
+        "a forward pass before", Stage(),
+        Stage(
+          model:
+            "(function() local m = make() m:train() local o = options(m) o.max_steps = 1 m:loss(trainer.loop(o):batches()[1]) m:eval() return m end)()"
+        )),
       Row("a prediction before", Stage(), Stage(model: "(function() local m = make() m:predict { 'good film' } return m end)()")),
-      Row("inputs of the stage", Stage(script: staged("{ note = 1 }")), Stage(script: staged("{ note = 2 }")), needless: "the script says that the result depends on them"),
+      Row(
+        "inputs of the stage", Stage(script: staged("{ note = 1 }")), Stage(script: staged("{ note = 2 }")),
+        needless: "the script says that the result depends on them"),
       Row("weights in 4 bits", quantized(""), quantized(", { quantization_config = { load_in_4bit = true } }")),
-      Row("how they are held", quantized(", { quantization_config = { load_in_4bit = true } }"), quantized(", { quantization_config = { load_in_4bit = true, bnb_4bit_quant_type = 'nf4' } }")),
-      Row("layers that are left out", quantized(", { quantization_config = { load_in_4bit = true } }"), quantized(", { quantization_config = { load_in_4bit = true, llm_int8_skip_modules = { 'value' } } }")),
+      Row(
+        "how they are held", quantized(", { quantization_config = { load_in_4bit = true } }"),
+        quantized(", { quantization_config = { load_in_4bit = true, bnb_4bit_quant_type = 'nf4' } }")),
+      Row(
+        "layers that are left out", quantized(", { quantization_config = { load_in_4bit = true } }"),
+        quantized(", { quantization_config = { load_in_4bit = true, llm_int8_skip_modules = { 'value' } } }")),
       Row("what a DeLoRA is built over", over(""), over("over = 'below'")),
       Row("what a method in Lua captured", mine("1"), mine("2")),
       Row("what it captured, changed after it was defined", mine("1"), Stage(before: mine("1").before + "\nscale = 3", model: mine("1").model)),

@@ -146,7 +146,10 @@ import Testing
     ("{ 'no', 'yes' }", "{ 'YES', 'No' }", "no yes", "its head is taken, with its order of the labels: 'no', 'yes'"),
     ("{ 'LABEL_0', 'LABEL_1' }", "{ 'no', 'yes' }", "no yes", "its head is taken, whose labels have no names: they are 'no', 'yes', in this order"),
     ("{ 'LABEL_0', 'LABEL_1' }", "{ 'LABEL_0', 'LABEL_1' }", "LABEL_0 LABEL_1", "its head is taken, whose labels have no names"),
-    ("{ 'LABEL_1', 'LABEL_0' }", "{ 'LABEL_0', 'LABEL_1' }", "LABEL_1 LABEL_0", "its head is taken, with its order of the labels: 'LABEL_1', 'LABEL_0'"),
+    (
+      "{ 'LABEL_1', 'LABEL_0' }", "{ 'LABEL_0', 'LABEL_1' }", "LABEL_1 LABEL_0",
+      "its head is taken, with its order of the labels: 'LABEL_1', 'LABEL_0'"
+    ),
     ("{ 'a', 'A' }", "{ 'A', 'a' }", "a A", "its head is taken, with its order of the labels: 'a', 'A'"),
     (
       "{ 'no', 'yes' }", "{ 'no', 'maybe' }", "no maybe",
@@ -195,7 +198,10 @@ import Testing
     ("base:classifier {}", "there is no classification head in it (it is a BertForPreTraining); give task, num_labels or labels"),
     ("base:classifier()", "there is no classification head in it (it is a BertForPreTraining); give task, num_labels or labels"),
     ("base:classifier { head = 'new' }", "give task, num_labels or labels"),
-    ("base:classifier { num_labels = 2, head = 'saved' }", "there is no classification head in it (it is a BertForPreTraining); leave out head = \"saved\""),
+    (
+      "base:classifier { num_labels = 2, head = 'saved' }",
+      "there is no classification head in it (it is a BertForPreTraining); leave out head = \"saved\""
+    ),
     ("base:classifier { task = task, num_labels = 2 }", "task is given, and num_labels, labels or problem_type too"),
     ("base:classifier { labels = { 'a', 'a' } }", "labels has 'a' twice"),
     ("base:classifier { num_labels = 2 }:rename_labels { 'a' }", "1 names for 2 labels"),
@@ -305,7 +311,9 @@ import Testing
           print(pcall(function() lm:classifier { task = task, seed = 2 }:load_adapter('a') end))
           """)
       #expect(lines[0] == "true" && lines[1] == "true", "\(lines)")
-      #expect(lines[2].hasPrefix("false") && lines[2].contains("the adapter was trained with another 'bert.pooler.dense.bias' than this model's") || lines[2].contains("another 'bert.pooler.dense.weight' than this model's"), "\(lines)")
+      #expect(
+        lines[2].hasPrefix("false") && lines[2].contains("the adapter was trained with another 'bert.pooler.dense.bias' than this model's")
+          || lines[2].contains("another 'bert.pooler.dense.weight' than this model's"), "\(lines)")
     }
   }
 
@@ -368,9 +376,12 @@ import Testing
           print(table.concat(models.load('\(Self.checkpoints)/two'):classifier().labels, ' '))
           """)
         #expect(lines == ["a b c\ttrue", "score\ttrue", "x y\ttrue", "LABEL_0 LABEL_1"], "\(lines)")
-        #expect(host.notes.contains { $0.contains("its head is for 2 classes ('LABEL_0', 'LABEL_1'), what is wanted is 3 classes ('a', 'b', 'c')") }, "\(host.notes)")
+        #expect(
+          host.notes.contains { $0.contains("its head is for 2 classes ('LABEL_0', 'LABEL_1'), what is wanted is 3 classes ('a', 'b', 'c')") },
+          "\(host.notes)")
         #expect(host.notes.contains { $0.contains("its head is for 2 classes ('LABEL_0', 'LABEL_1'), what is wanted is a score") }, "\(host.notes)")
-        #expect(host.notes.contains { $0.contains("its head is taken, whose labels have no names: they are 'x', 'y', in this order") }, "\(host.notes)")
+        #expect(
+          host.notes.contains { $0.contains("its head is taken, whose labels have no names: they are 'x', 'y', in this order") }, "\(host.notes)")
       }
     }
   }

@@ -170,7 +170,10 @@ import Testing
       #expect(try host.printed(base + exported + show) == first)
       try ScriptHost.with { other, _ in
         let text = try other.failure(base + load)
-        #expect(text?.hasSuffix("the adapter's method 'mine' is defined in Lua, and this script does not define it; define it with adapters.define before load_adapter") == true)
+        #expect(
+          text?.hasSuffix(
+            "the adapter's method 'mine' is defined in Lua, and this script does not define it; define it with adapters.define before load_adapter")
+            == true)
         let changed = define.replacingOccurrences(of: "* c.s", with: "* c.s * 0")
         #expect(try other.printed(base + changed + load + show) != first)
       }

@@ -335,7 +335,9 @@ import Testing
       """)
     let hint = ["mul_", "add_"].contains(operation) ? "use \(operation.dropLast()), or clone() it first" : "clone() it first"
     let message = try #require(lines.first)
-    #expect(message.contains("false") && message.contains(operation + ": [") && message.hasSuffix("is not the script's own and cannot be written; " + hint), "\(message)")
+    #expect(
+      message.contains("false") && message.contains(operation + ": [") && message.hasSuffix("is not the script's own and cannot be written; " + hint),
+      "\(message)")
     #expect(lines.last == "true")
   }
 

@@ -189,17 +189,28 @@ import Testing
   }
 
   @Test(arguments: [
-    ("optim = 'adamw'", "'optim' must be one of 'adamw_torch', 'adamw_hf', 'adam', 'sgd', 'lion', 'adafactor', 'paged_adamw_32bit', 'paged_lion_32bit', got 'adamw'"),
+    (
+      "optim = 'adamw'",
+      "'optim' must be one of 'adamw_torch', 'adamw_hf', 'adam', 'sgd', 'lion', 'adafactor', 'paged_adamw_32bit', 'paged_lion_32bit', got 'adamw'"
+    ),
     ("optim = 'lin'", "got 'lin'; did you mean 'lion'?"),
-    ("optim = 'sgd', optim_args = { momentun = 1 }", "trainer options: 'optim_args': sgd options: unknown field 'momentun'; did you mean 'momentum'?"),
+    (
+      "optim = 'sgd', optim_args = { momentun = 1 }", "trainer options: 'optim_args': sgd options: unknown field 'momentun'; did you mean 'momentum'?"
+    ),
     ("optim = 'sgd', optim_args = { momentum = 1 }", "'optim_args': sgd options: 'momentum' must be a number at least 0 and below 1, got 1.0"),
     ("optim = 'sgd', optim_args = 'momentum=0.9'", "'optim_args' must be a table of named options, got 'momentum=0.9'"),
     ("optim = 'lion', adam_beta1 = 0.95", "'adam_beta1' has no meaning with optim = \"lion\"; options of an optimizer stand in optim_args"),
     ("adam_beta2 = 0.98, optim_args = { betas = { 0.9, 0.99 } }", "'betas' in 'optim_args' is given twice, as 'adam_beta2' too"),
     ("loraplus_lr_ratio = 0.5", "'loraplus_lr_ratio' must be a number at least 1, got 0.5"),
     ("lr_scheduler_kwargs = { power = 2 }", "lr_scheduler_kwargs: 'power' has no meaning with lr_scheduler_type = \"linear\""),
-    ("lr_scheduler_type = 'cosine', lr_scheduler_kwargs = { power = 2 }", "'power' has no meaning with lr_scheduler_type = \"cosine\"; it takes num_cycles"),
-    ("lr_scheduler_type = 'polynomial', lr_scheduler_kwargs = { lr_end = 1 }", "lr_end = 1.0 must be below learning_rate = 0.005; set it in lr_scheduler_kwargs"),
+    (
+      "lr_scheduler_type = 'cosine', lr_scheduler_kwargs = { power = 2 }",
+      "'power' has no meaning with lr_scheduler_type = \"cosine\"; it takes num_cycles"
+    ),
+    (
+      "lr_scheduler_type = 'polynomial', lr_scheduler_kwargs = { lr_end = 1 }",
+      "lr_end = 1.0 must be below learning_rate = 0.005; set it in lr_scheduler_kwargs"
+    ),
     ("lr_scheduler_type = 'polinomial'", "got 'polinomial'; did you mean 'polynomial'?"),
     ("lr_scheduler_type = 3", "'lr_scheduler_type' must be one of 'linear', "),
   ])

@@ -154,11 +154,12 @@ import Testing
       let failure = try host.failure(setup + "trainer.fit(options(model))")
       #expect(failure?.contains("'parameter_groups[1]': all parameters with 'lora_A' in their paths are frozen") == true)
       for callback in ["", "if t.step == 1 then t:unfreeze('lora_A') end"] {
-        let script = setup + """
-          local o = options(model)
-          o.on_step = function(t) \(callback) end
-          trainer.fit(o)
-          """ + Self.report
+        let script =
+          setup + """
+            local o = options(model)
+            o.on_step = function(t) \(callback) end
+            trainer.fit(o)
+            """ + Self.report
         #expect(try host.printed(script).contains { $0.contains("lora_A") } == !callback.isEmpty)
       }
     }
@@ -168,15 +169,29 @@ import Testing
     ("{ params = 'clasifier' }", "'parameter_groups[1]': no trainable parameter's path contains 'clasifier'; did you mean 'classifier'?"),
     ("{ params = 'class' }", "'parameter_groups[1]': no trainable parameter's path contains 'class'; did you mean 'classifier'?"),
     ("{ params = '' }", "'parameter_groups[1]': parameter group: 'params' is empty: expected parts of parameters' paths"),
-    ("{ params = 'encoder' }, { params = 'lora_A' }", "'parameter_groups[2]': earlier groups have all of its parameters; the first group that matches a parameter has it: put narrower groups first"),
-    ("{ params = 'classifier' }, { params = { 'lora_A', 'lora_C' } }", "'parameter_groups[2]': no trainable parameter's path contains 'lora_C'; did you mean 'lora_A'?"),
+    (
+      "{ params = 'encoder' }, { params = 'lora_A' }",
+      "'parameter_groups[2]': earlier groups have all of its parameters; the first group that matches a parameter has it: put narrower groups first"
+    ),
+    (
+      "{ params = 'classifier' }, { params = { 'lora_A', 'lora_C' } }",
+      "'parameter_groups[2]': no trainable parameter's path contains 'lora_C'; did you mean 'lora_A'?"
+    ),
     ("{ learning_rate = 1 }", "'parameter_groups[1]': parameter group: missing field 'params'"),
     ("{ params = {} }", "'parameter_groups[1]': parameter group: 'params' is empty: expected parts of parameters' paths"),
     ("{ params = 3 }", "'parameter_groups[1]': parameter group: 'params' must be a string or a list of strings, got 3"),
     ("{ params = { 'a', 3 } }", "'parameter_groups[1]': parameter group: 'params[2]' must be a string, got 3"),
-    ("{ params = 'classifier', learnig_rate = 1 }", "'parameter_groups[1]': parameter group: unknown field 'learnig_rate'; did you mean 'learning_rate'?"),
-    ("{ params = 'classifier', learning_rate = -1 }", "'parameter_groups[1]': parameter group: 'learning_rate' must be a number at least 0, got -1.0"),
-    ("{ params = 'classifier', learning_rate = math.huge }", "'parameter_groups[1]': parameter group: 'learning_rate' must be a finite number at least 0, got inf"),
+    (
+      "{ params = 'classifier', learnig_rate = 1 }",
+      "'parameter_groups[1]': parameter group: unknown field 'learnig_rate'; did you mean 'learning_rate'?"
+    ),
+    (
+      "{ params = 'classifier', learning_rate = -1 }", "'parameter_groups[1]': parameter group: 'learning_rate' must be a number at least 0, got -1.0"
+    ),
+    (
+      "{ params = 'classifier', learning_rate = math.huge }",
+      "'parameter_groups[1]': parameter group: 'learning_rate' must be a finite number at least 0, got inf"
+    ),
     ("{ params = 'classifier', weight_decay = '1' }", "'parameter_groups[1]': parameter group: 'weight_decay' must be a number at least 0, got '1'"),
     ("'classifier'", "'parameter_groups[1]' must be a table, got 'classifier'"),
     ("params = 'classifier'", "'parameter_groups' must be a list of ParameterGroups, got a table"),

@@ -30,8 +30,7 @@ import Testing
     ("seeds=[3]", "seeds", [3]), ("precision=fp32", "precision", "fp32"),
   ]
 
-  @Test(arguments: valid) func readsSettings(setting: String, name: String, value: JSONValue) throws
-  {
+  @Test(arguments: valid) func readsSettings(setting: String, name: String, value: JSONValue) throws {
     let values = try Self.set().resolve(settings: [setting])
     #expect(values[name] == value)
     #expect(values.count == 8)

@@ -40,24 +40,29 @@ import Tokenizers
   private static let readers: [(name: String, call: @Sendable (String) throws -> Void)] = [
     ("readFile", { _ = try readFile($0) }), ("readText", { _ = try readText($0) }), ("MappedFile", { _ = try MappedFile($0) }),
     ("Digest of a file", { _ = try Digest(ofFile: $0) }), ("requireRegularFile", { try requireRegularFile($0) }),
-    ("fileKind", { _ = fileKind($0) }), ("realPath", { _ = realPath($0) }), ("fileFacts", { _ = fileFacts($0) }), ("names", { _ = try AtomicFolder.names(in: $0) }),
+    ("fileKind", { _ = fileKind($0) }), ("realPath", { _ = realPath($0) }), ("fileFacts", { _ = fileFacts($0) }),
+    ("names", { _ = try AtomicFolder.names(in: $0) }),
     ("JSONValue", { _ = try JSONValue(file: $0) }), ("ZipArchive", { _ = try ZipArchive($0) }),
     ("parts", { _ = FilePath.folder(of: $0) + FilePath.name(of: $0) + FilePath.stem(of: $0) + FilePath.fileExtension(of: $0) }),
-    ("ReadPolicy", { _ =  ReadPolicy(named: [$0], codeFolders: [$0], isStrict: true).permits($0) }),
+    ("ReadPolicy", { _ = ReadPolicy(named: [$0], codeFolders: [$0], isStrict: true).permits($0) }),
     ("ModelLocation", { _ = try ModelLocation.folder(of: $0) }), ("revision", { _ = try ModelLocation.folder(of: "a/b", revision: $0) }),
     ("hub cache", { _ = try ModelLocation.folder(of: "a/b", environment: ["HF_HUB_CACHE": $0]) }),
     ("home", { _ = try ModelLocation.folder(of: "~/a", environment: ["HOME": $0]) }),
-    ("WeightsFolder", { _ = try WeightsFolder($0) }), ("SafetensorsFile", { _ = try SafetensorsFile($0) }), ("TorchArchive", { _ = try TorchArchive($0) }),
+    ("WeightsFolder", { _ = try WeightsFolder($0) }), ("SafetensorsFile", { _ = try SafetensorsFile($0) }),
+    ("TorchArchive", { _ = try TorchArchive($0) }),
     ("config", { _ = try HuggingFaceConfig(path: $0) }), ("config of a folder", { _ = try HuggingFaceConfig(folder: $0) }),
     ("file of a config", { _ = try HuggingFaceConfig(folder: "Tests", file: $0) }),
     ("GLUE", { _ = try GLUE.read("rte", folder: $0) }), ("GLUE's file", { _ = try GLUE.read("rte", folder: "Tests", trainFile: $0) }),
     ("TableFormat", { _ = try TableFormat(path: $0) }),
     ("TableTask", { _ = try TableTask(train: $0, textColumn: "a", labelColumn: "b").read() }),
-    ("TableTask as CSV", { path in
-      var task = TableTask(train: path, textColumn: "a", labelColumn: "b")
-      task.format = .csv
-      _ = try task.read()
-    }),
+    (
+      "TableTask as CSV",
+      { path in
+        var task = TableTask(train: path, textColumn: "a", labelColumn: "b")
+        task.format = .csv
+        _ = try task.read()
+      }
+    ),
     ("Tokenizer", { _ = try Tokenizer.load(folder: $0) }), ("StageStore", { _ = StageStore(root: $0).list() }),
     ("lock's holder", { _ = FileLock.holder($0) }), ("command", { _ = try RunCommand(jsonFile: $0) }),
     ("manifest", { _ = try FolderManifest(verifying: $0) }), ("adapter's facts", { _ = try AdapterFacts(folder: $0) }),
@@ -83,14 +88,20 @@ import Tokenizers
     ("createFolder", { try createFolder($0 + "/" + $1) }), ("AtomicFile", { try AtomicFile.write("1", to: $0 + "/" + $1) }),
     ("AtomicFolder", { folder, path in try AtomicFolder.write(to: folder + "/" + path) { try AtomicFile.write("1", to: $0 + "/1") } }),
     ("recover", { try AtomicFolder.recover($0 + "/" + $1) }),
-    ("move", { folder, path in
-      try createFolder(folder + "/source")
-      try AtomicFolder.move(folder + "/source", to: folder + "/" + path)
-    }),
-    ("copy", { folder, path in
-      try createFolder(folder + "/source")
-      try AtomicFolder.copy(folder + "/source", to: folder + "/" + path)
-    }),
+    (
+      "move",
+      { folder, path in
+        try createFolder(folder + "/source")
+        try AtomicFolder.move(folder + "/source", to: folder + "/" + path)
+      }
+    ),
+    (
+      "copy",
+      { folder, path in
+        try createFolder(folder + "/source")
+        try AtomicFolder.copy(folder + "/source", to: folder + "/" + path)
+      }
+    ),
     ("copy from", { try AtomicFolder.copy($0 + "/" + $1, to: $0 + "/copy") }), ("touch", { touch($0 + "/" + $1) }),
     ("synchronizeTree", { try AtomicFolder.synchronizeTree($0 + "/" + $1) }),
     ("ScratchFile", { _ = ScratchFile(folder: $0 + "/" + $1) }), ("ScratchMapping", { _ = try ScratchMapping(byteCount: 10, folder: $0 + "/" + $1) }),
@@ -149,12 +160,14 @@ import Tokenizers
 
   /// Statements with `p`, the path.
   static let statements = [
-    "models.load(p)", "models.from_config { config = p }", "tokenizers.load(p)", "tasks.glue('rte', p)", "tasks.glue('rte', 'Tests', { train_file = p })",
+    "models.load(p)", "models.from_config { config = p }", "tokenizers.load(p)", "tasks.glue('rte', p)",
+    "tasks.glue('rte', 'Tests', { train_file = p })",
     "tasks.table { train_file = p, text_column = 'a', label_column = 'b' }",
     "tasks.table { train_file = p, text_column = 'a', label_column = 'b', format = 'csv' }",
     "tasks.table { train_file = DATA, validation_files = { p }, text_column = 'text', label_column = 'label' }",
     "tasks.masked_lm { train_file = p }", "tasks.masked_lm { train_file = DATA, validation_file = p }", "tensor.load(p)",
-    "tensor.save(p, { x = tensor.zeros { 1 } })", "tensor.save('s/' .. p, { x = tensor.zeros { 1 } })", "tensor.save(p .. '/s', { x = tensor.zeros { 1 } })",
+    "tensor.save(p, { x = tensor.zeros { 1 } })", "tensor.save('s/' .. p, { x = tensor.zeros { 1 } })",
+    "tensor.save(p .. '/s', { x = tensor.zeros { 1 } })",
     "m:save_adapter(p)", "m:save_adapter('s/' .. p)", "m:export_lora(p)", "base:classifier { num_labels = 2 }:save(p)", "m:load_adapter(p)",
     "m:save_adapter('s', { adapter_name = p })", "m:load_adapter(SAVED, { adapter_name = p })", "m:set_adapter(p)", "m:delete_adapter(p)",
     "base:classifier { num_labels = 2 }:add_adapter(adapters.lora { adapter_name = p })", "require(p)", "require('a' .. p)",
@@ -218,9 +231,12 @@ import Tokenizers
         let options = ["run", "check"].contains(command[0]) ? ["--threads", "1", "--precision", "fp32", "--quiet"] : []
         let outcome = try perigee(command.map { $0.replacingOccurrences(of: "P", with: path) } + options, in: inner)
         #expect(outcome.code == 0 || outcome.code == 1, "\(command): \(outcome.error)")
-        #expect(outcome.error.split(separator: "\n").count <= 3 && outcome.error.utf8.count < 600 + 3 * path.utf8.count, "\(command): \(outcome.error)")
+        #expect(
+          outcome.error.split(separator: "\n").count <= 3 && outcome.error.utf8.count < 600 + 3 * path.utf8.count, "\(command): \(outcome.error)")
         if outcome.code == 1 { #expect(outcome.error.hasPrefix("perigee: error: "), "\(command)") }
-        if command == ["run", "P"], [".", "", "-"].contains(path) == false, path.count < 256 { #expect(outcome.output == "2\n", "\(outcome.error)") }
+        if command == ["run", "P"], [".", "", "-"].contains(path) == false, path.count < 256 {
+          #expect(outcome.output == "2\n", "\(outcome.error)")
+        }
       }
     }
   }

@@ -64,8 +64,10 @@ struct PreparedFolderTests {
   static let places: [(place: String, target: String)] = [
     ("stages", "../../precious"), ("stages/s", "../../../precious/s"), ("code", ".."), ("code", "../../precious"),
     ("code/hello.lua", "../../../precious/hello.lua"), ("metrics.jsonl", "../../precious/a"), ("results.json", "../../precious/a"),
-    ("params.json", "../../precious/a"), ("output.txt", "../../precious/a"), (".metrics.jsonl.new", "../../precious/a"), (".lock", "../../precious/a"), (".lock", "../../precious/new"), ("deep", "../../precious"),
-    ("deep/t.safetensors", "../../../precious/b.safetensors"), ("a", "../../precious"), ("m", "../../precious/s"), (".m.perigee-old", "../../precious/s"),
+    ("params.json", "../../precious/a"), ("output.txt", "../../precious/a"), (".metrics.jsonl.new", "../../precious/a"),
+    (".lock", "../../precious/a"), (".lock", "../../precious/new"), ("deep", "../../precious"),
+    ("deep/t.safetensors", "../../../precious/b.safetensors"), ("a", "../../precious"), ("m", "../../precious/s"),
+    (".m.perigee-old", "../../precious/s"),
     (".metrics.jsonl.1-1.tmp", "../../precious/a"), ("deep/e", "/dev"),
   ]
 
@@ -95,7 +97,8 @@ struct PreparedFolderTests {
       removeTree(path)
       #expect(mkfifo(path, 0o600) == 0)
       let pipe = try perigee(["run", "--resume", "run"] + Self.options, in: folder)
-      #expect(pipe.code == 1 && (pipe.error.hasSuffix("expected a regular file\n") || pipe.error.contains("is a pipe, expected a file")), "\(pipe.error)")
+      #expect(
+        pipe.code == 1 && (pipe.error.hasSuffix("expected a regular file\n") || pipe.error.contains("is a pipe, expected a file")), "\(pipe.error)")
     }
   }
 
@@ -135,10 +138,13 @@ struct PreparedFolderTests {
 
   // MARK: Reading
 
-  @Test(.timeLimit(.minutes(1)), arguments: [
-    ("/proc/self/environ", "belongs to the system"), ("link", "belongs to the system"), ("fifo", "is a pipe, expected a file"),
-    ("/dev/zero", "is a device, expected a file"), ("/dev/stdin", "is a device, expected a file"), (".", "is a folder, expected a file"),
-  ]) func isNotData(_ path: String, _ message: String) throws {
+  @Test(
+    .timeLimit(.minutes(1)),
+    arguments: [
+      ("/proc/self/environ", "belongs to the system"), ("link", "belongs to the system"), ("fifo", "is a pipe, expected a file"),
+      ("/dev/zero", "is a device, expected a file"), ("/dev/stdin", "is a device, expected a file"), (".", "is a folder, expected a file"),
+    ]) func isNotData(_ path: String, _ message: String) throws
+  {
     try within { folder in
       try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: "/proc/self/environ")
       #expect(mkfifo(folder + "/fifo", 0o600) == 0)

@@ -38,10 +38,16 @@ struct RunCommandLineTests {
       #expect(before.keys.contains("results.json"))
       try write("print(2)", "other.lua", in: folder)
       let refused: [([String], String)] = [
-        (["t.lua", "--set", "n=6", "--out", "r"], "--out r: holds a finished run that differs: n = 5 there, 6 here; choose another --out, or replace it with --overwrite"),
+        (
+          ["t.lua", "--set", "n=6", "--out", "r"],
+          "--out r: holds a finished run that differs: n = 5 there, 6 here; choose another --out, or replace it with --overwrite"
+        ),
         (["t.lua", "--out", "r"], "n = 5 there, 1 here"),
         (["t.lua", "--set", "n=5", "--seed", "7", "--out", "r"], "seed = 42 there, 7 here"),
-        (["--resume", "r", "--set", "n=6"], "--resume r: holds a finished run that differs: n = 5 there, 6 here; start a new run, or replace it with --overwrite"),
+        (
+          ["--resume", "r", "--set", "n=6"],
+          "--resume r: holds a finished run that differs: n = 5 there, 6 here; start a new run, or replace it with --overwrite"
+        ),
         (["--resume", "r", "--seed", "7"], "seed = 42 there, 7 here"),
         (["other.lua", "--out", "r"], "--out r: holds a run of t.lua"),
         (["--resume", "r", "other.lua"], "--resume r: holds a run of t.lua"),

@@ -81,7 +81,9 @@ import Testing
     #expect(Self.problem(.object(changed)) == "r/command.json: " + message)
   }
 
-  @Test(arguments: [("start", "yesterday" as JSONValue), ("status", "done"), ("precision", "fp23"), ("seed", -1), ("duration", -0.5), ("exit_code", 300)])
+  @Test(arguments: [
+    ("start", "yesterday" as JSONValue), ("status", "done"), ("precision", "fp23"), ("seed", -1), ("duration", -0.5), ("exit_code", 300),
+  ])
   func refusesValuesOutOfRange(key: String, value: JSONValue) throws {
     var invocation = try #require(Self.whole().json["invocations"]?[0]?.objectValue)
     invocation[key] = value
@@ -90,8 +92,10 @@ import Testing
     #expect(Self.problem(.object(changed))?.hasPrefix("r/command.json: 'invocations[1]': invocation: '\(key)' must be") == true)
   }
 
-  @Test(arguments: [("[]", "expected an object, found an array"), (#"{"r": null}"#, "'r' must be a boolean, a number, a string or a list of these, got null"),
-    (#"{"r": {"a": 1}}"#, #"'r' must be a boolean, a number, a string or a list of these, got {"a":1}"#)])
+  @Test(arguments: [
+    ("[]", "expected an object, found an array"), (#"{"r": null}"#, "'r' must be a boolean, a number, a string or a list of these, got null"),
+    (#"{"r": {"a": 1}}"#, #"'r' must be a boolean, a number, a string or a list of these, got {"a":1}"#),
+  ])
   func refusesWhatNoParameterIs(text: String, message: String) throws {
     let json = try JSONValue(parsing: text, source: "")
     #expect { try ParameterSet.values(json, source: "r/params.json") } throws: { "\($0)" == "r/params.json: " + message }

@@ -134,10 +134,12 @@ import Testing
       }
       let before = try Self.content(path)
       func refuses(_ differences: String, _ body: () throws -> Void) throws {
-        #expect(performing: body, throws: {
-          "\($0)" == "--out \(path): holds a finished run that differs: \(differences); choose another --out, or replace it with "
-            + "--overwrite; nothing in it was touched"
-        })
+        #expect(
+          performing: body,
+          throws: {
+            "\($0)" == "--out \(path): holds a finished run that differs: \(differences); choose another --out, or replace it with "
+              + "--overwrite; nothing in it was touched"
+          })
         #expect(try Self.content(path) == before)
       }
       try refuses("r = 8 there, 9 here") { _ = try create(path, parameters: ["r": 9]) }

@@ -126,21 +126,22 @@ import Testing
         try TinyTask.write(to: data)
         var script: String {
           TinyTask.script(
-            data, """
-              save_seconds = 0, loss = \(Self.crossEntropy), compute_metrics = \(Self.metrics), metric_for_best_model = 'share',
-              lr_scheduler_type = function(step, total) return 1 - step / total end
-              """) + """
-            local model = make()
-            local o = options(model)
-            local first
-            o.on_step = function(t)
-              first = first or t.step
-              \(TinyTask.stop)
-            end
-            local result = trainer.fit(o)
-            print(first)
-            print(result.metrics.eval_share, result.metrics.eval_loss)
-            """ + Self.report
+            data,
+            """
+            save_seconds = 0, loss = \(Self.crossEntropy), compute_metrics = \(Self.metrics), metric_for_best_model = 'share',
+            lr_scheduler_type = function(step, total) return 1 - step / total end
+            """) + """
+              local model = make()
+              local o = options(model)
+              local first
+              o.on_step = function(t)
+                first = first or t.step
+                \(TinyTask.stop)
+              end
+              local result = trainer.fit(o)
+              print(first)
+              print(result.metrics.eval_share, result.metrics.eval_loss)
+              """ + Self.report
         }
         if interrupted {
           let failure = try ScriptHost.with(in: data, stopping: true) { host, _ in try host.failure(script) }
@@ -209,7 +210,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("lr_scheduler_type = function(s) return s == 2 and 'a' or 1 end", "t.lua:9: the function 'lr_scheduler_type' returned a string for step 2: expected a finite number of at least 0"),
+    (
+      "lr_scheduler_type = function(s) return s == 2 and 'a' or 1 end",
+      "t.lua:9: the function 'lr_scheduler_type' returned a string for step 2: expected a finite number of at least 0"
+    ),
     ("lr_scheduler_type = function() return 0 / 0 end", "returned nan for step 0"),
     ("lr_scheduler_type = function() return math.huge end", "returned inf for step 0"),
     ("lr_scheduler_type = function() return -1 end", "returned -1.0 for step 0"),
@@ -222,20 +226,32 @@ import Testing
     ),
     ("loss = function() return 1 end", "t.lua:9: the function 'loss' returned 1.0: expected a scalar float32 tensor with a gradient"),
     ("loss = function() end", "the function 'loss' returned nothing: expected a scalar float32 tensor"),
-    ("loss = function(logits) return logits end", "returned a tensor of [4, 2] float32: expected a scalar float32 tensor with a gradient; reduce it with :mean()"),
+    (
+      "loss = function(logits) return logits end",
+      "returned a tensor of [4, 2] float32: expected a scalar float32 tensor with a gradient; reduce it with :mean()"
+    ),
     ("loss = function(logits) return logits:detach():mean() end", "returned a tensor that does not depend on the logits: expected"),
     ("loss = function(logits, labels) return labels:sum() end", "returned a tensor of [] int32: expected"),
     ("loss = function(logits) return logits:mean() * (0 / 0) end", "step 1: the loss is "),
     ("loss = function(logits) return logits:nothing() end", "t.lua:9: "),
     ("loss = function(logits) return logits:mean() end, label_smoothing_factor = 0.1", "label_smoothing_factor with a loss of the script's own"),
     ("loss = 3", "'loss' must be a function, got 3"),
-    ("compute_metrics = function() return 1 end", "t.lua:9: the function 'compute_metrics' returned 1.0: expected a table of names and finite numbers"),
+    (
+      "compute_metrics = function() return 1 end",
+      "t.lua:9: the function 'compute_metrics' returned 1.0: expected a table of names and finite numbers"
+    ),
     ("compute_metrics = function() return {} end", "returned an empty table"),
-    ("compute_metrics = function() return { 1 } end", "returned a value without a name: expected a table of names and finite numbers; write { name = number }"),
+    (
+      "compute_metrics = function() return { 1 } end",
+      "returned a value without a name: expected a table of names and finite numbers; write { name = number }"
+    ),
     ("compute_metrics = function() return { a = 'b' } end", "returned a string as 'a': expected"),
     ("compute_metrics = function() return { a = 0 / 0 } end", "returned nan as 'a': expected"),
     ("compute_metrics = function() return { loss = 1 } end", "returned the name 'loss': expected another one: eval_loss is the loss itself"),
-    ("compute_metrics = function() return { mine = 1 } end, metric_for_best_model = 'mind'", "metric_for_best_model = 'eval_mind': the evaluation has no such metric; did you mean 'eval_mine'?"),
+    (
+      "compute_metrics = function() return { mine = 1 } end, metric_for_best_model = 'mind'",
+      "metric_for_best_model = 'eval_mind': the evaluation has no such metric; did you mean 'eval_mine'?"
+    ),
   ])
   func mistakesAreExplained(settings: String, message: String) throws {
     try ScriptHost.with { host, data in

@@ -1,10 +1,10 @@
-@testable import Engine
 import Files
 import LuaHost
 import Pipelines
 import TestSupport
 
 @testable import Bindings
+@testable import Engine
 
 /// A Lua state with all modules of a pipeline, its run directory and stage store in a temporary
 /// folder.

@@ -83,7 +83,8 @@ struct SignalTests {
 
   /// Where nothing is in progress that could be saved, one signal ends the process, whatever it does.
   @Test(arguments: [
-    ("run", "run busy.lua", "ready"), ("check", "check busy.lua", "ready"), ("help", "run busy.lua --help", ""), ("bench", "bench kernels --repeat 1000", ""),
+    ("run", "run busy.lua", "ready"), ("check", "check busy.lua", "ready"), ("help", "run busy.lua --help", ""),
+    ("bench", "bench kernels --repeat 1000", ""),
     ("adapter", "test-adapter busy.lua", "ready"),
   ])
   func oneSignalEndsWhatHasNothingToSave(_: String, _ command: String, _ ready: String) throws {
@@ -101,7 +102,8 @@ struct SignalTests {
   @Test func aSecondSignalStopsAtOnce() throws {
     try withTemporaryFolder { folder in
       // One operation that takes long: nothing asks meanwhile whether to stop.
-      let script = "report.table { { stage = 'a' }, columns = { 'stage' } }\nlocal a = tensor.zeros({ 7000, 7000 })\nprint('ready')\nwhile true do a:matmul(a) end"
+      let script =
+        "report.table { { stage = 'a' }, columns = { 'stage' } }\nlocal a = tensor.zeros({ 7000, 7000 })\nprint('ready')\nwhile true do a:matmul(a) end"
       try AtomicFile.write(script, to: folder + "/t.lua")
       let outcome = try shell("run_until r/output.txt ready $P run t.lua $O --out r\nkill -INT $pid; sleep 0.3; kill -TERM $pid; end", in: folder)
       #expect(outcome.output == "code 143\n" || outcome.output == "code 130\n")

@@ -1,9 +1,9 @@
 import Diagnostics
-@testable import Engine
 import Foundation
 import TestSupport
 import Testing
 
+@testable import Engine
 @testable import Files
 @testable import Pipelines
 

@@ -28,7 +28,9 @@ import Testing
     Row(adapter: "adapters.classifier {}", change: "t:unfreeze('layer.1')"),
     Row(adapter: "adapters.lora { r = 4 }", change: "t:freeze('lora_A')"),
     Row(adapter: "adapters.full {}", change: "t:freeze('layer.0')"),
-    Row(adapter: "adapters.adalora { init_r = 4, target_r = 2, tinit = 2, tfinal = 2, deltaT = 2, definition = 'paper' }", change: "t:freeze('classifier')"),
+    Row(
+      adapter: "adapters.adalora { init_r = 4, target_r = 2, tinit = 2, tfinal = 2, deltaT = 2, definition = 'paper' }",
+      change: "t:freeze('classifier')"),
   ]
 
   /// Trains on after a stage that was trained, or taken from the store: each run's lines.
@@ -167,7 +169,8 @@ import Testing
           \(setting)
           trainer.fit(o)
           """)
-      #expect(failure?.contains("step 1: the update left a value that is not finite; first parameter that is not finite: ") == true, "\(failure ?? "")")
+      #expect(
+        failure?.contains("step 1: the update left a value that is not finite; first parameter that is not finite: ") == true, "\(failure ?? "")")
       #expect(failure?.hasSuffix("; a lower learning_rate or max_grad_norm may help") == true)
     }
   }

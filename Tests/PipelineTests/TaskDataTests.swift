@@ -8,7 +8,8 @@ import Testing
   @Test func skippedRowsAreTold() throws {
     try withTemporaryFolder { folder in
       let header = "sentence1\tsentence2\tgold_label"
-      try AtomicFile.write([header, "a\tb\tneutral", "a\tb\t-", "c\td\tentailment", "e\tf\t-", ""].joined(separator: "\n"), to: folder + "/train.tsv")
+      try AtomicFile.write(
+        [header, "a\tb\tneutral", "a\tb\t-", "c\td\tentailment", "e\tf\t-", ""].joined(separator: "\n"), to: folder + "/train.tsv")
       try AtomicFile.write([header, "a\tb\tneutral", ""].joined(separator: "\n"), to: folder + "/dev_matched.tsv")
       try ScriptHost.with { host, _ in
         _ = try host.printed("for _ = 1, 2 do tasks.glue('mnli', '\(folder)') end")
@@ -71,7 +72,9 @@ import Testing
   @Test func anEncoderIsNoCausalModel() throws {
     try ScriptHost.with { host, _ in
       let message = try host.failure("models.load('builtin:tiny'):causal_lm()")
-      #expect(message?.contains("causal_lm: in builtin:tiny (roberta) a token sees what stands behind it too; call base:masked_lm()") == true, "\(message ?? "none")")
+      #expect(
+        message?.contains("causal_lm: in builtin:tiny (roberta) a token sees what stands behind it too; call base:masked_lm()") == true,
+        "\(message ?? "none")")
     }
   }
 }

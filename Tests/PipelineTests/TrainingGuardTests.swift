@@ -12,7 +12,10 @@ import Testing
     ("alias:add_adapter(adapters.lora { r = 1, adapter_name = 'b' })", "add_adapter: the model is being trained"),
     ("model:delete_adapter('default')", "delete_adapter: the model is being trained"),
     ("model:set_adapter('default')", "set_adapter: the model is being trained"),
-    ("model:add_weighted_adapter { adapters = { 'default' }, weights = { 1 }, adapter_name = 'c' }", "add_weighted_adapter: the model is being trained"),
+    (
+      "model:add_weighted_adapter { adapters = { 'default' }, weights = { 1 }, adapter_name = 'c' }",
+      "add_weighted_adapter: the model is being trained"
+    ),
     ("model:enable_adapters(false)", "enable_adapters: the model is being trained"),
     ("model:merge()", "merge: the model is being trained"),
     ("model:unmerge()", "unmerge: the model is being trained"),
@@ -39,16 +42,17 @@ import Testing
       try ScriptHost.with { host, folder in
         try TinyTask.write(to: folder)
         let end = role.hasPrefix("loss") ? "return logits:cross_entropy(labels) end" : "end"
-        let script = TinyTask.script(folder, "max_steps = 2") + Self.beginning + """
-          local alias, frozen = model, 'bert.encoder.layer.0.output.LayerNorm.weight'
-          for _, p in ipairs(model:parameters()) do
-            if not p.trainable and p.name:find('LayerNorm.weight') then frozen = p.name end
-          end
-          o.\(role)
-            \(change)
-          \(end)
-          trainer.fit(o)
-          """
+        let script =
+          TinyTask.script(folder, "max_steps = 2") + Self.beginning + """
+            local alias, frozen = model, 'bert.encoder.layer.0.output.LayerNorm.weight'
+            for _, p in ipairs(model:parameters()) do
+              if not p.trainable and p.name:find('LayerNorm.weight') then frozen = p.name end
+            end
+            o.\(role)
+              \(change)
+            \(end)
+            trainer.fit(o)
+            """
         let failure = try #require(try host.failure(script), "\(role) \(change)")
         #expect(failure.contains("t.lua:") && failure.contains(message), "\(failure)")
         #expect(!fileExists(folder + "/run/stages"))
@@ -75,7 +79,8 @@ import Testing
           """
       }
       let name = "layer.0.output.LayerNorm.weight"
-      let write = "for _, p in ipairs(model:parameters()) do if p.name:find('\(name)', 1, true) then tensor.no_grad(function() model:parameter(p.name):fill_(2) end) end end"
+      let write =
+        "for _, p in ipairs(model:parameters()) do if p.name:find('\(name)', 1, true) then tensor.no_grad(function() model:parameter(p.name):fill_(2) end) end end"
       let failure = try host.failure(script(write))
       #expect(failure?.contains("a callback changed '") == true && failure?.contains("\(name)', which is frozen") == true, "\(failure ?? "")")
       #expect(try host.failure(script("")) == nil)
@@ -136,7 +141,8 @@ import Testing
   @Test func drawsAreAFunctionOfTheStep() throws {
     func run(_ before: String, in folder: String, stopping: Bool = false, seed: Int = 42) throws -> [String] {
       try ScriptHost.with(seed: seed, in: folder, stopping: stopping) { host, _ in
-        let script = TinyTask.script(folder, "save_seconds = 0, max_steps = 8") + Self.beginning + before + "\n" + Self.draws
+        let script =
+          TinyTask.script(folder, "save_seconds = 0, max_steps = 8") + Self.beginning + before + "\n" + Self.draws
           + "\nlocal inner = o.on_step\no.on_step = function(t) inner(t) \(TinyTask.stop) end\n"
           + "local r = trainer.fit(o)\nprint('end', r.metrics.eval_drawn, r.metrics.eval_loss)\nprint('after', math.random(1000000), tensor.rand(1):item())"
         if stopping {

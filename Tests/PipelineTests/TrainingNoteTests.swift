@@ -7,7 +7,9 @@ import Testing
 /// What is told of a training beside its numbers: on standard error, in the result, and again where it is reused.
 @Suite(.engine) struct TrainingNoteTests {
   /// Trains on tables of the test's own. `labels`: those of the rows.
-  private func notes(_ settings: String, dev: [String], train: [String] = ["yes", "no", "yes", "no", "yes", "no"], in folder: String, _ rest: String = "") throws
+  private func notes(
+    _ settings: String, dev: [String], train: [String] = ["yes", "no", "yes", "no", "yes", "no"], in folder: String, _ rest: String = ""
+  ) throws
     -> (notes: [String], printed: [String])
   {
     try ScriptHost.with(in: folder) { host, folder in
@@ -46,7 +48,8 @@ import Testing
 
   @Test func lastEvaluationIsToldOnce() throws {
     try withTemporaryFolder { folder in
-      let (notes, printed) = try notes("max_steps = 4, eval_strategy = 'steps', eval_steps = 2", dev: Self.mixed, in: folder, "print(r.best_step, #r.endings, #r.warnings)")
+      let (notes, printed) = try notes(
+        "max_steps = 4, eval_strategy = 'steps', eval_steps = 2", dev: Self.mixed, in: folder, "print(r.best_step, #r.endings, #r.warnings)")
       #expect(notes.filter { $0.contains(" of 4: accuracy ") }.count == 1 && notes.contains { $0.hasPrefix("fit: accuracy ") })
       #expect(printed == ["nil\t0\t0"])
       let text = try ScriptHost.with(in: folder) { host, folder in
@@ -59,7 +62,9 @@ import Testing
   @Test func cutTextsAreCounted() throws {
     try withTemporaryFolder { folder in
       let first = try notes("max_length = 6, max_steps = 1", dev: Self.mixed, in: folder)
-      #expect(first.notes.contains("fit: 3 of 6 training texts and 3 of 6 evaluation texts are longer than max_length = 6 tokens and are cut"), "\(first.notes)")
+      #expect(
+        first.notes.contains("fit: 3 of 6 training texts and 3 of 6 evaluation texts are longer than max_length = 6 tokens and are cut"),
+        "\(first.notes)")
       let second = try notes("max_length = 8, max_steps = 1", dev: Self.mixed, in: folder)
       #expect(second.notes.allSatisfy { !$0.contains("are cut") }, "\(second.notes)")
     }
@@ -69,8 +74,11 @@ import Testing
     try withTemporaryFolder { folder in
       let dev = (0..<20).map { $0 % 3 == 0 ? "yes" : "no" }
       for _ in 1...2 {
-        let (notes, printed) = try notes("max_steps = 40, learning_rate = 1e-2", dev: dev, train: ["no", "no", "no", "no", "no", "no", "no", "yes"].map { $0 }, in: folder, "print(#r.warnings)")
-        let text = "warning: all 20 predictions for 'dev' are 'no': the model does not tell the classes apart; another learning_rate or more steps may help"
+        let (notes, printed) = try notes(
+          "max_steps = 40, learning_rate = 1e-2", dev: dev, train: ["no", "no", "no", "no", "no", "no", "no", "yes"].map { $0 }, in: folder,
+          "print(#r.warnings)")
+        let text =
+          "warning: all 20 predictions for 'dev' are 'no': the model does not tell the classes apart; another learning_rate or more steps may help"
         #expect(notes.filter { $0 == "fit: " + text }.count == 1 && printed == ["1"], "\(notes)")
       }
     }
@@ -78,7 +86,10 @@ import Testing
 
   @Test(arguments: [
     ("eval_steps = 5", "eval_steps = 5 has no meaning with eval_strategy = \"epoch\"; set eval_strategy to \"steps\", or leave eval_steps out"),
-    ("eval_steps = 5, eval_strategy = 'no'", "eval_steps = 5 has no meaning with eval_strategy = \"no\"; set eval_strategy to \"steps\", or leave eval_steps out"),
+    (
+      "eval_steps = 5, eval_strategy = 'no'",
+      "eval_steps = 5 has no meaning with eval_strategy = \"no\"; set eval_strategy to \"steps\", or leave eval_steps out"
+    ),
     (
       "early_stopping_threshold = 0.1",
       "early_stopping_threshold = 0.1 has no meaning without early_stopping_patience; set early_stopping_patience to the evaluations without improvement after which to stop"
@@ -110,7 +121,11 @@ import Testing
           report.table { { b = 1, a = 2 }, { c = 3 } }
           """)
       let headers = lines.indices.filter { lines[$0].hasPrefix("---") || lines[$0].hasPrefix("-  -") }.map { lines[$0 - 1].split(separator: " ") }
-      #expect(headers == [["stage", "trainable", "accuracy", "seconds"], ["stage", "trainable", "combined", "pearson", "spearmanr", "seconds"], ["stage", "trainable", "seconds"], ["a", "b", "c"]])
+      #expect(
+        headers == [
+          ["stage", "trainable", "accuracy", "seconds"], ["stage", "trainable", "combined", "pearson", "spearmanr", "seconds"],
+          ["stage", "trainable", "seconds"], ["a", "b", "c"],
+        ])
       #expect(host.notes.contains { $0.hasSuffix(": the task has no evaluation set: nothing is evaluated\n") }, "\(host.notes)")
       for (argument, message) in [
         ("columns = 'a', { a = 1 }", "report.table: columns must be a list of strings, got 'a'; write { \"stage\", \"accuracy\" }"),
@@ -127,11 +142,15 @@ import Testing
   @Test func furtherSetsHaveTheBestModel() throws {
     try ScriptHost.with { host, folder in
       try TinyTask.write(to: folder)
-      let script = TinyTask.script(folder, "max_steps = 2, metric_for_best_model = 'NAME'").replacing("validation_files = {", with: "validation_files = { '\(folder)/train.tsv',")
-      let lines = try host.printed(script.replacing("NAME", with: "accuracy_dev") + "print(trainer.fit(options(make())).metrics.eval_accuracy_dev ~= nil)")
+      let script = TinyTask.script(folder, "max_steps = 2, metric_for_best_model = 'NAME'").replacing(
+        "validation_files = {", with: "validation_files = { '\(folder)/train.tsv',")
+      let lines = try host.printed(
+        script.replacing("NAME", with: "accuracy_dev") + "print(trainer.fit(options(make())).metrics.eval_accuracy_dev ~= nil)")
       #expect(lines == ["true"])
       let text = try host.failure(script.replacing("NAME", with: "accuracy_test") + "trainer.fit(options(make()))")
-      #expect(text?.hasSuffix("metric_for_best_model = 'accuracy_test': task 'train' has no such metric; did you mean 'accuracy_dev'?") == true, "\(text ?? "")")
+      #expect(
+        text?.hasSuffix("metric_for_best_model = 'accuracy_test': task 'train' has no such metric; did you mean 'accuracy_dev'?") == true,
+        "\(text ?? "")")
     }
   }
 

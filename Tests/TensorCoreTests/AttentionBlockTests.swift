@@ -108,8 +108,12 @@ import Testing
     Case(
       testDescription: "bias, chosen queries, two blocks", queries: [1, 2], blocks: [(2, [(0, 2), (0, 2)]), (5, [(0, 2), (2, 3)])],
       positions: [1, 4, 0], bias: (10, 5)),
-    Case(testDescription: "bias, several tiles, dropout", queries: [150], blocks: [(150, [(0, 150)])], size: 2, bias: (301, 150), dropout: LayerGradientTests.site),
-    Case(testDescription: "grouped, dropout", queries: [70, 3], blocks: [(73, [(0, 70), (70, 3)])], heads: 4, size: 2, causal: true, dropout: LayerGradientTests.site),
+    Case(
+      testDescription: "bias, several tiles, dropout", queries: [150], blocks: [(150, [(0, 150)])], size: 2, bias: (301, 150),
+      dropout: LayerGradientTests.site),
+    Case(
+      testDescription: "grouped, dropout", queries: [70, 3], blocks: [(73, [(0, 70), (70, 3)])], heads: 4, size: 2, causal: true,
+      dropout: LayerGradientTests.site),
     Case(testDescription: "fused", queries: [4, 1], blocks: [(5, [(0, 4), (4, 1)])], causal: true, isFused: true),
     Case(testDescription: "fused, grouped, a gap", queries: [4, 1], blocks: [(5, [(0, 3), (4, 1)])], heads: 4, isFused: true),
     Case(testDescription: "fused, shared", queries: [3, 2], blocks: [(5, [(0, 5), (0, 5)])], isFused: true),

@@ -65,10 +65,11 @@ import Testing
       pg_random_normal(PG_F32, n, pg_random(seed: 1, stream: 1, step: 1), 0, 1, $0)
     }
     try guarded("layer norm") {
-      #expect(pg_dropout_add_layer_norm(
-        PG_F32, 1, n, x.pointer, x.pointer, 0.1, pg_random(seed: 1, stream: 1, step: 1), x.pointer,
-        x.pointer, 1e-5, $0,
-        nil, nil))
+      #expect(
+        pg_dropout_add_layer_norm(
+          PG_F32, 1, n, x.pointer, x.pointer, 0.1, pg_random(seed: 1, stream: 1, step: 1), x.pointer,
+          x.pointer, 1e-5, $0,
+          nil, nil))
     }
     try guarded("rows") { pg_sum_rows(PG_F32, 1, n, x.pointer, $0) }
   }
@@ -284,10 +285,11 @@ import Testing
             }
           }
         }
-        #expect(pg_gemm(
-          dtype == .float64 ? PG_F64 : PG_F32, ta, tb, m, n, k, 1.5, a.pointer, ta ? m : k,
-          b.pointer, tb ? k : n, beta,
-          c.pointer, n))
+        #expect(
+          pg_gemm(
+            dtype == .float64 ? PG_F64 : PG_F32, ta, tb, m, n, k, 1.5, a.pointer, ta ? m : k,
+            b.pointer, tb ? k : n, beta,
+            c.pointer, n))
         let tolerance = dtype == .float32 ? 1e-5 : 1e-13
         expectClose(
           "\(dtype) \(ta) \(tb)", c.values, expected, relative: tolerance, absolute: 10 * tolerance)

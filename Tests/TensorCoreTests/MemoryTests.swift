@@ -63,10 +63,13 @@ import Testing
       ("rotary", { try $0[0].rotary(RotaryTable(base: 100, size: 32), positions: offsets.positions, heads: 2) }),
       ("gated unit", { try $0[0].gating($0[0], by: .silu) }),
       ("attention", { try $0[0].attention(keys: $0[0], values: $0[0], heads: 2, offsets: offsets) }),
-      ("attention over shared keys", {
-        let block = KeyBlock(try Columns($0[0], 0..<32), try Columns($0[0], 32..<64), KeyRanges(sharedBy: 2, count: 100))
-        return try Tensor.attention(Columns($0[0]), offsets, over: [block, block], heads: 4, keyValueHeads: 2, causal: true)
-      }),
+      (
+        "attention over shared keys",
+        {
+          let block = KeyBlock(try Columns($0[0], 0..<32), try Columns($0[0], 32..<64), KeyRanges(sharedBy: 2, count: 100))
+          return try Tensor.attention(Columns($0[0]), offsets, over: [block, block], heads: 4, keyValueHeads: 2, causal: true)
+        }
+      ),
     ]
     for (name, body) in cases {
       func run() throws -> [[Double]] { try forwardAndBackward([x]) { try body([$0[0].to(type)]).to(.float32) } }

@@ -238,7 +238,9 @@ private func make<Rule: UpdateRule>(_ rule: Rule.Type) -> any UpdateRule { Rule(
       ("sgd", ["nesterov": ConfigValue.bool(true)], "sgd options: 'nesterov' needs a momentum above 0 and a dampening of 0, got 0.0 and 0.0"),
       ("sgd", ["momentun": .number(0.9)], "sgd options: unknown field 'momentun'; did you mean 'momentum'?"),
       ("adamw_torch", ["betas": .table(ConfigTable(list: [.number(0.9)]))], "adamw options: 'betas' must be two numbers, at least 0 and below 1"),
-      ("lion", ["betas": .table(ConfigTable(list: [.number(0.9), .number(1)]))], "lion options: 'betas' must be two numbers, at least 0 and below 1"),
+      (
+        "lion", ["betas": .table(ConfigTable(list: [.number(0.9), .number(1)]))], "lion options: 'betas' must be two numbers, at least 0 and below 1"
+      ),
       ("adam", ["eps": .number(.infinity)], "adam options: 'eps' must be a finite number above 0, got inf"),
       ("adafactor", ["warmup_init": .bool(true)], "adafactor options: 'warmup_init' needs relative_step = true"),
       ("adafactor", ["eps": .table(ConfigTable(list: [.number(1)]))], "adafactor options: 'eps' must be two finite numbers of at least 0"),

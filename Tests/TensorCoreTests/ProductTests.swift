@@ -1,7 +1,8 @@
 import CKernels
-@testable import TensorCore
 import TestSupport
 import Testing
+
+@testable import TensorCore
 
 /// Products of mixed types against float64, and products with packed frozen weights against `pg_gemm`.
 @Suite(.engine) struct ProductTests {
@@ -35,16 +36,18 @@ import Testing
     let rounded = { (t: Tensor) in try (row.precision == .bf16 ? t.to(.bfloat16) : t).to(.float64) }
     for beta in [0.0, 0.5] {
       let c = try start.copy()
-      #expect(pg_multiply(
-        row.precision == .bf16 ? PG_BF16 : PG_F32, m, n, k, 1.5,
-        pg_factor(data: a.pointer, type: a.dtype.kernel, transposed: row.flips.a, stride: a.columns),
-        pg_factor(data: b.pointer, type: b.dtype.kernel, transposed: row.flips.b, stride: b.columns), beta, c.dtype.kernel,
-        c.pointer, n))
+      #expect(
+        pg_multiply(
+          row.precision == .bf16 ? PG_BF16 : PG_F32, m, n, k, 1.5,
+          pg_factor(data: a.pointer, type: a.dtype.kernel, transposed: row.flips.a, stride: a.columns),
+          pg_factor(data: b.pointer, type: b.dtype.kernel, transposed: row.flips.b, stride: b.columns), beta, c.dtype.kernel,
+          c.pointer, n))
       let expected = try start.to(.float64)
       let (a64, b64) = (try rounded(a), try rounded(b))
-      #expect(pg_gemm(
-        PG_F64, row.flips.a, row.flips.b, m, n, k, 1.5, a64.pointer, a.columns, b64.pointer, b.columns, beta,
-        expected.pointer, n))
+      #expect(
+        pg_gemm(
+          PG_F64, row.flips.a, row.flips.b, m, n, k, 1.5, a64.pointer, a.columns, b64.pointer, b.columns, beta,
+          expected.pointer, n))
       expectClose(
         "beta \(beta)", c.values, expected.values, relative: row.types.c == .bfloat16 ? 1.0 / 256 : 1e-5,
         absolute: 2e-6 * Double(k).squareRoot() * 4)
@@ -64,8 +67,9 @@ import Testing
     for beta in [0.0, 0.5] {
       let results = try [64, 60].map { n in
         let c = try normal([m, 64], stream: 3, .float32).to(type)
-        #expect(pg_multiply(
-          precision == .bf16 ? PG_BF16 : PG_F32, m, n, k, 1e-2, a.factor, b.factor, beta, type.kernel, c.pointer, 64))
+        #expect(
+          pg_multiply(
+            precision == .bf16 ? PG_BF16 : PG_F32, m, n, k, 1e-2, a.factor, b.factor, beta, type.kernel, c.pointer, 64))
         return try c.slice(1, 0, 60).values.map(\.bitPattern)
       }
       #expect(results[0] == results[1], "beta \(beta)")
@@ -96,14 +100,16 @@ import Testing
     for withBias in [false, true] {
       let y = try Tensor.full([m + 1, n], 77)
       let expected = try Tensor.zeros([m, n])
-      #expect(pg_packed_multiply(
-        packed, m, PG_F32, x.pointer, withBias ? bias.floats.baseAddress : nil, 0, PG_F32, y.pointer))
+      #expect(
+        pg_packed_multiply(
+          packed, m, PG_F32, x.pointer, withBias ? bias.floats.baseAddress : nil, 0, PG_F32, y.pointer))
       // bfloat16 rounds the factors, not the sums: compare with the product of rounded factors.
       let rounded = { (t: Tensor) in row.precision == .bf16 ? try t.to(.bfloat16).to(.float32) : t }
       let (a, b) = (try rounded(x), try rounded(w))
-      #expect(pg_gemm(
-        PG_F32, false, !row.isTransposed, m, n, k, 1, a.pointer, k, b.pointer, inner, 0,
-        expected.pointer, n))
+      #expect(
+        pg_gemm(
+          PG_F32, false, !row.isTransposed, m, n, k, 1, a.pointer, k, b.pointer, inner, 0,
+          expected.pointer, n))
       if withBias { pg_add_rows(PG_F32, m, n, expected.pointer, bias.pointer, expected.pointer) }
       expectClose(
         "bias \(withBias)", Array(y.values.prefix(m * n)), expected.values, relative: 1e-5,

@@ -129,10 +129,11 @@ import TransformerModels
   }
 
   /// What is not a number is never better than a number, and nothing is worse.
-  @Test(arguments: [
-    ([0.5, .nan, 0.6, 0.4], 2, 4), ([.nan, 0.5, .nan, 0.4], 1, 4), ([.nan, .nan, .nan, .nan], 0, 3), ([0.5, .nan, .nan, 0.9], 0, 3),
-    ([-.infinity, -.infinity, -.infinity, 1], 0, 3), ([.infinity, .infinity, .infinity, 1], 0, 3),
-  ] as [([Double], Int, Int)])
+  @Test(
+    arguments: [
+      ([0.5, .nan, 0.6, 0.4], 2, 4), ([.nan, 0.5, .nan, 0.4], 1, 4), ([.nan, .nan, .nan, .nan], 0, 3), ([0.5, .nan, .nan, 0.9], 0, 3),
+      ([-.infinity, -.infinity, -.infinity, 1], 0, 3), ([.infinity, .infinity, .infinity, 1], 0, 3),
+    ] as [([Double], Int, Int)])
   func noNumberIsNeverTheBest(_ values: [Double], best: Int, steps: Int) throws {
     let run = try run(values) { ($0.loadBestModelAtEnd, $0.earlyStoppingPatience) = (true, 2) }
     #expect(run.trainer.state.step == steps && run.bestEvaluation == best)

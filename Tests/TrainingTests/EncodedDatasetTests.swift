@@ -25,7 +25,8 @@ import Tokenizers
   private func encode(
     _ tokenizer: Tokenizer, maxLength: Int = 32, _ folder: String? = nil, examples: [Example] = examples
   ) throws -> EncodedDataset {
-    try EncodedDataset(examples, source: "train.tsv", for: SequenceClassification(labels: ["no", "yes"]), tokenizer: tokenizer, maxLength: maxLength, folder: folder)
+    try EncodedDataset(
+      examples, source: "train.tsv", for: SequenceClassification(labels: ["no", "yes"]), tokenizer: tokenizer, maxLength: maxLength, folder: folder)
   }
 
   private func expectEqual(_ a: EncodedDataset, _ b: EncodedDataset, sourceLocation: SourceLocation = #_sourceLocation) throws {

@@ -172,7 +172,8 @@ import Testing
   /// Freezing, unfreezing and writing in callbacks.
   @Test(arguments: ["unfreeze the top", "unfreeze the bottom", "freeze more", "write", "switch off", "merge"])
   func changesAreSeen(change: String) throws {
-    let frozen = change == "freeze more"
+    let frozen =
+      change == "freeze more"
       ? FrozenCase(testDescription: "", topLayers: [1, 2])
       : FrozenCase(testDescription: "", hasFrozenLoRA: ["switch off", "merge"].contains(change))
     let apply: Change = { trainer, epoch in
@@ -210,7 +211,8 @@ import Testing
       try interrupt(frozen, store, after: step)
       let rest = try train(frozen, store: store)
       #expect(rest.steps.count == 21 - step)
-      let isSame = rest.steps == Array(whole.steps.suffix(21 - step)) && rest.weights == whole.weights
+      let isSame =
+        rest.steps == Array(whole.steps.suffix(21 - step)) && rest.weights == whole.weights
         && rest.evaluations.last?["eval_loss"] == whole.evaluations.last?["eval_loss"]
       #expect(isSame, "resumed after \(step)")
     }

@@ -111,7 +111,8 @@ import TransformerModels
       Interrupt.reset()
       #expect(error?.kind == .interrupted)
       let rest = try train(row, store)
-      let isSame = rest.steps == Array(whole.steps.suffix(18 - step)) && rest.weights == whole.weights
+      let isSame =
+        rest.steps == Array(whole.steps.suffix(18 - step)) && rest.weights == whole.weights
         && rest.evaluations.last == whole.evaluations.last
       #expect(isSame, "resumed after \(step)")
     }

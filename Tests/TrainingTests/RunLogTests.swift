@@ -97,13 +97,16 @@ import TransformerModels
     let task = FrozenTask.task(
       evaluation: [FrozenTask.train, Split(name: "dev", path: "dev.tsv", examples: FrozenTask.dev.examples.reversed())])
     var evaluations = 0
-    _ = try run(FrozenCase(testDescription: ""), task: task, onEvaluate: { trainer, metrics in
-      let fresh = try Trainer.evaluate(trainer.model, task, trainer.arguments)
-      #expect(fresh.keys.sorted() == ["eval_accuracy", "eval_accuracy_dev", "eval_loss", "eval_loss_dev"])
-      // To the bit: a fresh model's states of different texts are close to each other.
-      #expect(metrics == fresh)
-      evaluations += 1
-    }) { ($0.evalStrategy, $0.evalSteps) = (.steps, 2) }
+    _ = try run(
+      FrozenCase(testDescription: ""), task: task,
+      onEvaluate: { trainer, metrics in
+        let fresh = try Trainer.evaluate(trainer.model, task, trainer.arguments)
+        #expect(fresh.keys.sorted() == ["eval_accuracy", "eval_accuracy_dev", "eval_loss", "eval_loss_dev"])
+        // To the bit: a fresh model's states of different texts are close to each other.
+        #expect(metrics == fresh)
+        evaluations += 1
+      }
+    ) { ($0.evalStrategy, $0.evalSteps) = (.steps, 2) }
     #expect(evaluations == 4)
   }
 }

@@ -129,7 +129,7 @@ import TransformerModels
       let row = FrozenCase(testDescription: "", sampling: .sequential, accumulation: accumulation)
       let source = try row.model()
       let model = TrainableModel(
-      FrozenTask.type, network: try source.base.make(FrozenTask.type.head, headSeed: 6), base: source.base, tokenizer: source.tokenizer)
+        FrozenTask.type, network: try source.base.make(FrozenTask.type.head, headSeed: 6), base: source.base, tokenizer: source.tokenizer)
       var method = AdaLoRA()
       (method.initR, method.targetR, method.orthRegWeight) = (4, 2, 0.5)
       try model.addAdapter(method, seed: 9)

@@ -121,7 +121,8 @@ public final class LinearExpression: LuaObject {
     var columns: Tensor?
     for factor in factors {
       if let current = matrix {
-        matrix = factor.rank == 2
+        matrix =
+          factor.rank == 2
           ? try Tensor.zeros([factor.shape[0], current.shape[1]]).addingProduct(factor, current)
           : try current.mul(factor.unsqueeze(1))
       } else if factor.rank == 2 {

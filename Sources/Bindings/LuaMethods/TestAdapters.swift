@@ -66,17 +66,18 @@ extension Runner {
   private static func summary(_ outcomes: [CheckOutcomes], _ names: [String]) -> String {
     var notes: [String] = []
     let rows: [[JSONValue]] = outcomes.map { check, results in
-      [.string(check)] + zip(names, results).map { name, outcome in
-        switch outcome {
-        case .passed: return "ok"
-        case .notApplicable(let why):
-          notes.append("\(name): \(check): -: \(why)")
-          return "-"
-        case .failed(let why):
-          notes.append("\(name): \(check): FAILED: \(why)")
-          return "FAILED"
+      [.string(check)]
+        + zip(names, results).map { name, outcome in
+          switch outcome {
+          case .passed: return "ok"
+          case .notApplicable(let why):
+            notes.append("\(name): \(check): -: \(why)")
+            return "-"
+          case .failed(let why):
+            notes.append("\(name): \(check): FAILED: \(why)")
+            return "FAILED"
+          }
         }
-      }
     }
     let table = Table(columns: [Table.Column("check")] + names.map { Table.Column($0) }, rows: rows)
     return ([table.text()] + notes).joined(separator: "\n")

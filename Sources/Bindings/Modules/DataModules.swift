@@ -29,7 +29,10 @@ func tokenizersModule(_ session: Session) -> Module {
       Class<Tokenizer>(
         "A tokenizer of a model.",
         .property("vocab_size", "number of tokens") { $0.vocabularySize },
-        .method("encode", "Token ids of a text.", Param<String>("text", "any text"), Param<EncodeOptions>("options", "see the fields"), returns: "table: input_ids, token_type_ids, special_tokens_mask") {
+        .method(
+          "encode", "Token ids of a text.", Param<String>("text", "any text"), Param<EncodeOptions>("options", "see the fields"),
+          returns: "table: input_ids, token_type_ids, special_tokens_mask"
+        ) {
           tokenizer, text, options in
           let encoding = try tokenizer.encode(
             text, pair: options.pair, addSpecialTokens: options.addSpecialTokens, maxLength: options.maxLength)
@@ -42,7 +45,10 @@ func tokenizersModule(_ session: Session) -> Module {
         .method("tokenize", "Tokens of a text, without special ones.", Param<String>("text", "any text"), returns: "list of tokens") {
           $0.tokenize($1)
         },
-        .method("decode", "Text of token ids.", Param<[Int]>("ids", "token ids"), Param<Bool>("skip_special_tokens", "whether to leave special tokens out", default: true), returns: "text") {
+        .method(
+          "decode", "Text of token ids.", Param<[Int]>("ids", "token ids"),
+          Param<Bool>("skip_special_tokens", "whether to leave special tokens out", default: true), returns: "text"
+        ) {
           tokenizer, ids, skip in try tokenizer.decode(ids.map { Int32(truncatingIfNeeded: $0) }, skipSpecialTokens: skip)
         },
         .method("token_to_id", "The id of a token.", Param<String>("token", "the token"), returns: "id, or nil") { $0.id(of: $1).map(Int.init) },
@@ -53,7 +59,9 @@ func tokenizersModule(_ session: Session) -> Module {
       ).declaration
     ],
     functions: [
-      Function("load", "Reads tokenizer.json, vocab.txt, or vocab.json with merges.txt.", Param<String>("folder", "the model's folder"), returns: "tokenizer") {
+      Function(
+        "load", "Reads tokenizer.json, vocab.txt, or vocab.json with merges.txt.", Param<String>("folder", "the model's folder"), returns: "tokenizer"
+      ) {
         try Tokenizer.load(folder: $0)
       }
     ])
@@ -72,6 +80,6 @@ func metricsModule() -> Module {
         "greater_is_better", "Whether more of a metric is better.",
         Param<String>("name", "a metric, \"loss\", \"perplexity\" or \"combined\", also with \"eval_\" in front or an evaluation set's suffix"),
         returns: "true or false; nil for a name that is not known"
-      ) { MetricCatalogue.greaterIsBetter($0) },
+      ) { MetricCatalogue.greaterIsBetter($0) }
     ])
 }

@@ -16,7 +16,8 @@ struct LoadOptions: LuaRecord {
 
   static let foreignNames: [String: ForeignName] = [
     "load_in_4bit": .isCalled("quantization_config", reason: "quantization_config = { load_in_4bit = true }"),
-    "load_in_8bit": .isCalled("quantization_config", reason: "8 bits are not supported; quantization_config = { load_in_4bit = true } holds weights in 4"),
+    "load_in_8bit": .isCalled(
+      "quantization_config", reason: "8 bits are not supported; quantization_config = { load_in_4bit = true } holds weights in 4"),
     "torch_dtype": .isLeftOut("leave it out: the precision is that of the process, perigee run --precision auto, bf16 or fp32"),
     "dtype": .isLeftOut("leave it out: the precision is that of the process, perigee run --precision auto, bf16 or fp32"),
     "device_map": .isLeftOut("leave it out: everything runs on the CPU"), "device": .isLeftOut("leave it out: everything runs on the CPU"),

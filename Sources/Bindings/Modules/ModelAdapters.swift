@@ -58,7 +58,8 @@ func modelAdapters() -> [Member<TrainableModel>] {
       }
     },
     .method(
-      "set_adapter", "Lets some adapters take part, in the order in which they were attached, and no others. The last with a head of its own brings it.",
+      "set_adapter",
+      "Lets some adapters take part, in the order in which they were attached, and no others. The last with a head of its own brings it.",
       Param<AdapterNames>("names", "one or several"), Param<SetAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, names, options in
       try model.requireIdle("set_adapter")
@@ -70,7 +71,8 @@ func modelAdapters() -> [Member<TrainableModel>] {
       try model.deleteAdapter(name)
     },
     .method(
-      "add_weighted_adapter", "Attaches a LoRA that is the weighted sum of others, frozen, in their place: they stay attached, and no longer take part.",
+      "add_weighted_adapter",
+      "Attaches a LoRA that is the weighted sum of others, frozen, in their place: they stay attached, and no longer take part.",
       Param<WeightedAdapterOptions>("options", "see the fields"), returns: "the model"
     ) { model, options in
       try model.requireIdle("add_weighted_adapter")

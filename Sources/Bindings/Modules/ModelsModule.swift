@@ -52,7 +52,8 @@ struct HeadOptions: LuaRecord {
   func type() throws -> any SequenceTaskType {
     if let task {
       guard numLabels == nil, labels == nil, problemType == nil else {
-        throw EngineError(.argument, "head options: task is given, and num_labels, labels or problem_type too", hint: "leave these out: the task says them")
+        throw EngineError(
+          .argument, "head options: task is given, and num_labels, labels or problem_type too", hint: "leave these out: the task says them")
       }
       if let type = task.task.type as? any SequenceTaskType { return type }
       throw EngineError(.argument, "head options: task '\(task.task.name)' is not a classification", hint: "call \(task.task.type.name)()")
@@ -85,11 +86,13 @@ struct ClassifierOptions: LuaRecord {
   static let recordName = HeadOptions.recordName
   static let typeName = "ClassifierOptions"
   static var foreignNames: [String: ForeignName] { HeadOptions.foreignNames }
-  static let fields: [Field<Self>] = Field.fields(of: \.options) + [
-    .choice(
-      "head", \.head,
-      "the folder's, which must be one for these labels, or a new one; default: the folder's where the names of its labels are the same, in any order, or it has none, else a new one"),
-  ]
+  static let fields: [Field<Self>] =
+    Field.fields(of: \.options) + [
+      .choice(
+        "head", \.head,
+        "the folder's, which must be one for these labels, or a new one; default: the folder's where the names of its labels are the same, in any order, or it has none, else a new one"
+      )
+    ]
 }
 
 /// Whether the head's values are the saved ones.
@@ -143,7 +146,8 @@ private func baseModelClass(_ session: Session) -> Class<PretrainedModel> {
     .property("config", "the content of config.json") { JSONValue.object($0.config.values).lua },
     .property("tokenizer", "its tokenizer") { try session.tokenizer(of: $0) },
     .method(
-      "classifier", "A model for classification or regression; without options, for what the folder's head is for. Everything but the head is frozen until an adapter says otherwise.",
+      "classifier",
+      "A model for classification or regression; without options, for what the folder's head is for. Everything but the head is frozen until an adapter says otherwise.",
       Param<ClassifierOptions>("options", "see the fields"), returns: "model"
     ) { base, options in
       let choice = try base.headChoice(for: options.options.wanted(), options.head?.loading)
@@ -207,16 +211,20 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
         ])
       }
     },
-    .method("parameter", "One parameter as a tensor; writes to it change the model.", Param<String>("name", "its state-dict name"), returns: "tensor") {
+    .method("parameter", "One parameter as a tensor; writes to it change the model.", Param<String>("name", "its state-dict name"), returns: "tensor")
+    {
       model, name in
       let all = model.network.namedParameters()
       if let found = all.first(where: { $0.name == name }) { return found.tensor }
-      throw EngineError(.argument, "parameter: the model has no '\(name)'", hint: nearestName(to: name, among: all.map(\.name)).map { "did you mean '\($0)'?" })
+      throw EngineError(
+        .argument, "parameter: the model has no '\(name)'", hint: nearestName(to: name, among: all.map(\.name)).map { "did you mean '\($0)'?" })
     },
     .method("modules", "Paths of all linear layers: what target_modules can choose.", returns: "list of paths") { model in
       model.network.linearPaths
     },
-    .metamethod("__tostring", "architecture, task, sizes, and the tree of modules with their shapes and adapters", Param<TrainableModel>("model", "a model")) { model in
+    .metamethod(
+      "__tostring", "architecture, task, sizes, and the tree of modules with their shapes and adapters", Param<TrainableModel>("model", "a model")
+    ) { model in
       let counts = model.network.parameterCounts()
       let adapters = model.adapters.map { "\($0.method.name) on \($0.sites.count) layers" }.joined(separator: ", ")
       return "Model(\(model.network.architecture.modelType), \(model.type.name), \(counts.trainable) of \(counts.total) parameters train"
@@ -256,13 +264,20 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
       try model.rename(labels: labels)
       return model
     },
-    .method("freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\", \"lora_A\""), returns: "how many numbers it met") {
+    .method(
+      "freeze", "Freezes parameters.", Param<String>("name", "a part of their paths: \"encoder.layer.0\", \"lora_A\""),
+      returns: "how many numbers it met"
+    ) {
       try $0.setTrainable(false, matching: $1)
     },
-    .method("unfreeze", "Lets parameters train.", Param<String>("name", "a part of their paths: \"classifier\", \"LayerNorm\""), returns: "how many numbers it met") {
+    .method(
+      "unfreeze", "Lets parameters train.", Param<String>("name", "a part of their paths: \"classifier\", \"LayerNorm\""),
+      returns: "how many numbers it met"
+    ) {
       try $0.setTrainable(true, matching: $1)
     },
-    .method("merge", "Puts the active adapters into the weights. A probe batch must give the same logits before and after, else nothing is merged.") { model in
+    .method("merge", "Puts the active adapters into the weights. A probe batch must give the same logits before and after, else nothing is merged.") {
+      model in
       try model.requireIdle("merge")
       try model.merge()
     },
@@ -270,11 +285,16 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
       try model.requireIdle("unmerge")
       try model.network.unmerge()
     },
-    .method("enable_adapters", "Lets the adapters take part, or not. What was merged comes out of the weights first.", Param<Bool>("on", "whether they take part")) { model, on in
+    .method(
+      "enable_adapters", "Lets the adapters take part, or not. What was merged comes out of the weights first.",
+      Param<Bool>("on", "whether they take part")
+    ) { model, on in
       try model.requireIdle("enable_adapters")
       try model.network.setAdapters(enabled: on)
     },
-    .method("train", "Switches dropout on, for a training loop of one's own.", Param<Int?>("seed", "seeds dropout; default: --seed, else 42", in: 0...)) { model, seed in
+    .method(
+      "train", "Switches dropout on, for a training loop of one's own.", Param<Int?>("seed", "seeds dropout; default: --seed, else 42", in: 0...)
+    ) { model, seed in
       try model.requireIdle("train")
       model.network.context.isTraining = true
       model.network.context.seed = UInt64(seed ?? session.seed)
@@ -285,10 +305,15 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
       model.network.context.isTraining = false
     },
     .method("zero_grad", "Forgets all gradients.") { $0.network.zeroGrad() },
-    .method("loss", "The mean loss of a batch, for a training loop of one's own.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "scalar tensor") { model, batch in
+    .method(
+      "loss", "The mean loss of a batch, for a training loop of one's own.", Param<BatchObject>("batch", "made by trainer.loop"),
+      returns: "scalar tensor"
+    ) { model, batch in
       try model.loss(batch.batch, labelSmoothing: batch.labelSmoothing, divisor: batch.divisor).loss
     },
-    .method("logits", "Scores of a batch, [sequences, labels], with gradients.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "tensor") { model, batch in
+    .method(
+      "logits", "Scores of a batch, [sequences, labels], with gradients.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "tensor"
+    ) { model, batch in
       model.network.context.begin()
       return try model.network.logits(batch.batch, rows: .all)
     },

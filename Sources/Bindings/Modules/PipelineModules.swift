@@ -88,7 +88,9 @@ func reportModule(_ session: Session) -> Module {
     functions: [
       Function(
         "table", "Prints a table with one row for each result.",
-        Param<LuaTable>("rows", "results of trainer.fit, or tables; with columns = { \"stage\", \"accuracy\", ... }, by default what the rows have, and title = \"...\"")
+        Param<LuaTable>(
+          "rows",
+          "results of trainer.fit, or tables; with columns = { \"stage\", \"accuracy\", ... }, by default what the rows have, and title = \"...\"")
       ) { rows in try session.reportTable(rows) },
       Function(
         "number", "A number as a table shows it: \"0.7950\", \"5e-05\", \"1,234.5\".", Param<Double>("value", "any number"), returns: "text"
@@ -103,7 +105,8 @@ extension Session {
     }
     let columns = try columns(of: argument)
     let title = argument["title"]
-    if case .nil = title {} else if title.text == nil {
+    if case .nil = title {
+    } else if title.text == nil {
       throw EngineError(.argument, "report.table: title must be a string, got \(title.configValue.briefly)")
     }
     var known: [String] = []
@@ -135,11 +138,14 @@ extension Session {
     case .nil: break
     case .table(let list) where list.fields.isEmpty:
       return try list.list.map { value in
-        guard let name = value.text else { throw EngineError(.argument, "report.table: columns must be a list of strings, got \(value.configValue.briefly) in it") }
+        guard let name = value.text else {
+          throw EngineError(.argument, "report.table: columns must be a list of strings, got \(value.configValue.briefly) in it")
+        }
         return name
       }
     case let other:
-      throw EngineError(.argument, "report.table: columns must be a list of strings, got \(other.configValue.briefly)", hint: "write { \"stage\", \"accuracy\" }")
+      throw EngineError(
+        .argument, "report.table: columns must be a list of strings, got \(other.configValue.briefly)", hint: "write { \"stage\", \"accuracy\" }")
     }
     var metrics: [String] = []
     var others: Set<String> = []
@@ -153,7 +159,9 @@ extension Session {
       }
     }
     guard argument.list.contains(where: { if case .object = $0 { true } else { false } }) else { return others.sorted() }
-    let isLossKnown = argument.list.contains { if case .object(let result as FitResult) = $0 { result.metrics[EvaluationName.loss] != nil } else { false } }
+    let isLossKnown = argument.list.contains {
+      if case .object(let result as FitResult) = $0 { result.metrics[EvaluationName.loss] != nil } else { false }
+    }
     let columns = ["stage", "trainable"] + (metrics.isEmpty && isLossKnown ? ["loss"] : metrics) + ["seconds"]
     return columns + others.subtracting(columns).sorted()
   }

@@ -42,7 +42,8 @@ struct GLUEOptions: LuaRecord {
   ]
 
   static let foreignNames: [String: ForeignName] = [
-    "limit": .isCalled("max_train_samples", reason: "and 'max_eval_samples'"), "max_samples": .isCalled("max_train_samples", reason: "and 'max_eval_samples'"),
+    "limit": .isCalled("max_train_samples", reason: "and 'max_eval_samples'"),
+    "max_samples": .isCalled("max_train_samples", reason: "and 'max_eval_samples'"),
     "seed": .isCalled("sample_seed"), "max_length": .isLeftOut("that is an option of trainer.fit"),
     "split": .isLeftOut("leave it out: the task has train.tsv to train on and dev.tsv to evaluate on"),
   ]
@@ -84,14 +85,16 @@ struct TableOptions: LuaRecord {
   ]
 
   static let foreignNames: [String: ForeignName] = GLUEOptions.foreignNames.merging([
-    "train": .isCalled("train_file"), "file": .isCalled("train_file"), "path": .isCalled("train_file"), "data_files": .isCalled("train_file", reason: "and 'validation_files'"),
+    "train": .isCalled("train_file"), "file": .isCalled("train_file"), "path": .isCalled("train_file"),
+    "data_files": .isCalled("train_file", reason: "and 'validation_files'"),
     "validation_file": .isCalled("validation_files", reason: "a list"), "eval_file": .isCalled("validation_files", reason: "a list"),
     "eval_files": .isCalled("validation_files", reason: "a list"), "dev_file": .isCalled("validation_files", reason: "a list"),
     "dev_files": .isCalled("validation_files", reason: "a list"), "test_file": .isCalled("validation_files", reason: "a list"),
     "text": .isCalled("text_column", reason: "the column's name"), "sentence": .isCalled("text_column", reason: "the column's name"),
     "sentence1_key": .isCalled("text_column"), "sentence2_key": .isCalled("text_pair_column"), "pair_column": .isCalled("text_pair_column"),
     "label": .isCalled("label_column", reason: "the column's name"), "target": .isCalled("label_column"), "target_column": .isCalled("label_column"),
-    "label_list": .isCalled("labels"), "label_names": .isCalled("labels"), "classes": .isCalled("labels"), "id2label": .isCalled("labels", reason: "a list of names in order"),
+    "label_list": .isCalled("labels"), "label_names": .isCalled("labels"), "classes": .isCalled("labels"),
+    "id2label": .isCalled("labels", reason: "a list of names in order"),
     "num_labels": .isCalled("labels", reason: "a list of names in order; by default those in the training file"),
     "metric": .isCalled("metrics", reason: "a list"), "greater_is_better": .isLeftOut("that is an option of trainer.fit"),
     "delimiter": .isCalled("format", reason: "\"csv\", \"tsv\" or \"jsonl\""), "sep": .isCalled("format", reason: "\"csv\", \"tsv\" or \"jsonl\""),
@@ -125,7 +128,10 @@ func tasksModule(_ session: Session) -> Module {
         Param<String>("folder", "folder with train.tsv and dev.tsv in GLUE's layout; or \"builtin:mnli\", \"builtin:rte\""),
         Param<GLUEOptions>("options", "see the fields"), returns: "task"
       ) { name, folder, options in
-        if folder.hasPrefix("builtin:") { return session.task(try BuiltInTasks.classification(folder, as: name, maxTrainSamples: options.maxTrainSamples, maxEvalSamples: options.maxEvalSamples)) }
+        if folder.hasPrefix("builtin:") {
+          return session.task(
+            try BuiltInTasks.classification(folder, as: name, maxTrainSamples: options.maxTrainSamples, maxEvalSamples: options.maxEvalSamples))
+        }
         return session.task(try TrainingTask(try GLUE.read(name, folder: folder, trainFile: options.trainFile, limit: options.limit)))
       },
       Function(
@@ -165,16 +171,19 @@ private func taskClass() -> Class<Task> {
     .property("train_size", "number of training examples") { $0.task.train.examples.count },
     .property("metrics", "names of the metrics") { $0.task.metricNames },
     .method(
-      "example", "One training example, to look at.", Param<Int>("index", "0-based", in: 0...), returns: "table: text, text_pair, label or completion, line"
+      "example", "One training example, to look at.", Param<Int>("index", "0-based", in: 0...),
+      returns: "table: text, text_pair, label or completion, line"
     ) { task, index in
       let examples = task.task.train.examples
       guard index < examples.count else {
         throw EngineError(.argument, "example: index \(index) is outside the \(examples.count) examples")
       }
       let example = examples[index]
-      return LuaTable(fields: [
-        "text": .string(example.text), "text_pair": example.textPair.map { .string($0) } ?? .nil, example.target.luaName: example.target.lua, "line": .integer(example.line),
-      ].filter { if case .nil = $0.value { false } else { true } })
+      return LuaTable(
+        fields: [
+          "text": .string(example.text), "text_pair": example.textPair.map { .string($0) } ?? .nil, example.target.luaName: example.target.lua,
+          "line": .integer(example.line),
+        ].filter { if case .nil = $0.value { false } else { true } })
     },
     .metamethod("__tostring", "name and sizes", Param<Task>("task", "a task")) { task in
       let sets = task.task.evaluation.map { "\($0.name) \($0.examples.count)" }.joined(separator: ", ")

@@ -85,7 +85,9 @@ private func trainerClass(_ session: Session) -> Class<Trainer> {
     .property("grad_norm", "norm of the last update's gradient, before clipping") { $0.state.gradientNorm },
     .property("tokens", "tokens trained on so far") { $0.state.tokens },
     .property(
-      "learning_rate", "the schedule's highest step size; assigning changes it for all later updates, and those of parameter groups by the same factor", get: { $0.state.learningRate },
+      "learning_rate",
+      "the schedule's highest step size; assigning changes it for all later updates, and those of parameter groups by the same factor",
+      get: { $0.state.learningRate },
       set: { trainer, value in
         guard value.isFinite, value >= 0 else {
           throw EngineError(.argument, "learning_rate = \(value): expected a finite number of at least 0")
@@ -107,7 +109,10 @@ private func trainerClass(_ session: Session) -> Class<Trainer> {
       let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
       return batches.map { BatchObject($0, divisor: divisor, labelSmoothing: trainer.arguments.labelSmoothingFactor) }
     },
-    .method("update", "Clips the gradients, updates the parameters, clears the gradients, and goes to the next step.", returns: "norm of the gradient before clipping") { trainer in
+    .method(
+      "update", "Clips the gradients, updates the parameters, clears the gradients, and goes to the next step.",
+      returns: "norm of the gradient before clipping"
+    ) { trainer in
       try trainer.model.requireIdle("update")
       return try trainer.applyUpdate()
     },
@@ -144,16 +149,22 @@ private func resultClass() -> Class<FitResult> {
     .property("steps", "updates") { $0.steps },
     .property("tokens", "tokens trained on") { $0.tokens },
     .property("seconds", "seconds of training and evaluation") { $0.seconds },
-    .property("peak_tensor_mb", "the highest memory that tensors held for the training, in MB (2^20 bytes), without other models of the process; nil where it is not known") { $0.peakTensorMB },
+    .property(
+      "peak_tensor_mb",
+      "the highest memory that tensors held for the training, in MB (2^20 bytes), without other models of the process; nil where it is not known"
+    ) { $0.peakTensorMB },
     .property("best_step", "the step whose weights the model has, with load_best_model_at_end; nil where these are the last step's") { $0.bestStep },
-    .property("endings", "how the training ended, in words, where that is not at its last step with that step's weights: early stopping, the best step") { $0.endings },
+    .property(
+      "endings", "how the training ended, in words, where that is not at its last step with that step's weights: early stopping, the best step"
+    ) { $0.endings },
     .property("warnings", "what makes the metrics doubtful, in words: predictions of one class throughout") { $0.warnings },
     .property("reused", "whether a stored result was taken") { $0.isReused },
     .property("key", "digest of everything that the result depends on") { $0.key },
     .absent(
-      Dictionary(uniqueKeysWithValues: (MetricCatalogue.metrics.map(\.name) + ["loss", "combined"]).flatMap { name in
-        [(name, "it is result.metrics.\(EvaluationName.of(name))"), (EvaluationName.of(name), "it is result.metrics.\(EvaluationName.of(name))")]
-      })),
+      Dictionary(
+        uniqueKeysWithValues: (MetricCatalogue.metrics.map(\.name) + ["loss", "combined"]).flatMap { name in
+          [(name, "it is result.metrics.\(EvaluationName.of(name))"), (EvaluationName.of(name), "it is result.metrics.\(EvaluationName.of(name))")]
+        })),
     .metamethod("__tostring", "stage and metrics", Param<FitResult>("result", "a result")) { "Result(\($0.stage): \($0.summary))" })
 }
 

@@ -219,7 +219,9 @@ package struct AdapterConformance {
       if !own.contains(ObjectIdentifier(tensor)) {
         guard sameBits(old, tensor) || changed.contains(name) else { throw Failure(text: "training changed '\(name)', which is not the adapter's") }
       } else if tensor.requiresGrad {
-        guard !sameBits(old, tensor) || Self.mayStay(name) || draws else { throw Failure(text: "'\(name)' trains, and four updates did not change it") }
+        guard !sameBits(old, tensor) || Self.mayStay(name) || draws else {
+          throw Failure(text: "'\(name)' trains, and four updates did not change it")
+        }
       } else if !changed.contains(name) {
         guard sameBits(old, tensor) else { throw Failure(text: "training changed '\(name)', which is frozen") }
       }
@@ -288,7 +290,8 @@ package struct AdapterConformance {
       let (model, attached) = try adaptedModel()
       do {
         try model.export(attached, to: folder + "/lora")
-      } catch let error as EngineError where ["is not linear in x", "cannot be written as a LoRA", "adapts no layer", "no adapter to save"]
+      } catch let error as EngineError
+        where ["is not linear in x", "cannot be written as a LoRA", "adapts no layer", "no adapter to save"]
         .contains(where: error.message.contains)
       {
         return .notApplicable(error.message)
@@ -359,9 +362,11 @@ package struct AdapterConformance {
     guard case .linear = method.placement, underlying == nil else { return .notApplicable("the method does not choose a layer by its name") }
     let plain = try plainModel().network
     let layers = plain.namedModules().compactMap { path, module in (module as? Linear).map { (path, $0) } }
-    guard let (path, _) = layers.first(where: { path, linear in
-      linear.inFeatures != linear.outFeatures && !plain.headModules.contains { path == $0 || path.hasPrefix($0 + ".") || path.hasSuffix("." + $0) }
-    }) else { return .notApplicable("the model has no layer that is not square") }
+    guard
+      let (path, _) = layers.first(where: { path, linear in
+        linear.inFeatures != linear.outFeatures && !plain.headModules.contains { path == $0 || path.hasPrefix($0 + ".") || path.hasSuffix("." + $0) }
+      })
+    else { return .notApplicable("the model has no layer that is not square") }
     var targets = targets
     targets.targetModules = .suffixes([path])
     let (model, attached): (TrainableModel, AttachedAdapter)

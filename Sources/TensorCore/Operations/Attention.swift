@@ -53,7 +53,8 @@ extension Tensor {
     let keyOffsets = keyOffsets ?? offsets
     guard rank == 2, keys.shape == values.shape, keyOffsets.total == keys.rows else {
       throw EngineError(
-        .shape, "attention: queries \(shape), keys \(keys.shape), values \(values.shape), \(keyOffsets.total) keys in all sequences: "
+        .shape,
+        "attention: queries \(shape), keys \(keys.shape), values \(values.shape), \(keyOffsets.total) keys in all sequences: "
           + "expected [tokens, C] with as many keys and values")
     }
     let block = KeyBlock(try Columns(keys), try Columns(values), KeyRanges(keyOffsets))
@@ -141,9 +142,10 @@ private struct AttentionCall {
       let isShared = !block.ranges.areApart
       for columns in [block.keys, block.values] {
         var part = Part(columns: columns, isShared: isShared, isSeen: block.ranges.partition(columns.matrix.rows))
-        part.home = parts.indices.first { home in
-          parts[home].home == home && parts.filter { $0.home == home }.allSatisfy(part.fitsBeside)
-        } ?? parts.count
+        part.home =
+          parts.indices.first { home in
+            parts[home].home == home && parts.filter { $0.home == home }.allSatisfy(part.fitsBeside)
+          } ?? parts.count
         parts.append(part)
       }
     }
@@ -154,7 +156,8 @@ private struct AttentionCall {
     let width = queries.range.count
     guard heads > 0, width % heads == 0, keyValueHeads > 0, heads % keyValueHeads == 0, !blocks.isEmpty else {
       throw EngineError(
-        .shape, "attention: queries of \(width) columns, \(heads) heads, \(keyValueHeads) of keys and values: expected columns "
+        .shape,
+        "attention: queries of \(width) columns, \(heads) heads, \(keyValueHeads) of keys and values: expected columns "
           + "divisible by the heads, and heads by those of keys and values")
     }
     let expected = width / heads * keyValueHeads
@@ -163,12 +166,14 @@ private struct AttentionCall {
         block.keys.matrix.rows == block.values.matrix.rows
       else {
         throw EngineError(
-          .shape, "attention: keys \(block.keys.matrix.shape) and values \(block.values.matrix.shape): expected \(expected) columns "
+          .shape,
+          "attention: keys \(block.keys.matrix.shape) and values \(block.values.matrix.shape): expected \(expected) columns "
             + "of as many rows, for \(keyValueHeads) heads of \(width / heads)")
       }
       guard block.ranges.starts.count == offsets.count, block.ranges.end <= block.keys.matrix.rows else {
         throw EngineError(
-          .shape, "attention: \(block.ranges.starts.count) key ranges that end at \(block.ranges.end), for \(offsets.count) sequences "
+          .shape,
+          "attention: \(block.ranges.starts.count) key ranges that end at \(block.ranges.end), for \(offsets.count) sequences "
             + "and \(block.keys.matrix.rows) keys")
       }
     }
@@ -185,7 +190,8 @@ private struct AttentionCall {
     guard positions.map({ $0.count == offsets.total }) ?? true, bias.map({ $0.table.rank == 2 && $0.table.rows == heads }) ?? true
     else {
       throw EngineError(
-        .shape, "attention: \(positions?.count ?? offsets.total) positions of \(offsets.total) queries, "
+        .shape,
+        "attention: \(positions?.count ?? offsets.total) positions of \(offsets.total) queries, "
           + "bias \(bias?.table.shape ?? []) for \(heads) heads")
     }
     guard positions != nil || bias != nil else { return }
@@ -202,7 +208,8 @@ private struct AttentionCall {
       let nearest = causal ? min(0, keys - 1 - lowest) : keys - 1 - lowest
       guard bias.zero - highest >= 0, bias.zero + nearest < bias.table.columns else {
         throw EngineError(
-          .shape, "attention: a bias for keys \(-bias.zero) to \(bias.table.columns - 1 - bias.zero) after the query, "
+          .shape,
+          "attention: a bias for keys \(-bias.zero) to \(bias.table.columns - 1 - bias.zero) after the query, "
             + "wanted \(-highest) to \(nearest)")
       }
     }
@@ -252,8 +259,9 @@ private struct AttentionCall {
     }
     let dBias = try bias.flatMap { $0.table.requiresGrad ? try Tensor.zeros($0.table.shape, $0.table.dtype) : nil }
     try withKernel(gradients: tensors) { options in
-      try Memory.require(pg_attention_backward(
-        dtype.kernel, options, queries.pointer, gradient.pointer, logSum.pointer, queries.address(in: tensors[0]), dBias?.pointer))
+      try Memory.require(
+        pg_attention_backward(
+          dtype.kernel, options, queries.pointer, gradient.pointer, logSum.pointer, queries.address(in: tensors[0]), dBias?.pointer))
     }
     return tensors.enumerated().map { parts[$0].home == $0 ? $1 : nil } + (bias == nil ? [] : [dBias])
   }

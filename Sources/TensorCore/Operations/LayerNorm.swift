@@ -47,7 +47,8 @@ extension Tensor {
   ) throws -> Tensor {
     guard weight.shape == [columns], bias.shape == [columns], residual.map({ $0.shape == shape }) ?? true else {
       throw EngineError(
-        .shape, "layer_norm: input \(shape), residual \(residual?.shape ?? shape), weight \(weight.shape), bias \(bias.shape): "
+        .shape,
+        "layer_norm: input \(shape), residual \(residual?.shape ?? shape), weight \(weight.shape), bias \(bias.shape): "
           + "expected weight and bias of [\(columns)] and a residual like the input")
     }
     try dropout?.check()
@@ -60,9 +61,10 @@ extension Tensor {
     let rstd = isRecorded ? try Tensor(uninitialized: [rows], dtype.besideActivations) : nil
     let p = dropout?.p ?? 0
     let random = (dropout?.source ?? RandomSource(seed: 0)).kernel
-    try Memory.require(pg_dropout_add_layer_norm(
-      dtype.kernel, rows, cols, pointer, residual?.pointer, p, random, weight.pointer, bias.pointer, eps, y.pointer,
-      normalized?.pointer, rstd?.pointer))
+    try Memory.require(
+      pg_dropout_add_layer_norm(
+        dtype.kernel, rows, cols, pointer, residual?.pointer, p, random, weight.pointer, bias.pointer, eps, y.pointer,
+        normalized?.pointer, rstd?.pointer))
     let (needsX, needsResidual) = (requiresGrad, residual?.requiresGrad ?? false)
     let hasResidual = residual != nil
     let trainsWeight = weight.requiresGrad || bias.requiresGrad
@@ -73,9 +75,10 @@ extension Tensor {
       if needsX || needsResidual {
         let dz = try Tensor(uninitialized: shape, dtype)
         let dx = needsX && p > 0 ? try Tensor(uninitialized: shape, dtype) : nil
-        try Memory.require(pg_dropout_add_layer_norm_backward(
-          dtype.kernel, rows, cols, dy.pointer, weight.pointer, normalized.pointer, rstd.pointer, p, random, dz.pointer,
-          dx?.pointer))
+        try Memory.require(
+          pg_dropout_add_layer_norm_backward(
+            dtype.kernel, rows, cols, dy.pointer, weight.pointer, normalized.pointer, rstd.pointer, p, random, dz.pointer,
+            dx?.pointer))
         if needsX { result[0] = dx ?? dz }
         if needsResidual { result[3] = dz }
       }

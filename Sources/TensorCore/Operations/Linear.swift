@@ -82,8 +82,9 @@ extension Tensor {
     let y = try Tensor(uninitialized: shape.dropLast() + [weight.shape[0]], output ?? dtype)
     let precision = x.dtype == .bfloat16 && y.dtype == .bfloat16 ? PG_BF16 : weight.dtype.kernel
     if let matrix = try weight.packedMatrix(transposed: false) {
-      try Memory.require(pg_packed_multiply(
-        matrix.handle, y.rows, x.dtype.kernel, x.pointer, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer))
+      try Memory.require(
+        pg_packed_multiply(
+          matrix.handle, y.rows, x.dtype.kernel, x.pointer, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer))
     } else {
       let plain = try weight.dequantized()
       try withExtendedLifetime(plain) { try y.assignProduct(x.factor, plain.factor.flipped, inner: columns, precision) }

@@ -71,12 +71,14 @@ extension Tensor {
         let da = needsA ? try Tensor(uninitialized: a.shape, a.dtype) : nil
         let db = needsB ? try Tensor(uninitialized: b.shape, b.dtype) : nil
         if let da {
-          try Memory.require(pg_gemm(
-            a.dtype.kernel, false, true, m, k, n, 1, dy.pointer, n, b.pointer, n, 0, da.pointer, k))
+          try Memory.require(
+            pg_gemm(
+              a.dtype.kernel, false, true, m, k, n, 1, dy.pointer, n, b.pointer, n, 0, da.pointer, k))
         }
         if let db {
-          try Memory.require(pg_gemm(
-            a.dtype.kernel, true, false, k, n, m, 1, a.pointer, k, dy.pointer, n, 0, db.pointer, n))
+          try Memory.require(
+            pg_gemm(
+              a.dtype.kernel, true, false, k, n, m, 1, a.pointer, k, dy.pointer, n, 0, db.pointer, n))
         }
         return [da, db]
       }
@@ -87,10 +89,11 @@ extension Tensor {
     let (type, size) = (dtype.kernel, dtype.size)
     if let plan {
       for (i, (a, b)) in zip(plan.a, plan.b).enumerated() {
-        try Memory.require(pg_gemm(
-          type, false, false, plan.m, plan.n, plan.k, 1, pointer + a * size, plan.k,
-          other.pointer + b * size, plan.n, 0,
-          y.pointer + i * plan.m * plan.n * size, plan.n))
+        try Memory.require(
+          pg_gemm(
+            type, false, false, plan.m, plan.n, plan.k, 1, pointer + a * size, plan.k,
+            other.pointer + b * size, plan.n, 0,
+            y.pointer + i * plan.m * plan.n * size, plan.n))
       }
     }
     let (a, b, needsA, needsB) = (detach(), other.detach(), requiresGrad, other.requiresGrad)
@@ -103,14 +106,16 @@ extension Tensor {
       for (i, (startA, startB)) in zip(plan.a, plan.b).enumerated() {
         let gradient = dy.pointer + i * m * n * size
         if let da {
-          try Memory.require(pg_gemm(
-            type, false, true, m, k, n, 1, gradient, n, b.pointer + startB * size, n, 1,
-            da.pointer + startA * size, k))
+          try Memory.require(
+            pg_gemm(
+              type, false, true, m, k, n, 1, gradient, n, b.pointer + startB * size, n, 1,
+              da.pointer + startA * size, k))
         }
         if let db {
-          try Memory.require(pg_gemm(
-            type, true, false, k, n, m, 1, a.pointer + startA * size, k, gradient, n, 1,
-            db.pointer + startB * size, n))
+          try Memory.require(
+            pg_gemm(
+              type, true, false, k, n, m, 1, a.pointer + startA * size, k, gradient, n, 1,
+              db.pointer + startB * size, n))
         }
       }
       return [da, db]

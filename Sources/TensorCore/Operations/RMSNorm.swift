@@ -25,8 +25,9 @@ extension Tensor {
       let dx = trainsX ? try Tensor(uninitialized: x.shape, x.dtype) : nil
       let dWeight = trainsWeight ? try Tensor(uninitialized: [cols], rstd.dtype) : nil
       if let dx {
-        try Memory.require(pg_rms_norm_backward(
-          x.dtype.kernel, rows, cols, x.pointer, dy.pointer, weight.pointer, rstd.pointer, dx.pointer))
+        try Memory.require(
+          pg_rms_norm_backward(
+            x.dtype.kernel, rows, cols, x.pointer, dy.pointer, weight.pointer, rstd.pointer, dx.pointer))
       }
       if let dWeight {
         pg_rms_norm_weight_backward(x.dtype.kernel, rows, cols, x.pointer, dy.pointer, rstd.pointer, dWeight.pointer)

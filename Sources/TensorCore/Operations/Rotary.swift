@@ -55,7 +55,8 @@ extension Tensor {
     let pairs = table.frequencies.count
     guard rank == 2, heads > 0, columns % heads == 0, columns / heads >= 2 * pairs, positions.count == shape[0] else {
       throw EngineError(
-        .shape, "rotary: \(shape) with \(heads) heads, \(pairs) frequencies, \(positions.count) positions: expected "
+        .shape,
+        "rotary: \(shape) with \(heads) heads, \(pairs) frequencies, \(positions.count) positions: expected "
           + "[rows, heads * head size], two elements for a frequency, and a position for each row")
     }
     guard positions.allSatisfy({ $0 >= 0 }) else { throw EngineError(.shape, "rotary: a position is negative") }

@@ -71,7 +71,8 @@ extension LlamaLayout {
     let keyValueHeads = try config.int("num_key_value_heads", in: 1...heads, default: heads)
     guard config["head_dim"] != nil || size % heads == 0, heads % keyValueHeads == 0 else {
       throw EngineError(
-        .data, "\(config.path): num_attention_heads \(heads) does not divide hidden_size \(size), or is no multiple of "
+        .data,
+        "\(config.path): num_attention_heads \(heads) does not divide hidden_size \(size), or is no multiple of "
           + "num_key_value_heads \(keyValueHeads)")
     }
     let headSize = try config.int("head_dim", in: 2...65_536, default: size / heads)

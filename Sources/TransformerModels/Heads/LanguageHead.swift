@@ -13,7 +13,8 @@ final class LanguageHead: ModelHead {
   /// `path`: that of the layer.
   init(_ builder: ParameterBuilder, on body: Stack, path: String, isTied: Bool) throws {
     let words = body.words.weight
-    projection = isTied
+    projection =
+      isTied
       ? Linear(tiedTo: words, role: .head)
       : try Linear(builder.scope(path), in: words.columns, out: words.rows, std: body.layout.layer.std, bias: false, role: .head)
     parts = [(path, projection)]
