@@ -204,8 +204,11 @@ package struct AdapterConformance {
   }
 
   /// Whether a parameter may train and stay as it is: a key's bias shifts all scores of a row alike, GLoRA's D multiplies a bias,
-  /// which is 0 in a new model, and AdaLoRA sets E back to 0 where it cuts.
-  private static func mayStay(_ name: String) -> Bool { ["key.bias", "glora_D.X", "lora_E"].contains(where: name.hasSuffix) }
+  /// which is 0 in a new model, a B that is equal along a row multiplies the sum of a norm's output, which is 0 there, and AdaLoRA sets
+  /// E back to 0 where it cuts.
+  private static func mayStay(_ name: String) -> Bool {
+    ["key.bias", "glora_D.X", "glora_B.X", "lora_E"].contains(where: name.hasSuffix)
+  }
 
   private func training() throws -> Outcome {
     let model = try baseModel()
