@@ -50,7 +50,6 @@ extension Session {
       let result = try reuse(stored, model)
       try tellBegin(of: name, Trainer.logHistory(in: stored.folder), step: .max)
       progress.note("\(name): reused (\(result.summary))")
-      for warning in result.warnings { progress.note("\(name): warning: \(warning)") }
       return try finish(result, stored)
     case .begun(let work):
       defer { work.close() }
@@ -75,7 +74,6 @@ extension Session {
       model.lineage.append(name)
       let stored = try work.finish(result.facts) { try save(model, trainer, to: $0) }
       progress.end(result.summary)
-      for warning in result.warnings { progress.note("\(name): warning: \(warning)") }
       return try finish(result, stored)
     }
   }
@@ -134,6 +132,7 @@ extension Session {
   }
 
   private func finish(_ result: FitResult, _ stored: StoredStage) throws -> FitResult {
+    for warning in result.warnings { progress.note("\(result.stage): warning: \(warning)") }
     record(result)
     try begin()
     try runDirectory?.publish(stored)
