@@ -13,17 +13,18 @@ public struct Metric: Sendable {
     case regression
     /// What counts is the mean loss of a token.
     case language
+    /// Predictions and references are texts.
+    case generation
   }
 
   /// What a metric reads.
-  ///
-  /// Metrics of generated text get a case of their own, so that they need no change in the metrics
-  /// of numbers.
   enum Computation: Sendable {
     /// Predictions and references of equal count, at least one, all finite.
     case numbers(@Sendable (_ predictions: [Double], _ references: [Double]) throws -> Double)
     /// The mean loss.
     case loss(@Sendable (Double) -> Double)
+    /// Texts, each with its references; the value has the options' defaults.
+    case texts(any TextScorer)
   }
 
   /// Its name in scripts, tables and `metrics.jsonl`; the name that Hugging Face `evaluate` gives
@@ -44,6 +45,9 @@ public struct Metric: Sendable {
   /// Whether it is computed from the mean loss, without predictions.
   public var readsLoss: Bool { if case .loss = computation { true } else { false } }
 
+  /// Whether it compares texts with references.
+  public var readsTexts: Bool { kind == .generation }
+
   init(
     name: String, doc: String, reference: String, kind: Kind, isBinary: Bool = false, greaterIsBetter: Bool,
     computation: Computation
@@ -55,6 +59,12 @@ public struct Metric: Sendable {
     self.isBinary = isBinary
     self.greaterIsBetter = greaterIsBetter
     self.computation = computation
+  }
+
+  /// A metric of texts.
+  init(name: String, doc: String, reference: String, greaterIsBetter: Bool = true, scorer: some TextScorer) {
+    self.init(
+      name: name, doc: doc, reference: reference, kind: .generation, greaterIsBetter: greaterIsBetter, computation: .texts(scorer))
   }
 
   /// Throws `EngineError` where the metric says nothing about a task with so many classes; nil: with scores.
@@ -88,7 +98,7 @@ public struct Metric: Sendable {
     try requireFinite(predictions, "prediction")
     try requireFinite(references, "reference")
     guard case .numbers(let compute) = computation else {
-      throw EngineError(.argument, "\(name): computed from the loss, not from predictions")
+      throw EngineError(.argument, "\(name): computed from \(readsTexts ? "texts" : "the loss"), not from numbers that a model predicts")
     }
     return try compute(predictions, references)
   }

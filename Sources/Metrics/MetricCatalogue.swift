@@ -13,7 +13,22 @@ public enum MetricCatalogue {
     .spearmanr,
     .mse,
     .perplexity,
+    .sacrebleu,
+    .multiBLEU,
+    .multiBLEUDetok,
+    .e2eBLEU,
+    .nist,
+    .rouge1,
+    .rouge2,
+    .rougeL,
+    .rougeLsum,
+    .chrf,
+    .chrfPlusPlus,
+    .ter,
   ]
+
+  /// The names of the metrics of texts, for messages.
+  static var textMetricNames: String { metrics.filter(\.readsTexts).map(\.name).joined(separator: ", ") }
 
   /// The metric called `name`.
   ///

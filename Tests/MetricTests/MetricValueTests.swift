@@ -97,7 +97,7 @@ func value(_ item: MetricCase) throws {
 }
 
 @Test func everyMetricHasItsCases() {
-  for metric in MetricCatalogue.metrics where !metric.readsLoss {
+  for metric in MetricCatalogue.metrics where !metric.readsLoss && !metric.readsTexts {
     #expect(cases.contains { $0.metric == metric.name }, "no case for \(metric.name)")
   }
 }

@@ -70,7 +70,7 @@ func tokenizersModule(_ session: Session) -> Module {
 func metricsModule() -> Module {
   Module(
     "metrics", "Metrics of classification and regression.",
-    functions: MetricCatalogue.metrics.filter { !$0.readsLoss }.map { metric in
+    functions: MetricCatalogue.metrics.filter { !$0.readsLoss && !$0.readsTexts }.map { metric in
       Function(
         metric.name, metric.doc, Param<[Double]>("predictions", "class indices, or scores"),
         Param<[Double]>("references", "the right ones"), returns: "the metric"

@@ -63,6 +63,11 @@ extension Record {
   /// Throws one error for all unknown names, else one for the first field that does not fit.
   public init(table: ConfigTable) throws(EngineError) {
     self.init()
+    try set(table)
+  }
+
+  /// Sets the fields that a table has, and leaves the others; throws as `init(table:)` does.
+  public mutating func set(_ table: ConfigTable) throws(EngineError) {
     let names = Self.fields.map(\.name)
     let unknown = table.fields.keys.filter { !names.contains($0) }.sorted()
     if !unknown.isEmpty { throw Self.unknownFields(unknown) }

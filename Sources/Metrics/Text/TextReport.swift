@@ -1,0 +1,84 @@
+import Diagnostics
+
+/// The score of a corpus under one metric, as it is reported.
+public struct TextReport: Sendable {
+  /// The metric's name.
+  public let metric: String
+  /// Its value.
+  public let score: TextScore
+  /// The options that were in effect, defaults included, by name.
+  public let options: [(name: String, value: String)]
+  /// What there is to know about how it was computed.
+  public let remarks: [String]
+  /// Where the value would lie for other segments of the same kind; nil where that was not asked for.
+  public let interval: BootstrapInterval?
+}
+
+/// How often a corpus is drawn anew for a confidence interval.
+public struct BootstrapOptions: Sendable {
+  /// How many corpora are drawn, at least 2.
+  public let resamples: Int
+  /// Where the draws begin. The default is sacreBLEU's.
+  public let seed: UInt64
+
+  /// sacreBLEU's default.
+  public static let defaultSeed: UInt64 = 12345
+
+  /// So many corpora from a seed.
+  public init(resamples: Int, seed: UInt64 = defaultSeed) {
+    (self.resamples, self.seed) = (resamples, seed)
+  }
+}
+
+extension Metric {
+  /// The metric of texts against references.
+  ///
+  /// - Parameters:
+  ///   - options: the metric's options by name; those not given have their defaults.
+  ///   - settings: further options, as texts.
+  ///   - bootstrap: how a confidence interval is found; nil: none.
+  /// - Throws: `EngineError` for an option that the metric does not have, a metric that reads no texts, or an interruption.
+  public func score(
+    _ texts: ScoredTexts, options: ConfigTable = ConfigTable(), settings: [(name: String, value: String)] = [],
+    bootstrap: BootstrapOptions? = nil
+  ) throws -> TextReport {
+    guard case .texts(let scorer) = computation else {
+      throw EngineError(.argument, "metric '\(name)' does not compare texts", hint: "metrics of texts: \(MetricCatalogue.textMetricNames)")
+    }
+    do {
+      return try report(scorer, texts, options, settings, bootstrap)
+    } catch let error as EngineError {
+      throw error.message.hasPrefix(name) ? error : error.at(name)
+    }
+  }
+
+  private func report<Scorer: TextScorer>(
+    _ base: Scorer, _ texts: ScoredTexts, _ options: ConfigTable, _ settings: [(name: String, value: String)],
+    _ bootstrap: BootstrapOptions?
+  ) throws -> TextReport {
+    var scorer = base
+    try scorer.set(options)
+    for (name, value) in settings { try scorer.set(name, text: value) }
+    let rows = try scorer.statistics(of: texts)
+    let sums = summed(rows)
+    let shown = Scorer.fields.compactMap { field -> (String, String)? in
+      switch field.read(scorer) {
+      case .null: nil
+      case .text(let text): (field.name, text)
+      case let value: (field.name, value.briefly)
+      }
+    }
+    return TextReport(
+      metric: name, score: scorer.score(sums), options: shown, remarks: try scorer.remarks(),
+      interval: try bootstrap.map { try BootstrapInterval(rows, $0) { scorer.score($0).value } })
+  }
+}
+
+/// The element-wise sums of rows of equal length, at least one.
+func summed(_ rows: [[Double]]) -> [Double] {
+  var sums = rows[0]
+  for row in rows.dropFirst() {
+    for column in sums.indices { sums[column] += row[column] }
+  }
+  return sums
+}
