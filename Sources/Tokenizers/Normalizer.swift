@@ -32,6 +32,7 @@ enum NormalizerCatalogue {
     .init("NFD") { _, _ in UnicodeForm.nfd },
     .init("NFKC") { _, _ in UnicodeForm.nfkc },
     .init("NFKD") { _, _ in UnicodeForm.nfkd },
+    .init("Precompiled") { try CharacterMap($0, at: $1) },
     .init("Prepend") { try Prepend($0, at: $1) },
     .init("Replace") { try Replace($0, at: $1) },
     .init("Sequence") { try NormalizerSequence($0, at: $1) },
@@ -174,26 +175,19 @@ struct Prepend: Normalizer {
   func normalize(_ text: [UInt8]) -> [UInt8] { text.isEmpty ? text : prefix + text }
 }
 
-/// Replaces one string by another.
+/// Replaces what a pattern finds by a string.
 struct Replace: Normalizer {
-  let pattern: [UInt8]
-  let content: [UInt8]
+  private let pattern: TextPattern
+  private let content: [UInt8]
 
   init(_ json: JSONValue, at place: String) throws {
-    let content = try json.string("content", at: place)
-    guard let pattern = json["pattern"]?["String"], case .string(let text) = pattern, !text.isEmpty
-    else {
-      throw EngineError(
-        .data, "\(place): this pattern is not supported",
-        hint: "expected {\"String\": \"some text\"}")
-    }
-    self.pattern = Array(text.utf8)
-    self.content = Array(content.utf8)
+    content = Array(try json.string("content", at: place).utf8)
+    pattern = try TextPattern(json["pattern"], at: place)
   }
 
-  func normalize(_ text: [UInt8]) -> [UInt8] { replacing(pattern, with: content, in: text) }
+  func normalize(_ text: [UInt8]) -> [UInt8] { pattern.replaced(with: content, in: text) }
 
-  var growth: Double { max(1, Double(content.count) / Double(pattern.count)) }
+  var growth: Double { max(1, Double(content.count) / Double(pattern.leastLength)) }
 }
 
 /// Normalizers one after another.

@@ -1,6 +1,5 @@
 import Diagnostics
 import Files
-import Patterns
 
 /// Cuts text at the matches of a pattern: Llama's and Qwen's words are a regular expression's.
 struct PatternSplit: PreTokenizer {
@@ -14,26 +13,13 @@ struct PatternSplit: PreTokenizer {
     case contiguous = "Contiguous"
   }
 
-  private enum Pattern {
-    case expression(SplittingPattern)
-    case text([UInt8])
-  }
-
-  private let pattern: Pattern
+  private let pattern: TextPattern
   private let behavior: Behavior
   /// What lies between the matches is taken for the matches.
   private let isInverted: Bool
 
   init(_ json: JSONValue, at place: String) throws {
-    if case .string(let text)? = json["pattern"]?["Regex"] {
-      do { pattern = .expression(try SplittingPattern(text)) } catch {
-        throw EngineError(.data, "\(place): \(error.message)")
-      }
-    } else if case .string(let text)? = json["pattern"]?["String"], !text.isEmpty {
-      pattern = .text(Array(text.utf8))
-    } else {
-      throw EngineError(.data, "\(place): expected a pattern, {\"Regex\": \"...\"} or {\"String\": \"...\"}")
-    }
+    pattern = try TextPattern(json["pattern"], at: place)
     let name = try json.string("behavior", at: place)
     guard let behavior = Behavior(rawValue: name) else {
       throw EngineError(
@@ -43,28 +29,10 @@ struct PatternSplit: PreTokenizer {
     isInverted = try json.bool("invert", default: false, at: place)
   }
 
-  private func matches(_ text: UnsafeBufferPointer<UInt8>) -> [Range<Int>] {
-    switch pattern {
-    case .expression(let expression): return expression.matches(in: text)
-    case .text(let wanted):
-      var found: [Range<Int>] = []
-      var position = 0
-      while position + wanted.count <= text.count {
-        if text[position] == wanted[0], text[position..<position + wanted.count].elementsEqual(wanted) {
-          found.append(position..<position + wanted.count)
-          position += wanted.count
-        } else {
-          position += 1
-        }
-      }
-      return found
-    }
-  }
-
   func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
     var parts: [(range: Range<Int>, isMatch: Bool)] = []
     var position = 0
-    for match in matches(text) {
+    for match in pattern.matches(in: text) {
       if position < match.lowerBound { parts.append((position..<match.lowerBound, isInverted)) }
       parts.append((match, !isInverted))
       position = match.upperBound

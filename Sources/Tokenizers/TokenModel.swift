@@ -16,6 +16,7 @@ protocol TokenModel: Sendable {
 enum ModelCatalogue {
   static let types: [ComponentType<any TokenModel>] = [
     .init("BPE") { try BPE($0, at: $1) },
+    .init("Unigram") { try Unigram($0, at: $1) },
     .init("WordPiece") { try WordPiece($0, at: $1) },
   ]
 

@@ -30,7 +30,7 @@ struct TokenizerDefinition: Sendable {
   }
 }
 
-// MARK: The components of the two families that have no `tokenizer.json`
+// MARK: The components of the families that have no `tokenizer.json`
 
 extension TokenizerDefinition {
   static func byteLevelJSON(addsPrefixSpace: Bool) -> JSONValue {
@@ -54,20 +54,30 @@ extension TokenizerDefinition {
   }
 
   static func bertJSON(cls: (token: String, id: Int), sep: (token: String, id: Int)) -> JSONValue {
-    func special(_ token: String, _ type: Int) -> JSONValue {
-      ["SpecialToken": ["id": .string(token), "type_id": .int(type)]]
+    let single = [(cls.token, 0), ("A", 0), (sep.token, 0)]
+    return templateJSON(single: single, pair: single + [("B", 1), (sep.token, 1)], tokens: [cls, sep])
+  }
+
+  static func t5JSON(end: (token: String, id: Int)) -> JSONValue {
+    let single = [("A", 0), (end.token, 0)]
+    return templateJSON(single: single, pair: single + [("B", 0), (end.token, 0)], tokens: [end])
+  }
+
+  /// `single`, `pair`: the texts "A" and "B" and special tokens in their order, each with its token type.
+  private static func templateJSON(
+    single: [(part: String, type: Int)], pair: [(part: String, type: Int)], tokens: [(token: String, id: Int)]
+  ) -> JSONValue {
+    func parts(_ template: [(part: String, type: Int)]) -> JSONValue {
+      .array(
+        template.map { part, type in
+          .object([["A", "B"].contains(part) ? "Sequence" : "SpecialToken": ["id": .string(part), "type_id": .int(type)]])
+        })
     }
-    func sequence(_ name: String, _ type: Int) -> JSONValue {
-      ["Sequence": ["id": .string(name), "type_id": .int(type)]]
-    }
-    let single = [special(cls.token, 0), sequence("A", 0), special(sep.token, 0)]
-    let definitions = [cls, sep].map { token in
+    let definitions = tokens.map { token in
       (token.token, ["id": .string(token.token), "ids": [.int(token.id)], "tokens": [.string(token.token)]] as JSONValue)
     }
     return .object([
-      "type": .string("TemplateProcessing"),
-      "single": .array(single),
-      "pair": .array(single + [sequence("B", 1), special(sep.token, 1)]),
+      "type": .string("TemplateProcessing"), "single": parts(single), "pair": parts(pair),
       "special_tokens": .object(JSONObject(definitions)),
     ])
   }

@@ -6,7 +6,7 @@ extension Tokenizer {
   /// Reads the tokenizer of a model folder.
   ///
   /// Takes `tokenizer.json`; else `vocab.txt` (BERT's WordPiece); else `vocab.json` with
-  /// `merges.txt` (byte-level BPE of GPT-2, RoBERTa and BART). `tokenizer_config.json`,
+  /// `merges.txt` (byte-level BPE of GPT-2, RoBERTa and BART); else `spiece.model` (T5). `tokenizer_config.json`,
   /// `special_tokens_map.json` and `added_tokens.json` are honoured where present: lower case,
   /// accents, prefix space, the longest input, special and added tokens.
   ///
@@ -26,10 +26,12 @@ extension Tokenizer {
       definition = try files.wordPiece()
     } else if files.has("vocab.json") {
       definition = try files.byteLevelBPE()
+    } else if files.has("spiece.model") {
+      definition = try .t5(files.path("spiece.model"), sentinels: files.sentinels())
     } else {
       throw EngineError(
         .file, "\(folder): no tokenizer in this folder",
-        hint: "expected tokenizer.json, or vocab.txt, or vocab.json and merges.txt")
+        hint: "expected tokenizer.json, or vocab.txt, or vocab.json and merges.txt, or spiece.model")
     }
     try files.configure(&definition)
     return try Tokenizer(definition)
@@ -190,6 +192,15 @@ private struct TokenizerFiles {
         sep: try require(.sep, "</s>", in: vocabulary, at: place), addsPrefixSpace: addsPrefixSpace)
       : TokenizerDefinition.byteLevelJSON(addsPrefixSpace: true)
     return definition
+  }
+
+  /// How many sentinels (`<extra_id_0>`) T5's tokenizer has beside its pieces.
+  func sentinels() throws -> Int {
+    switch configuration["extra_ids"] {
+    case nil, .null: return 100
+    case .int(let count) where (0...10_000).contains(count): return count
+    default: throw EngineError(.data, "\(configurationPath): 'extra_ids' is not a whole number from 0 to 10000")
+    }
   }
 
   /// The lines of a text file without their ends, which are LF or CRLF.

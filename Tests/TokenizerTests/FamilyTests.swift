@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 import Tokenizers
 
-/// Small tokenizers built like those of GPT-2, Llama 3, Qwen 2.5, SmolLM2 and Mistral: the reference's ids and texts, all of them.
+/// Small tokenizers built like those of GPT-2, Llama 3, Qwen 2.5, SmolLM2, Mistral and T5: the reference's ids and texts, all of them.
 struct FamilyTests {
-  static let families = ["gpt2", "llama3", "qwen2.5", "smollm2", "mistral-nemo", "mistral", "mistral-metaspace", "metaspace"]
+  static let families = ["gpt2", "llama3", "qwen2.5", "smollm2", "mistral-nemo", "mistral", "mistral-metaspace", "metaspace", "t5", "unigram-bytes"]
 
   private func family(_ name: String) throws -> (tokenizer: Tokenizer, entry: [String: Any], texts: [String]) {
     let fixture = try Fixture("families.json")

@@ -59,7 +59,7 @@ struct Digest {
 }
 
 /// The families whose files the shared test data has.
-let families = ["roberta-base", "gpt2", "bert-base-uncased"]
+let families = ["roberta-base", "gpt2", "bert-base-uncased", "t5"]
 
 func tokenizerFolder(_ family: String) throws -> String {
   try unwrap(testData("tokenizers/" + family), family)

@@ -42,7 +42,7 @@ struct MalformedFileTests {
       "nothing",
       [:],
       ": no tokenizer in this folder; expected tokenizer.json, or vocab.txt, or vocab.json and "
-        + "merges.txt"),
+        + "merges.txt, or spiece.model"),
     Case(
       "empty",
       ["tokenizer.json": ""],
@@ -129,8 +129,20 @@ struct MalformedFileTests {
       "/tokenizer.json: 'model' is missing"),
     Case(
       "unknown model",
-      model: #"{"type": "Unigram"}"#,
-      "model 'Unigram' is not supported; expected one of BPE, WordPiece"),
+      model: #"{"type": "WordLevel"}"#,
+      "model 'WordLevel' is not supported; expected one of BPE, Unigram, WordPiece"),
+    Case(
+      "unigram without scores",
+      model: #"{"type": "Unigram", "unk_id": 0, "vocab": [["a", -1], ["b"]]}"#,
+      "model Unigram: vocab[1]: expected a token and its score, [\"token\", -1.5]"),
+    Case(
+      "unigram that knows no unknown token",
+      model: #"{"type": "Unigram", "unk_id": null, "vocab": [["a", -1]]}"#,
+      "model Unigram: 'unk_id' is missing, and the vocabulary has no token for every byte: some texts have no ids"),
+    Case(
+      "unknown token that is not there",
+      model: #"{"type": "Unigram", "unk_id": 1, "vocab": [["a", -1]]}"#,
+      "model Unigram: 'unk_id' is no id of the vocabulary, whose ids are 0 to 0"),
     Case(
       "empty vocabulary",
       model: #"{"type": "BPE", "vocab": {}, "merges": []}"#,
@@ -197,13 +209,21 @@ struct MalformedFileTests {
   static let stages: [Case] = [
     Case(
       "normalizer",
-      member: #""normalizer": {"type": "Precompiled"}"#,
-      "normalizer 'Precompiled' is not supported; expected one of BertNormalizer, Lowercase, "
-        + "NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, StripAccents"),
+      member: #""normalizer": {"type": "Nmt"}"#,
+      "normalizer 'Nmt' is not supported; expected one of BertNormalizer, Lowercase, "
+        + "NFC, NFD, NFKC, NFKD, Precompiled, Prepend, Replace, Sequence, Strip, StripAccents"),
+    Case(
+      "character map in no base64",
+      member: #""normalizer": {"type": "Precompiled", "precompiled_charsmap": "%"}"#,
+      "normalizer Precompiled: 'precompiled_charsmap' is no text in base64"),
+    Case(
+      "character map that is cut off",
+      member: #""normalizer": {"type": "Precompiled", "precompiled_charsmap": "EAAAAAAAAAAAAAAA"}"#,
+      "normalizer Precompiled: 'precompiled_charsmap' holds no table: its size does not fit"),
     Case(
       "regular expression",
-      member: #""normalizer": {"type": "Replace", "content": "", "pattern": {"Regex": " +"}}"#,
-      "normalizer Replace: this pattern is not supported; expected {\"String\": \"some text\"}"),
+      member: #""normalizer": {"type": "Replace", "content": "", "pattern": {"String": ""}}"#,
+      "normalizer Replace: expected a pattern, {\"Regex\": \"...\"} or {\"String\": \"...\"}"),
     Case(
       "pre-tokenizer",
       member: #""pre_tokenizer": {"type": "Punctuation"}"#,

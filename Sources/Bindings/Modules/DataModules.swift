@@ -60,7 +60,7 @@ func tokenizersModule(_ session: Session) -> Module {
     ],
     functions: [
       Function(
-        "load", "Reads tokenizer.json, vocab.txt, or vocab.json with merges.txt.", Param<String>("folder", "the model's folder"), returns: "tokenizer"
+        "load", "Reads tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model.", Param<String>("folder", "the model's folder"), returns: "tokenizer"
       ) {
         try Tokenizer.load(folder: $0)
       }

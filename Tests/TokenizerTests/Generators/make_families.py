@@ -64,6 +64,22 @@ def family(pre, normalizer=None, special=("<|end|>",), begin=None, options={}, d
     return tokenizer
 
 
+def unigram(normalizer, falls_back):
+    """T5's model with a small vocabulary; with `falls_back`, characters that it lacks are spelt as bytes."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer, tokenizer.decoder = P.Metaspace(), D.Metaspace()
+    special = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(CORPUS[:60] + CORPUS[-20:], trainer)
+    value = json.loads(tokenizer.to_str())
+    pieces = [tuple(p) for p in value["model"]["vocab"]] + ([(b, -15.0) for b in BYTES] if falls_back else [])
+    tokenizer.model = models.Unigram(pieces, unk_id=2, byte_fallback=falls_back)
+    if falls_back: tokenizer.decoder = LLAMA_DECODER
+    tokenizer.post_processor = T.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    return tokenizer
+
+
 LLAMA_DECODER = D.Sequence([D.Replace("▁", " "), D.ByteFallback(), D.Fuse(), D.Strip(" ", 1, 0)])
 BYTES = [f"<0x{i:02X}>" for i in range(256)]
 PIECES = dict(unk_token="<unk>", fuse_unk=True, byte_fallback=True)
@@ -84,6 +100,8 @@ def families():
     yield "mistral-metaspace", family(
         P.Metaspace("▁", "first", split=False), None, special, "<s>", PIECES, LLAMA_DECODER, BYTES)
     yield "metaspace", family(P.Metaspace("▁", "always"), None, special, "<s>", PIECES, D.Metaspace("▁", "always"), BYTES)
+    yield "t5", unigram(N.Sequence([N.NFKC(), N.Strip(left=False, right=True), N.Replace(Regex(" {2,}"), "▁")]), False)
+    yield "unigram-bytes", unigram(N.Sequence([]), True)
 
 
 def stages():

@@ -20,7 +20,7 @@ DATA = sys.argv[1]
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "..", "Fixtures")
 VERSIONS = f"tokenizers {tokenizers.__version__}, Python {sys.version.split()[0]}"
-FAMILIES = ["roberta-base", "gpt2", "bert-base-uncased"]
+FAMILIES = ["roberta-base", "gpt2", "bert-base-uncased", "t5"]
 MASK64 = (1 << 64) - 1
 P_ITEM, P_ROW = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
 
