@@ -92,7 +92,7 @@ extension AttachedAdapter {
     for key in type(of: method).keysUnknownToPEFT where AdapterFolder.saysNothing(config[key]) { config[key] = nil }
     var facts = facts
     facts.adapter.values = ownFolderConfiguration(peftType)
-    try AdapterFolder.write(config, named(folderState()), facts: facts, to: folder)
+    try AdapterFolder.write(config, stored(folderState(), as: type(of: method).folderName), facts: facts, to: folder)
   }
 
   /// The method's name and own options, where `peft_type` and configuration do not say them; else nothing.
@@ -104,9 +104,19 @@ extension AttachedAdapter {
     return JSONObject([("method", .string(method.name))] + options.members)
   }
 
-  /// The tensors under their names in the file.
-  private func named(_ state: [(name: String, tensor: Tensor)]) -> [(name: String, tensor: Tensor)] {
-    state.map { (type(of: method).folderName(of: $0.name), $0.tensor) }
+  /// The model's own weights that files have as [in, out], by name: GPT-2's, where they train beside an adapter.
+  var weightsStoredTransposed: Set<String> {
+    Set(root.namedModules().compactMap { path, module in (module as? Linear)?.isStoredTransposed == true ? path + ".weight" : nil })
+  }
+
+  /// The tensors as files have them, under their names there.
+  private func stored(
+    _ state: [(name: String, tensor: Tensor)], as fileName: (String) -> String
+  ) throws -> [(name: String, tensor: Tensor)] {
+    let turned = weightsStoredTransposed
+    return try Autograd.noGrad {
+      try state.map { name, tensor in (fileName(name), turned.contains(name) ? try tensor.transpose(0, 1).copy() : tensor) }
+    }
   }
 
   /// Writes the adapter as a plain LoRA in PEFT's format, with which PEFT computes the same logits.
@@ -145,8 +155,9 @@ extension AttachedAdapter {
     }
     try AdapterFolder.write(
       exportConfiguration(factors.map { ($0.path, $0.a.shape[0], $0.scaling) }, baseModelName, taskType, wholeHead: !whole.isEmpty),
-      (factors.flatMap { [($0.path + ".lora_A.weight", $0.a), ($0.path + ".lora_B.weight", $0.b)] } + whole + remainingState())
-        .map { (AdapterFolder.prefix + $0.0, $0.1) },
+      stored(factors.flatMap { [($0.path + ".lora_A.weight", $0.a), ($0.path + ".lora_B.weight", $0.b)] } + whole + remainingState()) {
+        AdapterFolder.prefix + $0
+      },
       facts: facts, to: folder, verify: verify)
   }
 

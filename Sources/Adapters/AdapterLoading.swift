@@ -77,6 +77,8 @@ private struct AdapterFolderReader {
   let method: any AdapterMethod
   let targets: AdapterTargets
   private let file: any TensorFile
+  /// Whether the LoRA authors' code wrote the file.
+  private var isLoralib: Bool { file is RenamedTensorFile }
   /// Modules that PEFT lists for any classifier, and that this model does not have.
   private let absent: [String]
 
@@ -297,10 +299,14 @@ extension AdapterFolderReader {
       }
     places += extra
     do { try checks?.check(tensors: given) } catch let error as EngineError { throw error.at(config.path) }
-    try checkNames(given, wanted: places.map { fileName($0.name) })
+    let copies = try baseCopies(given, of: attached)
+    try checkNames(given.filter { !copies.contains($0) }, wanted: places.map { fileName($0.name) })
+    let turned = attached.weightsStoredTransposed
     var values: [(tensor: Tensor, value: Tensor)] = []
     for (name, tensor) in places {
-      let value = try file.float32(file.entry(fileName(name)))
+      var read = try file.float32(file.entry(fileName(name)))
+      if isLoralib { read = try LoralibNames.whole(read, name, shape: tensor.shape) }
+      let value = turned.contains(name) && read.rank == 2 ? try Autograd.noGrad { try read.transpose(0, 1).copy() } : read
       guard value.shape == tensor.shape else {
         throw shapeError(name, value.shape, tensor.shape, isHead: isHead(name))
       }
@@ -322,6 +328,20 @@ extension AdapterFolderReader {
     } catch {
       for (tensor, value) in before { try tensor.assign(value) }
       throw error
+    }
+  }
+
+  /// The names of what PEFT copies from the base model into the folder of an adapter of its language head. Throws where the model's
+  /// head is another one.
+  private func baseCopies(_ given: [String], of attached: AttachedAdapter) throws -> [String] {
+    try attached.linearAdapters.filter { $0.linear.role == .head }.compactMap { path, linear, _ in
+      let name = AdapterFolder.prefix + path + ".base_layer.weight"
+      guard given.contains(name), !attached.isInHead(path) else { return nil }
+      guard try file.float32(file.entry(name)).values == linear.base.weight.values else {
+        throw EngineError(
+          .data, "\(file.path): '\(name)' differs from the model's '\(path).weight'", hint: "the adapter was made for another base model")
+      }
+      return name
     }
   }
 

@@ -193,8 +193,8 @@ extension AdapterTargets.Selection: FieldValue {
 /// All methods; compiler, Lua API, stubs and the conformance tests see this list.
 public enum AdapterCatalogue {
   public static let methods: [any AdapterMethod.Type] = [
-    LoRA.self, DeLoRA.self, LoRAFA.self, VeRA.self, LoRAMini.self, LoHa.self, LoKr.self, DeltaLoRA.self, AdaLoRA.self,
-    DyLoRA.self, GLoRA.self, IA3.self, Houlsby.self, Pfeiffer.self, PrefixTuning.self, PromptTuning.self, PTuning.self,
+    LoRA.self, DeLoRA.self, LoRAFA.self, LoRAFused.self, VeRA.self, LoRAMini.self, LoHa.self, LoKr.self, DeltaLoRA.self,
+    AdaLoRA.self, DyLoRA.self, GLoRA.self, IA3.self, Houlsby.self, Pfeiffer.self, PrefixTuning.self, PromptTuning.self, PTuning.self,
     BitFit.self, SelectiveFineTuning.self, ClassifierOnly.self, FullFineTuning.self,
   ]
 

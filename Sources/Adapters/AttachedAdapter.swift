@@ -95,6 +95,16 @@ public final class AttachedAdapter {
         path: path, index: i, hosts: sites.map(\.host), seed: seed, device: device, base: base?.adapter, shared: shared)
       if let adapter = try method.makeAdapter(for: host, at: site) { made.append((path, host, adapter, base?.name)) }
     }
+    guard !made.isEmpty || sites.isEmpty else {
+      throw EngineError(
+        .argument, "method '\(method.name)': with these options it has nothing to attach to the target layers",
+        hint: sites.allSatisfy { ($0.host as? Linear)?.bias == nil } ? "none of them has a bias" : nil)
+    }
+    guard method.hasSites || !saved.isEmpty || method is any ChoosesParameters else {
+      throw EngineError(
+        .argument, "method '\(method.name)': the model's head is a part of its body, and nothing would train",
+        hint: "name modules in modules_to_save, or take another method")
+    }
     try checkPositions(modules.map(\.module), made.map(\.adapter))
     guard shared.ownParameters.isEmpty || root is AdapterHost else {
       throw EngineError(.argument, "method '\(method.name)': what its layers share needs a whole model, given a part of one")
@@ -357,8 +367,8 @@ extension AdapterTargets {
     }
   }
 
-  /// Throws for a pattern of the method, or a number of `layers_to_transform`, that no linear layer of the model fits: a
-  /// folder may hold such, an option of a script is a mistake.
+  /// Throws for a pattern of the method, or a number of `layers_to_transform`, that no linear layer of the model fits, and for
+  /// biases where there are none: a folder may hold such, an option of a script is a mistake.
   public func requireMatches(_ method: any AdapterMethod, in root: Module) throws {
     let linears = root.namedModules().compactMap { path, module in module is Linear ? path : nil }
     for (option, patterns) in (method as? any HasLayerPatterns)?.layerPatterns ?? [] {
@@ -368,6 +378,9 @@ extension AdapterTargets {
         throw EngineError(
           .argument, "\(option): '\(pattern)' matches no linear layer", hint: AttachedAdapter.nearestPath(to: pattern, among: linears))
       }
+    }
+    if bias != .none, !root.namedParameters().contains(where: { $0.name.hasSuffix("bias") }) {
+      throw EngineError(.argument, "bias = \"\(bias.rawValue)\": the model has no biases", hint: "leave it out")
     }
     for layer in layersToTransform ?? [] {
       var one = self

@@ -4,18 +4,20 @@
     check_adapter.py MODEL_DIR ADAPTER_DIR INPUTS.safetensors [MODEL_DIR ADAPTER_DIR INPUTS ...]
                      [--tolerance 1e-4]
 
-INPUTS holds input_ids, token_type_ids and offsets (packed, int32) and logits [sequences, labels].
+INPUTS holds input_ids, token_type_ids and offsets (packed, int32) and logits: [sequences, labels], or [tokens, vocabulary] where
+the folder's task_type is CAUSAL_LM.
 Prints each adapter's largest absolute difference; exit code 0 when all are within the tolerance.
 """
 
 import argparse
+import json
 import os
 import sys
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers import logging
 
 from check_model import compare, expect, groups
@@ -23,11 +25,17 @@ from check_model import compare, expect, groups
 
 def check(base, adapter, inputs, tolerance):
     weights = load_file(os.path.join(adapter, "adapter_model.safetensors"))
-    heads = [n for n in weights if n.endswith(("classifier.weight", "classifier.out_proj.weight"))]
-    expect(len(heads) == 1, f"one classifier in {adapter}, found {heads}")
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=weights[heads[0]].shape[0], attn_implementation="eager"
-    )
+    with open(os.path.join(adapter, "adapter_config.json"), encoding="utf-8") as file:
+        is_causal = json.load(file)["task_type"] == "CAUSAL_LM"
+    if is_causal:
+        model = AutoModelForCausalLM.from_pretrained(base, attn_implementation="eager")
+    else:
+        endings = ("classifier.weight", "classifier.out_proj.weight", "score.weight")
+        heads = [n for n in weights if n.endswith(endings)]
+        expect(len(heads) == 1, f"one classifier in {adapter}, found {heads}")
+        model = AutoModelForSequenceClassification.from_pretrained(
+            base, num_labels=weights[heads[0]].shape[0], attn_implementation="eager"
+        )
     model = PeftModel.from_pretrained(model, adapter).eval()
     # PEFT itself only warns about keys that it misses, and is silent about those it has no use for. With
     # bias="all" it would also save the biases of the head that modules_to_save replaced.
@@ -38,11 +46,12 @@ def check(base, adapter, inputs, tolerance):
         # GLoRA's parts without parameters.
         and not n.endswith(".zeros")
     }
-    different = sorted(set(loaded) ^ set(weights))
+    # PEFT copies a language head that is adapted into the folder; Perigee does not.
+    different = sorted(n for n in set(loaded) ^ set(weights) if not n.endswith("lm_head.base_layer.weight"))
     expect(not different, f"the same keys in {adapter}; differ: {different}")
     for name, value in weights.items():
         expect(torch.equal(loaded[name].float(), value.float()), f"{name} as it is in the file")
-    return compare(model, load_file(inputs), tolerance, adapter)
+    return compare(model, load_file(inputs), tolerance, adapter, alone=model.config.model_type not in ("bert", "roberta"))
 
 
 def main():

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Loads whole model folders with Transformers and compares their logits with recorded ones.
 
-    check_model.py MODEL_DIR INPUTS.safetensors [MODEL_DIR INPUTS ...] [--masked-lm] [--tolerance 1e-4]
+    check_model.py MODEL_DIR INPUTS.safetensors [MODEL_DIR INPUTS ...] [--masked-lm | --causal-lm] [--tolerance 1e-4]
 
 INPUTS holds input_ids, token_type_ids and offsets (packed, int32) and logits: [sequences, labels],
-or [tokens, vocabulary] with --masked-lm. Prints each model's largest absolute difference; exit code
+or [tokens, vocabulary] with --masked-lm and --causal-lm. Prints each model's largest absolute difference; exit code
 0 when all are within the tolerance, else 1.
 """
 
@@ -13,9 +13,10 @@ import sys
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 from transformers import logging
 
+from decoders import logits_alone
 from packed import Packed
 
 
@@ -32,16 +33,19 @@ def groups(paths, size):
     return [paths[i : i + size] for i in range(0, len(paths), size)]
 
 
-def compare(model, tensors, tolerance, name):
-    """Exit code of the comparison of the model's logits with tensors["logits"]."""
+def compare(model, tensors, tolerance, name, alone=False):
+    """Exit code of the comparison of the model's logits with tensors["logits"]; `alone`: each sequence by itself, without padding."""
     # A training fixture holds its batches as step0.*, step1.*, and the logits of the first.
     prefix = "" if "input_ids" in tensors else "step0."
-    for name in (prefix + "input_ids", prefix + "token_type_ids", prefix + "offsets", "logits"):
-        expect(name in tensors, f"{name} in the inputs; there are {sorted(tensors)[:8]}")
+    for entry in (prefix + "input_ids", prefix + "token_type_ids", prefix + "offsets", "logits"):
+        expect(entry in tensors, f"{entry} in the inputs; there are {sorted(tensors)[:8]}")
     batch = Packed(*(tensors[prefix + n] for n in ("input_ids", "token_type_ids", "offsets")))
-    with torch.no_grad():
-        logits = model(**batch.inputs(model.config.pad_token_id)).logits
-    logits = batch.pack(logits) if logits.dim() == 3 else logits
+    if alone:
+        logits = logits_alone(model, batch)
+    else:
+        with torch.no_grad():
+            logits = model(**batch.inputs(model.config.pad_token_id)).logits
+        logits = batch.pack(logits) if logits.dim() == 3 else logits
     given = tensors["logits"]
     expect(given.shape == logits.shape, f"logits {list(logits.shape)}, given {list(given.shape)}")
     difference = (logits - given).abs().max().item()
@@ -53,18 +57,21 @@ def check(path, inputs, kind, tolerance):
     model, info = kind.from_pretrained(path, attn_implementation="eager", output_loading_info=True)
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         expect(not info[problem], f"no {problem} in {path}: {sorted(map(str, info[problem]))}")
-    return compare(model.eval(), load_file(inputs), tolerance, path)
+    return compare(model.eval(), load_file(inputs), tolerance, path, alone=model.config.model_type not in ("bert", "roberta"))
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("paths", nargs="+", metavar="MODEL INPUTS")
     parser.add_argument("--masked-lm", action="store_true")
+    parser.add_argument("--causal-lm", action="store_true")
     parser.add_argument("--tolerance", type=float, default=1e-4)
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    kind = AutoModelForMaskedLM if arguments.masked_lm else AutoModelForSequenceClassification
+    kind = AutoModelForSequenceClassification
+    if arguments.masked_lm or arguments.causal_lm:
+        kind = AutoModelForMaskedLM if arguments.masked_lm else AutoModelForCausalLM
     pairs = groups(arguments.paths, 2)
     sys.exit(max(check(*pair, kind, arguments.tolerance) for pair in pairs))
 

@@ -85,6 +85,42 @@ CASES += [
 ]
 
 
+# The LoRA authors' GPT-2: queries and values of the fused layer.
+CASES += [
+    case("gpt2-lora-fused", "lora_fused", objective="causal_lm", num_labels=1, r=2, lora_alpha=4),
+    case("gpt2-lora-fused-keys", "lora_fused", r=3, lora_alpha=4, parts=["key"]),
+]
+
+
+class Merged(nn.Module):
+    """The forward pass of `MergedLinear` in the LoRA authors' code (microsoft/LoRA) over a Conv1D: `enable_lora` chooses the parts."""
+
+    def __init__(self, base_layer, r, lora_alpha, parts=("query", "value")):
+        super().__init__()
+        self.base_layer, self.scaling = base_layer, lora_alpha / r
+        self.enable_lora = [part in parts for part in ("query", "key", "value")]
+        size, groups = base_layer.nf // 3, sum(self.enable_lora)
+        self.lora_A = nn.Parameter(torch.empty(groups * r, base_layer.weight.shape[0]))
+        self.lora_B = nn.Parameter(torch.zeros(groups * size, r))
+        nn.init.kaiming_uniform_(self.lora_A, a=5**0.5)
+        self.register_buffer("place", torch.tensor(self.enable_lora).repeat_interleave(size), persistent=False)
+
+    def forward(self, x):
+        down = x @ self.lora_A.T
+        up = nn.functional.conv1d(down.transpose(-2, -1), self.lora_B.unsqueeze(-1), groups=sum(self.enable_lora)).transpose(-2, -1)
+        padded = x.new_zeros(*x.shape[:-1], len(self.place))
+        padded[..., self.place] = up
+        return self.base_layer(x) + padded * self.scaling
+
+
+def add_lora_fused(model, options):
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name.startswith("score.")
+    for layer in model.transformer.h:
+        layer.attn.c_attn = Merged(layer.attn.c_attn, **options)
+    return model
+
+
 def load(folder, entry):
     kwargs = dict(output_loading_info=True, attn_implementation="eager")
     if entry["objective"] == "causal_lm":
@@ -101,6 +137,8 @@ def attach(model, entry):
     method = entry["method"]
     if method == "full":
         return model
+    if method == "lora_fused":
+        return add_lora_fused(model, options)
     if method == "lora":
         return get_peft_model(model, LoraConfig(task_type=kind, **options))
     if method == "ia3":
@@ -130,6 +168,7 @@ def name_in_file(entry):
 
     def name(live):
         live = re.sub(encoder + r"layers\.(\d+)\.weight", layer + "prefix_embeddings", live)
+        live = re.sub(r"\.lora_([AB])$", r".lora_\1.weight", live)
         live = re.sub(encoder + r"prompt\.weight", body + ".prompt_embeddings", live)
         # PEFT wraps a model for virtual tokens once, others twice.
         return saved_name("base_model.model." + live.removeprefix("base_model.") if has_tokens else live)
@@ -140,6 +179,19 @@ def name_in_file(entry):
 def turned(name, tensor):
     """Conv1D's weights as [out, in]."""
     return tensor.t() if re.search(r"\.(c_attn|c_proj|c_fc)(\.base_layer)?\.weight$", name) else tensor
+
+
+def logits_alone(model, batch):
+    """Logits of each sequence by itself: with vectors in front, PEFT's classifiers read the last row of a padded batch, padding or not."""
+    starts = batch.offsets.tolist()
+    parts = []
+    with torch.no_grad():
+        for start, end in zip(starts, starts[1:]):
+            ids = batch.input_ids[start:end].long()[None]
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+            # Rows of a prompt come first.
+            parts.append(logits if logits.dim() == 2 else logits[0, logits.shape[1] - (end - start) :])
+    return torch.cat(parts)
 
 
 def build(folder, entry):

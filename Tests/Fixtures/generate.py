@@ -20,7 +20,7 @@ from minilm import write_minilm
 from models import write_models
 from operations import write_operations
 from optimizers import write_optimizers
-from peft_folders import write_peft_folders
+from peft_folders import write_decoder_folders, write_peft_folders
 from quantization import write_quantization
 from quantized_models import write_quantized_models
 from torch_archives import write_torch_archives
@@ -36,6 +36,7 @@ PARTS = (
     "methods",
     "decoders",
     "peft",
+    "decoder_folders",
     "quantization",
     "torch",
     "trainer",
@@ -84,6 +85,8 @@ def main():
                 report(entry["name"], write_decoder_case("models", entry, f"cases/{entry['name']}.safetensors"))
     if "peft" in arguments.only:
         write_peft_folders("models", "peft")
+    if "decoder_folders" in arguments.only:
+        write_decoder_folders("models", "peft")
     if "quantization" in arguments.only:
         write_quantization("quantization.safetensors")
         write_quantized_models("quantized")

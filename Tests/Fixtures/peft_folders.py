@@ -17,9 +17,10 @@ from peft import (
     get_peft_model,
 )
 
+import decoders
 from cases import QUERY_VALUE, load, random_batches
 from methods import adalora, glora
-from packed import write_fixture
+from packed import Packed, write_fixture
 from training import record
 
 FOLDERS = {
@@ -110,7 +111,55 @@ METHODS = {
     "tiny-bert-glora-none": (glora, "bert-glora-none"),
 }
 
+# Decoders: what they do, and the options. Where PEFT has defaults of its own for the family, they are taken.
+WRITES, CLASSIFIES = TaskType.CAUSAL_LM, TaskType.SEQ_CLS
+CONV1D = dict(target_modules=["c_attn"], fan_in_fan_out=True)
+DECODERS = {
+    "tiny-gpt2-lora": (WRITES, dict(r=4, lora_alpha=8, **CONV1D)),
+    "tiny-gpt2-all-linear": (WRITES, dict(r=2, lora_alpha=3, target_modules="all-linear", bias="all", fan_in_fan_out=True)),
+    "tiny-gpt2-dora": (WRITES, dict(r=3, use_dora=True, target_modules=["c_attn", "mlp.c_proj"], fan_in_fan_out=True)),
+    "tiny-gpt2-pissa": (WRITES, dict(r=3, init_lora_weights="pissa", **CONV1D)),
+    "tiny-gpt2-vera": (WRITES, dict(r=5, fan_in_fan_out=True), VeraConfig),
+    "tiny-gpt2-ia3": (WRITES, dict(), IA3Config),
+    "tiny-gpt2-prefix": (WRITES, dict(num_virtual_tokens=3), PrefixTuningConfig),
+    "tiny-gpt2-prompt": (WRITES, dict(num_virtual_tokens=3), PromptTuningConfig),
+    "tiny-gpt2-classifier": (CLASSIFIES, dict(r=3, modules_to_save=["c_fc", "ln_f"], **CONV1D)),
+    "tiny-gpt2-prefix-classifier": (CLASSIFIES, dict(num_virtual_tokens=3), PrefixTuningConfig),
+    "tiny-gpt2-prompt-classifier": (CLASSIFIES, dict(num_virtual_tokens=3), PromptTuningConfig),
+    "tiny-llama-lora": (WRITES, dict(r=4, lora_alpha=8)),
+    "tiny-llama-head": (WRITES, dict(r=3, target_modules=["o_proj", "lm_head"])),
+    "tiny-llama-vera": (WRITES, dict(r=5), VeraConfig),
+    "tiny-llama-ia3": (WRITES, dict(), IA3Config),
+    "tiny-llama-prefix": (WRITES, dict(num_virtual_tokens=3), PrefixTuningConfig),
+    "tiny-llama-p-tuning": (WRITES, dict(num_virtual_tokens=4, encoder_hidden_size=6), PromptEncoderConfig),
+    "tiny-llama-classifier": (CLASSIFIES, dict(r=3, target_modules="all-linear")),
+    "tiny-llama-prompt-classifier": (CLASSIFIES, dict(num_virtual_tokens=3), PromptTuningConfig),
+    "tiny-mistral-prefix": (WRITES, dict(num_virtual_tokens=2), PrefixTuningConfig),
+    "tiny-qwen2-ia3": (WRITES, dict(), IA3Config),
+    "tiny-qwen3-lora": (WRITES, dict(r=4)),
+    # Its head is the table of word embeddings.
+    "tiny-qwen2-head": (WRITES, dict(r=3, target_modules=["lm_head"])),
+}
 
+
+def write_decoder_folders(models, folder):
+    """The same for decoders: random values in everything that trains."""
+    for index, (name, (kind, options, *rest)) in enumerate(DECODERS.items()):
+        torch.manual_seed(700 + index)
+        base = "-".join(name.split("-")[:2])
+        entry = dict(objective="causal_lm" if kind == WRITES else "classification", num_labels=3)
+        model, _ = decoders.load(os.path.join(models, base), entry)
+        model = get_peft_model(model, (rest or [LoraConfig])[0](task_type=kind, **options)).eval()
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data.add_(torch.randn(parameter.shape) * 0.2)
+        adapter = os.path.join(folder, name, "adapter")
+        model.save_pretrained(adapter)
+        _tidy(adapter)
+        rows = [torch.randint(3, 120, (length,)).tolist() for length in (5, 1, 8)]
+        batch = Packed.of(rows, [[0] * len(row) for row in rows], [0, 0, 0])
+        tensors = dict(batch.tensors(""), logits=decoders.logits_alone(model, batch))
+        write_fixture(os.path.join(folder, name, "expected.safetensors"), tensors, dict(model=base, task_type=kind, **options))
 
 
 def write_peft_folders(models, folder):

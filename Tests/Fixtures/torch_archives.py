@@ -104,3 +104,7 @@ def write_torch_archives(models, peft, folder):
     torch.save(adapter, path("adapter_model.bin"))
     own = lambda name: name.removeprefix("base_model.model.").replace(".lora_A.weight", ".lora_A").replace(".lora_B.weight", ".lora_B")
     torch.save({own(name): value for name, value in adapter.items()}, path("loralib.bin"))
+    # Their GPT-2's: queries and values of the fused layers.
+    fused = {name: value for name, value in load_file("cases/gpt2-lora-fused.safetensors").items() if name.startswith("final.")}
+    fused = {own(name.removeprefix("final.")): value for name, value in fused.items()}
+    torch.save({"model_state_dict": fused}, path("loralib_fused.bin"))

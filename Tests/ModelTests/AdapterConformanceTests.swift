@@ -13,7 +13,7 @@ extension EngineTests {
   /// What methods of the catalogue must do beside `MethodConformanceTests`.
   @Suite struct AdapterConformanceTests {
     @Test func everyMethodIsInTheTable() {
-      let covered = Set(AdapterCase.all.map { type(of: $0.method).name })
+      let covered = Set((AdapterCase.all + AdapterCase.ofFusedLayers).map { type(of: $0.method).name })
       #expect(covered == Set(AdapterCatalogue.methods.map { $0.name }))
     }
 

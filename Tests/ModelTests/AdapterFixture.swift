@@ -19,6 +19,8 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
   /// The LoRA to train first, for methods that build on one.
   var base: LoRA?
   var targets = AdapterTargets()
+  /// Families that refuse these options, though not the method, and part of what they say.
+  var refusals: [String: String] = [:]
 
   var testDescription: String { description }
 
@@ -77,7 +79,7 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
     var (lokr, bothLokr) = (LoKr(), LoKr())
     (lokr.r, bothLokr.r, bothLokr.decomposeBoth, bothLokr.decomposeFactor) = (2, 1, true, 16)
     var dense = AdapterTargets()
-    dense.targetModules = .suffixes(["query", "dense"])
+    dense.targetModules = .roles([.query, .fused, .attentionOutput, .up, .gate, .down, nil])
     var feedforward = IA3()
     feedforward.feedforwardModules = ["output.dense"]
     var suffixes = AdapterTargets()
@@ -139,7 +141,9 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "lokr", method: lokr, targets: dense),
       AdapterCase(description: "lokr, both products", method: bothLokr),
       AdapterCase(description: "ia3", method: IA3()),
-      AdapterCase(description: "ia3, PEFT's layers", method: feedforward, targets: suffixes),
+      AdapterCase(
+        description: "ia3, PEFT's layers", method: feedforward, targets: suffixes,
+        refusals: ["GPT-2": "'key' matches no module", "Llama": "'key' matches no module"]),
       AdapterCase(description: "houlsby", method: houlsby),
       AdapterCase(description: "houlsby, zero up", method: houlsbyZero),
       AdapterCase(description: "pfeiffer", method: pfeiffer),
@@ -150,7 +154,9 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "prompt tuning, vocabulary", method: words),
       AdapterCase(description: "p-tuning", method: pTuning),
       AdapterCase(description: "bitfit", method: BitFit()),
-      AdapterCase(description: "bitfit, some biases", method: partial),
+      AdapterCase(
+        description: "bitfit, some biases", method: partial,
+        refusals: ["GPT-2": "has no bias of the kind 'query'", "Llama": "none of its layers has a bias"]),
       AdapterCase(description: "selective", method: SelectiveFineTuning()),
       AdapterCase(description: "delta_lora", method: delta),
       AdapterCase(description: "adalora", method: ada),
@@ -164,6 +170,13 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "full", method: FullFineTuning()),
       AdapterCase(description: "full, frozen embeddings", method: upper),
     ]
+  }()
+
+  /// What only some families have a place for.
+  static let ofFusedLayers: [AdapterCase] = {
+    var keys = LoRAFused()
+    (keys.r, keys.parts) = (3, ["key"])
+    return [AdapterCase(description: "lora_fused", method: LoRAFused()), AdapterCase(description: "lora_fused, keys", method: keys)]
   }()
 
   /// Those with an adapter to save.
@@ -199,6 +212,25 @@ func tinyModel(_ name: String, labels: Int = 3, headSeed: UInt64 = 1) throws -> 
   let names = (0..<labels).map { "LABEL_\($0)" }
   return try PretrainedModel(name: fixturesFolder + "/models/" + name)
     .make(.sequence(labels: names), headSeed: headSeed)
+}
+
+/// The tiny model that a folder of `peft` was made for, and PEFT's word for what it does.
+func modelOfRecord(_ folder: String) throws -> (model: TransformerModel, taskType: String) {
+  let facts = try JSONValue(parsing: SafetensorsFile(folder + "/expected.safetensors").metadata["config"] ?? "{}", source: folder)
+  let name = facts["model"]?.stringValue ?? ""
+  let taskType = facts["task_type"]?.stringValue ?? "SEQ_CLS"
+  guard taskType != "CAUSAL_LM" else {
+    return (try PretrainedModel(name: fixturesFolder + "/models/" + name).make(.language, headSeed: 1), taskType)
+  }
+  return (try tinyModel(name), taskType)
+}
+
+/// A packed batch that the reference implementation computed logits of, and these.
+func recordedLogits(_ path: String) throws -> (batch: Batch, logits: Tensor) {
+  let file = try SafetensorsFile(path)
+  func ints(_ name: String) throws -> [Int32] { try file.tensor(name).values.map { Int32($0) } }
+  let batch = try Batch(ids: ints("input_ids"), tokenTypes: ints("token_type_ids"), offsets: Offsets(values: ints("offsets")))
+  return (batch, try file.tensor("logits"))
 }
 
 func tinyBatch() throws -> Batch {

@@ -9,14 +9,7 @@ import TestSupport
 import Testing
 import TransformerModels
 
-private let peftFolders = [
-  "tiny-bert-lora", "tiny-roberta-lora", "tiny-roberta-rslora", "tiny-roberta-all-linear",
-  "tiny-bert-patterns", "tiny-roberta-dora", "tiny-bert-pissa", "tiny-roberta-olora", "tiny-roberta-layers-pattern",
-  "tiny-roberta-vera", "tiny-bert-vera-drawn", "tiny-roberta-loha", "tiny-bert-lokr",
-  "tiny-bert-ia3", "tiny-roberta-ia3", "tiny-bert-prefix",
-  "tiny-roberta-prefix-projection", "tiny-roberta-prompt", "tiny-bert-p-tuning",
-  "tiny-bert-adalora", "tiny-roberta-adalora", "tiny-bert-glora", "tiny-roberta-glora", "tiny-bert-glora-none",
-]
+private let peftFolders = (try? FileManager.default.contentsOfDirectory(atPath: fixturesFolder + "/peft").sorted()) ?? []
 
 private func load(
   _ folder: String, into model: TransformerModel, name: String = "default",
@@ -24,16 +17,6 @@ private func load(
 ) throws -> AttachedAdapter {
   try AttachedAdapter.load(
     folder: folder, into: model, name: name, headModules: model.headModules, head: head)
-}
-
-/// A batch recorded beside an adapter or model, and its logits.
-private func recorded(_ path: String) throws -> (batch: Batch, logits: Tensor) {
-  let file = try SafetensorsFile(path)
-  func ints(_ name: String) throws -> [Int32] { try file.tensor(name).values.map { Int32($0) } }
-  let batch = try Batch(
-    ids: ints("input_ids"), tokenTypes: ints("token_type_ids"),
-    offsets: Offsets(values: ints("offsets")))
-  return (batch, try file.tensor("logits"))
 }
 
 /// Every `peft_type` once.
@@ -95,13 +78,15 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
 
 extension EngineTests {
   @Suite struct AdapterFolderTests {
+    @Test func allFoldersAreThere() { #expect(peftFolders.count >= 46) }
+
     @Test(arguments: peftFolders) func foldersOfPEFTGiveTheirLogits(_ name: String) throws {
       let folder = fixturesFolder + "/peft/" + name
-      let model = try tinyModel(name.hasPrefix("tiny-bert") ? "tiny-bert" : "tiny-roberta")
+      let (model, _) = try modelOfRecord(folder)
       let attached = try load(folder + "/adapter", into: model)
-      let (batch, logits) = try recorded(folder + "/expected.safetensors")
+      let (batch, logits) = try recordedLogits(folder + "/expected.safetensors")
       #expect(try compare(name, model.predict(batch), logits, absolute: 1e-4))
-      #expect(attached.savedModules.last == "classifier")
+      #expect(attached.savedModules.last == model.headModules.last)
       let own = attached.state().filter(\.tensor.requiresGrad).map { $0.name.replacingOccurrences(of: ".base_layer.", with: ".") }
       #expect(Set(model.trainableParameters().map(\.name)) == Set(own))
     }
@@ -116,7 +101,7 @@ extension EngineTests {
           atPath: fixturesFolder + "/torch/" + name, toPath: path + "/adapter_model.bin")
         let model = try tinyModel("tiny-roberta")
         _ = try load(path, into: model)
-        let (batch, logits) = try recorded(
+        let (batch, logits) = try recordedLogits(
           fixturesFolder + "/peft/tiny-roberta-lora/expected.safetensors")
         #expect(try compare(name, model.predict(batch), logits, absolute: 1e-4))
       }

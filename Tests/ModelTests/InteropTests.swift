@@ -11,7 +11,7 @@ import Testing
 import TransformerModels
 
 /// Runs Python in the folder of the checks; its exit code and output.
-private func python(_ arguments: [String]) -> (code: Int32, output: String) {
+func python(_ arguments: [String]) -> (code: Int32, output: String) {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
   process.arguments = ["python3"] + arguments
@@ -30,7 +30,7 @@ private func python(_ arguments: [String]) -> (code: Int32, output: String) {
 }
 
 /// The reference implementations, where they are installed.
-private let hasPEFT =
+let hasPEFT =
   python(["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('peft')"])
   .code == 0
 
@@ -152,15 +152,17 @@ extension EngineTests {
       }
     }
 
-    private func record(_ model: TransformerModel, to path: String) throws {
-      let batch = try tinyBatch()
-      func ints(_ values: [Int32]) throws -> Tensor { try Tensor(values, [values.count]) }
-      try SafetensorsFile.write(
-        tensors: [
-          ("input_ids", ints(batch.ids)), ("token_type_ids", ints(batch.tokenTypes)),
-          ("offsets", ints(batch.offsets.values)),
-          ("logits", model.predict(batch)),
-        ], to: path)
-    }
   }
+}
+
+/// Writes the tiny batch, and what a model makes of it, for the checks in Python.
+func record(_ model: TransformerModel, to path: String) throws {
+  let batch = try tinyBatch()
+  func ints(_ values: [Int32]) throws -> Tensor { try Tensor(values, [values.count]) }
+  try SafetensorsFile.write(
+    tensors: [
+      ("input_ids", ints(batch.ids)), ("token_type_ids", ints(batch.tokenTypes)),
+      ("offsets", ints(batch.offsets.values)),
+      ("logits", model.predictInFloat32(batch)),
+    ], to: path)
 }

@@ -105,6 +105,28 @@ private let queryValueCounts: [(description: String, method: any AdapterMethod, 
   ),
 ]
 
+/// Counts of adapters on GPT-2 medium, whose hidden size is 1024 in 24 layers, and on SmolLM2-135M with 9 query heads to 3 of keys.
+private let decoderCounts: [(description: String, config: JSONObject, method: any AdapterMethod, count: Int)] = {
+  let medium: JSONObject = ["model_type": "gpt2", "vocab_size": 50_257, "n_embd": 1024, "n_layer": 24, "n_head": 16]
+  let smol: JSONObject = [
+    "model_type": "llama", "vocab_size": 49_152, "hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+    "intermediate_size": 1536, "tie_word_embeddings": true,
+  ]
+  return [
+    ("LoRA's paper, 0.35 M: 0.39 M with r = 4", medium, LoRAFused(), 393_216),
+    ("PEFT's LoRA of c_attn", medium, lora(8), 24 * 8 * (1024 + 3 * 1024)),
+    ("prefixes", medium, PrefixTuning(), 24 * 2 * 20 * 1024),
+    ("PEFT's IA3: c_attn, and the input of mlp.c_proj", medium, IA3(), 24 * (3 * 1024 + 4 * 1024)),
+    // Attention's layers, the feed-forward block's, two norms; and the last norm.
+    ("biases", medium, BitFit(), 24 * (3 * 1024 + 1024 + 4 * 1024 + 1024 + 2 * 1024) + 1024),
+    ("everything, tied head once", medium, FullFineTuning(), 354_823_168),
+    ("PEFT's LoRA of q_proj and v_proj", smol, lora(8), 30 * 8 * (576 + 576 + 576 + 192)),
+    ("IA3 of grouped heads", smol, IA3(), 30 * (192 + 192 + 1536)),
+    ("prefixes of grouped heads", smol, PrefixTuning(), 30 * 2 * 20 * 192),
+    ("everything, tied head once", smol, FullFineTuning(), 134_515_008),
+  ]
+}()
+
 extension EngineTests {
   /// Counts of trainable parameters that papers print, from the models' shapes. Where a paper is wrong, the right number.
   @Suite struct ParameterCountTests {
@@ -117,6 +139,14 @@ extension EngineTests {
         #expect(
           try trainable(base(name, labels: labels), mini(row.r, row.b, row.a, .denseAndAttention)) == row.all + scores)
       }
+    }
+
+    @Test(arguments: decoderCounts.indices) func decoders(_ index: Int) throws {
+      let row = decoderCounts[index]
+      let model = try PretrainedModel.shapes(HuggingFaceConfig(row.config, path: row.description), .language)
+      let attached = try model.attach(row.method)
+      #expect(model.trainableParameters().reduce(0) { $0 + $1.tensor.count } == row.count, "\(row.description)")
+      if !row.method.trainsBase { #expect(attached.parameterCount == row.count, "\(row.description)") }
     }
 
     @Test func loraMiniOnOneLabel() throws {

@@ -199,6 +199,8 @@ import Training
     "lora.layers_to_transform": ("", "{ 1 }"), "lora.layers_pattern": ("layers_to_transform = { 1 }", "{ 'layer' }"),
     "lora.bias": ("", "'all'"), "lora.adapter_name": ("", "'other'"), "lora.seed": ("", "7"), "lora.init_lora_weights": ("", "'gaussian'"),
     "delora.lora_alpha": ("", "3"), "delora.over": ("", ""),  // It needs a LoRA below: see `dataRows`.
+    // The model here has no fused layers.
+    "lora_fused.r": ("", ""), "lora_fused.lora_alpha": ("", ""), "lora_fused.lora_dropout": ("", ""), "lora_fused.parts": ("", ""),
     "loha.rank_pattern": ("", "{ query = 2 }"), "loha.alpha_pattern": ("", "{ query = 2 }"),
     "lokr.rank_pattern": ("r = 2", "{ query = 1 }"), "lokr.alpha_pattern": ("r = 2", "{ query = 2 }"), "lokr.decompose_factor": ("", "2"),
     "lokr.decompose_both": ("r = 1", "true"), "lokr.r": ("r = 1", "2"), "lokr.alpha": ("r = 1", "4"),

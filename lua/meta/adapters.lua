@@ -69,6 +69,21 @@
 ---@field adapter_name? string tells several adapters of one model apart (default "default")
 ---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
 
+---lora_fused options
+---@class LoRAFusedOptions
+---@field r? integer rank of each part's update (from 1 to 65536; default 4)
+---@field lora_alpha? number numerator of the scale lora_alpha / r (above 0; default 8)
+---@field lora_dropout? number dropout on the adapter's input (at least 0 and below 1; default 0)
+---@field parts? string[] what is adapted: some of query, key and value (default {"query", "value"})
+---@field target_modules? string|string[] linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or "all-linear"; default: PEFT's for the architecture
+---@field exclude_modules? string[] suffixes of layers to leave out (default {})
+---@field modules_to_save? string[] modules that train as they are and are saved with the adapter; default: the head
+---@field layers_to_transform? integer[] numbers of the layers to adapt, from 0; default: all
+---@field layers_pattern? string[] what the numbers of layers_to_transform stand behind in a path, such as "layer"; default: anything (default {})
+---@field bias? Bias which biases train (default "none")
+---@field adapter_name? string tells several adapters of one model apart (default "default")
+---@field seed? integer seeds the adapter's weights; default: --seed, else 42 (at least 0)
+
 ---vera options
 ---@class VeRAOptions
 ---@field r? integer rank of the shared factors (from 1 to 65536; default 256)
@@ -469,6 +484,11 @@ function adapters.delora(options) end
 ---@param options? LoRAFAOptions see the fields
 ---@return Adapter # adapter for Model:add_adapter
 function adapters.lora_fa(options) end
+
+---LoRA for queries, values or keys alone of layers that give all three together, as GPT-2's c_attn.
+---@param options? LoRAFusedOptions see the fields
+---@return Adapter # adapter for Model:add_adapter
+function adapters.lora_fused(options) end
 
 ---Trains two vectors around random frozen factors that all layers share.
 ---@param options? VeRAOptions see the fields
