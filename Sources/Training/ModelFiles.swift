@@ -33,7 +33,9 @@ extension TrainableModel {
     throw EngineError(
       .argument,
       "\(folder): '\(name)' of the model itself was trained too and belongs to no adapter: the folder of adapter "
-        + "'\(adapter.name)' would not hold it", hint: "merge the adapters and save the whole model")
+        + "'\(adapter.name)' would not hold it",
+      hint: "merge the adapters and save the whole model; or save the model before the adapter is attached, and attach it to what models.load "
+        + "makes of that folder")
   }
 
   /// Reads an adapter's folder, PEFT's or one written here, and attaches it; what trained before is frozen.

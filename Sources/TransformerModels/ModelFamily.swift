@@ -16,6 +16,8 @@ public protocol ModelFamily: Sendable {
   static var languageClass: String { get }
   /// LoRA's targets where none are given: PEFT's table.
   static var defaultTargetModules: [String] { get }
+  /// Keys of `config.json` that hold the body's dropout rates.
+  static var dropoutKeys: [String] { get }
 
   /// The body of a model. Throws `EngineError` naming the key of the configuration that is missing or wrong.
   static func body(_ config: HuggingFaceConfig) throws -> StackLayout

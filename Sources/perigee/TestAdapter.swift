@@ -7,8 +7,8 @@ struct TestAdapter: ParsableCommand {
     commandName: "test-adapter",
     abstract: "Check the adapter methods that a Lua file defines.",
     discussion: """
-      Runs what every adapter must pass on a tiny model, in fp32, for each adapters.define in the file and the options' \
-      defaults: gradients against differences of the loss, merging, saving, resuming, and so on. "-" stands for a check \
+      Runs what every adapter must pass on two tiny models, a RoBERTa that classifies and a Llama that writes, in fp32, for \
+      each adapters.define in the file and the options' defaults: gradients against differences of the loss, merging, saving, resuming, and so on. "-" stands for a check \
       that says nothing about a method. Exit code 1 if one fails.
 
         perigee test-adapter lua/adapters/delora.lua

@@ -65,14 +65,23 @@ import Testing
     ),
   ]
 
+  /// Tests that use it run one after another.
+  nonisolated(unsafe) private static let families = try? ConformanceFamily.builtIn(seed: 1)
+
   @Test(arguments: mistakes.indices)
   func mistakesAreFound(_ index: Int) throws {
     let (definition, failing) = Self.mistakes[index]
+    // A decoder takes as long again: one method that is right, and two that are wrong.
+    let families = try #require(Self.families).prefix([0, 4, 11].contains(index) ? 2 : 1)
     try ScriptHost.with(mode: .check) { host, _ in
       try host.state.run(text: "local n = 0\nadapters.define('mine', { config = { r = 4 }, \(definition) })", name: "t.lua")
-      let outcomes = try Runner.conformance(of: host.definitions)
-      let failed = outcomes.filter { if case .failed = $0.results[0] { true } else { false } }
+      let outcomes = try Runner.conformance(of: host.definitions, on: Array(families))
+      let failed = outcomes.filter { if case .failed = $0.results[0].outcome { true } else { false } }
       #expect(Set(failed.map(\.check)) == failing, "\(failed)")
+      #expect(outcomes[0].results.map(\.method) == Array(["mine on roberta", "mine on llama"].prefix(families.count)))
+      guard families.count > 1 else { return }
+      let onDecoder = outcomes.filter { if case .failed = $0.results[1].outcome { true } else { false } }
+      #expect(Set(onDecoder.map(\.check)) == failing, "\(onDecoder)")
     }
   }
 
@@ -85,7 +94,7 @@ import Testing
       let bad = try perigee(["test-adapter", "bad.lua", "--set", "r=2"], in: folder)
       #expect(bad.code == 1 && bad.error == "")
       #expect(bad.output.contains("fresh equals base        FAILED"))
-      #expect(bad.output.contains("mine: fresh equals base: FAILED: a new adapter: the logits differ by "))
+      #expect(bad.output.contains("mine on roberta: fresh equals base: FAILED: a new adapter: the logits differ by "))
       let none = try perigee(["test-adapter", "none.lua"], in: folder)
       #expect(none.code == 1 && none.error == "perigee: error: none.lua: defines no adapter; call adapters.define\n")
       let unknown = try perigee(["test-adapter", "bad.lua", "--set", "q=2"], in: folder)

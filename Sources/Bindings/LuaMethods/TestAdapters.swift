@@ -12,9 +12,9 @@ extension Runner {
   /// be run, or defines nothing.
   public static func testAdapters(_ path: String, settings: [String] = []) throws -> Bool {
     try withDefinitions(of: path) { definitions in
-      let outcomes = try conformance(of: definitions, settings)
-      print(summary(outcomes, definitions.all.map(\.name)))
-      return outcomes.allSatisfy { $0.results.allSatisfy { if case .failed = $0 { false } else { true } } }
+      let outcomes = try conformance(of: definitions, settings, on: ConformanceFamily.builtIn(seed: 1))
+      print(summary(outcomes))
+      return outcomes.allSatisfy { $0.results.allSatisfy { if case .failed = $0.outcome { false } else { true } } }
     }
   }
 
@@ -34,20 +34,30 @@ extension Runner {
     return try body(definitions)
   }
 
-  typealias CheckOutcomes = (check: String, results: [AdapterConformance.Outcome])
+  /// What a check found; `method` names the definition and the family that it was tried on.
+  typealias CheckOutcomes = (check: String, results: [(method: String, outcome: AdapterConformance.Outcome)])
 
-  /// The outcome of each check for each definition.
-  static func conformance(of defined: LuaDefinitions, _ settings: [String] = []) throws -> [CheckOutcomes] {
+  /// The outcome of each check for each definition on each family.
+  static func conformance(
+    of defined: LuaDefinitions, _ settings: [String] = [], on families: [ConformanceFamily]
+  ) throws -> [CheckOutcomes] {
     let definitions = defined.all
     let options = try definitions.map { try values(settings, $0, among: definitions) }
-    let family = try ConformanceFamily.builtIn(seed: 1)
-    let tests = try zip(definitions, options).map { definition, options in
-      try AdapterConformance(
-        definition.method(options, place: definition.name + " options"), on: family, exactGradient: definition.parts.exactGradient,
-        reading: defined.method)
+    let tests = try zip(definitions, options).flatMap { definition, options in
+      try families.map { family in
+        let test = try AdapterConformance(
+          definition.method(options, place: definition.name + " options"), on: family, exactGradient: definition.parts.exactGradient,
+          reading: defined.method)
+        return (method: "\(definition.name) on \(family.base.architecture.modelType)", test: test)
+      }
     }
     return try AdapterConformance.checks.map { check in
-      (check.name, try tests.map { try $0.outcome(check.run) { error in (error as? LuaError).flatMap { $0.isInterruption ? nil : $0.message } } })
+      (
+        check.name,
+        try tests.map { method, test in
+          (method, try test.outcome(check.run) { error in (error as? LuaError).flatMap { $0.isInterruption ? nil : $0.message } })
+        }
+      )
     }
   }
 
@@ -63,11 +73,11 @@ extension Runner {
     return try definition.fields.resolve(settings: fitting)
   }
 
-  private static func summary(_ outcomes: [CheckOutcomes], _ names: [String]) -> String {
+  private static func summary(_ outcomes: [CheckOutcomes]) -> String {
     var notes: [String] = []
     let rows: [[JSONValue]] = outcomes.map { check, results in
       [.string(check)]
-        + zip(names, results).map { name, outcome in
+        + results.map { name, outcome in
           switch outcome {
           case .passed: return "ok"
           case .notApplicable(let why):
@@ -79,6 +89,7 @@ extension Runner {
           }
         }
     }
+    let names = outcomes.first?.results.map(\.method) ?? []
     let table = Table(columns: [Table.Column("check")] + names.map { Table.Column($0) }, rows: rows)
     return ([table.text()] + notes).joined(separator: "\n")
   }

@@ -10,26 +10,6 @@ import Tokenizers
 import Training
 import TransformerModels
 
-/// A model that methods are tried on: a tiny one of its family.
-package struct ConformanceFamily {
-  package let base: PretrainedModel
-  package let tokenizer: Tokenizer
-
-  /// A model of this configuration, but with the built-in tokenizer's vocabulary and with dropout, whose values `seed` gives.
-  package init(_ config: HuggingFaceConfig, seed: UInt64) throws {
-    tokenizer = try BuiltInModel.make(BuiltInModel.name, seed: seed).tokenizer
-    let changes: JSONObject = [
-      "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "vocab_size": .int(tokenizer.vocabularySize),
-    ]
-    base = try PretrainedModel(config: config.changed(changes), name: config.path, seed: seed)
-  }
-
-  /// The built-in model.
-  package static func builtIn(seed: UInt64) throws -> ConformanceFamily {
-    try ConformanceFamily(BuiltInModel.make(BuiltInModel.name, seed: seed).base.config, seed: seed)
-  }
-}
-
 /// What every adapter must do, checked for one method on a tiny model: by `perigee test-adapter` for methods of scripts, and by
 /// tests for all methods of the catalogue on all families.
 package struct AdapterConformance {
@@ -55,7 +35,9 @@ package struct AdapterConformance {
   /// Finds the method in a folder.
   private let reading: AdapterMethodReader
   private let family: ConformanceFamily
-  private let task: TrainingTask
+  private var task: TrainingTask { family.task }
+  /// Tokens of an example at most.
+  private static let maxLength = 12
 
   package init(
     _ method: any AdapterMethod, targets: AdapterTargets = AdapterTargets(), over underlying: LoRA? = nil, on family: ConformanceFamily,
@@ -63,7 +45,6 @@ package struct AdapterConformance {
   ) {
     (self.method, self.targets, self.underlying, self.family) = (method, targets, underlying, family)
     (self.exactGradient, self.reading) = (exactGradient, reading)
-    task = .synthetic(count: 16, length: 9, vocabulary: 5..<Int32(family.tokenizer.vocabularySize), labels: 2, seed: 1)
   }
 
   /// The checks, in the order in which they are shown.
@@ -95,6 +76,16 @@ package struct AdapterConformance {
     } catch {
       guard let text = describe(error) else { throw error }
       return .failed(text)
+    }
+  }
+
+  /// Why the model does not take the method; nil: it does.
+  package func refusal() throws -> String? {
+    do {
+      _ = try adaptedModel()
+      return nil
+    } catch let error as EngineError where error.kind == .argument {
+      return "\(error)"
     }
   }
 
@@ -136,8 +127,8 @@ package struct AdapterConformance {
   }
 
   private func batch() throws -> Batch {
-    let ids: [Int32] = [0, 17, 45, 99, 2, 0, 8, 23, 51, 60, 77, 2, 0, 111, 2]
-    return try Batch(ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: Tensor([0, 1, 1] as [Int32], [3]))
+    let data = try task.encoded(task.train, tokenizer: family.tokenizer, maxLength: Self.maxLength)
+    return try data.batch([0, 1, 2], for: task.type, Preparation(RandomSource(seed: 1, stream: 0), family.tokenizer, mlmProbability: 0.15))
   }
 
   private func logits(_ model: TrainableModel) throws -> [Double] { try model.network.predict(batch()).values }
@@ -185,7 +176,7 @@ package struct AdapterConformance {
     let gradients = try attached.state().filter(\.tensor.requiresGrad).map { ($0.name, $0.tensor, try $0.tensor.grad?.copy()) }
     for (name, tensor, gradient) in gradients {
       if gradient == nil, draws { continue }
-      if Self.mayStay(name) { continue }
+      if Self.mayStay(name, in: model) { continue }
       guard let gradient else { throw Failure(text: "'\(name)' trains, and gets no gradient") }
       let norm = gradient.sumOfSquares.squareRoot()
       guard norm.isFinite, norm > 0 else { throw Failure(text: "'\(name)' trains, and the norm of its gradient is \(norm)") }
@@ -206,8 +197,10 @@ package struct AdapterConformance {
   /// Whether a parameter may train and stay as it is: a key's bias shifts all scores of a row alike, GLoRA's D multiplies a bias,
   /// which is 0 in a new model, a B that is equal along a row multiplies the sum of a norm's output, which is 0 there, and AdaLoRA sets
   /// E back to 0 where it cuts.
-  private static func mayStay(_ name: String) -> Bool {
-    ["key.bias", "glora_D.X", "glora_B.X", "lora_E"].contains(where: name.hasSuffix)
+  private static func mayStay(_ name: String, in model: TrainableModel) -> Bool {
+    if ["glora_D.X", "glora_B.X", "lora_E"].contains(where: name.hasSuffix) { return true }
+    let owner = name.replacingOccurrences(of: ".base_layer.", with: ".")
+    return model.network.namedModules().contains { path, module in path + ".bias" == owner && (module as? Linear)?.role == .key }
   }
 
   private func training() throws -> Outcome {
@@ -222,7 +215,7 @@ package struct AdapterConformance {
       if !own.contains(ObjectIdentifier(tensor)) {
         guard sameBits(old, tensor) || changed.contains(name) else { throw Failure(text: "training changed '\(name)', which is not the adapter's") }
       } else if tensor.requiresGrad {
-        guard !sameBits(old, tensor) || Self.mayStay(name) || draws else {
+        guard !sameBits(old, tensor) || Self.mayStay(name, in: model) || draws else {
           throw Failure(text: "'\(name)' trains, and four updates did not change it")
         }
       } else if !changed.contains(name) {
@@ -367,7 +360,8 @@ package struct AdapterConformance {
     let layers = plain.namedModules().compactMap { path, module in (module as? Linear).map { (path, $0) } }
     guard
       let (path, _) = layers.first(where: { path, linear in
-        linear.inFeatures != linear.outFeatures && !plain.headModules.contains { path == $0 || path.hasPrefix($0 + ".") || path.hasSuffix("." + $0) }
+        linear.inFeatures != linear.outFeatures && linear.role != .head
+          && !plain.headModules.contains { path == $0 || path.hasPrefix($0 + ".") || path.hasSuffix("." + $0) }
       })
     else { return .notApplicable("the model has no layer that is not square") }
     var targets = targets
@@ -397,7 +391,7 @@ package struct AdapterConformance {
   ) throws -> [(name: String, tensor: Tensor)] {
     var arguments = TrainingArguments()
     (arguments.maxSteps, arguments.trainBatchSize, arguments.learningRate, arguments.saveSeconds) = (steps, 4, 1e-2, 0)
-    arguments.maxLength = 32
+    arguments.maxLength = Self.maxLength
     var callbacks = TrainerCallbacks()
     callbacks.onStep = { if $0.state.step == stopAt { throw Stop() } }
     _ = try Trainer(model: model, task: task, arguments: arguments, callbacks: callbacks, store: store).run()

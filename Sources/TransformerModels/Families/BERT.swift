@@ -15,6 +15,7 @@ public enum BERT: ModelFamily {
   public static let className = "Bert"
   public static let languageClass = "ForMaskedLM"
   public static let defaultTargetModules = ["query", "value"]
+  public static let dropoutKeys = ["hidden_dropout_prob", "attention_probs_dropout_prob"]
 
   public static func body(_ config: HuggingFaceConfig) throws -> StackLayout { try encoder(config, prefix: baseModelPrefix, firstPosition: 0) }
 

@@ -14,6 +14,7 @@ public enum GPT2: ModelFamily {
   public static let className = "GPT2"
   public static let languageClass = "LMHeadModel"
   public static let defaultTargetModules = ["c_attn"]
+  public static let dropoutKeys = ["embd_pdrop", "resid_pdrop", "attn_pdrop"]
 
   public static func body(_ config: HuggingFaceConfig) throws -> StackLayout {
     let size = try config.int("n_embd", in: 1...65_536, default: 768)

@@ -55,6 +55,7 @@ extension LlamaLayout {
   public static var baseModelPrefix: String { "model" }
   public static var languageClass: String { "ForCausalLM" }
   public static var defaultTargetModules: [String] { ["q_proj", "v_proj"] }
+  public static var dropoutKeys: [String] { ["attention_dropout"] }
   public static var queryBiasIsStandard: Bool { false }
   public static var headNorms: (query: String, key: String)? { nil }
   public static func window(_ config: HuggingFaceConfig) throws -> Int? { nil }

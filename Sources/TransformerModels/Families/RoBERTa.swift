@@ -13,6 +13,7 @@ public enum RoBERTa: ModelFamily {
   public static let className = "Roberta"
   public static let languageClass = "ForMaskedLM"
   public static let defaultTargetModules = ["query", "value"]
+  public static let dropoutKeys = BERT.dropoutKeys
 
   public static func body(_ config: HuggingFaceConfig) throws -> StackLayout {
     let padding = try config.int("pad_token_id", in: 0...10_000_000, default: 1)
