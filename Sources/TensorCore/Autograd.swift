@@ -251,6 +251,9 @@ extension Tensor {
     set { slot.grad = newValue }
   }
 
+  /// The type of the gradient: that of the tensor, but float32 for a storage type.
+  public var gradientDType: DType { slot.gradientDType }
+
   /// See `Autograd.backward`.
   public func backward(gradient: Tensor? = nil, retainGraph: Bool = false) throws {
     try Autograd.backward(self, gradient: gradient, retainGraph: retainGraph)

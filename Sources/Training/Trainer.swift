@@ -62,6 +62,7 @@ public final class Trainer {
   public internal(set) var state = TrainerState()
   let optimizer: Optimizer
   let callbacks: TrainerCallbacks
+  private let group: any ProcessGroup
   private let store: TrainerStore?
   private let data: EncodedDataset
   let sampler: BatchSampler
@@ -80,10 +81,11 @@ public final class Trainer {
   private var frozen: TrainingGuard?
   private var evaluationStates: [Int: HiddenStateCache] = [:]
 
-  /// Throws for a model that does not fit the task, nothing to train, or an unknown metric: before the first step.
+  /// `group`: the processes that train together; the state is saved by the first of them alone. Throws for a model that does not fit the
+  /// task, nothing to train, or an unknown metric: before the first step.
   public init(
     model: TrainableModel, task: TrainingTask, arguments: TrainingArguments, functions: TrainerFunctions = TrainerFunctions(),
-    callbacks: TrainerCallbacks = TrainerCallbacks(), store: TrainerStore? = nil
+    callbacks: TrainerCallbacks = TrainerCallbacks(), store: TrainerStore? = nil, group: any ProcessGroup = SingleProcess()
   ) throws {
     self.model = model
     self.task = task
@@ -91,6 +93,7 @@ public final class Trainer {
     self.functions = functions
     self.callbacks = callbacks
     self.store = store
+    self.group = group
     try Self.check(model, task, arguments, functions)
     try LoRAPlus(arguments)?.check(model.network.namedParameters(), allowsFrozen: callbacks.mayUnfreeze)
     try arguments.parameterGroups?.check(model.network.namedParameters(), allowsFrozen: callbacks.mayUnfreeze)
@@ -259,16 +262,18 @@ public final class Trainer {
     let batches = try nextBatches()
     let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
     model.network.zeroGrad()
-    var total = 0.0
-    for batch in batches {
-      let (mean, _) = try functions.loss(model, batch, labelSmoothing: arguments.labelSmoothingFactor, divisor: divisor)
-      let loss = try model.addingTerms(to: mean, batch, divisor: divisor)
+    let passes = model.network.context.step
+    let total = try group.sum(of: batches.indices, into: trainedParameters().map(\.tensor)) { i in
+      if group.count > 1 { model.network.context.resume(after: passes + UInt64(i)) }
+      let (mean, _) = try functions.loss(model, batches[i], labelSmoothing: arguments.labelSmoothingFactor, divisor: divisor)
+      let loss = try model.addingTerms(to: mean, batches[i], divisor: divisor)
       let value = try loss.item()
-      guard value.isFinite else { throw notFinite("the loss is \(value)", batch) }
+      guard value.isFinite else { throw notFinite("the loss is \(value)", batches[i]) }
       try loss.backward()
-      total += value
-      state.tokens += batch.ids.count
+      return value
     }
+    if group.count > 1 { model.network.context.resume(after: passes + UInt64(batches.count)) }
+    state.tokens += batches.reduce(0) { $0 + $1.ids.count }
     let norm = optimizer.gradientNorm()
     guard norm.isFinite else { throw notFinite("the gradient's norm is \(norm)", batches[0]) }
     try applyUpdate(norm: norm)
@@ -455,7 +460,8 @@ public final class Trainer {
   }
 
   private func save() throws {
-    guard let store else { return }
+    // All processes know the same.
+    guard let store, group.rank == 0 else { return }
     let started = Date()
     try store.saveState { try write(to: $0) }
     // Large states are saved less often, so that saving takes a few per cent of the time at most.
