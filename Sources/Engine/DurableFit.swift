@@ -114,10 +114,15 @@ extension Session {
   /// Makes the model what the stored training left.
   private func reuse(_ stored: StoredStage, _ model: TrainableModel) throws -> FitResult {
     // What the stage saved depends on what trained in the end, which callbacks may have changed.
-    let whole = stored.folder + "/" + Self.modelFolder + "/model.safetensors"
-    let isWhole = fileExists(whole)
-    let file = try SafetensorsFile(isWhole ? whole : stored.folder + "/" + Self.weightsFile)
-    try model.takeResult(summary: stored.folder, values: file.names.map { ($0, try file.tensor($0)) })
+    let whole = stored.folder + "/" + Self.modelFolder
+    let values: [(name: String, tensor: Tensor)]
+    if fileExists(whole) {
+      values = try model.network.savedParameters(in: whole)
+    } else {
+      let file = try SafetensorsFile(stored.folder + "/" + Self.weightsFile)
+      values = try file.names.map { ($0, try file.tensor($0)) }
+    }
+    try model.takeResult(summary: stored.folder, values: values)
     let facts = stored.facts
     func texts(_ name: String) -> [String] { (facts[name]?.arrayValue ?? []).compactMap(\.stringValue) }
     let counts = model.network.parameterCounts()

@@ -24,10 +24,7 @@ extension TransformerModel {
           hint: "merge it first, or save the adapter")
       }
     }
-    let turned = Set(namedModules().compactMap { path, module in (module as? Linear)?.isStoredTransposed == true ? path + ".weight" : nil })
-    let state = try plainParameters().map { name, tensor in
-      (name: name, tensor: turned.contains(name) ? try Autograd.noGrad { try tensor.transpose(0, 1).copy() } : tensor)
-    }
+    let state = try turned(plainParameters())
     for (name, tensor) in state {
       if let bad = tensor.firstNonFinite {
         throw EngineError(
@@ -44,6 +41,20 @@ extension TransformerModel {
           hint: "check the disk")
       }
       try SafetensorsFile.write(tensors: state, to: temporary + "/model.safetensors")
+    }
+  }
+
+  /// The parameters in a folder that `save` wrote, as the model has them.
+  public func savedParameters(in folder: String) throws -> [(name: String, tensor: Tensor)] {
+    let file = try SafetensorsFile(folder + "/model.safetensors")
+    return try turned(file.names.map { ($0, try file.tensor($0)) })
+  }
+
+  /// Parameters with those matrices transposed that files have the other way round.
+  private func turned(_ parameters: [(name: String, tensor: Tensor)]) throws -> [(name: String, tensor: Tensor)] {
+    let names = Set(namedModules().compactMap { path, module in (module as? Linear)?.isStoredTransposed == true ? path + ".weight" : nil })
+    return try parameters.map { name, tensor in
+      (name, names.contains(name) ? try Autograd.noGrad { try tensor.transpose(0, 1).copy() } : tensor)
     }
   }
 
