@@ -1,3 +1,5 @@
+import Diagnostics
+
 /// What a column of labels holds.
 public enum LabelKind: Sendable {
   /// Exactly one class per example.
@@ -39,11 +41,11 @@ public struct TaskDefinition: Sendable, Equatable {
   /// The metric that ranks checkpoints: one of `metricNames`, or `loss`.
   public let metricForBestModel: String
   /// The training data.
-  public let train: Split
+  public private(set) var train: Split
   /// The evaluation data; the first split ranks checkpoints.
   ///
   /// Split names are unique.
-  public let evaluation: [Split]
+  public private(set) var evaluation: [Split]
   /// Rows of any split that were left out, in order of file and first line.
   public let skippedRows: [SkippedRows]
 
@@ -60,5 +62,18 @@ public struct TaskDefinition: Sendable, Equatable {
     self.train = train
     self.evaluation = evaluation
     self.skippedRows = skippedRows
+  }
+  /// The task with those examples alone, in every split, that `keep` wants. Throws where a split has none left.
+  public func filtered(_ keep: (Example) throws -> Bool) throws -> TaskDefinition {
+    func filter(_ split: Split) throws -> Split {
+      var split = split
+      split.examples = try split.examples.filter(keep)
+      guard !split.examples.isEmpty else { throw EngineError(.data, "\(split.path): the filter leaves no example") }
+      return split
+    }
+    var result = self
+    result.train = try filter(train)
+    result.evaluation = try evaluation.map(filter)
+    return result
   }
 }

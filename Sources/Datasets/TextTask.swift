@@ -71,24 +71,34 @@ public struct TextTask: Sendable {
 
   private static let corpusName = "builtin:corpus"
 
-  /// The generated corpus; its second text follows the first where pairs are not wanted.
+  /// The generated corpus, with the columns "text" and "text_pair"; as a text, the second follows the first where pairs are not wanted.
   private func corpus(_ metrics: [String]) throws -> TaskDefinition {
     guard train == Self.corpusName else {
       throw EngineError(.argument, "\(train): no such built-in text", hint: suggestion(for: train, among: [Self.corpusName]))
     }
-    var hasPairs = false
-    if case .lines(let pairs) = columns { hasPairs = pairs }
-    func split(_ part: String, seed: UInt64, count: Int, _ limit: Int?) -> Split {
+    guard validation == nil else {
+      throw EngineError(.argument, "\(train) has a validation set of its own", hint: "leave validation_file out")
+    }
+    func split(_ part: String, seed: UInt64, count: Int, _ limit: Int?) throws -> Split {
       let pairs = BuiltIn.corpus(seed: seed, count: min(count, limit ?? count)).enumerated()
-      return Split(
-        name: part, path: "\(train) \(part)",
-        examples: pairs.map { i, pair in
-          let texts = [pair.text] + (pair.textPair.map { [$0] } ?? [])
-          return Example(hasPairs ? texts : [texts.joined(separator: " ")], line: i + 1)
-        })
+      return Split(name: part, path: "\(train) \(part)", examples: try pairs.map { try corpusExample([$1.text, $1.textPair ?? ""], line: $0 + 1) })
     }
     return TaskDefinition(
       name: train, labels: nil, metricNames: metrics, metricForBestModel: metrics.first ?? "loss",
-      train: split("train", seed: 1, count: 40_000, limit.train), evaluation: [split("dev", seed: 2, count: 500, limit.evaluation)])
+      train: try split("train", seed: 1, count: 40_000, limit.train), evaluation: [try split("dev", seed: 2, count: 500, limit.evaluation)])
+  }
+
+  private func corpusExample(_ pair: [String], line: Int) throws -> Example {
+    let names = ["text", "text_pair"]
+    func text(_ column: String) throws -> String {
+      if let place = names.firstIndex(of: column) { return pair[place] }
+      throw EngineError(.argument, "\(train): no column '\(column)' (columns: \(listing(names)))", hint: suggestion(for: column, among: names))
+    }
+    return switch columns {
+    case .lines(hasPairs: true): Example(pair, line: line)
+    case .lines(hasPairs: false): Example([pair.joined(separator: " ")], line: line)
+    case .text(let column): Example([try text(column)], line: line)
+    case .completion(let prompt, let completion): Example([try text(prompt)], target: .texts([try text(completion)]), line: line)
+    }
   }
 }

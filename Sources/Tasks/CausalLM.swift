@@ -116,7 +116,13 @@ public struct CausalLMData: Record {
 
   func columns() throws -> TextTask.Columns {
     switch (textColumn, promptColumn, completionColumn) {
-    case (nil, nil, nil): return .lines(hasPairs: false)
+    case (nil, nil, nil):
+      // Lines of a table are no texts.
+      if let format = try tableFormat() ?? (try? TableFormat(path: trainFile)) {
+        throw EngineError(
+          .argument, "causal_lm options: \(trainFile) is a table (\(format.rawValue)): give text_column, or both prompt_column and completion_column")
+      }
+      return .lines(hasPairs: false)
     case (let text?, nil, nil): return .text(text)
     case (nil, let prompt?, let completion?): return .completion(prompt: prompt, completion: completion)
     default:

@@ -126,8 +126,14 @@ extension LanguageTaskType {
 }
 
 extension PretrainedModel {
-  /// A language model of a type. Throws where the family's tokens see what the type hides from them, or do not see what it shows.
+  /// A language model of a type. Throws what `requireFit` does.
   public func languageModel(_ type: any LanguageTaskType.Type, seed: UInt64) throws -> TransformerModel {
+    try requireFit(type)
+    return try make(.language, headSeed: seed)
+  }
+
+  /// Throws where the family's tokens see what a type of language model hides from them, or do not see what it shows.
+  public func requireFit(_ type: any LanguageTaskType.Type) throws {
     let isCausal = try architecture.body(config).layer.isCausal
     guard type.isCausal == isCausal else {
       let fitting = TaskTypeCatalogue.languageTypes.filter { $0.isCausal == isCausal }.map { "base:\($0.name)()" }
@@ -137,7 +143,6 @@ extension PretrainedModel {
           + (isCausal ? "only what stands before it" : "what stands behind it too"),
         hint: fitting.isEmpty ? nil : "call \(fitting.joined(separator: " or "))")
     }
-    return try make(.language, headSeed: seed)
   }
 }
 

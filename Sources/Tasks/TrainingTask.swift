@@ -24,6 +24,8 @@ public final class TrainingTask {
   public var tokenFolder: String?
   private var cache: [(split: Split, tokenizer: Tokenizer, maxLength: Int, data: EncodedDataset)] = []
   private let makeTokens: ((_ maxLength: Int) -> EncodedDataset)?
+  /// What it was made from; nil where it is no text.
+  private var definition: TaskDefinition?
 
   /// - Parameter makeTokens: the training data where it is no text.
   public init(
@@ -53,6 +55,13 @@ public final class TrainingTask {
       metricNames: definition.metricNames, metricForBestModel: definition.metricForBestModel,
       identity: Self.identity(of: definition), train: definition.train, evaluation: definition.evaluation,
       skippedRows: definition.skippedRows)
+    self.definition = definition
+  }
+
+  /// The task with those examples alone, in every set, that `keep` wants. Throws where a set has none left.
+  public func filtered(_ keep: (Example) throws -> Bool) throws -> TrainingTask {
+    guard let definition else { throw EngineError(.argument, "\(name): has no texts to choose by") }
+    return try TrainingTask(definition.filtered(keep), type: type)
   }
 
   /// The content that is trained and evaluated on: texts and labels themselves, however they were read, and which metric says

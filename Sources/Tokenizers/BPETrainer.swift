@@ -19,7 +19,7 @@ public enum BPETrainer {
   public static func train(
     corpus: [String], vocabularySize: Int, specialTokens: [String]
   ) throws -> Tokenizer {
-    let place = "BPETrainer"
+    let place = "tokenizers.train"
     for token in ["<s>", "</s>"] where !specialTokens.contains(token) {
       throw EngineError(.argument, "\(place): special token '\(token)' is missing")
     }
@@ -30,7 +30,7 @@ public enum BPETrainer {
     guard vocabularySize >= smallest, vocabularySize <= Vocabulary.largestId else {
       throw EngineError(
         .argument,
-        "\(place): vocabularySize is \(vocabularySize), expected \(smallest) (the special tokens "
+        "\(place): vocab_size is \(vocabularySize), expected \(smallest) (the special tokens "
           + "and 256 bytes) to \(Vocabulary.largestId)")
     }
     var tokens = specialTokens

@@ -92,7 +92,8 @@ public final class TrainableModel {
   /// Forgets an adapter that was taken off.
   func remove(_ attached: AttachedAdapter) { adapters.removeAll { $0 === attached } }
 
-  /// A model for another task on this one's body: a new head, and copies of the adapters, frozen, of which the same take part.
+  /// A model for another task on this one's body: a new head, and copies of the adapters, frozen, of which the same take part. A
+  /// language model's head is no new one where there is one already.
   ///
   /// What the body itself learnt (full fine-tuning, masked language modelling) is carried over; modules that trained beside
   /// adapters (`modules_to_save`) start again from the base model, as the protocol of the LoRA paper asks.
@@ -101,8 +102,10 @@ public final class TrainableModel {
     let source =
       try trainsBody || changedBodyParameter() != nil
       ? unmerged { try makeBody(self.type, from: network, seed: 0).network } : body
-    let fresh = try makeBody(type, from: source, seed: seed).network
-    let result = TrainableModel(type, network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage, isHeadNew: true)
+    let (fresh, new) = try makeBody(type, from: source, seed: seed)
+    let result = TrainableModel(
+      type, network: fresh, base: base, tokenizer: tokenizer, body: source, lineage: lineage,
+      isHeadNew: fresh.headParameters.contains { new.contains($0.name) })
     let carried = adapters.filter { $0.method.hasSites || !$0.bodyParameters.isEmpty }
     for attached in carried { try result.copy(attached, seed: seed).setActive(attached.isActive) }
     // Those that are in the model here are in it there; the head is that of one that takes part.
@@ -123,11 +126,12 @@ public final class TrainableModel {
   private func makeBody(
     _ type: any TaskType, from source: TransformerModel?, seed: UInt64
   ) throws -> (network: TransformerModel, new: Set<String>) {
+    let isHeadNew = type.head.isSequence
     guard let source else {
-      let network = try base.make(type.head, settings: type.settings, headSeed: seed, newHead: true)
+      let network = try base.make(type.head, settings: type.settings, headSeed: seed, newHead: isHeadNew)
       return (network, Set(base.lastReport.missing))
     }
-    let builder = ParameterBuilder(source: ModelSource(source, excluding: source.headModules), seed: seed)
+    let builder = ParameterBuilder(source: ModelSource(source, excluding: isHeadNew ? source.headModules : []), seed: seed)
     let config = network.config.changed(type.settings).setting(type.head)
     return (try TransformerModel(config, type.head, builder), Set(builder.log.missing))
   }

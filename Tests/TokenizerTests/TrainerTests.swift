@@ -42,14 +42,14 @@ struct TrainerTests {
   }
 
   @Test(arguments: [
-    (["<s>"], 300, "BPETrainer: special token '</s>' is missing"),
+    (["<s>"], 300, "tokenizers.train: special token '</s>' is missing"),
     (
       ["<s>", "</s>"], 257,
-      "BPETrainer: vocabularySize is 257, expected 258 (the special tokens and 256 bytes) "
+      "tokenizers.train: vocab_size is 257, expected 258 (the special tokens and 256 bytes) "
         + "to 16777216"
     ),
-    (["<s>", "</s>", "<s>"], 300, "BPETrainer: token '<s>' appears twice"),
-    (["<s>", "</s>", ""], 300, "BPETrainer: a special token is empty"),
+    (["<s>", "</s>", "<s>"], 300, "tokenizers.train: token '<s>' appears twice"),
+    (["<s>", "</s>", ""], 300, "tokenizers.train: a special token is empty"),
   ])
   func refuses(specialTokens: [String], size: Int, message: String) {
     let error = #expect(throws: EngineError.self) {

@@ -19,7 +19,7 @@
 
 ---from_config options
 ---@class ConfigOptions
----@field config string path of a config.json, or of its folder
+---@field config string|table path of a config.json, or of its folder; or a table of what a config.json says, { model_type = "gpt2", n_layer = 6, ... }, in which vocab_size and the ids of special tokens are the tokenizer's unless they are given
 ---@field tokenizer? Tokenizer default: the one in the folder
 ---@field seed? integer seeds the weights; default: --seed, else 42 (at least 0)
 
@@ -273,6 +273,14 @@ function Model:export_lora(folder, options) end
 ---Writes a model folder that Transformers loads, with the tokenizer. Adapters must be merged.
 ---@param folder string inside the run directory
 function Model:save(folder) end
+
+---A model for `tasks.masked_lm` on what this model's body has learnt, with its adapters. All of it is frozen until an adapter or `unfreeze` says otherwise.
+---@return Model # new model
+function Model:masked_lm() end
+
+---A model for `tasks.causal_lm` on what this model's body has learnt, with its adapters. All of it is frozen until an adapter or `unfreeze` says otherwise.
+---@return Model # new model
+function Model:causal_lm() end
 
 ---Transformer models from Hugging Face folders, or from a configuration with random weights.
 ---@class modelslib

@@ -61,6 +61,11 @@ local Task = {}
 ---@return table # table: text, text_pair, label or completion, line
 function Task:example(index) end
 
+---The task with some of its examples, in every set; its classes stay.
+---@param keep function is called with every example, a table as `example` gives it; the task has those for which it returns true
+---@return Task # new task
+function Task:filter(keep) end
+
 ---Data sets and what is to be learnt from them.
 ---@class taskslib
 tasks = {}

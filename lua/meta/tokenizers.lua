@@ -1,6 +1,11 @@
 ---@meta
 -- Written by `perigee stubs` from the declarations.
 
+---tokenizer training options
+---@class TokenizerTrainingOptions
+---@field vocab_size integer number of tokens; there are fewer where the texts have no more pairs to merge (at least 1)
+---@field special_tokens? string[] take the first ids; at least <s>, which begins a text, and </s>, which ends it (default {"<s>", "<pad>", "</s>", "<unk>", "<mask>"})
+
 ---encode options
 ---@class EncodeOptions
 ---@field pair? string second text of a pair
@@ -47,5 +52,11 @@ tokenizers = {}
 ---@param folder string the model's folder
 ---@return Tokenizer # tokenizer
 function tokenizers.load(folder) end
+
+---Learns a byte-level BPE tokenizer from a task's training texts, always the same one from the same texts.
+---@param task Task whose training texts, completions included, to learn from
+---@param options? TokenizerTrainingOptions see the fields
+---@return Tokenizer # tokenizer
+function tokenizers.train(task, options) end
 
 return tokenizers

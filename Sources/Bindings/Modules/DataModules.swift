@@ -22,6 +22,18 @@ struct EncodeOptions: LuaRecord {
   ]
 }
 
+/// Options of `tokenizers.train`.
+struct TokenizerTrainingOptions: LuaRecord {
+  var vocabSize = 0
+  var specialTokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+  static let recordName = "tokenizer training options"
+  static let fields: [Field<Self>] = [
+    .int("vocab_size", \.vocabSize, "number of tokens; there are fewer where the texts have no more pairs to merge", in: 1..., required: true),
+    .strings("special_tokens", \.specialTokens, "take the first ids; at least <s>, which begins a text, and </s>, which ends it"),
+  ]
+}
+
 func tokenizersModule(_ session: Session) -> Module {
   Module(
     "tokenizers", "Text to token ids and back.",
@@ -63,7 +75,15 @@ func tokenizersModule(_ session: Session) -> Module {
         "load", "Reads tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model.", Param<String>("folder", "the model's folder"), returns: "tokenizer"
       ) {
         try Tokenizer.load(folder: $0)
-      }
+      },
+      Function(
+        "train", "Learns a byte-level BPE tokenizer from a task's training texts, always the same one from the same texts.",
+        Param<Task>("task", "whose training texts, completions included, to learn from"),
+        Param<TokenizerTrainingOptions>("options", "see the fields"), returns: "tokenizer"
+      ) { task, options in
+        try BPETrainer.train(
+          corpus: task.task.train.examples.flatMap(\.texts), vocabularySize: options.vocabSize, specialTokens: options.specialTokens)
+      },
     ])
 }
 

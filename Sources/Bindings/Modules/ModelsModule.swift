@@ -102,18 +102,64 @@ enum HeadChoiceOption: String, LuaChoice {
   var loading: HeadLoading { self == .new ? .new : .saved }
 }
 
+/// A model's configuration, as a script gives it.
+enum ConfigSource: FieldValue {
+  case path(String)
+  case values(JSONObject)
+
+  static let typeName = "string|table"
+  static let expected = "the path of a config.json, or a table of what one says"
+
+  static func decode(_ value: ConfigValue) throws(ValueMismatch) -> ConfigSource {
+    if case .text(let path) = value { return .path(path) }
+    if case .table(let table) = value, table.list.isEmpty, case .object(let values) = value.json { return .values(values) }
+    throw ValueMismatch(expected: expected, found: value.briefly)
+  }
+
+  var configValue: ConfigValue {
+    switch self {
+    case .path(let path): .text(path)
+    case .values(let values): JSONValue.object(values).configValue
+    }
+  }
+}
+
 /// Options of `models.from_config`.
 struct ConfigOptions: LuaRecord {
-  var config = ""
+  var config = ConfigSource.path("")
   var tokenizer: Tokenizer?
   var seed: Int?
 
   static let recordName = "from_config options"
   static let fields: [Field<Self>] = [
-    .string("config", \.config, "path of a config.json, or of its folder", required: true),
+    .value(
+      "config", \.config,
+      "path of a config.json, or of its folder; or a table of what a config.json says, { model_type = \"gpt2\", n_layer = 6, ... }, in which vocab_size and the ids of special tokens are the tokenizer's unless they are given",
+      required: true),
     .object("tokenizer", \.tokenizer, "default: the one in the folder", type: "Tokenizer"),
     .int("seed", \.seed, "seeds the weights; default: --seed, else 42", in: 0...),
   ]
+
+  /// The configuration, and the tokenizer that belongs to it.
+  func read() throws -> (config: HuggingFaceConfig, name: String, tokenizer: Tokenizer) {
+    switch config {
+    case .path(let given):
+      let path = given.hasSuffix(".json") ? given : given + "/config.json"
+      return (try HuggingFaceConfig(path: path), given, try tokenizer ?? Tokenizer.load(folder: FilePath.folder(of: path)))
+    case .values(var values):
+      guard let tokenizer else {
+        throw EngineError(
+          .argument, "\(Self.recordName): config is a table, which has no tokenizer beside it",
+          hint: "give tokenizer, of tokenizers.load or tokenizers.train")
+      }
+      let ids = [
+        ("vocab_size", Int32(tokenizer.vocabularySize)), ("bos_token_id", tokenizer.bosTokenId), ("eos_token_id", tokenizer.eosTokenId),
+        ("pad_token_id", tokenizer.padTokenId),
+      ]
+      for case (let key, let id?) in ids where values[key] == nil { values[key] = .int(Int(id)) }
+      return (HuggingFaceConfig(values, path: "config"), values["model_type"]?.stringValue ?? "config", tokenizer)
+    }
+  }
 }
 
 func modelsModule(_ session: Session) -> Module {
@@ -130,10 +176,9 @@ func modelsModule(_ session: Session) -> Module {
         "from_config", "A model with seeded random weights.", Param<ConfigOptions>("options", "see the fields"),
         returns: "base model"
       ) { options in
-        let path = options.config.hasSuffix(".json") ? options.config : options.config + "/config.json"
-        let base = try PretrainedModel(
-          config: HuggingFaceConfig(path: path), name: options.config, seed: UInt64(options.seed ?? session.seed))
-        session.register(base, tokenizer: try options.tokenizer ?? Tokenizer.load(folder: FilePath.folder(of: path)))
+        let (config, name, tokenizer) = try options.read()
+        let base = try PretrainedModel(config: config, name: name, seed: UInt64(options.seed ?? session.seed))
+        session.register(base, tokenizer: tokenizer)
         return base
       },
     ])
@@ -179,6 +224,19 @@ private func languageModel<Kind: LanguageTaskType>(_ kind: Kind.Type, _ session:
   }
 }
 
+/// `model:<name>()` of one language task.
+private func languageHead<Kind: LanguageTaskType>(_ kind: Kind.Type) -> Member<TrainableModel> {
+  .method(
+    kind.name,
+    "A model for `tasks.\(kind.name)` on what this model's body has learnt, with its adapters. All of it is frozen until an adapter or `unfreeze` says otherwise.",
+    returns: "new model"
+  ) { model in
+    try model.requireIdle(kind.name)
+    try model.base.requireFit(kind)
+    return try model.newHead(Kind(), seed: 0)
+  }
+}
+
 /// Says once which tensors of a checkpoint the model does not use, and which were initialised.
 private func reportUnused(_ base: PretrainedModel, _ session: Session) {
   guard base.folder != nil else { return }
@@ -192,7 +250,8 @@ private func reportUnused(_ base: PretrainedModel, _ session: Session) {
 private func modelClass(_ session: Session) -> Class<TrainableModel> {
   Class<TrainableModel>(
     "A model with a head, and the adapters attached to it.",
-    members: modelState(session) + modelChanges(session) + modelAdapters() + adapterChoices() + modelFiles(session) + [.absent(AbsentNames.model)])
+    members: modelState(session) + modelChanges(session) + modelAdapters() + adapterChoices() + modelFiles(session)
+      + TaskTypeCatalogue.languageTypes.map { languageHead($0) } + [.absent(AbsentNames.model)])
 }
 
 /// What a model tells.

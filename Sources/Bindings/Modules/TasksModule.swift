@@ -120,7 +120,7 @@ struct LanguageDataOptions<Kind: LanguageTaskType>: LuaRecord {
 
 func tasksModule(_ session: Session) -> Module {
   Module(
-    "tasks", "Data sets and what is to be learnt from them.", classes: [taskClass().declaration], absent: AbsentNames.tasks,
+    "tasks", "Data sets and what is to be learnt from them.", classes: [taskClass(session).declaration], absent: AbsentNames.tasks,
     functions: [
       Function(
         "glue", "A GLUE task from its folder: \(GLUE.tasks.map(\.name).joined(separator: ", ")).",
@@ -162,7 +162,7 @@ private func tableTask(_ options: TableOptions) -> TableTask {
   return task
 }
 
-private func taskClass() -> Class<Task> {
+private func taskClass(_ session: Session) -> Class<Task> {
   Class<Task>(
     "Examples to train and evaluate on, with their labels and metrics.",
     .property("name", "the task's name") { $0.task.name },
@@ -179,16 +179,34 @@ private func taskClass() -> Class<Task> {
         throw EngineError(.argument, "example: index \(index) is outside the \(examples.count) examples")
       }
       let example = examples[index]
-      return LuaTable(
-        fields: [
-          "text": .string(example.text), "text_pair": example.textPair.map { .string($0) } ?? .nil, example.target.luaName: example.target.lua,
-          "line": .integer(example.line),
-        ].filter { if case .nil = $0.value { false } else { true } })
+      return example.lua
+    },
+    .method(
+      "filter", "The task with some of its examples, in every set; its classes stay.",
+      Param<LuaFunction>("keep", "is called with every example, a table as `example` gives it; the task has those for which it returns true"),
+      returns: "new task"
+    ) { task, keep in
+      session.task(
+        try task.task.filtered { example in
+          let answer = try keep.call([.table(example.lua)]).first
+          if case .bool(let isKept)? = answer { return isKept }
+          throw EngineError(
+            .argument, "\(keep.place): the function 'keep' returned \(answer.map { "a " + $0.typeName } ?? "nothing"), expected true or false")
+        })
     },
     .metamethod("__tostring", "name and sizes", Param<Task>("task", "a task")) { task in
       let sets = task.task.evaluation.map { "\($0.name) \($0.examples.count)" }.joined(separator: ", ")
       return "Task(\(task.task.name), train \(task.task.train.examples.count)" + (sets.isEmpty ? ")" : ", \(sets))")
     })
+}
+
+extension Example {
+  fileprivate var lua: LuaTable {
+    LuaTable(
+      fields: [
+        "text": .string(text), "text_pair": textPair.map { .string($0) } ?? .nil, target.luaName: target.lua, "line": .integer(line),
+      ].filter { if case .nil = $0.value { false } else { true } })
+  }
 }
 
 extension Target {
