@@ -10,41 +10,6 @@ import TensorCore
 import Tokenizers
 import TransformerModels
 
-/// Where a trainer keeps what a killed run goes on from.
-public protocol TrainerStore: AnyObject {
-  /// Saves a state: `write` puts files into the folder that it gets; only a complete state counts.
-  func saveState(_ write: (String) throws -> Void) throws
-  /// The folder of the last complete state; nil where there is none.
-  func stateFolder() throws -> String?
-  /// A folder for files that the run needs only while it works.
-  var scratchFolder: String? { get }
-}
-
-/// What a trainer tells while it works. Every closure may throw to stop the run.
-public struct TrainerCallbacks {
-  /// After every update.
-  public var onStep: ((Trainer) throws -> Void)?
-  /// After every evaluation, with its metrics.
-  public var onEvaluate: ((Trainer, [String: Double]) throws -> Void)?
-  /// After every epoch, with its number, from 1.
-  public var onEpoch: ((Trainer, Int) throws -> Void)?
-  /// A row for `metrics.jsonl`.
-  public var onLog: ((JSONObject) throws -> Void)?
-  /// Something that the user should know, in one line.
-  public var onWarning: ((String) -> Void)?
-  /// Runs its second argument, in which a script may be called, with random numbers of the script that begin at this seed; what
-  /// is drawn outside goes on as if nothing had been drawn. nil: no script draws.
-  public var drawing: ((_ seed: UInt64, () throws -> Void) throws -> Void)?
-  /// Whether a script can be called, which must change nothing that no result would hold.
-  var runsScript: Bool { drawing != nil }
-  /// Whether the closures may unfreeze parameters, so that a parameter group of frozen ones is no mistake.
-  public var mayUnfreeze = false
-  /// Called once before the first update, with the updates in all and those done already.
-  public var onBegin: ((Trainer, _ total: Int, _ done: Int) throws -> Void)?
-
-  public init() {}
-}
-
 /// The training loop: batches, updates, evaluations, saved states. One instance trains once.
 ///
 /// The result is a function of the model's values, the task and the arguments: an interrupted run that goes on from a saved
@@ -64,7 +29,7 @@ public final class Trainer {
   let callbacks: TrainerCallbacks
   private let group: any ProcessGroup
   private let store: TrainerStore?
-  private let data: EncodedDataset
+  let data: EncodedDataset
   let sampler: BatchSampler
   private var epochBatches: (epoch: Int, batches: [[Int]])?
   private var lastSave = Date()
@@ -466,92 +431,5 @@ public final class Trainer {
     try store.saveState { try write(to: $0) }
     // Large states are saved less often, so that saving takes a few per cent of the time at most.
     lastSave = Date().addingTimeInterval(20 * Date().timeIntervalSince(started))
-  }
-}
-
-// MARK: - Checks
-
-extension Trainer {
-  /// "eval_accuracy": the metric that selects the best evaluation.
-  var bestMetricName: String {
-    EvaluationName.of(arguments.metricForBestModel ?? task.metricForBestModel)
-  }
-
-  var isGreaterBetter: Bool {
-    if let given = arguments.greaterIsBetter { return given }
-    let name = EvaluationName.bare(bestMetricName)
-    // As in Transformers, more of a script's own metric is better unless it is a loss.
-    if functions.metrics != nil, !task.metricNames.contains(name) { return !name.hasSuffix("loss") }
-    return MetricCatalogue.greaterIsBetter(name) ?? false
-  }
-
-  private static func check(
-    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ functions: TrainerFunctions,
-    trains: Bool = true
-  ) throws {
-    _ = try model.fittedType(of: task)
-    guard !trains || model.network.parameterCounts().trainable > 0 else {
-      throw EngineError(.argument, "nothing to train: no parameter requires grad", hint: "add an adapter, or unfreeze something")
-    }
-    if trains, task.evaluation.isEmpty {
-      let useless =
-        arguments.loadBestModelAtEnd
-        ? "load_best_model_at_end"
-        : arguments.earlyStoppingPatience.map { "early_stopping_patience = \($0)" }
-      if let useless {
-        throw EngineError(
-          .argument, "\(useless): the task '\(task.name)' has no evaluation set: nothing is evaluated",
-          hint: "give the task validation files")
-      }
-    }
-    guard arguments.maxLength <= model.network.maxLength else {
-      throw EngineError(
-        .argument, "max_length = \(arguments.maxLength): the model's positions end at \(model.network.maxLength)")
-    }
-    let table = model.network.config
-    let vocabulary = try table.int("vocab_size")
-    guard model.tokenizer.vocabularySize <= vocabulary else {
-      throw EngineError(
-        .data, "the tokenizer has \(model.tokenizer.vocabularySize) tokens, the model's table \(vocabulary): they belong to different models")
-    }
-    if functions.loss != nil, arguments.labelSmoothingFactor > 0 {
-      throw EngineError(.argument, "label_smoothing_factor with a loss of the script's own: the loss has to smooth the labels itself")
-    }
-    // What a script's function gives is known only after an evaluation.
-    if let wanted = arguments.metricForBestModel, functions.metrics == nil {
-      let own = task.metricNames + ["loss"] + (task.metricNames.count > 1 ? ["combined"] : [])
-      let names = Evaluator.suffixes(of: task).flatMap { suffix in own.map { $0 + suffix } }
-      let bare = EvaluationName.bare(wanted)
-      guard names.contains(bare) else {
-        throw EngineError(
-          .argument, "metric_for_best_model = '\(wanted)': task '\(task.name)' has no such metric", hint: suggestion(for: bare, among: names))
-      }
-    }
-  }
-
-  /// Throws where the last update left something that is not finite: no loss after it would tell.
-  private func requireFinite() throws {
-    guard let bad = trainedParameters().first(where: { $0.tensor.firstNonFinite != nil }) else { return }
-    throw EngineError(
-      .notFinite, "step \(state.step): the update left a value that is not finite; first parameter that is not finite: \(bad.name)",
-      hint: Self.remedy)
-  }
-
-  private static let remedy = "a lower learning_rate or max_grad_norm may help"
-
-  /// The error of a loss or gradient that is not finite: the step, the rows, and the first parameter that is at fault.
-  private func notFinite(_ what: String, _ batch: Batch) -> EngineError {
-    let parameters = model.network.namedParameters()
-    let culprit: String
-    if let bad = parameters.first(where: { $0.tensor.firstNonFinite != nil }) {
-      culprit = "first parameter that is not finite: \(bad.name)"
-    } else if let bad = parameters.first(where: { $0.tensor.grad?.firstNonFinite != nil }) {
-      culprit = "all parameters are finite; first gradient that is not: \(bad.name)"
-    } else {
-      culprit = "all parameters are finite"
-    }
-    return EngineError(
-      .notFinite, "step \(state.step + 1): \(what); \(culprit); batch: \(data.places(batch.examples))",
-      hint: Self.remedy)
   }
 }
