@@ -61,7 +61,9 @@ let package = Package(
     library("LuaHost", ["CLuaBridge", "Files"]),
     library("Pipelines", ["Files"]),
     library("Engine", ["Training", "Pipelines"]),
-    library("Bindings", ["LuaHost", "Engine"]),
+    library("LuaTensors", ["LuaHost", "NN"]),
+    library("LuaMethods", ["LuaTensors", "Engine"]),
+    library("Bindings", ["LuaMethods"]),
     library("Benchmarks", ["CBenchmarks", "Engine"]),
     .executableTarget(
       name: "perigee",

@@ -34,15 +34,6 @@ enum AbsentNames {
     "AutoTokenizer": "it is tokenizers.load(folder)", "classifier": "it is models.load(name):classifier { task = task }",
     "bert": "it is models.load(name)",
   ]
-  static let adapters: [String: String] = [
-    "LoraConfig": "it is adapters.lora { r = 8, ... }", "get_peft_model": "it is model:add_adapter(adapters.lora { ... })",
-    "load": "it is model:load_adapter(folder)", "from_pretrained": "it is model:load_adapter(folder)",
-    "qlora": "QLoRA is models.load(name, { quantization_config = { load_in_4bit = true } }) with adapters.lora",
-    "dora": "it is adapters.lora { use_dora = true }", "rslora": "it is adapters.lora { use_rslora = true }",
-    "pissa": "it is adapters.lora { init_lora_weights = \"pissa\" }", "olora": "it is adapters.lora { init_lora_weights = \"olora\" }",
-    "loraplus": "LoRA+ is loraplus_lr_ratio of trainer.fit", "adapter": "they are adapters.houlsby and adapters.pfeiffer",
-    "bottleneck": "they are adapters.houlsby and adapters.pfeiffer", "linear_probe": "it is adapters.classifier", "head": "it is adapters.classifier",
-  ]
   static let tasks: [String: String] = [
     "load_dataset": "it is tasks.glue(name, folder), or tasks.table { train_file = ... } for files of your own",
     "load": "it is tasks.glue(name, folder), or tasks.table { train_file = ... } for files of your own",

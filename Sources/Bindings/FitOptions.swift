@@ -2,6 +2,7 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import LuaMethods
 import Tasks
 import Training
 

@@ -5,6 +5,8 @@ import Engine
 import Files
 import Foundation
 import LuaHost
+import LuaMethods
+import LuaTensors
 import Pipelines
 import TensorCore
 import TransformerModels
@@ -77,7 +79,8 @@ extension Runner {
   /// The modules that a script sees; one line each.
   static func modules(_ session: Session, _ definitions: LuaDefinitions) -> [Module] {
     [
-      tensorModule(session), modelsModule(session), tokenizersModule(session), adaptersModule(definitions), tasksModule(session),
+      tensorModule(session.random, files: tensorFiles(session)), modelsModule(session), tokenizersModule(session), adaptersModule(definitions),
+      tasksModule(session),
       metricsModule(), trainerModule(session), paramsModule(session), stageModule(session), reportModule(session),
       logModule(session),
     ]

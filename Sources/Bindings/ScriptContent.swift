@@ -3,22 +3,14 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import LuaMethods
+import LuaTensors
 import TensorCore
 import Tokenizers
 import Training
 import TransformerModels
 
 // What tells functions apart that captured objects: every class of objects that outlives a call says what it holds.
-
-extension [(role: String, identity: FunctionIdentity)] {
-  /// The identities by their roles, for a key.
-  var json: JSONObject {
-    JSONObject(
-      map { role, identity in
-        (role, ["code": .string(identity.code.hex), "captured": .string(identity.captured.hex)] as JSONValue)
-      })
-  }
-}
 
 extension Tensor: LuaContent {
   public func contentIdentity() throws -> JSONValue {

@@ -1,6 +1,8 @@
 import Diagnostics
 import Files
 import LuaHost
+import LuaMethods
+import LuaTensors
 import Metrics
 import Optimizers
 import Tasks

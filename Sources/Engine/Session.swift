@@ -109,11 +109,10 @@ package final class Session {
   // MARK: Parameters
 
   /// Resolves the script's declared parameters against `--set`. Throws if it is done twice.
-  package func declare(_ declared: [Parameter]) throws -> JSONObject {
+  package func declare(_ declared: ParameterSet) throws -> JSONObject {
     guard parameters == nil else {
       throw EngineError(.argument, "params: declared twice", hint: "declare all parameters in one call")
     }
-    let declared = try ParameterSet(declared)
     self.declared = declared
     try endDeclaration()
     let values = try declared.resolve(settings: settings)

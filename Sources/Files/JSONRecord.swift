@@ -77,4 +77,22 @@ extension ConfigValue {
       return .object(JSONObject(table.fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) }))
     }
   }
+
+  /// The same for a value of a script: a table that is a list and has names as well becomes an object. Throws, at `place`, for what
+  /// JSON has no words for.
+  public func json(at place: String) throws(EngineError) -> JSONValue {
+    switch self {
+    case .object, .unusable:
+      throw EngineError(.argument, "\(place): a \(briefly) cannot be part of it: expected numbers, texts, booleans and tables of them")
+    case .table(let table):
+      var elements: [JSONValue] = []
+      for element in table.list { elements.append(try element.json(at: place)) }
+      if table.fields.isEmpty { return .array(elements) }
+      var object = JSONObject()
+      for (name, value) in table.fields.sorted(by: { $0.key < $1.key }) { object[name] = try value.json(at: place) }
+      for (i, element) in elements.enumerated() { object[String(i + 1)] = element }
+      return .object(object)
+    default: return json
+    }
+  }
 }

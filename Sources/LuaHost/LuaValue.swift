@@ -37,9 +37,7 @@ public enum LuaValue {
     case .string(let value): return .text(value)
     case .bytes: return .unusable("a string that is not UTF-8")
     case .table(let table):
-      return .table(
-        ConfigTable(
-          list: table.list.map(\.configValue), fields: table.fields.mapValues(\.configValue)))
+      return .table(table.configTable)
     case .function(let function): return .object(function, typeName: "function")
     case .object(let object): return .object(object, typeName: type(of: object).luaName)
     }
@@ -78,6 +76,11 @@ public struct LuaTable {
   public init(list: [LuaValue] = [], fields: [String: LuaValue] = [:]) {
     self.list = list
     self.fields = fields
+  }
+
+  /// The same content for records and declarations.
+  public var configTable: ConfigTable {
+    ConfigTable(list: list.map(\.configValue), fields: fields.mapValues(\.configValue))
   }
 
   /// The value with this name, or nil.

@@ -34,6 +34,23 @@ public struct Parameter: Sendable {
     do throws(EngineError) { _ = try self.value(value.configValue) } catch { throw error.at("parameter '\(name)': its default") }
   }
 
+  /// The same with what a table says about it: `doc`, `min`, `max`, `choices`.
+  init(_ name: String, default value: JSONValue, described words: [String: ConfigValue]) throws {
+    let known = ["doc", "min", "max", "choices"]
+    if let unknown = words.keys.sorted().first(where: { !known.contains($0) }) {
+      throw EngineError(.argument, "parameter '\(name)': unknown field '\(unknown)'", hint: suggestion(for: unknown, among: known))
+    }
+    func read<Value: FieldValue>(_ key: String, as type: Value.Type) throws -> Value? {
+      do throws(ValueMismatch) { return try words[key].map { value throws(ValueMismatch) in try Value.decode(value) } } catch {
+        throw EngineError(.argument, "parameter '\(name)': '\(key)' must be \(error.expected), got \(error.found)")
+      }
+    }
+    try self.init(
+      name, default: value, doc: read("doc", as: String.self), minimum: read("min", as: ParameterNumber.self)?.value,
+      maximum: read("max", as: ParameterNumber.self)?.value,
+      choices: read("choices", as: [SimpleValue].self)?.map { $0.configValue.json })
+  }
+
   /// The type of a default value.
   private static func type(of value: JSONValue, _ name: String) throws -> any FieldValue.Type {
     guard let elements = value.arrayValue else {

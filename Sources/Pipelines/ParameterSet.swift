@@ -14,6 +14,21 @@ public struct ParameterSet: Sendable {
     self.parameters = parameters
   }
 
+  /// The parameters that a table declares: `name = default`, or `name = { default, doc = , min = , max = , choices = { } }`; a
+  /// table of one value without names is a list. Throws `EngineError` (`.argument`) for any other; messages begin with `place`.
+  public init(_ declarations: ConfigTable, place: String) throws {
+    if let first = declarations.list.first {
+      throw EngineError(.argument, "\(place): value without a name: \(first.briefly)", hint: "write name = default")
+    }
+    try self.init(
+      declarations.fields.sorted { $0.key < $1.key }.map { name, value in
+        guard case .table(let table) = value, table.list.count == 1, !table.fields.isEmpty else {
+          return try Parameter(name, default: value.json(at: "parameter '\(name)'"))
+        }
+        return try Parameter(name, default: table.list[0].json(at: "parameter '\(name)'"), described: table.fields)
+      })
+  }
+
   private var defaults: JSONObject { JSONObject(parameters.map { ($0.name, $0.defaultValue) }) }
 
   /// The value of every parameter, in order of declaration.

@@ -1,4 +1,5 @@
 import Files
+import LuaMethods
 import TestSupport
 import Testing
 import TransformerModels
@@ -106,7 +107,7 @@ import TransformerModels
   /// What a hint says to write is there.
   @Test func hintsNameWhatIsThere() throws {
     try ScriptHost.with(mode: .check) { host, _ in
-      let tables = [AbsentNames.model, AbsentNames.trainer, AbsentNames.models, AbsentNames.adapters, AbsentNames.tasks]
+      let tables = [AbsentNames.model, AbsentNames.trainer, AbsentNames.models, absentAdapterNames, AbsentNames.tasks]
       let names = Set(
         tables.flatMap(\.values).flatMap { hint in
           hint.matches(of: #/(trainer|models|tasks|adapters|tokenizers)\.\w+|model[.:]\w+/#).map { String($0.output.0) }

@@ -1,5 +1,6 @@
 import Files
 import LuaHost
+import LuaMethods
 import Pipelines
 import TestSupport
 

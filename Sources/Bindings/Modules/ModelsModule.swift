@@ -5,6 +5,8 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import LuaMethods
+import LuaTensors
 import Tasks
 import TensorCore
 import Tokenizers

@@ -30,37 +30,8 @@ func paramsModule(_ session: Session) -> Module {
       "params", "Declares the parameters and gives their values.",
       Param<LuaTable>("declarations", "name = default, or name = { default, doc = \"...\", min = , max = , choices = { } }"),
       returns: "the values, by name"
-    ) { declarations in ParameterValues(try session.declare(try parameters(declarations))) })
+    ) { declarations in ParameterValues(try session.declare(ParameterSet(declarations.configTable, place: "params"))) })
 }
-
-/// The parameters that a table declares; `place` begins messages.
-func parameters(_ declarations: LuaTable, _ place: String = "params") throws -> [Parameter] {
-  guard declarations.list.isEmpty else {
-    throw EngineError(.argument, "\(place): value without a name: \(declarations.list[0].configValue.briefly)", hint: "write name = default")
-  }
-  return try declarations.fields.sorted { $0.key < $1.key }.map { name, value in
-    guard case .table(let table) = value, table.list.count == 1, !table.fields.isEmpty || !isList(table) else {
-      return try Parameter(name, default: value.json("parameter '\(name)'"))
-    }
-    let known = ["doc", "min", "max", "choices"]
-    if let unknown = table.fields.keys.sorted().first(where: { !known.contains($0) }) {
-      throw EngineError(.argument, "parameter '\(name)': unknown field '\(unknown)'", hint: suggestion(for: unknown, among: known))
-    }
-    func number(_ key: String) throws -> Double? {
-      if case .nil = table[key] { return nil }
-      guard let value = table[key].double else { throw EngineError(.argument, "parameter '\(name)': \(key) must be a number") }
-      return value
-    }
-    var choices: [JSONValue]?
-    if case .table(let list) = table["choices"] { choices = try list.list.map { try $0.json("choices of '\(name)'") } }
-    return try Parameter(
-      name, default: table.list[0].json("parameter '\(name)'"), doc: table["doc"].text, minimum: number("min"), maximum: number("max"),
-      choices: choices)
-  }
-}
-
-/// `{ "query" }` alone is a list with one element; `{ 8, doc = "" }` is a default with its description.
-private func isList(_ table: LuaTable) -> Bool { table.fields.isEmpty }
 
 func stageModule(_ session: Session) -> Module {
   Module(

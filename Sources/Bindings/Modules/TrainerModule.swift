@@ -2,6 +2,7 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import LuaTensors
 import Metrics
 import Optimizers
 import Tasks

@@ -3,6 +3,7 @@ import Diagnostics
 import Engine
 import Files
 import LuaHost
+import LuaTensors
 import NN
 import TensorCore
 

@@ -1,6 +1,7 @@
 import Adapters
 import Diagnostics
 import LuaHost
+import LuaTensors
 import NN
 import TensorCore
 

@@ -9,14 +9,14 @@ extension Tensor: LuaObject {
 extension DType: LuaChoice {}
 
 /// A tensor, or a number that stands for a tensor of its value.
-enum Operand: LuaArgument {
+package enum Operand: LuaArgument {
   case number(Double)
   case tensor(Tensor)
 
-  static var luaType: LuaType { LuaType("Tensor|number") }
-  static var expectedWord: String { "Tensor or number" }
+  package static var luaType: LuaType { LuaType("Tensor|number") }
+  package static var expectedWord: String { "Tensor or number" }
 
-  static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Operand {
+  package static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Operand {
     if stack.isNumber(at: index) { return .number(try Double.read(stack, at: index)) }
     do throws(ValueMismatch) {
       return .tensor(try Tensor.read(stack, at: index))
@@ -26,7 +26,7 @@ enum Operand: LuaArgument {
   }
 
   /// The function of the elements of two operands, of which one is a tensor.
-  static func apply(_ operation: BinaryOperation, _ a: Operand, _ b: Operand) throws -> Tensor {
+  package static func apply(_ operation: BinaryOperation, _ a: Operand, _ b: Operand) throws -> Tensor {
     switch (a, b) {
     case (.tensor(let x), .tensor(let y)): return try x.binary(operation, y)
     case (.tensor(let x), .number(let y)): return try x.binary(operation, y)
@@ -36,7 +36,7 @@ enum Operand: LuaArgument {
   }
 
   /// A tensor; numbers become scalars of the type of `other`, or float32.
-  func tensor(like other: Operand? = nil) throws -> Tensor {
+  package func tensor(like other: Operand? = nil) throws -> Tensor {
     switch (self, other) {
     case (.tensor(let tensor), _): return tensor
     case (.number(let number), .tensor(let tensor)):
@@ -48,13 +48,13 @@ enum Operand: LuaArgument {
 }
 
 /// One axis, or a list of axes.
-struct Axes: LuaArgument {
-  let values: [Int]
+package struct Axes: LuaArgument {
+  package let values: [Int]
 
-  static var luaType: LuaType { LuaType("integer|integer[]") }
-  static var expectedWord: String { "integer or list of integers" }
+  package static var luaType: LuaType { LuaType("integer|integer[]") }
+  package static var expectedWord: String { "integer or list of integers" }
 
-  static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Axes {
+  package static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Axes {
     if stack.isNumber(at: index) { return Axes(values: [try Int.read(stack, at: index)]) }
     guard stack.isTable(at: index) else { throw stack.mismatch(expectedWord, at: index) }
     return Axes(values: try [Int].read(stack, at: index))

@@ -2,40 +2,43 @@ import Adapters
 import Diagnostics
 import Files
 import LuaHost
+import LuaTensors
 import NN
 import TensorCore
 
 /// A method that a script has defined with `adapters.define`: its functions make the parameters and say what they do.
-struct LuaMethod: LinearAdapterMethod, ChangesFrozenParameters {
-  static let name = "adapter"
-  static let summary = "A method that a script defines."
-  static let fields: [Field<Self>] = []
+package struct LuaMethod: LinearAdapterMethod, ChangesFrozenParameters {
+  package static let name = "adapter"
+  package static let summary = "A method that a script defines."
+  package static let fields: [Field<Self>] = []
   /// `peft_type` of the folders.
-  static let folderType = "PERIGEE_LUA"
+  package static let folderType = "PERIGEE_LUA"
 
   /// nil: an instance without a script behind it, as `Record` makes one. Not for use.
-  var definition: LuaDefinition?
+  package var definition: LuaDefinition?
   /// The options, by the script's names.
-  var given = JSONObject()
+  package var given = JSONObject()
 
-  var name: String { definition?.name ?? Self.name }
-  var peftType: String? { Self.folderType }
-  var mergeTolerance: Double { definition?.parts.mergeTolerance ?? Self.mergeTolerance }
+  package init() {}
 
-  var freshEqualsBase: Bool { definition?.parts.freshEqualsBase ?? true }
+  package var name: String { definition?.name ?? Self.name }
+  package var peftType: String? { Self.folderType }
+  package var mergeTolerance: Double { definition?.parts.mergeTolerance ?? Self.mergeTolerance }
 
-  static let otherKeys = ["method", "definition", "options"]
+  package var freshEqualsBase: Bool { definition?.parts.freshEqualsBase ?? true }
 
-  var options: JSONObject { ["method": .string(name), "definition": .string(definition?.digest ?? ""), "options": .object(given)] }
+  package static let otherKeys = ["method", "definition", "options"]
 
-  func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
+  package var options: JSONObject { ["method": .string(name), "definition": .string(definition?.digest ?? ""), "options": .object(given)] }
+
+  package func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
     for (key, value) in options.members { configuration[key] = value }
   }
 
   /// Share of the input that is dropped.
   var dropoutShare: Double { definition?.parts.dropout.flatMap { given[$0]?.doubleValue } ?? 0 }
 
-  func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
+  package func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {
     guard let definition else { throw EngineError(.argument, "the method has no definition") }
     guard linear.weight.device == .cpu else {
       throw EngineError(.argument, "method '\(name)' is defined in Lua, which needs a model with weights")
@@ -84,13 +87,13 @@ struct LuaMethod: LinearAdapterMethod, ChangesFrozenParameters {
     LuaTable(fields: Dictionary(given.members.map { ($0, $1.lua) }, uniquingKeysWith: { a, _ in a }))
   }
 
-  func makeTraining(for attached: AttachedAdapter) -> MethodTraining? {
+  package func makeTraining(for attached: AttachedAdapter) -> MethodTraining? {
     guard let parts = definition?.parts, parts.regularizer != nil || parts.afterStep != nil else { return nil }
     return LuaTraining(attached.linearAdapters.compactMap { $0.adapter as? LuaAdapter })
   }
 
   /// `after_step` may change what is frozen, also what the layers share.
-  func frozenParametersChanged(by attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
+  package func frozenParametersChanged(by attached: AttachedAdapter) -> [(name: String, tensor: Tensor)] {
     guard definition?.parts.afterStep != nil else { return [] }
     let name = attached.name == "default" ? "" : attached.name + "."
     let own = attached.linearAdapters.flatMap { path, _, adapter in adapter.ownParameters.map { (path + "." + name + $0.name, $0.tensor) } }

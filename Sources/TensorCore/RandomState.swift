@@ -1,5 +1,3 @@
-import TensorCore
-
 /// Where random numbers come from: a seed, and the number of the call, so that every call without a
 /// seed of its own draws anew, and the same script draws the same numbers in every run.
 package final class RandomState {

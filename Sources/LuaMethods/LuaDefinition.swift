@@ -5,9 +5,10 @@ import Engine
 import Files
 import LuaHost
 import Pipelines
+import TensorCore
 
 /// What `adapters.define` takes beside the name.
-struct DefinitionOptions: LuaRecord {
+package struct DefinitionOptions: LuaRecord {
   var doc = ""
   var config = DeclaredFields()
   var build: LuaFunction?
@@ -19,10 +20,10 @@ struct DefinitionOptions: LuaRecord {
   var dropout: String?
   var mergeTolerance = 1e-4
   var freshEqualsBase = true
-  var exactGradient = true
+  package var exactGradient = true
 
-  static let recordName = "adapter definition"
-  static let fields: [Field<Self>] = [
+  package static let recordName = "adapter definition"
+  package static let fields: [Field<Self>] = [
     .string("doc", \.doc, "what the method is, in one line"),
     .value("config", \.config, "the method's options: name = default, or name = { default, doc = , min = , max = , choices = { } }"),
     .object(
@@ -51,14 +52,16 @@ struct DefinitionOptions: LuaRecord {
   ]
 
   /// The functions that are given, by the names of their fields.
-  var functions: [(role: String, function: LuaFunction)] {
+  package var functions: [(role: String, function: LuaFunction)] {
     let fields = [
       ("build", build), ("delta", delta), ("weight", weight), ("merge", merge), ("regularizer", regularizer), ("after_step", afterStep),
     ]
     return fields.compactMap { role, function in function.map { (role, $0) } }
   }
 
-  func validate() throws(EngineError) {
+  package init() {}
+
+  package func validate() throws(EngineError) {
     guard (delta == nil) != (weight == nil) else { throw EngineError(.argument, "give either 'delta' or 'weight'") }
     if dropout != nil, delta == nil { throw EngineError(.argument, "'dropout' is for 'delta': a weight sees no input") }
   }
@@ -83,8 +86,8 @@ struct DeclaredFields: FieldValue {
 /// A method that a script has defined.
 public final class LuaDefinition: @unchecked Sendable {
   public let name: String
-  let parts: DefinitionOptions
-  let fields: ParameterSet
+  package let parts: DefinitionOptions
+  package let fields: ParameterSet
   /// Draws of `build` come from here.
   let random: RandomState
   /// Digest of everything that the functions are made of, and of what they had captured when the method was defined.
@@ -97,12 +100,12 @@ public final class LuaDefinition: @unchecked Sendable {
       throw EngineError(.argument, "define: '\(name)' is no name: expected letters, digits and '_', a letter first")
     }
     let place = "config of '\(name)'"
-    let declared = try parameters(LuaTable(parts.config.table, place), place)
+    fields = try ParameterSet(parts.config.table, place: place)
+    let declared = fields.parameters
     let common = AdapterOptions<LuaMethod>.fields.map(\.name)
     if let taken = declared.first(where: { common.contains($0.name) }) {
       throw EngineError(.argument, "\(place): '\(taken.name)' is an option of all methods", hint: "take another name")
     }
-    fields = try ParameterSet(declared)
     if let dropout = parts.dropout {
       guard let field = declared.first(where: { $0.name == dropout }), field.isNumber else {
         throw EngineError(
@@ -115,7 +118,7 @@ public final class LuaDefinition: @unchecked Sendable {
   }
 
   /// The method with these options; the others keep their defaults.
-  func method(_ given: JSONObject, place: String) throws -> LuaMethod {
+  package func method(_ given: JSONObject, place: String) throws -> LuaMethod {
     var method = LuaMethod()
     method.definition = self
     method.given = try fields.resolve(given: given, place: place)
@@ -125,7 +128,7 @@ public final class LuaDefinition: @unchecked Sendable {
   }
 
   /// The method with the `name=value` of each `--set`.
-  func settings(_ settings: [String]) throws -> AdapterSettings {
+  package func settings(_ settings: [String]) throws -> AdapterSettings {
     try AdapterSettings(own: fields.parameters.map(\.name), settings: settings) {
       try method(fields.resolve(settings: $0), place: name + " options")
     }
@@ -135,24 +138,6 @@ public final class LuaDefinition: @unchecked Sendable {
   func mistake(_ function: LuaFunction?, _ what: String, _ text: String) -> EngineError {
     let place = function?.place ?? ""
     return EngineError(.argument, (place.isEmpty ? "" : place + ": ") + "\(what) of '\(name)' \(text)")
-  }
-}
-
-extension LuaTable {
-  /// A table of plain values. Throws for functions and objects.
-  fileprivate init(_ table: ConfigTable, _ place: String) throws {
-    func plain(_ value: ConfigValue) throws -> LuaValue {
-      switch value {
-      case .null: return .nil
-      case .bool(let value): return .bool(value)
-      case .integer(let value): return .integer(value)
-      case .number(let value): return .number(value)
-      case .text(let value): return .string(value)
-      case .table(let table): return .table(LuaTable(list: try table.list.map(plain), fields: try table.fields.mapValues(plain)))
-      case .object, .unusable: throw EngineError(.argument, "\(place): expected numbers, texts and true or false, given \(value.briefly)")
-      }
-    }
-    self.init(list: try table.list.map(plain), fields: try table.fields.mapValues(plain))
   }
 }
 

@@ -6,16 +6,16 @@ import Files
 import LuaHost
 
 /// The methods that a script has defined.
-final class LuaDefinitions {
+package final class LuaDefinitions {
   /// In order.
-  private(set) var all: [LuaDefinition] = []
+  package private(set) var all: [LuaDefinition] = []
   /// Adds a function to the module `adapters`; the text tells it from others of its name.
-  var addConstructor: (Function, String) throws -> LuaFunction = { function, _ in
+  package var addConstructor: (Function, String) throws -> LuaFunction = { function, _ in
     throw EngineError(.argument, "define: no script can define '\(function.name)' here")
   }
   private let session: Session
 
-  init(_ session: Session) { self.session = session }
+  package init(_ session: Session) { self.session = session }
 
   /// Takes a method's definition, and gives its constructor.
   func define(_ name: String, _ parts: DefinitionOptions) throws -> LuaFunction {
@@ -36,7 +36,7 @@ final class LuaDefinitions {
   }
 
   /// The method in an adapter's folder that a script had defined; see `AdapterMethodReader`.
-  func method(_ peftType: String, _ config: HuggingFaceConfig) throws -> (any AdapterMethod)? {
+  package func method(_ peftType: String, _ config: HuggingFaceConfig) throws -> (any AdapterMethod)? {
     guard peftType == LuaMethod.folderType else { return nil }
     let name = try config.string("method")
     guard let definition = all.first(where: { $0.name == name }) else {

@@ -1,5 +1,6 @@
 import Diagnostics
 import LuaHost
+import LuaTensors
 import NN
 import TensorCore
 

@@ -1,17 +1,18 @@
 import Diagnostics
-import Engine
 import LuaHost
 import TensorCore
 
-func tensorModule(_ session: Session) -> Module {
-  let random = session.random
+/// The module `tensor`, whose draws come from `random`.
+///
+/// - Parameter files: the functions that read and write tensors, since where a script may do so is its host's to say.
+package func tensorModule(_ random: RandomState, files: [Function]) -> Module {
   let make = Function(
     "tensor", "A tensor of these numbers.",
     Param<NestedNumbers>("data", "a number, or nested lists of numbers"),
     Param<TensorOptions>("options", "see the fields"), returns: "new tensor"
   ) { data, options in try options.leaf(data.tensor(options.dtype)) }
   var functions = [make] + constants() + sequences() + randomNumbers(random)
-  functions += combinations() + gradientModes() + tensorFiles(session) + memory()
+  functions += combinations() + gradientModes() + files + memory()
   return Module(
     "tensor",
     "Arrays of numbers with gradients; tensor({ { 1, 2 }, { 3, 4 } }) makes one. Axes are 0-based.",
