@@ -68,17 +68,12 @@ struct Digits: PreTokenizer {
   }
 
   func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
-    var position = 0
     var wasDigit = false
-    while position < text.count {
-      let (next, length) = scalar(in: text, at: position)
+    out.append(text) { next in
       let isDigit = UnicodeClasses.isNumeric(next)
-      if isDigit != wasDigit || (isDigit && areIndividual) { out.cut() }
-      wasDigit = isDigit
-      out.bytes.append(contentsOf: text[position..<position + length])
-      position += length
+      defer { wasDigit = isDigit }
+      return isDigit != wasDigit || (isDigit && areIndividual) ? .first : .inside
     }
-    out.cut()
   }
 }
 

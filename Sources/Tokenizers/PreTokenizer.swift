@@ -24,6 +24,35 @@ struct Pieces: Sendable {
     if bytes.count > (ends.last ?? 0) { ends.append(bytes.count) }
   }
 
+  /// Where one scalar of a text goes.
+  enum Place {
+    /// Into the piece before it.
+    case inside
+    /// To the beginning of a new piece.
+    case first
+    /// Into a piece of its own.
+    case alone
+    /// Into no piece, which ends the one before it.
+    case nowhere
+  }
+
+  /// Appends a text, scalar by scalar, each where `place` says, and ends a piece behind it.
+  @inline(__always)
+  mutating func append(_ text: UnsafeBufferPointer<UInt8>, _ place: (Unicode.Scalar) -> Place) {
+    var position = 0
+    while position < text.count {
+      let (next, length) = scalar(in: text, at: position)
+      let place = place(next)
+      if place != .inside { cut() }
+      if place != .nowhere {
+        if length == 1 { bytes.append(text[position]) } else { bytes.append(contentsOf: text[position..<position + length]) }
+        if place == .alone { cut() }
+      }
+      position += length
+    }
+    cut()
+  }
+
   /// Calls `body` with the bytes of each piece.
   @inline(__always)
   func forEach(_ body: (UnsafeBufferPointer<UInt8>) throws -> Void) rethrows {
@@ -65,61 +94,28 @@ enum PreTokenizerCatalogue {
 /// Splits at white space, which goes, and around every punctuation character.
 struct BertPreTokenizer: PreTokenizer {
   func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
-    var position = 0
-    while position < text.count {
-      let (next, length) = scalar(in: text, at: position)
-      if UnicodeClasses.isWhitespace(next) {
-        out.cut()
-      } else if UnicodeClasses.isBertPunctuation(next) {
-        out.cut()
-        out.bytes.append(contentsOf: text[position..<position + length])
-        out.cut()
-      } else if length == 1 {
-        out.bytes.append(text[position])
-      } else {
-        out.bytes.append(contentsOf: text[position..<position + length])
-      }
-      position += length
+    out.append(text) { next in
+      UnicodeClasses.isWhitespace(next) ? .nowhere : UnicodeClasses.isBertPunctuation(next) ? .alone : .inside
     }
-    out.cut()
   }
 }
 
 /// Splits at white space, and between word characters and all others: `\w+|[^\w\s]+`.
 struct Whitespace: PreTokenizer {
   func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
-    var position = 0
     var wasWord = false
-    while position < text.count {
-      let (next, length) = scalar(in: text, at: position)
+    out.append(text) { next in
       let isWord = UnicodeClasses.isWord(next)
-      if isWord != wasWord { out.cut() }
-      wasWord = isWord
-      if UnicodeClasses.isWhitespace(next) {
-        out.cut()
-      } else {
-        out.bytes.append(contentsOf: text[position..<position + length])
-      }
-      position += length
+      defer { wasWord = isWord }
+      return UnicodeClasses.isWhitespace(next) ? .nowhere : isWord != wasWord ? .first : .inside
     }
-    out.cut()
   }
 }
 
 /// Splits at white space.
 struct WhitespaceSplit: PreTokenizer {
   func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
-    var position = 0
-    while position < text.count {
-      let (next, length) = scalar(in: text, at: position)
-      if UnicodeClasses.isWhitespace(next) {
-        out.cut()
-      } else {
-        out.bytes.append(contentsOf: text[position..<position + length])
-      }
-      position += length
-    }
-    out.cut()
+    out.append(text) { UnicodeClasses.isWhitespace($0) ? .nowhere : .inside }
   }
 }
 
