@@ -250,7 +250,7 @@ extension AdapterFolderReader {
     guard !layers.isEmpty, layers.count == value.arrayValue?.count else {
       throw EngineError(
         .data,
-        "\(config.path): layers_to_transform: expected an integer or a list of them, given \(value.excerpt())"
+        "\(config.path): 'layers_to_transform' must be an integer or a list of integers, got \(value.excerpt())"
       )
     }
     return layers

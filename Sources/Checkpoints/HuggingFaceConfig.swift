@@ -60,19 +60,18 @@ public struct HuggingFaceConfig: Sendable {
 
   /// An integer (also written `12.0`) within `range`. Without a default, a missing key is an error.
   public func int(
-    _ key: String, in range: some RangeExpression<Int> = Int.min..., default value: Int? = nil
+    _ key: String, in range: some ValueRange<Int> = Unlimited<Int>(), default value: Int? = nil
   ) throws -> Int {
-    try read(key, "an integer\(Self.text(range))", default: value) {
+    try read(key, "an integer " + range.words, default: value) {
       $0.intValue.flatMap { range.contains($0) ? $0 : nil }
     }
   }
 
   /// A finite number within `range`. Without a default, a missing key is an error.
   public func double(
-    _ key: String, in range: some RangeExpression<Double> = (-.greatestFiniteMagnitude)...,
-    default value: Double? = nil
+    _ key: String, in range: some ValueRange<Double> = Unlimited<Double>(), default value: Double? = nil
   ) throws -> Double {
-    try read(key, "a number\(Self.text(range))", default: value) {
+    try read(key, "a number " + range.words, default: value) {
       $0.doubleValue.flatMap { $0.isFinite && range.contains($0) ? $0 : nil }
     }
   }
@@ -86,7 +85,7 @@ public struct HuggingFaceConfig: Sendable {
   public func string(
     _ key: String, among choices: [String]? = nil, default value: String? = nil
   ) throws -> String {
-    let expected = choices.map { "one of " + $0.joined(separator: ", ") } ?? "a string"
+    let expected = choices.map { "one of " + $0.map { "'\($0)'" }.joined(separator: ", ") } ?? "a string"
     return try read(key, expected, default: value) {
       $0.stringValue.flatMap { choices?.contains($0) ?? true ? $0 : nil }
     }
@@ -146,27 +145,14 @@ public struct HuggingFaceConfig: Sendable {
     _ key: String, _ expected: String, default fallback: Value?,
     _ convert: (JSONValue) -> Value?
   ) throws -> Value {
+    let words = expected.hasSuffix(" ") ? String(expected.dropLast()) : expected
     guard let json = self[key] else {
       if let fallback { return fallback }
-      throw missing(key, expected)
+      throw missing(key, words)
     }
     guard let value = convert(json) else {
-      throw EngineError(.data, "\(file(of: key)): \(key): expected \(expected), given \(json.excerpt())")
+      throw EngineError(.data, "\(file(of: key)): '\(key)' must be \(words), got \(json.excerpt())")
     }
     return value
-  }
-
-  /// " of at least 1", " from 0 to 1", ...
-  private static func text<Bound>(_ range: some RangeExpression<Bound>) -> String {
-    switch range {
-    case let range as ClosedRange<Int>: " from \(range.lowerBound) to \(range.upperBound)"
-    case let range as PartialRangeFrom<Int>:
-      range.lowerBound == .min ? "" : " of at least \(range.lowerBound)"
-    case let range as Range<Double>: " from \(range.lowerBound) to below \(range.upperBound)"
-    case let range as ClosedRange<Double>: " from \(range.lowerBound) to \(range.upperBound)"
-    case let range as PartialRangeFrom<Double>:
-      range.lowerBound == -.greatestFiniteMagnitude ? "" : " of at least \(range.lowerBound)"
-    default: " in \(range)"
-    }
   }
 }

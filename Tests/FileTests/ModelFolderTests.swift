@@ -26,7 +26,6 @@ import Testing
       #expect(one.names == ["a", "b"] && two.names == ["a", "b"])
       #expect(try one.digest() == two.digest())
       #expect(try two.withBytes(of: "b") { $0.dtype == .uint8 && $1[0] == 7 })
-      two.release("b")
       #expect(two["c"] == nil)
       #expect(throws: EngineError.self) { try two.entry("c") }
       #expect(try WeightsFolder(folder + "/one/model.safetensors").names == ["a", "b"])
@@ -125,28 +124,28 @@ import Testing
       ),
       (
         { _ = try config.int("act", in: 1...) },
-        "config.json: act: expected an integer of at least 1, given \"gelu\""
+        "config.json: 'act' must be an integer at least 1, got \"gelu\""
       ),
       (
         { _ = try config.int("hidden_size", in: 1...64) },
-        "config.json: hidden_size: expected an integer from 1 to 64, given 768"
+        "config.json: 'hidden_size' must be an integer from 1 to 64, got 768"
       ),
       (
         { _ = try config.double("hidden_size", in: 0..<1) },
-        "config.json: hidden_size: expected a number from 0.0 to below 1.0, given 768"
+        "config.json: 'hidden_size' must be a number at least 0 and below 1, got 768"
       ),
-      ({ _ = try config.bool("rate") }, "config.json: rate: expected true or false, given 1"),
+      ({ _ = try config.bool("rate") }, "config.json: 'rate' must be true or false, got 1"),
       (
         { _ = try config.string("act", among: ["relu", "silu"]) },
-        "config.json: act: expected one of relu, silu, given \"gelu\""
+        "config.json: 'act' must be one of 'relu', 'silu', got \"gelu\""
       ),
       (
         { _ = try config.strings("mixed") },
-        "config.json: mixed: expected a list of strings, given [\"q\",1]"
+        "config.json: 'mixed' must be a list of strings, got [\"q\",1]"
       ),
       (
         { _ = try HuggingFaceConfig(["id2label": ["7": "x"]], path: "c").labels() },
-        "c: id2label: expected an object of labels for \"0\", \"1\", ..., given {\"7\":\"x\"}"
+        "c: 'id2label' must be an object of labels for \"0\", \"1\", ..., got {\"7\":\"x\"}"
       ),
     ]
     for (read, message) in cases { #expect { try read() } throws: { "\($0)" == message } }

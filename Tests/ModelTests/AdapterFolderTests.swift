@@ -33,7 +33,7 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
       + supportedTypes.joined(separator: ", ")
   ),
   (["use_qalora": true], "use_qalora = true is not supported"),
-  (["layers_pattern": [1]], "layers_pattern: expected a list of strings, given [1]"),
+  (["layers_pattern": [1]], "'layers_pattern' must be a list of strings, got [1]"),
   (["lora_bias": true], "lora_bias = true is not supported"),
   (["fan_in_fan_out": true], "fan_in_fan_out = true is not supported"),
   (["use_rsloar": true], "use_rsloar = true is not supported; did you mean 'use_rslora'?"),
@@ -49,7 +49,7 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
     ["use_dora": true, "init_lora_weights": "pissa"],
     "use_dora with init_lora_weights = 'pissa': DoRA's magnitudes are those of the whole weight; use one of them"
   ),
-  (["bias": "some"], "bias: expected one of none, all, lora_only, given \"some\""),
+  (["bias": "some"], "'bias' must be one of 'none', 'all', 'lora_only', got \"some\""),
   (
     ["rank_pattern": ["query": 0]],
     "'rank_pattern' must have ranks of at least 1, got 0"
@@ -60,10 +60,10 @@ private let configMistakes: [(change: JSONObject, message: String)] = [
     "'alpha_pattern' must be regular expressions as names, got '(' is not a valid regular expression: missing ), unterminated subpattern at position 1"
   ),
   (["target_modules": .null], "missing key 'target_modules', expected a list of strings"),
-  (["target_modules": [1]], "target_modules: expected a list of strings, given [1]"),
+  (["target_modules": [1]], "'target_modules' must be a list of strings, got [1]"),
   (
     ["layers_to_transform": ["a"]],
-    "layers_to_transform: expected an integer or a list of them, given [\"a\"]"
+    "'layers_to_transform' must be an integer or a list of integers, got [\"a\"]"
   ),
   (["exclude_modules": "("], "exclude_modules: '(' is not a valid regular expression: missing ), unterminated subpattern at position 1"),
   (
