@@ -1,18 +1,36 @@
 import Adapters
-import Checkpoints
 import Diagnostics
 import Engine
-import Files
-import Foundation
 import LuaHost
 import LuaMethods
 import LuaTensors
 import Pipelines
 import TensorCore
-import TransformerModels
+
+extension LuaState: ScriptInterpreter {
+  package func execute(file: String) throws { _ = try run(file: file) }
+}
 
 /// The commands of the command line, without their options.
 public enum Runner {
+  /// Runs a pipeline: results to standard output, progress to standard error.
+  package static func run(_ options: RunOptions) throws {
+    var pipeline = PipelineRun(options, open: open)
+    try pipeline.run()
+  }
+
+  /// Does everything but the training, and prints what would be trained, and what would be taken from the store.
+  package static func check(_ options: RunOptions) throws { try PipelineRun(options, open: open).check() }
+
+  /// The parameters that a script declares, as text: it is run until it declares them, and no further.
+  ///
+  /// Throws what the script raises before that.
+  package static func parameterHelp(_ options: RunOptions) throws -> String { try PipelineRun(options, open: open).parameterHelp() }
+
+  private static func open(_ session: Session, _ options: RunOptions, script: String) throws -> any ScriptInterpreter {
+    try makeState(session, options, script: script)
+  }
+
   /// Parameter counts of a method on a model, from its `config.json` alone.
   ///
   /// - Parameters:
@@ -62,20 +80,6 @@ public enum Runner {
 // MARK: - Set-up
 
 extension Runner {
-  /// Sets what may be read. Only the command line counts: the files of a run directory can be a stranger's.
-  static func limitReading(_ options: RunOptions) {
-    // A value can be a list of paths.
-    let values = options.settings.flatMap { setting in
-      let value = String(setting.drop { $0 != "=" }.dropFirst())
-      return ([value] + value.split(separator: ",").map(String.init)).map { ModelLocation.expandHome($0) }
-    }
-    let named = [".", ModelLocation.hubCache(), StageStore.defaultRoot(), options.script] + [options.out, options.resume].compactMap(\.self)
-    ReadPolicy.current = ReadPolicy(
-      named: named.filter { !$0.isEmpty } + values.filter(fileExists),
-      codeFolders: moduleFolders(script: options.script) + (options.script.isEmpty ? [] : [FilePath.folder(of: options.script)]),
-      isStrict: options.isStrict)
-  }
-
   /// The modules that a script sees; one line each.
   static func modules(_ session: Session, _ definitions: LuaDefinitions) -> [Module] {
     [
@@ -94,7 +98,7 @@ extension Runner {
     var settings = LuaState.Options()
     settings.allowIO = options.allowIO
     settings.seed = session.seed
-    settings.moduleFolders = moduleFolders(script: script)
+    settings.moduleFolders = moduleFolders(of: script)
     settings.nativeBytes = { Memory.liveBytes }
     settings.print = session.print
     let state = try LuaState(settings)
@@ -117,22 +121,5 @@ extension Runner {
         hint: "require it at the top of the script")
     }
     return state
-  }
-
-  /// Where `require` looks beside the script's folder: `$PERIGEE_LUA`, else the `lua` folder above the program or the script.
-  private static func moduleFolders(script: String) -> [String] {
-    var candidates: [String] = []
-    if let folder = ProcessInfo.processInfo.environment["PERIGEE_LUA"], !folder.isEmpty { candidates.append(folder) }
-    if !script.isEmpty {
-      candidates.append(FilePath.join(FilePath.folder(of: FilePath.folder(of: script)), "lua"))
-    }
-    // The program lies somewhere in the build folder, or beside `lua`. The declarations in it tell ours from another's.
-    var folder = FilePath.folder(of: realPath(CommandLine.arguments[0]) ?? "/")
-    while folder != "/" {
-      let own = FilePath.join(folder, "lua")
-      if fileExists(own + "/meta/tensor.lua") { candidates.append(own) }
-      folder = FilePath.folder(of: folder)
-    }
-    return candidates.filter(folderExists)
   }
 }

@@ -19,7 +19,7 @@ public enum ModelLocation {
     of name: String, revision: String = "main",
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws -> String {
-    let path = expandHome(name, environment)
+    let path = FilePath.expandHome(name, environment)
     try FilePath.require(path)
     try FilePath.requireNoNUL(revision, "revision")
     if folderExists(path) { return path }
@@ -50,7 +50,7 @@ public enum ModelLocation {
     _ environment: [String: String] = ProcessInfo.processInfo.environment
   ) -> String {
     func value(_ key: String) -> String? {
-      environment[key].flatMap { $0.isEmpty ? nil : expandHome($0, environment) }
+      environment[key].flatMap { $0.isEmpty ? nil : FilePath.expandHome($0, environment) }
     }
     if let cache = value("HF_HUB_CACHE") ?? value("HUGGINGFACE_HUB_CACHE") { return cache }
     if let home = value("HF_HOME") { return home + "/hub" }
@@ -95,13 +95,5 @@ public enum ModelLocation {
   private static func neighbour(of path: String) -> String? {
     let names = (try? AtomicFolder.names(in: FilePath.folder(of: path))) ?? []
     return nearestName(to: FilePath.name(of: path), among: names).map { "did you mean '\($0)'?" }
-  }
-
-  /// The path with the home folder in place of a "~" at its beginning.
-  public static func expandHome(
-    _ path: String, _ environment: [String: String] = ProcessInfo.processInfo.environment
-  ) -> String {
-    guard path == "~" || path.hasPrefix("~/") else { return path }
-    return (environment["HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? NSHomeDirectory()) + path.dropFirst()
   }
 }

@@ -38,3 +38,15 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     EngineError(kind, "\(place): \(message)", hint: hint)
   }
 }
+
+/// An error that can mean that Ctrl-C ended what was going on.
+public protocol InterruptibleError: Error {
+  var isInterruption: Bool { get }
+}
+
+extension EngineError: InterruptibleError {
+  public var isInterruption: Bool { kind == .interrupted }
+}
+
+/// Whether an error means that Ctrl-C ended what was going on.
+public func isInterruption(_ error: any Error) -> Bool { (error as? any InterruptibleError)?.isInterruption ?? false }

@@ -2,7 +2,7 @@ import Diagnostics
 
 // Unchecked: it is thrown, caught and read on the one thread of its state; errors must be Sendable.
 /// A script failed: with a message that starts with the script's file and line, where those are known.
-public struct LuaError: Error, @unchecked Sendable, CustomStringConvertible {
+public struct LuaError: InterruptibleError, @unchecked Sendable, CustomStringConvertible {
   /// `train.lua:12: bad argument #2 'y' to 'axpy' (expected number, got nothing)`
   public let message: String
   /// The calls that led there, innermost first, one a line; empty if memory ran out.

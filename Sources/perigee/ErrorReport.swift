@@ -17,11 +17,11 @@ enum ErrorReport {
   static func show(_ error: any Error, showsTraceback: Bool) -> Int32 {
     // Results printed so far come before the error, also where both streams are one file.
     fflush(nil)
+    if isInterruption(error) {
+      line("perigee: \("\(error)".inOneLine)")
+      return Interrupt.exitCode
+    }
     switch error {
-    case let error as EngineError where error.kind == .interrupted:
-      return interrupted("\(error)")
-    case let error as LuaError where error.isInterruption:
-      return interrupted(error.message)
     case let error as LuaError:
       line("perigee: error: \(error.message.inOneLine)")
       if showsTraceback, !error.traceback.isEmpty { StandardError.write(error.traceback + "\n") }
@@ -59,11 +59,6 @@ enum ErrorReport {
       return "perigee \(name) \(benchmark)"
     }
     return "perigee \(name)"
-  }
-
-  private static func interrupted(_ message: String) -> Int32 {
-    line("perigee: \(message.inOneLine)")
-    return Interrupt.exitCode
   }
 
   private static func line(_ text: String) { StandardError.write(text + "\n") }

@@ -13,6 +13,8 @@ import Tokenizers
 import Training
 import TransformerModels
 
+import class NN.Linear
+
 extension PretrainedModel: LuaObject {
   public static var luaName: String { "BaseModel" }
 }
@@ -33,7 +35,7 @@ struct HeadOptions: LuaRecord {
   static let fields: [Field<Self>] = [
     .object("task", \.task, "the task whose labels the head has; instead of the other fields", type: "Task"),
     .int("num_labels", \.numLabels, "number of classes; 1 for regression", in: 1...1_000_000),
-    .strings("labels", \.labels, "names of the classes, in order; default: those of the task, else LABEL_0, ..."),
+    .value("labels", \.labels, "names of the classes, in order; default: those of the task, else LABEL_0, ..."),
     .value("problem_type", \.problemType, "default: regression for one label, else classification"),
     .int("seed", \.seed, "seeds the head's weights; default: --seed, else 42", in: 0...),
   ]
@@ -90,7 +92,7 @@ struct ClassifierOptions: LuaRecord {
   static var foreignNames: [String: ForeignName] { HeadOptions.foreignNames }
   static let fields: [Field<Self>] =
     Field.fields(of: \.options) + [
-      .choice(
+      .value(
         "head", \.head,
         "the folder's, which must be one for these labels, or a new one; default: the folder's where the names of its labels are the same, in any order, or it has none, else a new one"
       )
@@ -281,7 +283,7 @@ private func modelState(_ session: Session) -> [Member<TrainableModel>] {
         .argument, "parameter: the model has no '\(name)'", hint: nearestName(to: name, among: all.map(\.name)).map { "did you mean '\($0)'?" })
     },
     .method("modules", "Paths of all linear layers: what target_modules can choose.", returns: "list of paths") { model in
-      model.network.linearPaths
+      model.network.namedModules().filter { $0.module is Linear }.map(\.path)
     },
     .metamethod(
       "__tostring", "architecture, task, sizes, and the tree of modules with their shapes and adapters", Param<TrainableModel>("model", "a model")
@@ -384,7 +386,9 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
       Param<Int>("max_length", "tokens of one input", default: 128, in: 2...1_000_000),
       returns: "for one text what the model says about it; for a list the same for each, in order"
     ) { model, texts, maxLength in
-      PredictionAnswers(answers: try model.predictions(texts.inputs, maxLength: maxLength), isSingle: texts.isSingle)
+      let predictor = try Predictor(model, maxLength: maxLength)
+      return PredictionAnswers(
+        predictions: try predictor.predictions(for: texts.inputs), labels: predictor.labels, isSingle: texts.isSingle)
     },
   ]
 }
@@ -394,7 +398,7 @@ struct AdapterFileOptions: LuaRecord {
   var adapterName: String?
   static let recordName = "adapter file options"
   static let fields: [Field<Self>] = [
-    .string("adapter_name", \.adapterName, "which adapter; default: the one that was attached last")
+    .value("adapter_name", \.adapterName, "which adapter; default: the one that was attached last")
   ]
 }
 
@@ -404,8 +408,8 @@ struct LoadAdapterOptions: LuaRecord {
   var head = HeadChoiceOption.saved
   static let recordName = "load_adapter options"
   static let fields: [Field<Self>] = [
-    .string("adapter_name", \.adapterName, "what the adapter is called in the model"),
-    .choice("head", \.head, "whether the head's values are taken too, or the model keeps its own"),
+    .value("adapter_name", \.adapterName, "what the adapter is called in the model"),
+    .value("head", \.head, "whether the head's values are taken too, or the model keeps its own"),
   ]
 }
 

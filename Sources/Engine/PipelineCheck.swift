@@ -1,21 +1,19 @@
 import Diagnostics
-import Engine
 import Files
-import LuaHost
 import Pipelines
 
-extension Runner {
+extension PipelineRun {
   /// Does everything but the training, and prints what would be trained, and what would be taken from the store.
-  public static func check(_ options: RunOptions) throws {
-    limitReading(options)
+  package func check() throws {
+    options.limitReading()
     EngineSetup.configure(threads: options.threads, memory: options.memory, precision: options.precision)
-    let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
+    let progress = Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     let session = Session(
       mode: .check, settings: options.settings, runDirectory: nil, store: StageStore { progress.note("warning: \($0)") },
       progress: progress, seed: options.seed ?? 42, print: { print($0) })
-    let state = try makeState(session, options, script: options.script)
-    defer { state.close() }
-    try state.run(file: options.script)
+    let interpreter = try open(session, options, options.script)
+    defer { interpreter.close() }
+    try interpreter.execute(file: options.script)
     try session.checkSettings()
     if let declared = session.declared, let values = session.parameters, !values.isEmpty {
       print(declared.table(values: values).text())
@@ -39,14 +37,14 @@ extension Runner {
   /// The parameters that a script declares, as text: it is run until it declares them, and no further.
   ///
   /// Throws what the script raises before that.
-  public static func parameterHelp(_ options: RunOptions) throws -> String {
-    limitReading(options)
+  package func parameterHelp() throws -> String {
+    options.limitReading()
     let session = Session(
       mode: .declare, settings: [], runDirectory: nil, store: StageStore(),
-      progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { _ in })
-    let state = try makeState(session, options, script: options.script)
-    defer { state.close() }
-    do { try state.run(file: options.script) } catch {
+      progress: Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { _ in })
+    let interpreter = try open(session, options, options.script)
+    defer { interpreter.close() }
+    do { try interpreter.execute(file: options.script) } catch {
       if !session.isDeclarationOver { throw error }
     }
     guard let declared = session.declared, !declared.parameters.isEmpty else {
