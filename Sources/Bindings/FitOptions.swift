@@ -52,6 +52,22 @@ struct FitOptions: LuaRecord {
     return (model, task.task)
   }
 
+  /// The options that an evaluation reads.
+  private static let evaluationNames: Set = [
+    "model", "task", "max_length", "per_device_eval_batch_size", "mlm_probability", "label_smoothing_factor", "seed", "loss", "compute_metrics",
+  ]
+
+  /// The options that are given and mean something to a training alone.
+  var trainingOnly: [String] {
+    let plain = Self()
+    return Self.fields.filter { field in
+      guard !Self.evaluationNames.contains(field.name) else { return false }
+      let value = field.read(self)
+      if case .object = value { return true }
+      return value.json != field.read(plain).json
+    }.map(\.name)
+  }
+
   /// What is asked for: functions and callbacks that call the script's, and what they compute.
   func request(in session: Session) throws -> FitRequest {
     let (model, task) = try subject()

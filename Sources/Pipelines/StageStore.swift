@@ -29,11 +29,12 @@ public final class StageStore {
     index = StageIndex(folder: root + "/names-3")
   }
 
-  /// `$PERIGEE_CACHE`, else `$XDG_CACHE_HOME/perigee`, else `~/.cache/perigee`.
+  /// `$PERIGEE_CACHE`, else `$XDG_CACHE_HOME/perigee`, else `~/.cache/perigee`. A `~` at the beginning is the home folder, as in
+  /// `HF_HOME`: a shell leaves it as it is in quotes, and in files that set the environment.
   public static func defaultRoot(
     _ environment: [String: String] = ProcessInfo.processInfo.environment
   ) -> String {
-    func value(_ key: String) -> String? { environment[key].flatMap { $0.isEmpty ? nil : $0 } }
+    func value(_ key: String) -> String? { environment[key].flatMap { $0.isEmpty ? nil : FilePath.expandHome($0, environment) } }
     if let root = value("PERIGEE_CACHE") { return root }
     if let cache = value("XDG_CACHE_HOME") { return cache + "/perigee" }
     return (value("HOME") ?? NSHomeDirectory()) + "/.cache/perigee"
@@ -118,7 +119,7 @@ public final class StageStore {
   }
 
   /// Whether a finished result of that key is there. Its files are not verified.
-  public func contains(_ key: StageKey) -> Bool {
+  private func contains(_ key: StageKey) -> Bool {
     fileExists(finishedFolder(key.digest) + "/" + FolderManifest.fileName)
   }
 
@@ -173,22 +174,6 @@ public final class StageStore {
       ($0.key.name, $0.key.digest.hex, $0.isFinished ? 0 : 1)
         < ($1.key.name, $1.key.digest.hex, $1.isFinished ? 0 : 1)
     }
-  }
-
-  /// Removes a stage, finished or not. False if another process is running it.
-  @discardableResult
-  public func remove(_ digest: Digest) throws -> Bool {
-    let partial = try OwnFolder(root).place("\(Self.folderName)/\(digest.hex).partial")
-    if fileExists(partial) {
-      guard let lock = try FileLock(partial + "/lock") else { return false }
-      withExtendedLifetime(lock) { discard(partial) }
-    }
-    let finished = finishedFolder(digest)
-    if fileExists(finished) {
-      if let key = try? storedKey(digest) { index.remove(key) }
-      discard(finished)
-    }
-    return true
   }
 
   /// Renames before it removes, so that a kill in between leaves nothing that looks like a stage.

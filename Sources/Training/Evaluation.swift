@@ -16,7 +16,7 @@ struct Evaluator {
   /// Keeps hidden states of an evaluation set, by its number, from one evaluation to the next.
   var hiddenStates: ((_ set: Int, EncodedDataset, _ batches: [[Int]]) -> HiddenStateCache?)?
 
-  /// `eval_loss` and the task's metrics of every set; all sets but the first have a suffix ("_mm" for MNLI's mismatched).
+  /// `eval_loss`, smoothed as in training, and the task's metrics of every set; all sets but the first have a suffix ("_mm" for MNLI's mismatched).
   func callAsFunction() throws -> [String: Double] {
     let context = model.network.context
     let wasTraining = context.isTraining
@@ -51,7 +51,7 @@ struct Evaluator {
       try Interrupt.check()
       var batch = try data.batch(indices, for: type, arguments.preparation("evaluation masks", step: i, model.tokenizer))
       batch.hiddenStates = cache
-      let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch) }
+      let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch, labelSmoothing: arguments.labelSmoothingFactor) }
       lossSum += try loss.item() * Double(batch.labelCount)
       labelCount += batch.labelCount
       guard readsAnswers else { continue }

@@ -69,7 +69,7 @@ public struct TrainingArguments: Record {
     .float("num_train_epochs", \.numTrainEpochs, "passes over the training data", in: Above(0)),
     .int("max_steps", \.maxSteps, "updates in all, instead of num_train_epochs; -1: not set", in: (-1)...),
     .float("learning_rate", \.learningRate, "the schedule's highest step size", in: 0...),
-    .choice("lr_scheduler_type", \.lrSchedulerType, "course of the learning rate"),
+    .value("lr_scheduler_type", \.lrSchedulerType, "course of the learning rate"),
     .value("lr_scheduler_kwargs", \.lrSchedulerKwargs, "options of the course"),
     .int("warmup_steps", \.warmupSteps, "updates over which the learning rate rises from 0", in: 0...),
     .float("warmup_ratio", \.warmupRatio, "the same as a share of all updates, rounded up; warmup_steps wins", in: 0...1),
@@ -80,7 +80,7 @@ public struct TrainingArguments: Record {
     .float(
       "loraplus_lr_ratio", \.loraplusLRRatio, "LoRA+: lora_B and trained vectors have this many times the learning_rate; default: the same", in: 1...),
     .float("loraplus_lr_embedding", \.loraplusLREmbedding, "LoRA+: step size of adapters of embeddings; default: 1e-6", in: 0...),
-    .choice("optim", \.optim, "the optimizer; \"paged_...\" keeps the state of large parameters in a mapped file, with the same results"),
+    .value("optim", \.optim, "the optimizer; \"paged_...\" keeps the state of large parameters in a mapped file, with the same results"),
     .value("optim_args", \.optimArgs, "the optimizer's options: those of trainer.adamw, trainer.sgd, trainer.lion, ..."),
     .float("adam_beta1", \.adamBeta1, "decay of the first moment of AdamW and Adam", in: 0..<1),
     .float("adam_beta2", \.adamBeta2, "decay of the second moment of AdamW and Adam", in: 0..<1),
@@ -91,22 +91,24 @@ public struct TrainingArguments: Record {
     .int(
       "gradient_accumulation_steps", \.gradientAccumulationSteps, "batches for one update; the loss is the mean over all their labels",
       in: 1...100_000),
-    .float("label_smoothing_factor", \.labelSmoothingFactor, "share of the label spread over all classes", in: 0..<1),
-    .choice("eval_strategy", \.evalStrategy, "when to evaluate; the end of training always does"),
+    .float(
+      "label_smoothing_factor", \.labelSmoothingFactor,
+      "share of the label spread over all classes, in training and in eval_loss, as in Transformers", in: 0..<1),
+    .value("eval_strategy", \.evalStrategy, "when to evaluate; the end of training always does"),
     .int("eval_steps", \.evalSteps, "updates between evaluations, with eval_strategy = \"steps\"; default: 500", in: 1...),
     .int("logging_steps", \.loggingSteps, "updates between rows of metrics.jsonl", in: 1...),
-    .bool("load_best_model_at_end", \.loadBestModelAtEnd, "end with the weights of the best evaluation"),
-    .string("metric_for_best_model", \.metricForBestModel, "which metric is best; default: the task's first one"),
+    .value("load_best_model_at_end", \.loadBestModelAtEnd, "end with the weights of the best evaluation"),
+    .value("metric_for_best_model", \.metricForBestModel, "which metric is best; default: the task's first one"),
     .value("greater_is_better", \.greaterIsBetter, "whether more of it is better; default: as the metric says"),
     .int("early_stopping_patience", \.earlyStoppingPatience, "stop after so many evaluations without improvement", in: 1...),
     .float("early_stopping_threshold", \.earlyStoppingThreshold, "what counts as an improvement", in: 0...),
-    .choice("train_sampling_strategy", \.trainSamplingStrategy, "order of the examples"),
-    .bool(
+    .value("train_sampling_strategy", \.trainSamplingStrategy, "order of the examples"),
+    .value(
       "gradient_checkpointing", \.gradientCheckpointing,
       "compute layers again in the backward pass: less memory, about a third more time, the same results"),
     .int("max_length", \.maxLength, "tokens of an example; longer ones are truncated, longest text first", in: 2...1_000_000),
     .float("mlm_probability", \.mlmProbability, "share of tokens that masked language modelling asks for", in: Above(0, through: 1)),
-    .bool(
+    .value(
       "frozen_layer_dropout", \.frozenLayerDropout,
       "whether layers below all that trains drop, as in Transformers; false: their outputs are computed once, not in every epoch"),
     .int(

@@ -213,8 +213,7 @@ import Testing
       #expect { _ = try store.open(key()) } throws: {
         "\($0)" == "stage 'mnli': is already running in this script"
       }
-      #expect(try !store.remove(key().digest))
-      _ = work
+      withExtendedLifetime(work) {}
     }
   }
 
@@ -273,11 +272,9 @@ import Testing
       let work = try begin(store, key(16))
       #expect(store.why(key(16))?.map(\.description) == ["params.r was 8, is 16"])
       work.close()
-      #expect(try store.remove(key(16).digest))
+      removeTree(folder + "/stages-3/" + key(16).digest.hex + ".partial")
       #expect(store.list().map(\.isFinished) == [true, true, false])
       #expect(store.list().last?.key == key(name: "rte"))
-      for summary in store.list() { #expect(try store.remove(summary.key.digest)) }
-      #expect(try AtomicFolder.names(in: folder + "/stages-3") == [])
     }
   }
 
@@ -299,9 +296,7 @@ import Testing
       #expect(why()?.count == 1)
       #expect(try #require(FileManager.default.subpaths(atPath: index)).filter { $0.hasSuffix(".json") }.count == 4)
       // An entry whose result was removed or never came says nothing.
-      let store = StageStore(root: folder)
-      for r in [8, 16] { #expect(try store.remove(key(r).digest)) }
-      try FileManager.default.removeItem(atPath: folder + "/stages-3/" + key(32).digest.hex)
+      for r in [8, 16, 32] { try FileManager.default.removeItem(atPath: folder + "/stages-3/" + key(r).digest.hex) }
       #expect(why() == nil)
     }
   }
@@ -324,7 +319,7 @@ import Testing
       let stored = try finish(store, key())
       try createFolder(folder + "/stages")
       try AtomicFolder.move(stored.folder, to: folder + "/stages/" + key().digest.hex)
-      #expect(try store.lookup(key()) == nil && !store.contains(key()) && store.list().isEmpty)
+      #expect(try store.lookup(key()) == nil && store.list().isEmpty)
       #expect(try AtomicFolder.names(in: folder + "/stages") == [key().digest.hex])
     }
   }
@@ -397,6 +392,9 @@ import Testing
     #expect(StageStore.defaultRoot(["PERIGEE_CACHE": "/p", "XDG_CACHE_HOME": "/x"]) == "/p")
     #expect(StageStore.defaultRoot(["PERIGEE_CACHE": "", "XDG_CACHE_HOME": "/x"]) == "/x/perigee")
     #expect(StageStore.defaultRoot(["HOME": "/h"]) == "/h/.cache/perigee")
+    #expect(StageStore.defaultRoot(["PERIGEE_CACHE": "~/x", "HOME": "/h"]) == "/h/x")
+    #expect(StageStore.defaultRoot(["XDG_CACHE_HOME": "~/x", "HOME": "/h"]) == "/h/x/perigee")
+    #expect(StageStore.defaultRoot(["PERIGEE_CACHE": "~x", "HOME": "/h"]) == "~x")
   }
 }
 

@@ -46,6 +46,24 @@ import Testing
     }
   }
 
+  /// What only a training reads is named where an evaluation gets it; what an evaluation reads is not.
+  @Test func evaluationNamesTheOptionsThatItLeavesAside() throws {
+    try withTemporaryFolder { folder in
+      func leftAside(_ settings: String) throws -> [String] {
+        let rest = "local m = make()\nprint(trainer.evaluate { model = m, task = options(m).task, max_length = 16, \(settings) }.eval_loss)"
+        return try notes("max_steps = 1", dev: Self.mixed, in: folder, rest).notes.filter { $0.hasPrefix("trainer.evaluate: ") }
+      }
+      let read = try leftAside("seed = 3, per_device_eval_batch_size = 2, label_smoothing_factor = 0.1, max_grad_norm = 1.0")
+      #expect(read == [])
+      #expect(
+        try leftAside("learning_rate = 1e-3, on_step = print, warmup_steps = 2")
+          == ["trainer.evaluate: on_step, learning_rate, warmup_steps: only trainer.fit and trainer.loop read them"])
+      #expect(
+        try leftAside("lr_scheduler_type = function() return 1 end")
+          == ["trainer.evaluate: lr_scheduler_type: only trainer.fit and trainer.loop read it"])
+    }
+  }
+
   @Test func lastEvaluationIsToldOnce() throws {
     try withTemporaryFolder { folder in
       let (notes, printed) = try notes(

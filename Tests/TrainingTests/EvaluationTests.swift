@@ -76,6 +76,23 @@ import TransformerModels
     #expect(metrics.count == 4)
   }
 
+  /// Transformers' Trainer smooths the labels of an evaluation as those of the training: the loss is (1 - s) times that of the
+  /// label, and s times the mean over all classes.
+  @Test func theLossIsSmoothedAsInTraining() throws {
+    let task = try task(.classes, ["a", "b", "c"], ["accuracy"])
+    let model = try model(task)
+    var arguments = arguments(batch: 5)
+    arguments.labelSmoothingFactor = 0.25
+    let metrics = try Trainer.evaluate(model, task, arguments)
+    let split = task.evaluation[0]
+    let losses = try zip(answers(model, split), split.examples).map { logits, example in
+      let logSum = log(logits.reduce(0) { $0 + exp($1) })
+      let label = try Int(#require(example.target.answer).number)
+      return 0.75 * (logSum - logits[label]) + 0.25 * (logSum - logits.reduce(0, +) / 3)
+    }
+    expectClose("eval_loss", [metrics["eval_loss"] ?? .nan], [losses.reduce(0, +) / Double(losses.count)], relative: 1e-5)
+  }
+
   /// A script's metrics see every example's logits, class and label in the file's order, however batches were cut.
   @Test(arguments: [1, 4, 100]) func metricsOfAScriptSeeTheFilesOrder(batch: Int) throws {
     let task = try task(.classes, ["a", "b", "c"], ["accuracy"])

@@ -124,7 +124,7 @@
 ---@field per_device_train_batch_size? integer examples in a batch (from 1 to 1000000; default 8)
 ---@field per_device_eval_batch_size? integer examples in a batch of the evaluation (from 1 to 1000000; default 32)
 ---@field gradient_accumulation_steps? integer batches for one update; the loss is the mean over all their labels (from 1 to 100000; default 1)
----@field label_smoothing_factor? number share of the label spread over all classes (at least 0 and below 1; default 0)
+---@field label_smoothing_factor? number share of the label spread over all classes, in training and in eval_loss, as in Transformers (at least 0 and below 1; default 0)
 ---@field eval_strategy? Strategy when to evaluate; the end of training always does (default "epoch")
 ---@field eval_steps? integer updates between evaluations, with eval_strategy = "steps"; default: 500 (at least 1)
 ---@field logging_steps? integer updates between rows of metrics.jsonl (at least 1; default 10)
@@ -270,7 +270,7 @@ function trainer.adafactor(options) end
 function trainer.fit(options) end
 
 ---Evaluates a model on a task's evaluation sets.
----@param options? FitOptions model, task, and the sizes of batches
+---@param options? FitOptions model, task, sizes of batches, loss and metrics; those of a training are left aside, with a line that says so
 ---@return table # table of metrics: eval_loss, eval_accuracy, ...
 function trainer.evaluate(options) end
 

@@ -44,11 +44,17 @@ func trainerModule(_ session: Session) -> Module {
         Param<FitOptions>("options", "see the fields"), returns: "result"
       ) { try session.fit($0.request(in: session)) },
       Function(
-        "evaluate", "Evaluates a model on a task's evaluation sets.", Param<FitOptions>("options", "model, task, and the sizes of batches"),
+        "evaluate", "Evaluates a model on a task's evaluation sets.",
+        Param<FitOptions>("options", "model, task, sizes of batches, loss and metrics; those of a training are left aside, with a line that says so"),
         returns: "table of metrics: eval_loss, eval_accuracy, ..."
       ) { options in
         let (model, task) = try options.subject()
         try session.tell(of: model, task, trains: false)
+        let others = options.trainingOnly
+        if !others.isEmpty {
+          session.noteOnce(
+            "trainer.evaluate: \(others.joined(separator: ", ")): only trainer.fit and trainer.loop read \(others.count == 1 ? "it" : "them")")
+        }
         let metrics = try Trainer.evaluate(model, task, options.arguments(in: session), functions: options.functions)
         return LuaTable(fields: metrics.mapValues { .number($0) })
       },
