@@ -65,7 +65,7 @@ public struct AdaLoRA: LinearAdapterMethod, ChangesFrozenParameters, OmitsParame
     .float("beta1", \.beta1, "average of importances: share that is kept in a step", in: 0..<1).saved(optional: true),
     .float("beta2", \.beta2, "average of uncertainties: share that is kept in a step", in: 0..<1).saved(optional: true),
     .float("orth_reg_weight", \.orthRegWeight, "weight of the penalty that keeps A and B orthogonal", in: 0...).saved(optional: true),
-    .choice("definition", \.definition, "whose formulas, where they differ: the authors' code, their paper, or PEFT")
+    .value("definition", \.definition, "whose formulas, where they differ: the authors' code, their paper, or PEFT")
       .saved(.ownFile, optional: true),
   ]
 

@@ -25,8 +25,8 @@ public struct AdapterFacts: Record, Equatable, Sendable {
 
     public static let recordName = "upstream"
     public static let fields: [Field<Self>] = [
-      .string("adapter_name", \.adapterName, "what it was called in the model", required: true),
-      .string("digest", \.digest, "digest of its parameters", required: true),
+      .value("adapter_name", \.adapterName, "what it was called in the model", required: true),
+      .value("digest", \.digest, "digest of its parameters", required: true),
     ]
 
     public init() {}
@@ -61,10 +61,10 @@ public struct AdapterFacts: Record, Equatable, Sendable {
     .value("base_model", \.baseModel, "name or path of the base model"),
     .value("base_digest", \.baseDigest, "digest of the weights that it was trained on"),
     .value("stages", \.stages, "names of the stages that led to it"),
-    .record("upstream", \.upstream, "the adapters that it was trained on top of"),
-    .strings("labels", \.labels, "names of the labels, in the order of the head's outputs"),
+    .value("upstream", \.upstream, "the adapters that it was trained on top of"),
+    .value("labels", \.labels, "names of the labels, in the order of the head's outputs"),
     .value("initialised", \.initialised, "digests of parameters of the body that began with random values, by name"),
-    .record("adapter", \.adapter, "the method and its own options, where PEFT's configuration does not say them"),
+    .value("adapter", \.adapter, "the method and its own options, where PEFT's configuration does not say them"),
   ]
 
   public init() {}

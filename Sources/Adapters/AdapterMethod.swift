@@ -151,12 +151,12 @@ extension AdapterTargets: Record {
       "target_modules", \.targetModules,
       "linear layers: a list of names or dotted suffixes, a regular expression for the whole path, or \"all-linear\"; default: PEFT's for the architecture",
       type: "string|string[]"),
-    .strings("exclude_modules", \.excludeModules, "suffixes of layers to leave out"),
-    .strings("modules_to_save", \.modulesToSave, "modules that train as they are and are saved with the adapter; default: the head"),
+    .value("exclude_modules", \.excludeModules, "suffixes of layers to leave out"),
+    .value("modules_to_save", \.modulesToSave, "modules that train as they are and are saved with the adapter; default: the head"),
     .value("layers_to_transform", \.layersToTransform, "numbers of the layers to adapt, from 0; default: all"),
-    .strings(
+    .value(
       "layers_pattern", \.layersPattern, "what the numbers of layers_to_transform stand behind in a path, such as \"layer\"; default: anything"),
-    .choice("bias", \.bias, "which biases train"),
+    .value("bias", \.bias, "which biases train"),
   ]
 }
 

@@ -14,7 +14,7 @@ public struct AdapterOptions<Method: AdapterMethod>: Record {
   public static var foreignNames: [String: ForeignName] { AdapterTargets.foreignNames }
   public static var fields: [Field<Self>] {
     Field.fields(of: \.method) + Field.fields(of: \.targets) + [
-      .string("adapter_name", \.adapterName, "tells several adapters of one model apart"),
+      .value("adapter_name", \.adapterName, "tells several adapters of one model apart"),
       .int("seed", \.seed, "seeds the adapter's weights; default: --seed, else 42", in: 0...),
     ]
   }

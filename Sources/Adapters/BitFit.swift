@@ -45,7 +45,7 @@ public struct BitFit: ChoosesParameters {
   public init() {}
 
   public static let fields: [Field<Self>] = [
-    .strings(
+    .value(
       "biases", \.biases,
       "which biases train: all, or some of query, key, value, intermediate, output, attention_layernorm, output_layernorm")
   ]

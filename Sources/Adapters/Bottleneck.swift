@@ -50,10 +50,10 @@ public struct BottleneckOptions: Record, Sendable {
   public static let recordName = "bottleneck options"
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "size of the bottleneck", in: 1...65_536),
-    .choice("non_linearity", \.nonLinearity, "function between the adapter's layers; default: swish for houlsby, relu for pfeiffer")
+    .value("non_linearity", \.nonLinearity, "function between the adapter's layers; default: swish for houlsby, relu for pfeiffer")
       .saved { $0.nonLinearity ?? $0.standard },
-    .choice("init_weights", \.initWeights, "how the adapter's layers start").saved(optional: true),
-    .bool("train_layer_norm", \.trainLayerNorm, "train the body's layer norms too").saved(optional: true),
+    .value("init_weights", \.initWeights, "how the adapter's layers start").saved(optional: true),
+    .value("train_layer_norm", \.trainLayerNorm, "train the body's layer norms too").saved(optional: true),
   ]
 
   func trains(_ parameter: BaseParameter) -> Bool { trainLayerNorm && parameter.norm != nil }

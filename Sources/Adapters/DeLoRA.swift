@@ -52,9 +52,9 @@ public struct DeLoRA: BuildsOnAdapter {
     .int("r", \.r, "rank; that of the LoRA, with over", in: 1...65_536),
     .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r; default: 2 r, or that of the LoRA", in: Above(0))
       .saved { $0.loraAlpha ?? 2 * Double($0.r) },
-    .choice("sigma", \.sigma, "what trains between the factors: a full matrix, or a diagonal"),
-    .choice("init_weights", \.initWeights, "how the frozen factors start, without over").saved(optional: true),
-    .string("over", \.over, "name of the LoRA adapter to build on; Sigma then starts at the identity").saved(optional: true),
+    .value("sigma", \.sigma, "what trains between the factors: a full matrix, or a diagonal"),
+    .value("init_weights", \.initWeights, "how the frozen factors start, without over").saved(optional: true),
+    .value("over", \.over, "name of the LoRA adapter to build on; Sigma then starts at the identity").saved(optional: true),
   ]
 
   public func makeAdapter(for linear: Linear, at site: AdapterSite) throws -> (any LinearAdapter)? {

@@ -38,8 +38,8 @@ public struct DyLoRA: LinearAdapterMethod, ChangesFrozenParameters, ChecksFolder
     .int("r", \.r, "largest rank", in: 1...65_536),
     .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / rank in use", in: Above(0)),
     .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1),
-    .bool("frozen", \.frozen, "only the last of the rows in use has a gradient"),
-    .bool("masked_update", \.maskedUpdate, "rows without a gradient stay as they are; else momentum and weight decay move them"),
+    .value("frozen", \.frozen, "only the last of the rows in use has a gradient"),
+    .value("masked_update", \.maskedUpdate, "rows without a gradient stay as they are; else momentum and weight decay move them"),
     .ints("ranks", \.ranks, "ranks of the steps, in turn, in place of draws", in: 1...).saved(.nowhere),
   ]
 

@@ -48,13 +48,13 @@ public struct GLoRA: LinearAdapterMethod, DrawsParameters, ChecksFolder {
 
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of what has the form lora", in: 1...65_536),
-    .choice("config_A_B", \.configAB, "form of the weight's scale and shift; default lora")
+    .value("config_A_B", \.configAB, "form of the weight's scale and shift; default lora")
       .saved(optional: true) { $0.supernet ? nil : $0.configAB ?? .lora },
-    .choice("config_C", \.configC, "form of the column that goes through the weight into the bias; default lora")
+    .value("config_C", \.configC, "form of the column that goes through the weight into the bias; default lora")
       .saved(optional: true) { $0.supernet ? nil : $0.configC ?? .lora },
-    .choice("config_D_E", \.configDE, "form of the bias's scale and shift; default constant")
+    .value("config_D_E", \.configDE, "form of the bias's scale and shift; default constant")
       .saved(optional: true) { $0.supernet ? nil : $0.configDE ?? .constant },
-    .bool("supernet", \.supernet, "every layer draws its forms anew in each forward pass of training")
+    .value("supernet", \.supernet, "every layer draws its forms anew in each forward pass of training")
       .saved(optional: true) { $0.supernet ? true : nil },
   ]
 

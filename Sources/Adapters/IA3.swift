@@ -29,7 +29,7 @@ public struct IA3: LinearAdapterMethod, ChoosesTargets {
   public init() {}
 
   public static let fields: [Field<Self>] = [
-    .strings(
+    .value(
       "feedforward_modules", \.feedforwardModules,
       "suffixes of the target layers whose input is scaled instead of their output; default: those that lead back to the hidden size"
     )

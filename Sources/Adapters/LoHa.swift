@@ -31,7 +31,7 @@ public struct LoHa: HasLayerPatterns {
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of each of the two products", in: 1...65_536),
     .float("alpha", \.alpha, "numerator of the scale alpha / r", in: Above(0)),
-    .bool("init_weights", \.initWeights, "start with a zero factor, so that the fresh adapter changes nothing").saved(optional: true),
+    .value("init_weights", \.initWeights, "start with a zero factor, so that the fresh adapter changes nothing").saved(optional: true),
     .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths").saved(optional: true),
     .value("alpha_pattern", \.alphaPattern, "other alpha of some layers, by regular expressions for the end of their paths").saved(optional: true),
   ]

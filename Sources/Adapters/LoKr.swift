@@ -36,11 +36,11 @@ public struct LoKr: HasLayerPatterns {
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of the factors that are products", in: 1...65_536),
     .float("alpha", \.alpha, "numerator of the scale alpha / r", in: Above(0)),
-    .bool("decompose_both", \.decomposeBoth, "make the small matrix a product too, where r is less than half of its larger side").saved(
+    .value("decompose_both", \.decomposeBoth, "make the small matrix a product too, where r is less than half of its larger side").saved(
       optional: true),
     .int("decompose_factor", \.decomposeFactor, "first factor of a layer's sizes, or the largest below; default: near their roots", in: 1...)
       .saved(optional: true) { $0.decomposeFactor ?? -1 },
-    .bool("init_weights", \.initWeights, "start with a zero factor, so that the fresh adapter changes nothing").saved(optional: true),
+    .value("init_weights", \.initWeights, "start with a zero factor, so that the fresh adapter changes nothing").saved(optional: true),
     .value("rank_pattern", \.rankPattern, "other ranks of some layers, by regular expressions for the end of their paths").saved(optional: true),
     .value("alpha_pattern", \.alphaPattern, "other alpha of some layers, by regular expressions for the end of their paths").saved(optional: true),
   ]

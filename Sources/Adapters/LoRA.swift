@@ -36,8 +36,8 @@ public struct LoRA: HasLayerPatterns, OmitsParameters, ChecksFolder {
     .int("r", \.r, "rank of the update", in: 1...65_536),
     .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r", in: Above(0)),
     .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1).saved(optional: true),
-    .bool("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)").saved(optional: true),
-    .bool("use_dora", \.useDora, "DoRA: train the magnitude of each output apart from its direction").saved(optional: true),
+    .value("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)").saved(optional: true),
+    .value("use_dora", \.useDora, "DoRA: train the magnitude of each output apart from its direction").saved(optional: true),
     .value(
       "init_lora_weights", \.initLoraWeights,
       "how A and B start: true A Kaiming-uniform and B zero, \"gaussian\" A with deviation 1 / r, false both random, "
@@ -127,14 +127,5 @@ public final class LoRAAdapter: Adapter, LowRankUpdate, RankedAdapter {
     // A frozen A saves no input: what is kept then is A x, r numbers for each token.
     let x = try call.input.dropout(call.context.dropout(dropout))
     return try call.y.addingLinear(x.linear(a, output: a.dtype), b, scale: scaling)
-  }
-}
-
-/// Throws where a rank does not fit a layer.
-func checkRank(_ r: Int, of linear: Linear, at site: AdapterSite) throws {
-  let limit = min(linear.inFeatures, linear.outFeatures)
-  guard r >= 1, r <= limit else {
-    throw EngineError(
-      .argument, "r = \(r) for layer '\(site.path)' of \(linear.outFeatures) x \(linear.inFeatures): expected 1 to \(limit)")
   }
 }

@@ -41,8 +41,8 @@ public struct LoRAFA: LinearAdapterMethod, ActsInTraining {
     .int("r", \.r, "rank of the update", in: 1...65_536),
     .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r", in: Above(0)),
     .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1).saved(optional: true),
-    .bool("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)").saved(optional: true),
-    .choice("variant", \.variant, "B's gradient as it is, or projected with the inverse of A A^T").saved(.ownFile, optional: true),
+    .value("use_rslora", \.useRslora, "scale by lora_alpha / sqrt(r)").saved(optional: true),
+    .value("variant", \.variant, "B's gradient as it is, or projected with the inverse of A A^T").saved(.ownFile, optional: true),
   ]
 
   /// The LoRA whose B trains.

@@ -31,7 +31,7 @@ public struct LoRAFused: LinearAdapterMethod, ChoosesTargets, SavesResult {
     .int("r", \.r, "rank of each part's update", in: 1...65_536),
     .float("lora_alpha", \.loraAlpha, "numerator of the scale lora_alpha / r", in: Above(0)),
     .float("lora_dropout", \.loraDropout, "dropout on the adapter's input", in: 0..<1).saved(optional: true),
-    .strings("parts", \.parts, "what is adapted: some of query, key and value").saved(.ownFile),
+    .value("parts", \.parts, "what is adapted: some of query, key and value").saved(.ownFile),
   ]
 
   /// The parts of a fused layer, in its order.

@@ -46,8 +46,8 @@ public struct LoRAMini: LinearAdapterMethod, ChoosesTargets {
     .int("r", \.r, "rank of the update", in: 1...65_536),
     .int("a", \.a, "width after the frozen down factor", in: 1...65_536),
     .int("b", \.b, "width before the frozen up factor", in: 1...65_536),
-    .choice("targets", \.targets, "dense layers, or attention's too; target_modules and modules_to_save come first").saved(.nowhere),
-    .choice("init", \.initWeights, "all factors Kaiming-uniform, or the trained up factor zero").saved(optional: true),
+    .value("targets", \.targets, "dense layers, or attention's too; target_modules and modules_to_save come first").saved(.nowhere),
+    .value("init", \.initWeights, "all factors Kaiming-uniform, or the trained up factor zero").saved(optional: true),
   ]
 
   public var freshEqualsBase: Bool { initWeights == .zeroUp }

@@ -34,7 +34,7 @@ public struct PrefixTuning: SavesResult {
 
   public static let fields: [Field<Self>] = [
     .int("num_virtual_tokens", \.numVirtualTokens, "keys and values in front of each sequence", in: 1...65_536),
-    .bool("prefix_projection", \.prefixProjection, "compute them from embeddings with two layers").saved(optional: true),
+    .value("prefix_projection", \.prefixProjection, "compute them from embeddings with two layers").saved(optional: true),
     .int("encoder_hidden_size", \.encoderHiddenSize, "width of the projection; default: the model's hidden size", in: 1...65_536).saved(
       optional: true),
     .float("prefix_dropout", \.prefixDropout, "dropout on the prefix, as in P-tuning v2", in: 0..<1).saved(.nowhere),

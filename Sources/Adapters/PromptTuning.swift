@@ -38,11 +38,11 @@ public struct PromptTuning: SavesResult, NeedsTokens {
 
   public static let fields: [Field<Self>] = [
     .int("num_virtual_tokens", \.numVirtualTokens, "vectors in front of each sequence", in: 1...65_536),
-    .choice(
+    .value(
       "prompt_tuning_init", \.promptTuningInit,
       "how they start: normal, as random tokens of the vocabulary, or as those of prompt_tuning_init_text"
     ).saved(optional: true),
-    .string("prompt_tuning_init_text", \.promptTuningInitText, "the text to start from, with TEXT").saved(.nowhere),
+    .value("prompt_tuning_init_text", \.promptTuningInitText, "the text to start from, with TEXT").saved(.nowhere),
   ]
 
   public func validate() throws(EngineError) {

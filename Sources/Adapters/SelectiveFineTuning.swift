@@ -16,7 +16,7 @@ public struct SelectiveFineTuning: ChoosesParameters {
   public init() {}
 
   public static let fields: [Field<Self>] = [
-    .strings(
+    .value(
       "parameters", \.parameters,
       "names of parameters, or their ends after a dot, such as query.weight or LayerNorm.bias; default: the weights that give queries and values"
     ).saved(optional: true)

@@ -34,7 +34,7 @@ public struct VeRA: LinearAdapterMethod, OmitsParameters {
   public static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of the shared factors", in: 1...65_536),
     .int("projection_prng_key", \.projectionPrngKey, "seed of the shared factors, as torch's generator takes it", in: 0...).saved(optional: true),
-    .bool("save_projection", \.saveProjection, "save the shared factors too; without them a reader draws them again").saved(optional: true),
+    .value("save_projection", \.saveProjection, "save the shared factors too; without them a reader draws them again").saved(optional: true),
     .float("vera_dropout", \.veraDropout, "dropout on the adapter's input", in: 0..<1).saved(optional: true),
     .float("d_initial", \.dInitial, "start of lambda_d").saved(optional: true),
   ]

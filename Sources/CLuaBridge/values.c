@@ -7,7 +7,6 @@
 int lb_top(lb_state *L) { return lua_gettop(L); }
 void lb_set_top(lb_state *L, int top) { lua_settop(L, top); }
 bool lb_reserve(lb_state *L, int count) { return lua_checkstack(L, count) != 0; }
-bool lb_is_main(lb_state *L) { return interpreter(L)->main == L; }
 
 int lb_kind(lb_state *L, int index) {
   switch (lua_type(L, index)) {

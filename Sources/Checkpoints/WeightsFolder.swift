@@ -61,12 +61,6 @@ public final class WeightsFolder: Sendable {
     try file(of: name).withBytes(of: name, body)
   }
 
-  /// Gives the memory of a tensor that has been copied back to the system.
-  public func release(_ name: String) {
-    guard let place = fileOfName[name], let entry = files[place][name] else { return }
-    (try? files[place].elements(of: entry))?.whenUnneeded?()
-  }
-
   /// The digest of all tensors: names, dtypes, shapes and bytes, whatever files they are in.
   public func digest() throws -> Digest {
     var members = JSONObject()

@@ -13,16 +13,13 @@ import Diagnostics
 public struct Class<Owner: LuaObject> {
   public let declaration: ClassDeclaration
 
-  /// - Parameter parent: a class whose members this one has too.
-  public init(_ doc: String, parent: ClassDeclaration? = nil, _ members: Member<Owner>...) {
-    self.init(doc, parent: parent, members: members)
+  public init(_ doc: String, _ members: Member<Owner>...) {
+    self.init(doc, members: members)
   }
 
   /// The same from a list, for classes that are put together from several files.
-  public init(_ doc: String, parent: ClassDeclaration? = nil, members: [Member<Owner>]) {
-    var declaration = ClassDeclaration(
-      name: Owner.luaName, doc: doc, parent: parent?.name, type: ObjectIdentifier(Owner.self))
-    declaration.inherit(parent)
+  public init(_ doc: String, members: [Member<Owner>]) {
+    var declaration = ClassDeclaration(name: Owner.luaName, doc: doc, type: ObjectIdentifier(Owner.self))
     for member in members { member.add(to: &declaration) }
     self.declaration = declaration
   }
@@ -43,9 +40,7 @@ public struct ClassDeclaration {
 
   public let name: String
   public let doc: String
-  public let parent: String?
   let type: ObjectIdentifier
-  /// Those of the parent included.
   public internal(set) var methods: [Function] = []
   public internal(set) var properties: [Property] = []
   public internal(set) var metamethods: [Function] = []
@@ -53,13 +48,6 @@ public struct ClassDeclaration {
   public internal(set) var absent: [String: String] = [:]
   /// Fields that an instance has beside the declared ones, and their names for suggestions.
   var dynamicFields: ((_ object: AnyObject) -> [String: LuaValue])?
-
-  fileprivate mutating func inherit(_ parent: ClassDeclaration?) {
-    guard let parent else { return }
-    methods = parent.methods
-    properties = parent.properties
-    metamethods = parent.metamethods
-  }
 
   var memberNames: [String] { methods.map(\.name) + properties.map(\.name) }
 }

@@ -297,19 +297,6 @@ public final class LuaState {
     globalFunctions.append(function)
   }
 
-  /// Sets a global that scripts can read.
-  public func setGlobal(_ name: String, _ value: LuaValue) throws {
-    let stack = try openStack()
-    try stack.reserve(4)
-    let base = stack.top
-    defer { lb_set_top(stack.thread, base) }
-    lb_push_globals(stack.thread)
-    try stack.push(value)
-    lb_push_copy(stack.thread, stack.top)
-    stack.setField(name, of: base + 1)
-    rememberGlobal(name, in: base + 1, on: stack)
-  }
-
   private func pushFunction(_ function: Function, on thread: OpaquePointer) {
     lb_push_function(thread, bind(function) { stack in try function.invoke(stack, 1) })
   }

@@ -62,8 +62,7 @@ public enum Stubs {
   }
 
   private static func text(for declaration: ClassDeclaration) -> [String] {
-    let parent = declaration.parent.map { ": \($0)" } ?? ""
-    var lines = ["---\(declaration.doc)", "---@class \(declaration.name)\(parent)"]
+    var lines = ["---\(declaration.doc)", "---@class \(declaration.name)"]
     for property in declaration.properties {
       lines.append("---@field \(property.name) \(property.type.name) \(property.doc)")
     }

@@ -60,10 +60,10 @@ struct SharedOptions: LuaRecord {
 
   static let recordName = "shared options"
   static let fields: [Field<Self>] = [
-    .choice("init_weights", \.initWeights, "how it starts; \"kaiming_uniform\" is uniform on 1/sqrt(fan in) to both sides"),
+    .value("init_weights", \.initWeights, "how it starts; \"kaiming_uniform\" is uniform on 1/sqrt(fan in) to both sides"),
     .float("std", \.std, "standard deviation of \"normal\"", in: 0...),
     .float("gain", \.gain, "multiplies the starting values"),
-    .bool("trains", \.trains, "whether training changes it"),
+    .value("trains", \.trains, "whether training changes it"),
   ]
 
   func start(_ shape: [Int]) -> Initialization {

@@ -24,7 +24,7 @@ package struct DefinitionOptions: LuaRecord {
 
   package static let recordName = "adapter definition"
   package static let fields: [Field<Self>] = [
-    .string("doc", \.doc, "what the method is, in one line"),
+    .value("doc", \.doc, "what the method is, in one line"),
     .value("config", \.config, "the method's options: name = default, or name = { default, doc = , min = , max = , choices = { } }"),
     .object(
       "build", \.build, "makes a layer's parameters, by the names that they are saved under; what is frozen with :freeze() never trains",
@@ -45,10 +45,10 @@ package struct DefinitionOptions: LuaRecord {
       "after_step", \.afterStep,
       "called for each layer after every update, numbered from 0, without recording; may change the layer's tensors, frozen ones as well",
       type: "fun(w: table<string, Tensor>, c: table, step: integer, layer: AdaptedLayer)"),
-    .string("dropout", \.dropout, "the name of the option that says which share of delta's input is dropped in training"),
+    .value("dropout", \.dropout, "the name of the option that says which share of delta's input is dropped in training"),
     .float("merge_tolerance", \.mergeTolerance, "how far logits up to 1 may move by a merge", in: Above(0)),
-    .bool("fresh_equals_base", \.freshEqualsBase, "whether a new adapter changes nothing; perigee test-adapter checks it"),
-    .bool("exact_gradient", \.exactGradient, "whether the gradients are those of the loss: not where something is detached from it"),
+    .value("fresh_equals_base", \.freshEqualsBase, "whether a new adapter changes nothing; perigee test-adapter checks it"),
+    .value("exact_gradient", \.exactGradient, "whether the gradients are those of the loss: not where something is detached from it"),
   ]
 
   /// The functions that are given, by the names of their fields.

@@ -176,8 +176,8 @@ struct TensorOptions: LuaRecord {
 
   static let recordName = "tensor options"
   static let fields: [Field<Self>] = [
-    .choice("dtype", \.dtype, "type of the elements"),
-    .bool("requires_grad", \.requiresGrad, "whether backward() fills grad"),
+    .value("dtype", \.dtype, "type of the elements"),
+    .value("requires_grad", \.requiresGrad, "whether backward() fills grad"),
   ]
 
   /// The tensor as a leaf with these options.
@@ -196,8 +196,8 @@ struct RandomOptions: LuaRecord {
       "seed", \.seed,
       "draws the same numbers every time; default: --seed or manual_seed, and the call's number",
       in: 0...),
-    .choice("dtype", \.dtype, "float32, float64 or bfloat16"),
-    .bool("requires_grad", \.requiresGrad, "whether backward() fills grad"),
+    .value("dtype", \.dtype, "float32, float64 or bfloat16"),
+    .value("requires_grad", \.requiresGrad, "whether backward() fills grad"),
   ]
 }
 
@@ -212,7 +212,7 @@ struct DropoutOptions: LuaRecord {
       "seed", \.seed,
       "drops the same elements every time; default: --seed or manual_seed, and the call's number",
       in: 0...),
-    .bool("training", \.training, "false returns the tensor as it is"),
+    .value("training", \.training, "false returns the tensor as it is"),
   ]
 }
 
@@ -237,6 +237,6 @@ struct BackwardOptions: LuaRecord {
     .object(
       "gradient", \.gradient,
       "gradient of the tensor itself, of its shape; default: 1, for one element", type: "Tensor"),
-    .bool("retain_graph", \.retainGraph, "keep the graph, for another backward()"),
+    .value("retain_graph", \.retainGraph, "keep the graph, for another backward()"),
   ]
 }

@@ -35,10 +35,10 @@ public struct Adafactor: UpdateRule {
     .float("clip_threshold", \.clipThreshold, "the largest root mean square of an update, before the step size", in: Above(0)),
     .float("decay_rate", \.decayRate, "the second moment's decay in step t is 1 - t^decay_rate", in: (-1.0)...0),
     .float("beta1", \.beta1, "decay of a first moment; default: there is none", in: 0..<1),
-    .bool("factored", \.factored, "whether matrices keep means of rows and columns, or all second moments"),
-    .bool("scale_parameter", \.scaleParameter, "whether steps are in proportion to the parameter's root mean square"),
-    .bool("relative_step", \.relativeStep, "step size min(1e-2, 1/sqrt(t)) in place of learning_rate and schedule"),
-    .bool("warmup_init", \.warmupInit, "with relative_step: step size min(1e-6 t, 1/sqrt(t))"),
+    .value("factored", \.factored, "whether matrices keep means of rows and columns, or all second moments"),
+    .value("scale_parameter", \.scaleParameter, "whether steps are in proportion to the parameter's root mean square"),
+    .value("relative_step", \.relativeStep, "step size min(1e-2, 1/sqrt(t)) in place of learning_rate and schedule"),
+    .value("warmup_init", \.warmupInit, "with relative_step: step size min(1e-6 t, 1/sqrt(t))"),
   ]
 
   public func validate() throws(EngineError) {

@@ -21,7 +21,7 @@ public struct AdamWHF: AdamRule {
   public static let summary = "AdamW as Transformers had it before version 5: eps without bias correction, decay after the step."
   public static let fields: [Field<Self>] =
     adamFields + [
-      .bool("correct_bias", \.correctBias, "whether the moments' start at 0 is made up for")
+      .value("correct_bias", \.correctBias, "whether the moments' start at 0 is made up for")
     ]
 
   public func update(_ u: ParameterUpdate) throws {

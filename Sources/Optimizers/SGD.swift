@@ -19,7 +19,7 @@ public struct SGD: UpdateRule {
   public static let fields: [Field<Self>] = [
     .float("momentum", \.momentum, "decay of the sum of gradients; 0: there is none", in: 0..<1),
     .float("dampening", \.dampening, "share of a gradient that the sum does not take", in: 0...1),
-    .bool("nesterov", \.nesterov, "Nesterov's momentum; needs momentum, and no dampening"),
+    .value("nesterov", \.nesterov, "Nesterov's momentum; needs momentum, and no dampening"),
   ]
 
   public func validate() throws(EngineError) {

@@ -30,11 +30,6 @@ public struct RegularExpression: Sendable, Equatable {
     return matcher.ends(of: program.main, startsAnywhere: false)[matcher.count]
   }
 
-  /// Whether it matches a part of the text: `re.search`.
-  public func matchesPart(of text: String) -> Bool {
-    PatternMatcher(program, text).ends(of: program.main, startsAnywhere: true).contains(true)
-  }
-
   /// A pattern that matches this text alone: `re.escape`.
   public static func escaped(_ text: String) -> String {
     var result = ""

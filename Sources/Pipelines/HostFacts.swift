@@ -17,11 +17,11 @@ public struct HostFacts: Record, Sendable {
   public static let fields: [Field<Self>] = [
     .int("logical_cpus", \.logicalCPUs, "processors that the process may use", in: 1..., required: true),
     .int("memory_bytes", \.memoryBytes, "the machine's memory", in: 0..., required: true),
-    .string("os", \.os, "the operating system's name", required: true),
-    .string("kernel", \.kernel, "its release"),
-    .string("machine", \.machine, "the kind of processor, as uname says it"),
-    .string("cpu", \.cpu, "the processor's name"),
-    .strings("cpu_flags", \.cpuFlags, "those of its instruction sets that matter here"),
+    .value("os", \.os, "the operating system's name", required: true),
+    .value("kernel", \.kernel, "its release"),
+    .value("machine", \.machine, "the kind of processor, as uname says it"),
+    .value("cpu", \.cpu, "the processor's name"),
+    .value("cpu_flags", \.cpuFlags, "those of its instruction sets that matter here"),
   ]
 
   /// What cannot be known here.

@@ -41,20 +41,20 @@ public struct Invocation: Record, Sendable {
 
   public static let recordName = "invocation"
   public static let fields: [Field<Self>] = [
-    .strings("argv", \.argv, "the command line", required: true),
-    .string("version", \.version, "the engine's version", required: true),
-    .string("working_directory", \.workingDirectory, "where relative paths began", required: true),
-    .strings("settings", \.settings, "name=value of every --set", required: true),
+    .value("argv", \.argv, "the command line", required: true),
+    .value("version", \.version, "the engine's version", required: true),
+    .value("working_directory", \.workingDirectory, "where relative paths began", required: true),
+    .value("settings", \.settings, "name=value of every --set", required: true),
     .int("seed", \.seed, "the seed where the script gives none", in: 0..., required: true),
-    .choice("precision", \.precision, "the arithmetic of products with frozen weights", required: true),
+    .value("precision", \.precision, "the arithmetic of products with frozen weights", required: true),
     .int("threads", \.threads, "threads that computed", in: 1...1024, required: true),
-    .record("host", \.host, "the machine", required: true),
-    .choice("status", \.status, "how it ended", required: true),
-    .string("start", \.start, "when it began, UTC", required: true),
-    .string("end", \.end, "when it ended, UTC"),
+    .value("host", \.host, "the machine", required: true),
+    .value("status", \.status, "how it ended", required: true),
+    .value("start", \.start, "when it began, UTC", required: true),
+    .value("end", \.end, "when it ended, UTC"),
     .float("duration", \.duration, "seconds", in: 0...),
     .int("exit_code", \.exitCode, "the exit code", in: 0...255),
-    .string("error", \.error, "the line that it ended with"),
+    .value("error", \.error, "the line that it ended with"),
   ]
 
   public init() {}
@@ -89,9 +89,9 @@ public struct RunCommand: Record, Sendable {
 
   public static let recordName = "command.json"
   public static let fields: [Field<Self>] = [
-    .string("script", \.script, "the script's name, under which its copy lies in code", required: true),
-    .string("script_path", \.scriptPath, "the script's path as it was given", required: true),
-    .record("invocations", \.invocations, "the commands that worked here, the latest last", required: true),
+    .value("script", \.script, "the script's name, under which its copy lies in code", required: true),
+    .value("script_path", \.scriptPath, "the script's path as it was given", required: true),
+    .value("invocations", \.invocations, "the commands that worked here, the latest last", required: true),
   ]
 
   public init() {}

@@ -16,8 +16,6 @@ public struct EncodedDataset: Sendable {
   public let source: String
 
   public var count: Int { targets.count }
-  /// Tokens of all examples.
-  public var tokenCount: Int { tokens.ids.count }
   /// How many examples have lost tokens at their end, because they were longer than the limit.
   public var truncatedCount: Int { tokens.truncated }
   public func length(_ index: Int) -> Int { tokens.starts[index + 1] - tokens.starts[index] }

@@ -26,9 +26,9 @@ import Testing
     static let recordName = "sample"
     static let fields: [Field<Self>] = [
       .int("count", \.count, "how many", in: 0...9, required: true), .float("share", \.share, "a part"),
-      .string("name", \.name, "what", required: true), .string("note", \.note, "anything"), .bool("done", \.isDone, "whether"),
-      .choice("color", \.color, "which"), .strings("words", \.words, "some"), .value("sizes", \.sizes, "by name"),
-      .record("point", \.point, "a place"), .record("points", \.points, "places"),
+      .value("name", \.name, "what", required: true), .value("note", \.note, "anything"), .value("done", \.isDone, "whether"),
+      .value("color", \.color, "which"), .value("words", \.words, "some"), .value("sizes", \.sizes, "by name"),
+      .value("point", \.point, "a place"), .value("points", \.points, "places"),
     ]
   }
 

@@ -46,8 +46,6 @@ private let folder = packageRoot + "/Tests/Fixtures/torch"
       try FileManager.default.copyItem(atPath: folder + "/tensors.bin", toPath: temporary + "/pytorch_model.bin")
       let weights = try WeightsFolder(temporary)
       #expect(weights.names.count == 19)
-      weights.release("matrix")
-      weights.release("transposed")
       let digest = try weights.digest()
       try FileManager.default.copyItem(atPath: folder + "/tensors.safetensors", toPath: temporary + "/model.safetensors")
       #expect(try WeightsFolder(temporary).files.first is SafetensorsFile)

@@ -90,17 +90,16 @@ struct FillOptions: LuaRecord {
   var onStep: LuaFunction?
 
   static let recordName = "fill options"
-  static let listField: String? = "sizes"
   static let fields: [Field<Self>] = [
     .int("r", \.r, "rank of the update", in: 1...4096),
     .float("lora_dropout", \.dropout, "dropout on the input", in: 0..<1),
     .int("limit", \.limit, "largest size", in: 1...),
-    .choice("rounding", \.rounding, "how to round"),
-    .strings("target_modules", \.targetModules, "which modules"),
+    .value("rounding", \.rounding, "how to round"),
+    .value("target_modules", \.targetModules, "which modules"),
     .ints("sizes", \.sizes, "sizes of the axes", in: 0...),
-    .bool("flag", \.flag, "a switch"),
-    .string("title", \.title, "a title"),
-    .record("noise", \.noise, "noise to add"),
+    .value("flag", \.flag, "a switch"),
+    .value("title", \.title, "a title"),
+    .value("noise", \.noise, "noise to add"),
     .object("base", \.base, "where to start", type: "Vector"),
     .function("on_step", \.onStep, "called after each step", type: "fun(step: integer)"),
   ]

@@ -96,7 +96,7 @@ import Testing
       print(v.name, (v + 1):sum(), (1 + v):sum(), (v * v):sum(), (-v):sum(), v:map(function(x) return x + 1 end):sum())
       print(vec.both())
       print(vec.count(), vec.count(nil, 1), vec.maybe(), vec.maybe(3), vec.axpy(2, 3), vec.rank(), vec.rank(4.0))
-      print(vec.fill(), vec.fill{3, 4, r = 2, rounding = 'up', noise = {scale = 2}, on_step = print, base = v})
+      print(vec.fill(), vec.fill{sizes = {3, 4}, r = 2, rounding = 'up', noise = {scale = 2}, on_step = print, base = v})
       print(vec.apply(function(...) return select('#', ...), ... end, 1, 'a', true))
       """)
     #expect(
@@ -108,7 +108,7 @@ import Testing
       ])
   }
 
-  /// Subclasses have the members of their parent, fit where it is wanted, and come back as themselves.
+  /// Objects of subclasses fit where their superclass is wanted, and come back as themselves.
   @Test func subclassesAndCallableModules() throws {
     class Shape: LuaObject { class var luaName: String { "Shape" } }
     final class Square: Shape {
@@ -120,7 +120,8 @@ import Testing
     let shape = Class<Shape>(
       "A shape.", .method("kind", "its class", returns: "a name") { "\(type(of: $0))" })
     let square = Class<Square>(
-      "A square.", parent: shape.declaration, .property("side", "length") { $0.side })
+      "A square.", .method("kind", "its class", returns: "a name") { "\(type(of: $0))" },
+      .property("side", "length") { $0.side })
     let host = try Host()
     try host.state.register(
       Module(

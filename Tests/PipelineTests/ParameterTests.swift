@@ -94,4 +94,27 @@ import Testing
     #expect(try Parameter("a", default: []).value(JSONValue.array(["x", 1]).configValue) == ["x", 1])
     #expect(try Self.set().table().text().contains("an integer from 1 to 64"))
   }
+
+  /// What a script says about a parameter is read as strictly as the parameter.
+  @Test func refusesDeclarations() throws {
+    let mistakes: [(words: [String: ConfigValue], message: String)] = [
+      (["doc": .integer(1)], "parameter 'r': 'doc' must be a string, got 1"),
+      (["min": .text("1")], "parameter 'r': 'min' must be a number, got '1'"),
+      (["choices": .text("8")], "parameter 'r': 'choices' must be a list of values, got '8'"),
+      (["mni": .integer(1)], "parameter 'r': unknown field 'mni'; did you mean 'min'?"),
+      (["max": .integer(7)], "parameter 'r': its default: 'r' must be an integer at most 7, got 8"),
+    ]
+    for (words, message) in mistakes {
+      let declarations = ConfigTable(fields: ["r": .table(ConfigTable(list: [.integer(8)], fields: words))])
+      #expect { try ParameterSet(declarations, place: "params") } throws: { "\($0)" == message }
+    }
+  }
+
+  @Test func declaresListsAndDefaults() throws {
+    let list = ConfigValue.table(ConfigTable(list: [.integer(8)]))
+    let described = ConfigValue.table(ConfigTable(list: [.number(0.5)], fields: ["doc": .text("a half"), "max": .number(.infinity)]))
+    let set = try ParameterSet(ConfigTable(fields: ["ranks": list, "half": described]), place: "params")
+    #expect(try set.resolve() == ["half": 0.5, "ranks": [8]])
+    #expect(set.parameters[0].doc == "a half")
+  }
 }

@@ -35,14 +35,14 @@ final class ScriptHost {
       print: { output.lines.append($0) })
     definitions = LuaDefinitions(session)
     state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua", definitions: definitions)
-    try state.setGlobal("stopping", .bool(stopping))
+    try state.register(Function("stopping", "Whether a script is to end itself.", returns: "true or false") { stopping })
   }
 
   /// Calls `body` with a host whose folders go when it returns.
   ///
   /// - Parameters:
   ///   - folder: where to go on from the stages of another host; it stays.
-  ///   - stopping: the global `stopping`, for `TinyTask.stop`.
+  ///   - stopping: what the global function `stopping` answers, for `TinyTask.stop`.
   static func with<Result>(
     mode: Session.Mode = .run, seed: Int = 42, in folder: String? = nil, stopping: Bool = false,
     _ body: (_ host: ScriptHost, _ folder: String) throws -> Result

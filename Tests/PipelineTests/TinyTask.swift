@@ -31,10 +31,10 @@ enum TinyTask {
   /// For an `on_step` callback: ends the script at step 5 if its host says so (`ScriptHost.with`), which is no part of what the
   /// callback is. The trainer saves no more often than is cheap, so that it is given some time before.
   static let stop = """
-    if stopping and t.step == 4 then
+    if stopping() and t.step == 4 then
       local start = os.clock()
       while os.clock() - start < 0.3 do end
-    elseif stopping and t.step == 5 then
+    elseif stopping() and t.step == 5 then
       error('stop')
     end
     """

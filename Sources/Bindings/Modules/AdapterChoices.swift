@@ -10,7 +10,7 @@ struct RankOptions: LuaRecord {
   static let recordName = "set_rank options"
   static let fields: [Field<Self>] = [
     .int("r", \.r, "rank to compute with", in: 1..., required: true),
-    .string("adapter_name", \.adapterName, "which adapter; default: the one that was attached last"),
+    .value("adapter_name", \.adapterName, "which adapter; default: the one that was attached last"),
   ]
 }
 
@@ -19,9 +19,9 @@ struct GLoRAForms: LuaRecord {
   var forms = GLoRAConfiguration.largest
   static let recordName = "GLoRA configuration"
   static let fields: [Field<Self>] = [
-    .choice("A", \.forms.a, "scale of the weight", required: true), .choice("B", \.forms.b, "shift of the weight", required: true),
-    .choice("C", \.forms.c, "column that goes through the weight into the bias", required: true),
-    .choice("D", \.forms.d, "scale of the bias", required: true), .choice("E", \.forms.e, "shift of the bias", required: true),
+    .value("A", \.forms.a, "scale of the weight", required: true), .value("B", \.forms.b, "shift of the weight", required: true),
+    .value("C", \.forms.c, "column that goes through the weight into the bias", required: true),
+    .value("D", \.forms.d, "scale of the bias", required: true), .value("E", \.forms.e, "shift of the bias", required: true),
   ]
 }
 
@@ -32,7 +32,7 @@ struct GLoRAOptions: LuaRecord {
   static let recordName = "set_glora options"
   static let fields: [Field<Self>] = [
     .value("configurations", \.configurations, "one for each layer, in the order of glora_layers; default: drawn in training again"),
-    .string("adapter_name", \.adapterName, "which adapter; default: the one that was attached last"),
+    .value("adapter_name", \.adapterName, "which adapter; default: the one that was attached last"),
   ]
 }
 

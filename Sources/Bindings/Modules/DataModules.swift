@@ -16,9 +16,9 @@ struct EncodeOptions: LuaRecord {
 
   static let recordName = "encode options"
   static let fields: [Field<Self>] = [
-    .string("pair", \.pair, "second text of a pair"),
+    .value("pair", \.pair, "second text of a pair"),
     .int("max_length", \.maxLength, "truncate to so many tokens, longest text first", in: 1...),
-    .bool("add_special_tokens", \.addSpecialTokens, "whether to add the tokens that the model expects"),
+    .value("add_special_tokens", \.addSpecialTokens, "whether to add the tokens that the model expects"),
   ]
 }
 
@@ -30,7 +30,7 @@ struct TokenizerTrainingOptions: LuaRecord {
   static let recordName = "tokenizer training options"
   static let fields: [Field<Self>] = [
     .int("vocab_size", \.vocabSize, "number of tokens; there are fewer where the texts have no more pairs to merge", in: 1..., required: true),
-    .strings("special_tokens", \.specialTokens, "take the first ids; at least <s>, which begins a text, and </s>, which ends it"),
+    .value("special_tokens", \.specialTokens, "take the first ids; at least <s>, which begins a text, and </s>, which ends it"),
   ]
 }
 
@@ -72,7 +72,8 @@ func tokenizersModule(_ session: Session) -> Module {
     ],
     functions: [
       Function(
-        "load", "Reads tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model.", Param<String>("folder", "the model's folder"), returns: "tokenizer"
+        "load", "Reads tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model.", Param<String>("folder", "the model's folder"),
+        returns: "tokenizer"
       ) {
         try Tokenizer.load(folder: $0)
       },

@@ -10,7 +10,7 @@ struct LoadOptions: LuaRecord {
 
   static let recordName = "load options"
   static let fields: [Field<Self>] = [
-    .record(
+    .value(
       "quantization_config", \.quantizationConfig,
       "holds the frozen weights of all linear layers but the head's in 4 bits; adapters on them train as usual (QLoRA)")
   ]
@@ -45,11 +45,11 @@ struct BitsAndBytesConfig: LuaRecord {
   static let recordName = "quantization_config"
   static let fields: [Field<Self>] = [
     .value("load_in_4bit", \.loadIn4bit, "whether weights are held in 4 bits; false leaves them as they are", required: true),
-    .choice(
+    .value(
       "bnb_4bit_quant_type", \.bnb4bitQuantType, "\"nf4\", quantiles of the normal distribution, which QLoRA uses, or \"fp4\""),
-    .bool("bnb_4bit_use_double_quant", \.bnb4bitUseDoubleQuant, "hold the blocks' statistics in 8 bits: 4.127 instead of 4.5 bits a weight"),
+    .value("bnb_4bit_use_double_quant", \.bnb4bitUseDoubleQuant, "hold the blocks' statistics in 8 bits: 4.127 instead of 4.5 bits a weight"),
     .int("bnb_4bit_blocksize", \.bnb4bitBlocksize, "weights that share a statistic: 32, 64, 128, ... 4096", in: 32...4096),
-    .strings("llm_int8_skip_modules", \.llmInt8SkipModules, "parts of the paths of layers that stay float32, beside the head's"),
+    .value("llm_int8_skip_modules", \.llmInt8SkipModules, "parts of the paths of layers that stay float32, beside the head's"),
   ]
 
   static let foreignNames: [String: ForeignName] = [

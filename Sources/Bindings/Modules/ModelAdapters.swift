@@ -10,7 +10,7 @@ struct SetAdapterOptions: LuaRecord {
   var inferenceMode = false
   static let recordName = "set_adapter options"
   static let fields: [Field<Self>] = [
-    .bool("inference_mode", \.inferenceMode, "freeze the adapters; else their parameters train")
+    .value("inference_mode", \.inferenceMode, "freeze the adapters; else their parameters train")
   ]
 }
 
@@ -24,10 +24,10 @@ struct WeightedAdapterOptions: LuaRecord {
 
   static let recordName = "add_weighted_adapter options"
   static let fields: [Field<Self>] = [
-    .strings("adapters", \.adapters, "names of attached adapters whose updates are products of two factors", required: true),
+    .value("adapters", \.adapters, "names of attached adapters whose updates are products of two factors", required: true),
     .value("weights", \.weights, "one number for each", type: "number[]", required: true),
-    .string("adapter_name", \.adapterName, "what the sum is called", required: true),
-    .choice(
+    .value("adapter_name", \.adapterName, "what the sum is called", required: true),
+    .value(
       "combination_type", \.combinationType,
       "cat: exact, the ranks add up; svd: the best of one rank; linear: sums of factors, as PEFT's default"),
     .int("svd_rank", \.svdRank, "rank for svd; default: the largest of the adapters'", in: 1...65_536),

@@ -35,7 +35,7 @@ struct GLUEOptions: LuaRecord {
 
   static let recordName = "glue options"
   static let fields: [Field<Self>] = [
-    .string("train_file", \.trainFile, "training file in the folder"),
+    .value("train_file", \.trainFile, "training file in the folder"),
     .int("max_train_samples", \.maxTrainSamples, "take so many training rows of a seeded shuffle", in: 1...),
     .int("max_eval_samples", \.maxEvalSamples, "take so many rows of each evaluation set", in: 1...),
     .int("sample_seed", \.sampleSeed, "seeds the choice of rows", in: 0...),
@@ -68,17 +68,17 @@ struct TableOptions: LuaRecord {
 
   static let recordName = "table options"
   static let fields: [Field<Self>] = [
-    .string("name", \.name, "what reports call the task; default: the training file's name"),
-    .string("train_file", \.trainFile, "training data with a header: .tsv, .csv or .jsonl", required: true),
-    .strings("validation_files", \.validationFiles, "files to evaluate on; the first one selects the best weights"),
-    .choice("format", \.format, "default: by the file's ending"),
-    .string("text_column", \.textColumn, "column of the text", required: true),
-    .string("text_pair_column", \.textPairColumn, "column of a second text"),
-    .string("label_column", \.labelColumn, "column of the label, or of the score", required: true),
+    .value("name", \.name, "what reports call the task; default: the training file's name"),
+    .value("train_file", \.trainFile, "training data with a header: .tsv, .csv or .jsonl", required: true),
+    .value("validation_files", \.validationFiles, "files to evaluate on; the first one selects the best weights"),
+    .value("format", \.format, "default: by the file's ending"),
+    .value("text_column", \.textColumn, "column of the text", required: true),
+    .value("text_pair_column", \.textPairColumn, "column of a second text"),
+    .value("label_column", \.labelColumn, "column of the label, or of the score", required: true),
     .value("problem_type", \.problemType, "classes or a number"),
-    .strings("labels", \.labels, "names of the classes, in order; default: those in the training file, sorted"),
-    .strings("metrics", \.metrics, "metrics to compute; default: accuracy, or pearson and spearmanr"),
-    .string("metric_for_best_model", \.metricForBestModel, "default: the first metric"),
+    .value("labels", \.labels, "names of the classes, in order; default: those in the training file, sorted"),
+    .value("metrics", \.metrics, "metrics to compute; default: accuracy, or pearson and spearmanr"),
+    .value("metric_for_best_model", \.metricForBestModel, "default: the first metric"),
     .int("max_train_samples", \.sample.maxTrainSamples, "take so many training rows of a seeded shuffle", in: 1...),
     .int("max_eval_samples", \.sample.maxEvalSamples, "take so many rows of each evaluation file", in: 1...),
     .int("sample_seed", \.sample.sampleSeed, "seeds the choice of rows", in: 0...),

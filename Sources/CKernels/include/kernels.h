@@ -1,9 +1,10 @@
 // C kernels: plain loops over contiguous row-major arrays, one file per family.
 //
-// Every kernel takes its element type first and runs its rows on the one thread pool (parallel.h). Work is
+// Every kernel takes its element type first and runs its rows on the one thread pool (parallel.c). Work is
 // cut into chunks whose size depends on the shape alone, so results do not depend on the number of threads.
-// Kernels keep no state. Those that need working memory say whether they had it: where they return false, the result is
-// not to be used.
+// A kernel's result depends on its arguments alone. What the process keeps between calls is in parallel.c (the threads),
+// profile.c (the times), memory.c (kept blocks) and matmul.c (which library multiplies, chosen once). Kernels that need
+// working memory say whether they had it: where they return false, the result is not to be used.
 #pragma once
 #define PG_CHECKED __attribute__((warn_unused_result))
 #include <stdbool.h>

@@ -111,7 +111,6 @@ void lb_set_top(lb_state *L, int top);
 /// Room for `count` more values; false if the stack cannot grow.
 bool lb_reserve(lb_state *L, int count);
 int lb_kind(lb_state *L, int index);
-bool lb_is_main(lb_state *L);
 
 bool lb_bool(lb_state *L, int index);
 int64_t lb_integer(lb_state *L, int index);

@@ -84,67 +84,12 @@ public struct Field<Owner: Record>: Sendable {
     ranged(.value(name, path, doc, required: required), path, range) { Double($0) }
   }
 
-  /// True or false.
-  public static func bool(
-    _ name: String, _ path: WritableKeyPath<Owner, Bool> & Sendable, _ doc: String
-  ) -> Field {
-    .value(name, path, doc)
-  }
-
-  /// Text.
-  public static func string(
-    _ name: String, _ path: WritableKeyPath<Owner, String> & Sendable, _ doc: String,
-    required: Bool = false
-  ) -> Field {
-    .value(name, path, doc, required: required)
-  }
-
-  /// Text, or nothing.
-  public static func string(
-    _ name: String, _ path: WritableKeyPath<Owner, String?> & Sendable, _ doc: String,
-    required: Bool = false
-  ) -> Field {
-    .value(name, path, doc, required: required)
-  }
-
-  /// One of a few names: a `FieldChoice`, or an optional one.
-  public static func choice<Value: FieldValue>(
-    _ name: String, _ path: WritableKeyPath<Owner, Value> & Sendable, _ doc: String,
-    required: Bool = false
-  ) -> Field {
-    .value(name, path, doc, required: required)
-  }
-
-  /// A list of texts.
-  public static func strings(
-    _ name: String, _ path: WritableKeyPath<Owner, [String]> & Sendable, _ doc: String,
-    required: Bool = false
-  ) -> Field {
-    .value(name, path, doc, required: required)
-  }
-
-  /// A list of texts, or nothing.
-  public static func strings(
-    _ name: String, _ path: WritableKeyPath<Owner, [String]?> & Sendable, _ doc: String,
-    required: Bool = false
-  ) -> Field {
-    .value(name, path, doc, required: required)
-  }
-
   /// A list of integers.
   public static func ints<Allowed: ValueRange<Int> & Sendable>(
     _ name: String, _ path: WritableKeyPath<Owner, [Int]> & Sendable, _ doc: String,
     in range: Allowed = Unlimited<Int>(), required: Bool = false
   ) -> Field {
     ranged(.value(name, path, doc, required: required), path, range) { $0 }
-  }
-
-  /// A table of its own with named settings.
-  public static func record<Value: FieldValue>(
-    _ name: String, _ path: WritableKeyPath<Owner, Value> & Sendable, _ doc: String,
-    required: Bool = false
-  ) -> Field {
-    .value(name, path, doc, required: required)
   }
 
   /// An object of the script's world: a tensor, a model. `typeName` is its name there.

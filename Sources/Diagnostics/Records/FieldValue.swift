@@ -33,8 +33,6 @@ public protocol FieldValue: SendableMetatype {
   static var choices: [String]? { get }
   /// The fields, for a nested record.
   static var nestedRecord: (any Record.Type)? { get }
-  /// Whether leaving the field out (or giving `null`) is a value.
-  static var acceptsNull: Bool { get }
 
   static func decode(_ value: ConfigValue) throws(ValueMismatch) -> Self
   /// From text on a command line.
@@ -46,7 +44,6 @@ public protocol FieldValue: SendableMetatype {
 extension FieldValue {
   public static var choices: [String]? { nil }
   public static var nestedRecord: (any Record.Type)? { nil }
-  public static var acceptsNull: Bool { false }
 
   public static func decode(text: String) throws(ValueMismatch) -> Self {
     try decode(.text(text))
@@ -198,7 +195,6 @@ extension Optional: FieldValue where Wrapped: FieldValue {
   public static var expected: String { Wrapped.expected }
   public static var choices: [String]? { Wrapped.choices }
   public static var nestedRecord: (any Record.Type)? { Wrapped.nestedRecord }
-  public static var acceptsNull: Bool { true }
   public var configValue: ConfigValue { map(\.configValue) ?? .null }
 
   public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> Wrapped? {

@@ -17,8 +17,6 @@ public protocol Record: FieldValue {
   static var fields: [Field<Self>] { get }
   /// What messages call it: "LoRA config".
   static var recordName: String { get }
-  /// The field that takes the list part of a table, if one does.
-  static var listField: String? { get }
   /// Names from elsewhere that are no fields of it, with what stands for them.
   static var foreignNames: [String: ForeignName] { get }
   /// Checks between fields, after all are set.
@@ -27,7 +25,6 @@ public protocol Record: FieldValue {
 
 extension Record {
   public static var recordName: String { typeName }
-  public static var listField: String? { nil }
   public static var foreignNames: [String: ForeignName] { [:] }
   public func validate() throws(EngineError) {}
 
@@ -51,7 +48,7 @@ extension Record {
     do throws(EngineError) {
       switch value {
       case .null: return try Self(table: ConfigTable())
-      case .table(let table) where table.form != .list || listField != nil: return try Self(table: table)
+      case .table(let table) where table.form != .list: return try Self(table: table)
       default: break
       }
     } catch {
@@ -71,20 +68,13 @@ extension Record {
     let names = Self.fields.map(\.name)
     let unknown = table.fields.keys.filter { !names.contains($0) }.sorted()
     if !unknown.isEmpty { throw Self.unknownFields(unknown) }
-    if !table.list.isEmpty && Self.listField == nil {
+    if !table.list.isEmpty {
       throw EngineError(
         .argument, "\(Self.recordName): value without a name: \(table.list[0].briefly)",
         hint: "write name = value")
     }
     for field in Self.fields {
-      var value = table.fields[field.name] ?? .null
-      if field.name == Self.listField, !table.list.isEmpty {
-        guard case .null = value else {
-          throw EngineError(
-            .argument, "\(Self.recordName): '\(field.name)' is given twice, as a list and by name")
-        }
-        value = .table(ConfigTable(list: table.list))
-      }
+      let value = table.fields[field.name] ?? .null
       // A source that can say null says it on purpose.
       let isGiven = table.form == .fields && table.fields[field.name] != nil
       if case .null = value, !isGiven {

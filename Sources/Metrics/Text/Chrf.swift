@@ -16,9 +16,9 @@ struct Chrf: TextScorer {
     .int("char_order", \.charOrder, "the longest n-grams of characters", in: 1...20),
     .int("word_order", \.wordOrder, "the longest n-grams of words; 2 is chrF++", in: 0...10),
     .int("beta", \.beta, "recall counts for so many times as much as precision", in: 0...100),
-    .bool("lowercase", \.lowercase, "whether case counts for nothing"),
-    .bool("whitespace", \.whitespace, "whether spaces are characters"),
-    .bool("eps_smoothing", \.epsSmoothing, "whether n-grams that a text is too short for count as 0 instead of not at all"),
+    .value("lowercase", \.lowercase, "whether case counts for nothing"),
+    .value("whitespace", \.whitespace, "whether spaces are characters"),
+    .value("eps_smoothing", \.epsSmoothing, "whether n-grams that a text is too short for count as 0 instead of not at all"),
   ]
 
   /// For each n, of characters and then of words: n-grams of the hypothesis, of the best reference, and of both.

@@ -6,7 +6,7 @@ struct MultiBLEU: TextScorer {
 
   static let recordName = "multi_bleu options"
   static let fields: [Field<Self>] = [
-    .bool("lowercase", \.lowercase, "whether the case of ASCII letters counts for nothing, as -lc")
+    .value("lowercase", \.lowercase, "whether the case of ASCII letters counts for nothing, as -lc")
   ]
 
   func statistics(of texts: ScoredTexts) throws -> [[Double]] {
@@ -27,7 +27,7 @@ struct MultiBLEUDetok: TextScorer {
 
   static let recordName = "multi_bleu_detok options"
   static let fields: [Field<Self>] = [
-    .bool("lowercase", \.lowercase, "whether case counts for nothing, as -lc")
+    .value("lowercase", \.lowercase, "whether case counts for nothing, as -lc")
   ]
 
   func statistics(of texts: ScoredTexts) throws -> [[Double]] {

@@ -19,7 +19,7 @@ struct Rouge: TextScorer {
 
   static let recordName = "rouge options"
   static let fields: [Field<Self>] = [
-    .bool("use_stemmer", \.useStemmer, "whether words of more than three letters are compared by their stems")
+    .value("use_stemmer", \.useStemmer, "whether words of more than three letters are compared by their stems")
   ]
 
   /// Precision, recall and F-score against the reference with the best F-score, and 1.

@@ -20,12 +20,12 @@ struct SacreBLEU: TextScorer {
 
   static let recordName = "sacrebleu options"
   static let fields: [Field<Self>] = [
-    .choice("tokenize", \.tokenize, "how texts become words"),
-    .bool("lowercase", \.lowercase, "whether case counts for nothing"),
-    .choice("smooth_method", \.smoothMethod, "what takes the place of precisions that are 0"),
+    .value("tokenize", \.tokenize, "how texts become words"),
+    .value("lowercase", \.lowercase, "whether case counts for nothing"),
+    .value("smooth_method", \.smoothMethod, "what takes the place of precisions that are 0"),
     .float("smooth_value", \.smoothValue, "the value of floor (default 0.1) or add-k (default 1)", in: 0...),
     .int("max_ngram_order", \.maxNgramOrder, "the longest n-grams", in: 1...16),
-    .bool("effective_order", \.effectiveOrder, "whether n-grams that the hypotheses are too short for are left out, for single sentences"),
+    .value("effective_order", \.effectiveOrder, "whether n-grams that the hypotheses are too short for are left out, for single sentences"),
   ]
 
   func validate() throws(EngineError) {

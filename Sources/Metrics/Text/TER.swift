@@ -11,10 +11,10 @@ struct TER: TextScorer {
 
   static let recordName = "ter options"
   static let fields: [Field<Self>] = [
-    .bool("normalized", \.normalized, "whether punctuation stands alone"),
-    .bool("no_punct", \.noPunct, "whether punctuation is left out"),
-    .bool("asian_support", \.asianSupport, "whether that holds for punctuation and scripts of East Asia too"),
-    .bool("case_sensitive", \.caseSensitive, "whether case counts"),
+    .value("normalized", \.normalized, "whether punctuation stands alone"),
+    .value("no_punct", \.noPunct, "whether punctuation is left out"),
+    .value("asian_support", \.asianSupport, "whether that holds for punctuation and scripts of East Asia too"),
+    .value("case_sensitive", \.caseSensitive, "whether case counts"),
   ]
 
   func validate() throws(EngineError) {

@@ -1,14 +1,6 @@
 import Diagnostics
 import NN
 
-/// Trains the head and nothing else: the baseline that every adapter is compared with.
-public struct ClassifierOnly: AdapterMethod {
-  public static let name = "classifier"
-  public static let summary = "Trains only the head (modules_to_save)."
-  public static let fields: [Field<Self>] = []
-  public init() {}
-}
-
 /// Trains every parameter, or every one but the word embeddings, and with them a decoder that is tied to them.
 public struct FullFineTuning: TrainsBase {
   public static let name = "full"
@@ -20,7 +12,7 @@ public struct FullFineTuning: TrainsBase {
   public init() {}
 
   public static let fields: [Field<Self>] = [
-    .bool("freeze_embeddings", \.freezeEmbeddings, "leave the word embeddings as they are; position and type embeddings train")
+    .value("freeze_embeddings", \.freezeEmbeddings, "leave the word embeddings as they are; position and type embeddings train")
   ]
 
   public func trains(_ parameter: BaseParameter) -> Bool { !(freezeEmbeddings && parameter.isWordEmbedding) }
