@@ -47,7 +47,7 @@ let package = Package(
     library("Diagnostics", ["CLimits"]),
     library("Files", ["CLimits", "CXXHash", "Diagnostics"]),
     library("Patterns", ["Diagnostics"]),
-    library("Metrics", ["Diagnostics"]),
+    library("Metrics", ["Files"]),
     library("Tokenizers", ["Files", "Patterns"]),
     library("Datasets", ["Files"]),
     library("TensorCore", ["CKernels", "CLimits", "COpenBLAS", "Diagnostics"]),

@@ -45,6 +45,9 @@ public struct Metric: Sendable {
   /// Whether it is computed from the mean loss, without predictions.
   public var readsLoss: Bool { if case .loss = computation { true } else { false } }
 
+  /// How it compares texts with references, by its options' defaults; nil for a metric that reads no texts.
+  public var textScorer: (any TextScorer)? { if case .texts(let scorer) = computation { scorer } else { nil } }
+
   /// Whether it compares texts with references.
   public var readsTexts: Bool { kind == .generation }
 

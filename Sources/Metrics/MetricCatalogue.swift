@@ -5,26 +5,38 @@ public enum MetricCatalogue {
   /// Every metric.
   ///
   /// A new one is a file of its own and a line here.
-  public static let metrics: [Metric] = [
-    .accuracy,
-    .f1,
-    .matthewsCorrelation,
-    .pearson,
-    .spearmanr,
-    .mse,
-    .perplexity,
-    .sacrebleu,
-    .multiBLEU,
-    .multiBLEUDetok,
-    .e2eBLEU,
-    .nist,
-    .rouge1,
-    .rouge2,
-    .rougeL,
-    .rougeLsum,
-    .chrf,
-    .chrfPlusPlus,
-    .ter,
+  public static let metrics: [Metric] =
+    [
+      .accuracy,
+      .f1,
+      .matthewsCorrelation,
+      .pearson,
+      .spearmanr,
+      .mse,
+      .perplexity,
+      .sacrebleu,
+      .multiBLEU,
+      .multiBLEUDetok,
+      .e2eBLEU,
+      .nist,
+      .rouge1,
+      .rouge2,
+      .rougeL,
+      .rougeLsum,
+      .cocoRougeL,
+      .cider,
+      .chrf,
+      .chrfpp,
+      .ter,
+      .pyter,
+      .meteor,
+    ] + Metric.cocoBLEU
+
+  /// Names under which the field means one of several metrics, with what to choose from.
+  private static let families = [
+    "bleu": "take sacrebleu (WMT), e2e_bleu (E2E), multi_bleu_detok (WebNLG, DART), multi_bleu (tokenised texts) or coco_bleu_4",
+    "rouge": "take rouge1, rouge2, rougeL, rougeLsum, or coco_rouge_l for captions",
+    "chrf++": "its name here is chrfpp",
   ]
 
   /// The names of the metrics of texts, for messages.
@@ -35,8 +47,8 @@ public enum MetricCatalogue {
   /// - Throws: `EngineError` with the nearest name, if there is no such metric.
   public static func metric(named name: String) throws -> Metric {
     if let metric = metrics.first(where: { $0.name == name }) { return metric }
-    throw EngineError(
-      .argument, "no metric '\(name)'", hint: suggestion(for: name, among: metrics.map(\.name)))
+    let hint = families[name.lowercased()] ?? suggestion(for: name, among: metrics.map(\.name))
+    throw EngineError(.argument, "no metric '\(name)'", hint: hint)
   }
 
   /// Whether more of what an evaluation reports is better; nil for a name that is none of a task's.

@@ -37,7 +37,7 @@ func badInput(_ name: String) throws {
   #expect(Set(metrics.map(\.name)).count == metrics.count)
   for metric in metrics {
     #expect(!metric.doc.isEmpty && !metric.reference.isEmpty, "\(metric.name)")
-    #expect(metric.greaterIsBetter == !["mse", "perplexity", "ter"].contains(metric.name), "\(metric.name)")
+    #expect(metric.greaterIsBetter == !["mse", "perplexity", "ter", "pyter"].contains(metric.name), "\(metric.name)")
   }
 }
 

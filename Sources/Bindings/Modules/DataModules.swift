@@ -90,9 +90,10 @@ func tokenizersModule(_ session: Session) -> Module {
 
 func metricsModule() -> Module {
   Module(
-    "metrics", "Metrics of classification and regression.",
-    functions: MetricCatalogue.metrics.filter { !$0.readsLoss && !$0.readsTexts }.map { metric in
-      Function(
+    "metrics", "Metrics of classification and regression, and of texts against references.",
+    functions: MetricCatalogue.metrics.filter { !$0.readsLoss }.map { metric in
+      if let scorer = metric.textScorer { return textMetricFunction(metric, scorer) }
+      return Function(
         metric.name, metric.doc, Param<[Double]>("predictions", "class indices, or scores"),
         Param<[Double]>("references", "the right ones"), returns: "the metric"
       ) { predictions, references in try metric(predictions: predictions, references: references) }

@@ -60,11 +60,6 @@ extension Record {
   /// Throws one error for all unknown names, else one for the first field that does not fit.
   public init(table: ConfigTable) throws(EngineError) {
     self.init()
-    try set(table)
-  }
-
-  /// Sets the fields that a table has, and leaves the others; throws as `init(table:)` does.
-  public mutating func set(_ table: ConfigTable) throws(EngineError) {
     let names = Self.fields.map(\.name)
     let unknown = table.fields.keys.filter { !names.contains($0) }.sorted()
     if !unknown.isEmpty { throw Self.unknownFields(unknown) }
@@ -90,10 +85,15 @@ extension Record {
 
   /// Sets one field from text, as `--set name=value` does.
   public mutating func set(_ name: String, text: String) throws(EngineError) {
-    guard let field = Self.fields.first(where: { $0.name == name }) else {
-      throw Self.unknownFields([name])
+    try set([(name, text)])
+  }
+
+  /// Sets several fields from text; checks between fields see all of them.
+  public mutating func set(_ settings: [(name: String, value: String)]) throws(EngineError) {
+    for (name, value) in settings {
+      guard let field = Self.fields.first(where: { $0.name == name }) else { throw Self.unknownFields([name]) }
+      try field.set(text: value, in: &self)
     }
-    try field.set(text: text, in: &self)
     do throws(EngineError) { try validate() } catch { throw error.at(Self.recordName) }
   }
 }

@@ -95,6 +95,18 @@ struct Chrf: TextScorer {
   }
 }
 
+/// chrF with pairs of words.
+struct ChrfPlusPlus: TextScorer {
+  var chrf = Chrf(wordOrder: 2)
+
+  static let recordName = "chrfpp options"
+  static let fields = Field<Self>.fields(of: \.chrf)
+
+  func statistics(of texts: ScoredTexts) throws -> [[Double]] { try chrf.statistics(of: texts) }
+
+  func score(_ sums: [Double]) -> TextScore { chrf.score(sums) }
+}
+
 extension Metric {
   /// chrF2, 0 to 100.
   public static let chrf = Metric(
@@ -104,9 +116,9 @@ extension Metric {
     scorer: Chrf())
 
   /// chrF2++, 0 to 100.
-  public static let chrfPlusPlus = Metric(
-    name: "chrf++",
-    doc: "F-score of shared n-grams of characters and of words, 0 to 100",
+  public static let chrfpp = Metric(
+    name: "chrfpp",
+    doc: "chrF++: F-score of shared n-grams of characters and of words, 0 to 100",
     reference: "sacrebleu.metrics.CHRF(word_order=2) (sacreBLEU 2.6)",
-    scorer: Chrf(wordOrder: 2))
+    scorer: ChrfPlusPlus())
 }

@@ -34,43 +34,43 @@ extension Metric {
   /// The metric of texts against references.
   ///
   /// - Parameters:
-  ///   - options: the metric's options by name; those not given have their defaults.
-  ///   - settings: further options, as texts.
+  ///   - settings: the metric's options as texts; those not given have their defaults.
   ///   - bootstrap: how a confidence interval is found; nil: none.
   /// - Throws: `EngineError` for an option that the metric does not have, a metric that reads no texts, or an interruption.
   public func score(
-    _ texts: ScoredTexts, options: ConfigTable = ConfigTable(), settings: [(name: String, value: String)] = [],
-    bootstrap: BootstrapOptions? = nil
+    _ texts: ScoredTexts, settings: [(name: String, value: String)] = [], bootstrap: BootstrapOptions? = nil
   ) throws -> TextReport {
-    guard case .texts(let scorer) = computation else {
+    guard let scorer = textScorer else {
       throw EngineError(.argument, "metric '\(name)' does not compare texts", hint: "metrics of texts: \(MetricCatalogue.textMetricNames)")
     }
+    func configured<Scorer: TextScorer>(_ scorer: Scorer) throws -> any TextScorer {
+      var scorer = scorer
+      try scorer.set(settings)
+      return scorer
+    }
+    return try score(texts, with: configured(scorer), bootstrap: bootstrap)
+  }
+
+  /// The metric of texts against references by a scorer of this metric with the options that are wanted.
+  public func score(_ texts: ScoredTexts, with scorer: some TextScorer, bootstrap: BootstrapOptions? = nil) throws -> TextReport {
     do {
-      return try report(scorer, texts, options, settings, bootstrap)
-    } catch let error as EngineError {
-      throw error.message.hasPrefix(name) ? error : error.at(name)
+      let rows = try scorer.statistics(of: texts)
+      return TextReport(
+        metric: name, score: scorer.score(summed(rows)), options: Self.options(of: scorer), remarks: try scorer.remarks(),
+        interval: try bootstrap.map { try BootstrapInterval(rows, $0) { scorer.score($0).value } })
+    } catch let error as EngineError where error.kind != .interrupted {
+      throw error.at(name)
     }
   }
 
-  private func report<Scorer: TextScorer>(
-    _ base: Scorer, _ texts: ScoredTexts, _ options: ConfigTable, _ settings: [(name: String, value: String)],
-    _ bootstrap: BootstrapOptions?
-  ) throws -> TextReport {
-    var scorer = base
-    try scorer.set(options)
-    for (name, value) in settings { try scorer.set(name, text: value) }
-    let rows = try scorer.statistics(of: texts)
-    let sums = summed(rows)
-    let shown = Scorer.fields.compactMap { field -> (String, String)? in
+  private static func options<Scorer: TextScorer>(of scorer: Scorer) -> [(name: String, value: String)] {
+    Scorer.fields.compactMap { field in
       switch field.read(scorer) {
       case .null: nil
       case .text(let text): (field.name, text)
       case let value: (field.name, value.briefly)
       }
     }
-    return TextReport(
-      metric: name, score: scorer.score(sums), options: shown, remarks: try scorer.remarks(),
-      interval: try bootstrap.map { try BootstrapInterval(rows, $0) { scorer.score($0).value } })
   }
 }
 

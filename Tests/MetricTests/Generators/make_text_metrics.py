@@ -34,6 +34,8 @@ customers rating 5 out of 3.5 1,000 20-25 U.S. Mr. Smith's don't isn't can't won
 café naïve Ünïcode ÉCOLE ΣΟΦΟΣ İstanbul straße 北京 東京タワー 서울 emoji😀 ½ €20 $3.88 £15 100% #1 @home e.g. i.e. etc. p.m. a.m.
 state-of-the-art well-known -- - ... ; : ? ! , . ( ) [ ] { } " ' '' `` “quoted” ‘single’ «guillemets» – — … &amp; &quot; <skipped>
 AT&T C++ x/y http://example.com/a?b=1 john@example.com 12:30 1990's '90s O'Neill rock'n'roll 3rd 2/3 -5 +7 a_b *star* ~tilde ^caret""".split()
+# Of these, the sentences that pyter's tokens are tested on.
+PLAIN = [w for w in WORDS[:WORDS.index("3.5")] + "don't isn't it's dogs' cannot £15 20-25 high-end U.S. Mr. p.m.".split()]
 SPACES = [" "] * 30 + ["  ", "\t", "\u00a0", "\u3000", "\u2009", "\x1c", "\x85"]
 
 
@@ -83,6 +85,24 @@ def segments(count):
     return result
 
 
+def plain_segments(count):
+    rng = random.Random(14)
+
+    def sentence():
+        words = [rng.choice(PLAIN) for _ in range(rng.randint(2, 14))]
+        words[0] = rng.choice(["The", "It", "Wildwood", "Customers", "There"])
+        if rng.random() < 0.2:
+            words.insert(rng.randrange(1, len(words)), ",")
+        return " ".join(words).replace(" ,", ",") + rng.choice([".", ".", ".", "!", "?"])
+
+    result = []
+    for _ in range(count):
+        reference = " ".join(sentence() for _ in range(rng.randint(1, 3)))
+        references = [reference] + [changed(rng, reference) for _ in range(rng.choice([0, 0, 1]))]
+        result.append((changed(rng, reference), references))
+    return result
+
+
 def stub_modules():
     past = types.ModuleType("past")
     utils = types.ModuleType("past.utils")
@@ -122,7 +142,7 @@ def sacre_scores(hyps, refs, scores):
         "sacrebleu max_ngram_order=2 effective_order=true": (BLEU, {"max_ngram_order": 2, "effective_order": True}),
         "sacrebleu max_ngram_order=6 effective_order=true": (BLEU, {"max_ngram_order": 6, "effective_order": True}),
         "chrf": (CHRF, {}),
-        "chrf++": (CHRF, {"word_order": 2}),
+        "chrfpp": (CHRF, {"word_order": 2}),
         "chrf lowercase=true whitespace=true": (CHRF, {"lowercase": True, "whitespace": True}),
         "chrf eps_smoothing=true char_order=4 beta=3": (CHRF, {"eps_smoothing": True, "char_order": 4, "beta": 3}),
         "ter": (TER, {}),
@@ -134,6 +154,17 @@ def sacre_scores(hyps, refs, scores):
     for name, (kind, options) in cases.items():
         metric = kind(**options)
         scores[name] = metric.corpus_score(hyps, streams).score
+
+
+def sacre_intervals(hyps, refs):
+    """Mean and half the width of sacreBLEU's intervals of 200 resamples."""
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    result = {}
+    for name, metric in [("sacrebleu", BLEU()), ("chrf", CHRF()), ("ter", TER())]:
+        score = metric.corpus_score(hyps, padded(refs), n_bootstrap=200)
+        result[name] = [float(score._mean), float(score._ci)]
+    return result
 
 
 def perl_scores(hyps, refs, folder, scores):
@@ -191,9 +222,11 @@ def ptb_tokens(texts):
     """Each text as the tokenizer of the captions leaves it."""
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    # A caption without any character would shift the lines of the tokenizer's output.
-    tokens = PTBTokenizer().tokenize({i: [{"caption": t or " "}] for i, t in enumerate(texts)})
-    return {t: tokens[i][0] for i, t in enumerate(texts)}
+    # A caption without any character would shift the lines of the tokenizer's output, and the first word of the next caption
+    # decides about a single letter at the end of this one.
+    captions = [c for t in texts for c in (t or " ", "x")]
+    tokens = PTBTokenizer().tokenize({i: [{"caption": c}] for i, c in enumerate(captions)})
+    return {t: tokens[2 * i][0] for i, t in enumerate(texts)}
 
 
 def coco_scores(hyps, refs, tokens, scores):
@@ -210,16 +243,39 @@ def coco_scores(hyps, refs, tokens, scores):
         scores["cider"] = float(Cider().compute_score(gts, res)[0])
 
 
+class Meteor:
+    """METEOR 1.5 as a process that scores segments and sums their statistics up; exact and stem matches."""
+
+    def __init__(self, *options):
+        import pycocoevalcap
+
+        jar = os.path.join(list(pycocoevalcap.__path__)[0], "meteor", "meteor-1.5.jar")
+        command = ["java", "-Dfile.encoding=UTF-8", "-jar", jar, "-", "-", "-stdio", "-l", "en", "-m", "exact stem", *options]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", bufsize=1)
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def score(self, hyps, refs):
+        statistics = []
+        for hyp, references in zip(hyps, refs):
+            self.ask("SCORE ||| " + " ||| ".join([r or " " for r in references] + [hyp or " "]))
+            statistics.append(self.process.stdout.readline().strip())
+        self.ask("EVAL ||| " + " ||| ".join(statistics))
+        for _ in hyps:
+            self.process.stdout.readline()
+        return float(self.process.stdout.readline())
+
+
 def punkt():
+    """NLTK's sentences for English, without what its model knows of single words and pairs of them."""
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
     from punkt.data import english
 
     parameters = PunktParameters()
     parameters.abbrev_types = set(english.ABBREV_TYPES)
-    parameters.collocations = set(english.COLLOCATIONS)
     parameters.sent_starters = set(english.SENT_STARTERS)
-    for word, flags in english.ORTHO_CONTEXT.items():
-        parameters.ortho_context[word] = flags
     return PunktSentenceTokenizer(parameters)
 
 
@@ -252,10 +308,18 @@ def main():
     groups = [[k] for k in range(KEPT // 2)] + [list(range(k, min(k + 30, len(data)))) for k in range(0, len(data), 30)]
     if not options.output:
         groups = [g for g in groups if g[-1] < KEPT]
-    tokens = ptb_tokens(sorted({t for h, r in data for t in [h, *r]}))
+    plain = plain_segments(options.pairs // 5)
+    plain_groups = [[k] for k in range(10)] + [list(range(k, min(k + 20, len(plain)))) for k in range(0, len(plain), 20)]
+    corpora = [([data[k] for k in g], False) for g in groups]
+    corpora += [([plain[k] for k in g], True) for g in (plain_groups if options.output else plain_groups[:11])]
+    tokens = ptb_tokens(sorted({t for h, r in data + plain for t in [h, *r]}))
+    meteors = {
+        "meteor synonyms=false": Meteor("-norm"),
+        "meteor synonyms=false tokenize=none": Meteor("-lower"),
+    }
     with open(output, "w", encoding="utf-8") as out:
-        for group in groups:
-            hyps, refs = [data[k][0] for k in group], [data[k][1] for k in group]
+        for corpus, is_plain in corpora:
+            hyps, refs = [c[0] for c in corpus], [c[1] for c in corpus]
             scores = {}
             sacre_scores(hyps, refs, scores)
             if any(r for row in refs for r in row):
@@ -263,9 +327,15 @@ def main():
             e2e_scores(hyps, refs, options.references, scores)
             rouge_scores(hyps, refs, scores)
             coco_scores(hyps, refs, tokens, scores)
-            pyter_score(hyps, refs, scores)
+            for name, process in meteors.items():
+                scores[name] = process.score(hyps, refs)
+            if is_plain:
+                pyter_score(hyps, refs, scores)
             assert all(math.isfinite(s) for s in scores.values()), scores
-            out.write(json.dumps({"hypotheses": hyps, "references": refs, "scores": scores}, ensure_ascii=False) + "\n")
+            row = {"hypotheses": hyps, "references": refs, "scores": scores}
+            if len(hyps) > 1 and is_plain:
+                row["bootstrap"] = sacre_intervals(hyps, refs)
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
