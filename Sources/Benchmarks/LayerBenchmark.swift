@@ -30,7 +30,7 @@ public enum LayerBenchmark {
     let settings = try BenchmarkModel.adapter(options.adapter, settings: options.settings)
     let config = try BenchmarkModel.config(of: options.model, dropout: options.dropout)
     let family = try ModelCatalogue.architecture(of: config)
-    let layout = try family.body(config).layer
+    let layout = try (family.encoder(config)?.stack ?? family.body(config)).layer
     let layer = try TransformerLayer(ParameterBuilder(seed: UInt64(options.seed)).scope("layer"), layout)
     try layer.setTrainable(false)
     if let settings {

@@ -10,8 +10,17 @@ public struct AttentionLayout: Sendable {
     case fused(String)
   }
 
+  /// Whose tokens are attended to.
+  public enum Source: Sendable {
+    /// The layer's own.
+    case itself
+    /// Those that an encoder has read: cross-attention. Takes separate projections, without rotary positions.
+    case encoder
+  }
+
   /// Path of the attention in its layer.
   public var path: String
+  public var source: Source
   public var heads: Int
   /// Heads of keys and values; each serves `heads / keyValueHeads` heads of queries.
   public var keyValueHeads: Int
@@ -24,18 +33,27 @@ public struct AttentionLayout: Sendable {
   public var headNorms: (query: String, key: String, kind: NormKind)?
   /// The angles by which positions turn queries and keys; nil: positions are no matter of attention.
   public var rotary: RotaryLayout?
+  /// Terms of the scores that depend on how far a key is from its query: their name in the first layer's attention, from which all
+  /// layers of a stack take them.
+  public var relative: (name: String, make: @Sendable (ParameterBuilder, _ heads: Int) throws -> any RelativePositions)?
+  /// What scores are multiplied by; nil: `1 / sqrt(head size)`.
+  public var scale: Double?
   /// Whether a token attends to itself and what comes before it alone.
   public var isCausal: Bool
   /// Dropout of the attention's weights.
   public var dropout: Double
+  /// Standard deviation of new weights of the query layer; nil: the other layers'.
+  public var queryStd: Double?
 
   public init(
-    _ path: String, heads: Int, keyValueHeads: Int? = nil, headSize: Int, projections: Projections, hasBias: Bool = true,
-    headNorms: (query: String, key: String, kind: NormKind)? = nil, rotary: RotaryLayout? = nil, isCausal: Bool = false, dropout: Double = 0
+    _ path: String, over source: Source = .itself, heads: Int, keyValueHeads: Int? = nil, headSize: Int, projections: Projections,
+    hasBias: Bool = true, headNorms: (query: String, key: String, kind: NormKind)? = nil, rotary: RotaryLayout? = nil,
+    relative: (name: String, make: @Sendable (ParameterBuilder, _ heads: Int) throws -> any RelativePositions)? = nil,
+    scale: Double? = nil, isCausal: Bool = false, dropout: Double = 0, queryStd: Double? = nil
   ) {
-    (self.path, self.heads, self.keyValueHeads, self.headSize) = (path, heads, keyValueHeads ?? heads, headSize)
+    (self.path, self.source, self.heads, self.keyValueHeads, self.headSize) = (path, source, heads, keyValueHeads ?? heads, headSize)
     (self.projections, self.hasBias, self.isCausal, self.dropout) = (projections, hasBias, isCausal, dropout)
-    (self.headNorms, self.rotary) = (headNorms, rotary)
+    (self.headNorms, self.rotary, self.relative, self.scale, self.queryStd) = (headNorms, rotary, relative, scale, queryStd)
   }
 }
 
@@ -46,7 +64,24 @@ public struct RotaryLayout: Sendable {
   public init(frequencies: [Double]) { self.frequencies = frequencies }
 }
 
-/// Scaled dot-product attention of a layer's tokens over each other, and the adapters that give every token more to attend to.
+/// Learned terms of attention's scores that depend on how far a key is from its query.
+public protocol RelativePositions: Module {
+  /// The terms for every distance between two of `length` tokens; causal attention needs none of the keys behind a query.
+  func bias(length: Int) throws -> RelativeBias
+}
+
+/// What an encoder made of its tokens, for the cross-attention of a decoder's layers.
+public struct EncoderStates {
+  /// [tokens, C].
+  public let states: Tensor
+  /// The tokens that each of the decoder's sequences sees; several may see the same.
+  public let ranges: KeyRanges
+
+  public init(_ states: Tensor, _ ranges: KeyRanges) { (self.states, self.ranges) = (states, ranges) }
+}
+
+/// Scaled dot-product attention of a layer's tokens over each other or over an encoder's, and the adapters that give every token
+/// more to attend to.
 ///
 /// `softmax(Q K^T / sqrt(head size)) V` for each sequence and head; with rotary positions, Q and K are turned first.
 public final class Attention: AdapterHost {
@@ -61,13 +96,15 @@ public final class Attention: AdapterHost {
   private let projections: Projections
   private let headNorms: (query: any Norm, key: any Norm)?
   private let rotary: RotaryTable?
+  /// Of the first layer alone, which has those of the whole stack.
+  let relative: (any RelativePositions)?
 
   init(_ builder: ParameterBuilder, _ layout: AttentionLayout, in all: LayerLayout, layer: (index: Int, count: Int)) throws {
     (self.layout, self.layer) = (layout, layer)
     func linear(_ name: String, out: Int, _ role: Role) throws -> Linear {
       try Linear(
-        builder.scope(name), in: all.size, out: out, std: all.std, bias: layout.hasBias, role: role,
-        isStoredTransposed: all.storesTransposed)
+        builder.scope(name), in: all.size, out: out, std: role == .query ? layout.queryStd ?? all.std : all.std, bias: layout.hasBias,
+        role: role, isStoredTransposed: all.storesTransposed)
     }
     let (queries, keys) = (layout.heads * layout.headSize, layout.keyValueHeads * layout.headSize)
     switch layout.projections {
@@ -80,11 +117,12 @@ public final class Attention: AdapterHost {
       (try names.kind.make(builder.scope(names.query), layout.headSize), try names.kind.make(builder.scope(names.key), layout.headSize))
     }
     rotary = layout.rotary.map { RotaryTable(frequencies: $0.frequencies.map { Float($0) }) }
+    relative = try layer.index == 0 ? layout.relative.map { try $0.make(builder.scope($0.name), layout.heads) } : nil
   }
 
   public override var parts: [(name: String, module: Module)] {
     let norms = headNorms.map { [(layout.headNorms?.query ?? "", $0.query), (layout.headNorms?.key ?? "", $0.key)] } ?? []
-    return linears + norms.map { (name: $0.0, module: $0.1) }
+    return linears + norms.map { (name: $0.0, module: $0.1) } + (relative.map { [(layout.relative?.name ?? "", $0)] } ?? [])
   }
 
   private var linears: [(name: String, module: Module)] {
@@ -109,6 +147,7 @@ public final class Attention: AdapterHost {
   ///   - x: all tokens, [tokens, C].
   /// - Returns: [rows, heads * head size].
   public func callAsFunction(_ wanted: Tensor, over x: Tensor, _ rows: LayerRows, _ context: ForwardContext) throws -> Tensor {
+    if layout.source == .encoder { return try overEncoder(wanted, rows, context) }
     var (queries, keys, values) = try project(wanted, x, rows, context)
     let (sequences, skipped) = (rows.offsets.count, prefixLength)
     if rotary != nil || headNorms != nil {
@@ -126,7 +165,18 @@ public final class Attention: AdapterHost {
     let positions = layout.isCausal && rows.wanted != nil ? rows.wantedPositions(from: skipped) : nil
     return try Tensor.attention(
       queries, rows.wantedOffsets, over: [KeyBlock(keys, values, KeyRanges(keyOffsets))], heads: layout.heads,
-      keyValueHeads: layout.keyValueHeads, positions: positions, causal: layout.isCausal, dropout: context.dropout(layout.dropout))
+      keyValueHeads: layout.keyValueHeads, positions: positions, scale: layout.scale, causal: layout.isCausal,
+      bias: layout.relative == nil ? nil : rows.bias, dropout: context.dropout(layout.dropout))
+  }
+
+  private func overEncoder(_ wanted: Tensor, _ rows: LayerRows, _ context: ForwardContext) throws -> Tensor {
+    guard let encoder = rows.encoder, case .separate(let query, let key, let value) = projections else {
+      throw EngineError(.argument, "cross-attention: there are no states of an encoder, which a decoder's layer needs")
+    }
+    let block = KeyBlock(try Columns(key(encoder.states, context)), try Columns(value(encoder.states, context)), encoder.ranges)
+    return try Tensor.attention(
+      Columns(query(wanted, context)), rows.wantedOffsets, over: [block], heads: layout.heads, keyValueHeads: layout.keyValueHeads,
+      scale: layout.scale, dropout: context.dropout(layout.dropout))
   }
 
   private func project(

@@ -10,9 +10,12 @@ public struct FeedForwardLayout: Sendable {
   public var inner: Int
   public var activation: UnaryOperation
   public var hasBias: Bool
+  /// Dropout of the inner activations.
+  public var dropout: Double
 
-  public init(up: String, gate: String? = nil, inner: Int, activation: UnaryOperation, hasBias: Bool = true) {
+  public init(up: String, gate: String? = nil, inner: Int, activation: UnaryOperation, hasBias: Bool = true, dropout: Double = 0) {
     (self.up, self.gate, self.inner, self.activation, self.hasBias) = (up, gate, inner, activation, hasBias)
+    self.dropout = dropout
   }
 }
 
@@ -37,7 +40,8 @@ struct FeedForward {
   var parts: [(path: String, module: Module)] { (gate.map { [(layout.gate ?? "", $0)] } ?? []) + [(layout.up, up)] }
 
   func callAsFunction(_ x: Tensor, _ context: ForwardContext) throws -> Tensor {
-    guard let gate else { return try up(x, context).activation(layout.activation) }
-    return try gate(x, context).gating(up(x, context), by: layout.activation)
+    let inner = try gate.map { try $0(x, context).gating(up(x, context), by: layout.activation) } ?? up(x, context).activation(layout.activation)
+    // Without dropout there is no site either: the draws of families that have none stay what they were.
+    return layout.dropout == 0 ? inner : try inner.dropout(context.dropout(layout.dropout))
   }
 }

@@ -23,16 +23,18 @@ public final class ForwardContext {
   }
 
   /// A layer that is computed again in the backward pass where that is asked for, with the draws of the first time.
-  public func checkpointed(_ layer: Module, _ x: Tensor, _ body: @escaping (Tensor) throws -> Tensor) throws -> Tensor {
-    guard gradientCheckpointing, isTraining else { return try body(x) }
+  ///
+  /// `inputs`: all that the layer reads and gradients may pass through.
+  public func checkpointed(_ layer: Module, _ inputs: [Tensor], _ body: @escaping ([Tensor]) throws -> Tensor) throws -> Tensor {
+    guard gradientCheckpointing, isTraining else { return try body(inputs) }
     let first = site
     let borrowed = layer.namedModules().flatMap { ($0.module as? Adapter)?.borrowedParameters ?? [] }
-    return try Autograd.checkpoint(x, parameters: layer.namedParameters().map(\.tensor) + borrowed) { [self] x in
+    return try Autograd.checkpoint(inputs, parameters: layer.namedParameters().map(\.tensor) + borrowed) { [self] inputs in
       let now = site
       // The first time goes on from here, a later one comes back to where the model has got meanwhile.
       site = first
       defer { site = max(now, site) }
-      return try body(x)
+      return try body(inputs)
     }
   }
 

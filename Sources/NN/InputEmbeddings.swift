@@ -27,12 +27,17 @@ public struct EmbeddingLayout: Sendable {
   public var norm: (name: String, kind: NormKind)?
   /// The longest sequence that the model has positions for.
   public var longestInput: Int
+  /// What the words' rows are multiplied by.
+  public var scale: Double
+  /// Standard deviation of new tables; nil: the layers'.
+  public var std: Double?
 
   public init(
-    path: String, words: String, vocabulary: Int, terms: [Term] = [], norm: (name: String, kind: NormKind)? = nil, longestInput: Int
+    path: String, words: String, vocabulary: Int, terms: [Term] = [], norm: (name: String, kind: NormKind)? = nil, longestInput: Int,
+    scale: Double = 1, std: Double? = nil
   ) {
     (self.path, self.words, self.vocabulary, self.terms) = (path, words, vocabulary, terms)
-    (self.norm, self.longestInput) = (norm, longestInput)
+    (self.norm, self.longestInput, self.scale, self.std) = (norm, longestInput, scale, std)
   }
 }
 
@@ -45,9 +50,14 @@ public final class InputEmbeddings: AdapterHost {
   private let terms: [(name: String, table: any EmbeddingTerm)]
   private let norm: (any Norm)?
   private let layout: EmbeddingLayout
+  /// Whether the words belong to another module, which they are part of in the state dict.
+  private let sharesWords: Bool
 
-  public init(_ builder: ParameterBuilder, _ layout: EmbeddingLayout, _ size: Int, std: Double) throws {
-    words = try Embedding(builder.scope(layout.words), rows: layout.vocabulary, size, std: std)
+  /// `words`: a table that several stacks share; nil: one of its own.
+  public init(_ builder: ParameterBuilder, _ layout: EmbeddingLayout, _ size: Int, std: Double, words shared: Embedding? = nil) throws {
+    let std = layout.std ?? std
+    words = try shared ?? Embedding(builder.scope(layout.words), rows: layout.vocabulary, size, std: std)
+    sharesWords = shared != nil
     terms = try layout.terms.map { ($0.name, try $0.make(builder.scope($0.name), size, std)) }
     norm = try layout.norm.map { try $0.kind.make(builder.scope($0.name), size) }
     longestInput = layout.longestInput
@@ -55,7 +65,7 @@ public final class InputEmbeddings: AdapterHost {
   }
 
   public override var parts: [(name: String, module: Module)] {
-    [(layout.words, words)] + terms.map { ($0.name, $0.table) } + (norm.map { [(layout.norm?.name ?? "", $0)] } ?? [])
+    (sharesWords ? [] : [(layout.words, words)]) + terms.map { ($0.name, $0.table) } + (norm.map { [(layout.norm?.name ?? "", $0)] } ?? [])
   }
 
   private var prompts: [any Prompt] { activeAdapters.compactMap { $0.adapter as? any Prompt } }
@@ -71,10 +81,11 @@ public final class InputEmbeddings: AdapterHost {
     _ ids: [Int32], types: [Int32], _ offsets: Offsets, skipping: Int, _ context: ForwardContext
   ) throws -> Tensor {
     let prompts = prompts
-    guard !prompts.isEmpty else {
+    guard !prompts.isEmpty || layout.scale != 1 else {
       return try normalized(words.weight.gatherRows(ids, adding: tables(InputRows(types: types, offsets: offsets, firstPosition: skipping))))
     }
     var (sum, offsets, types) = (try words.weight.gatherRows(ids), offsets, types)
+    if layout.scale != 1 { sum = try sum.mul(layout.scale) }
     for prompt in prompts.reversed() {
       sum = try sum.prepending(prompt.rows(context), count: prompt.length, offsets)
       types = zip(offsets.values, offsets.values.dropFirst()).flatMap { start, end in

@@ -1,12 +1,36 @@
 import TensorCore
 
-/// Where a layer's tokens lie, and which of them it has to compute.
+/// Where a layer's tokens lie, which of them it has to compute, and what its attention reads beside them.
 public struct LayerRows {
-  public let offsets: Offsets
+  public private(set) var offsets: Offsets
   /// Rows of the result, in ascending order; nil: all.
-  public let wanted: [Int32]?
+  public private(set) var wanted: [Int32]?
+  /// What cross-attention reads.
+  public private(set) var encoder: EncoderStates?
+  /// What is added to the scores of attention by relative positions.
+  public private(set) var bias: RelativeBias?
 
-  public init(_ offsets: Offsets, wanted: [Int32]? = nil) { (self.offsets, self.wanted) = (offsets, wanted) }
+  public init(_ offsets: Offsets, wanted: [Int32]? = nil, encoder: EncoderStates? = nil, bias: RelativeBias? = nil) {
+    (self.offsets, self.wanted, self.encoder, self.bias) = (offsets, wanted, encoder, bias)
+  }
+
+  /// The tensors that gradients may pass through.
+  public var tensors: [Tensor] { (encoder.map { [$0.states] } ?? []) + (bias.map { [$0.table] } ?? []) }
+
+  /// The same rows with others in the place of `tensors`.
+  public func with(_ tensors: some Collection<Tensor>) -> LayerRows {
+    var (copy, rest) = (self, Array(tensors))
+    if let bias { copy.bias = RelativeBias(rest.removeLast(), zero: bias.zero) }
+    if let encoder { copy.encoder = EncoderStates(rest.removeLast(), encoder.ranges) }
+    return copy
+  }
+
+  /// The rows of the result, where they alone are left.
+  func narrowed() -> LayerRows {
+    var copy = self
+    (copy.offsets, copy.wanted) = (wantedOffsets, nil)
+    return copy
+  }
 
   /// Position of each row in its sequence, counted from `first`.
   func positions(from first: Int) -> [Int32] { offsets.lengths.flatMap { length in (0..<Int32(length)).map { $0 + Int32(first) } } }
@@ -44,19 +68,21 @@ public struct LayerLayout: Sendable {
     /// Path of the module that ends the sub-layer, and the projection's name in it.
     let output: (path: String, projection: String)
     let hasBias: Bool
+    let std: Double?
 
     /// `norm`: the norm's path in the layer. `output`, `projection`: path of the sub-layer's end, and its projection's name there.
+    /// `std`: standard deviation of the projection's new weights; nil: that of the layer's others.
     public static func attention(
-      _ layout: AttentionLayout, output: String, projection: String, hasBias: Bool = true, norm: String
+      _ layout: AttentionLayout, output: String, projection: String, hasBias: Bool = true, std: Double? = nil, norm: String
     ) -> Part {
-      Part(function: .attention(layout), norm: norm, output: (output, projection), hasBias: hasBias)
+      Part(function: .attention(layout), norm: norm, output: (output, projection), hasBias: hasBias, std: std)
     }
 
     /// The same for a feed-forward block; `projection` is the layer that leads back to the hidden size.
     public static func feedForward(
-      _ layout: FeedForwardLayout, output: String, projection: String, hasBias: Bool = true, norm: String
+      _ layout: FeedForwardLayout, output: String, projection: String, hasBias: Bool = true, std: Double? = nil, norm: String
     ) -> Part {
-      Part(function: .feedForward(layout), norm: norm, output: (output, projection), hasBias: hasBias)
+      Part(function: .feedForward(layout), norm: norm, output: (output, projection), hasBias: hasBias, std: std)
     }
   }
 
@@ -68,23 +94,26 @@ public struct LayerLayout: Sendable {
   public var dropout: Double
   /// Standard deviation of new weights.
   public var std: Double
-  /// That of the sub-layers' last projections; nil: the same.
-  public var outputStd: Double?
   /// Whether model files have the layers' matrices as [in, out].
   public var storesTransposed: Bool
   public var parts: [Part]
 
   public init(
-    size: Int, norm: NormKind, _ place: NormPlace, dropout: Double, std: Double, outputStd: Double? = nil, storesTransposed: Bool = false,
-    parts: [Part]
+    size: Int, norm: NormKind, _ place: NormPlace, dropout: Double, std: Double, storesTransposed: Bool = false, parts: [Part]
   ) {
     (self.size, self.norm, self.place, self.dropout) = (size, norm, place, dropout)
-    (self.std, self.outputStd, self.storesTransposed, self.parts) = (std, outputStd, storesTransposed, parts)
+    (self.std, self.storesTransposed, self.parts) = (std, storesTransposed, parts)
   }
 
   /// Whether nothing is dropped in training.
   public var dropsNothing: Bool {
-    dropout == 0 && parts.allSatisfy { if case .attention(let layout) = $0.function { layout.dropout == 0 } else { true } }
+    dropout == 0
+      && parts.allSatisfy {
+        switch $0.function {
+        case .attention(let layout): layout.dropout == 0
+        case .feedForward(let layout): layout.dropout == 0
+        }
+      }
   }
 
   /// Whether a token sees itself and what stands before it alone.
@@ -132,7 +161,7 @@ public final class TransformerLayer: Module {
       }
       let projection = try Linear(
         builder.scope(part.output.path).scope(part.output.projection), in: width, out: layout.size,
-        std: layout.outputStd ?? layout.std, bias: part.hasBias, role: role, isStoredTransposed: layout.storesTransposed)
+        std: part.std ?? layout.std, bias: part.hasBias, role: role, isStoredTransposed: layout.storesTransposed)
       // The state dict has the norm behind the projection, which the module that reads it belongs to.
       let place = parts.count
       let after = before == nil ? try makeNorm() : nil
@@ -159,6 +188,11 @@ public final class TransformerLayer: Module {
     sublayers.reduce(0) { if case .attention(let attention) = $1.function { max($0, attention.prefixLength) } else { $0 } }
   }
 
+  /// The relative positions of the whole stack; nil: another layer has them, or nobody.
+  public var relativePositions: (any RelativePositions)? {
+    sublayers.lazy.compactMap { if case .attention(let attention) = $0.function { attention.relative } else { nil } }.first
+  }
+
   /// x: [tokens, C]. Result: the same shape, or [rows, C] where only some rows are wanted: then keys and values are all that the
   /// other tokens are needed for.
   public func callAsFunction(_ x: Tensor, _ rows: LayerRows, _ context: ForwardContext) throws -> Tensor {
@@ -170,7 +204,7 @@ public final class TransformerLayer: Module {
         let wanted = try rows.wanted.map { try all.gatherRows($0) } ?? all
         let residual = norm == nil ? wanted : try rows.wanted.map { try x.gatherRows($0) } ?? x
         x = try output(attention(wanted, over: all, rows, context), residual: residual, context)
-        rows = LayerRows(rows.wantedOffsets)
+        rows = rows.narrowed()
       case .feedForward(let inner): x = try output(inner(all, context), residual: x, context)
       }
     }

@@ -11,7 +11,7 @@ import TransformerModels
 public struct CausalLM: LanguageTaskType {
   public static let name = "causal_lm"
   public static let peftType: String? = "CAUSAL_LM"
-  public static let isCausal = true
+  public static let kind = LanguageKind.causal
   public static let encodingName = "causal_lm 1"
   public static let modelSummary =
     "A causal language model; every parameter trains, or none until an adapter says so where weights are in 4 bits."

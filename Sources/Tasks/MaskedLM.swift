@@ -13,7 +13,7 @@ public struct MaskedLM: LanguageTaskType {
   public static let name = "masked_lm"
   public static let ownArguments = ["mlm_probability"]
   public static let altersTokens = true
-  public static let isCausal = false
+  public static let kind = LanguageKind.masked
   public static let modelSummary =
     "A masked language model; every parameter trains, or none until an adapter says so where weights are in 4 bits."
   public static let dataSummary = "Masked language modelling of a text file."

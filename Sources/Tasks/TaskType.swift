@@ -1,3 +1,4 @@
+import Checkpoints
 import Datasets
 import Diagnostics
 import Files
@@ -101,8 +102,8 @@ extension SequenceTaskType {
 public protocol LanguageTaskType: TaskType {
   /// Options of `tasks.<name>`.
   associatedtype DataOptions: Record
-  /// Whether a token may see only what stands before it.
-  static var isCausal: Bool { get }
+  /// Which models it is for.
+  static var kind: LanguageKind { get }
   /// One sentence each for `base:<name>()` and `tasks.<name>`.
   static var modelSummary: String { get }
   static var dataSummary: String { get }
@@ -134,14 +135,31 @@ extension PretrainedModel {
 
   /// Throws where the family's tokens see what a type of language model hides from them, or do not see what it shows.
   public func requireFit(_ type: any LanguageTaskType.Type) throws {
-    let isCausal = try architecture.body(config).layer.isCausal
-    guard type.isCausal == isCausal else {
-      let fitting = TaskTypeCatalogue.languageTypes.filter { $0.isCausal == isCausal }.map { "base:\($0.name)()" }
+    let kind = try LanguageKind(of: architecture, config)
+    guard type.kind == kind else {
+      let fitting = TaskTypeCatalogue.languageTypes.filter { $0.kind == kind }.map { "base:\($0.name)()" }
       throw EngineError(
-        .argument,
-        "\(type.name): in \(name) (\(architecture.modelType)) a token sees "
-          + (isCausal ? "only what stands before it" : "what stands behind it too"),
+        .argument, "\(type.name): in \(name) (\(architecture.modelType)) \(kind.summary)",
         hint: fitting.isEmpty ? nil : "call \(fitting.joined(separator: " or "))")
+    }
+  }
+}
+
+/// What the tokens of a language model see of each other.
+public enum LanguageKind: Sendable {
+  case masked, causal, sequenceToSequence
+
+  init(of family: any ModelFamily.Type, _ config: HuggingFaceConfig) throws {
+    let isCausal = try family.body(config).layer.isCausal
+    self = try family.encoder(config) != nil ? .sequenceToSequence : isCausal ? .causal : .masked
+  }
+
+  /// The end of a sentence about a model.
+  var summary: String {
+    switch self {
+    case .masked: "a token sees what stands behind it too"
+    case .causal: "a token sees only what stands before it"
+    case .sequenceToSequence: "a decoder writes what follows from the text that an encoder reads"
     }
   }
 }

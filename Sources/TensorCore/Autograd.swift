@@ -98,27 +98,27 @@ public enum Autograd {
     return isEnabled
   }
 
-  /// `body(x)`, which saves nothing but x for the backward pass and is computed again there: less memory for more time.
+  /// `body(inputs)`, which saves nothing but its inputs for the backward pass and is computed again there: less memory for more time.
   ///
   /// - `parameters`: what trains inside; their gradients are the same as without a checkpoint.
   /// - `body` must compute the same again: it may use no state that has changed by then.
   ///
   /// Paper: Chen et al. 2016, arXiv 1604.06174.
   package static func checkpoint(
-    _ x: Tensor, parameters: [Tensor], _ body: @escaping (Tensor) throws -> Tensor
+    _ inputs: [Tensor], parameters: [Tensor], _ body: @escaping ([Tensor]) throws -> Tensor
   ) throws -> Tensor {
-    guard records([x] + parameters) else { return try body(x) }
-    let result = try noGrad { try body(x) }
-    let saved = x.detach()
-    let passesGradient = x.requiresGrad
-    attach("checkpoint", to: result, inputs: [x] + parameters.filter(\.requiresGrad), saving: [x] + parameters) { gradient in
-      saved.requiresGrad = passesGradient
+    guard records(inputs + parameters) else { return try body(inputs) }
+    let result = try noGrad { try body(inputs) }
+    let saved = inputs.map { $0.detach() }
+    let passesGradient = inputs.map(\.requiresGrad)
+    attach("checkpoint", to: result, inputs: inputs + parameters.filter(\.requiresGrad), saving: inputs + parameters) { gradient in
+      for (tensor, passes) in zip(saved, passesGradient) { tensor.requiresGrad = passes }
       let wasEnabled = setEnabled(true)
       defer { _ = setEnabled(wasEnabled) }
       let again = try body(saved)
       try backward(again, gradient: gradient.converted(to: again.slot.gradientDType))
-      defer { saved.grad = nil }
-      return [saved.grad] + parameters.filter(\.requiresGrad).map { _ in nil }
+      defer { for tensor in saved { tensor.grad = nil } }
+      return saved.map(\.grad) + parameters.filter(\.requiresGrad).map { _ in nil }
     }
     return result
   }

@@ -2,6 +2,8 @@ import Diagnostics
 import TensorCore
 
 /// A packed batch: the tokens of its sequences one after another, without padding.
+///
+/// In a model with an encoder they are what that reads; what the decoder should write is a second stream.
 public struct Batch {
   /// Token ids of all sequences, [tokens].
   public var ids: [Int32]
@@ -9,6 +11,9 @@ public struct Batch {
   public var tokenTypes: [Int32]
   /// Where each sequence lies.
   public var offsets: Offsets
+  /// The tokens that a decoder should write, of as many sequences; it reads them one place later, behind its start token. nil: those
+  /// that the encoder reads, as in Transformers.
+  public var targets: (ids: [Int32], offsets: Offsets)?
   /// What the model should say, as the task's loss takes it, one entry for each row of the logits; nil: nobody has said it. No
   /// model reads it.
   public var labels: Tensor?
@@ -33,4 +38,18 @@ public struct Batch {
 
   /// Number of labels that count in the loss.
   public var labelCount: Int { labels?.shape.first ?? 0 }
+}
+
+extension Batch {
+  /// What the decoder reads: each sequence's targets one place later, behind a first token.
+  func decoderInput(startingWith first: Int32) throws -> Batch {
+    let (ids, offsets) = targets ?? (self.ids, self.offsets)
+    guard offsets.count == self.offsets.count, offsets.total == ids.count else {
+      throw EngineError(.shape, "batch: \(offsets.count) sequences of targets, \(ids.count) ids, for \(self.offsets.count) of the encoder")
+    }
+    let shifted = zip(offsets.values, offsets.values.dropFirst()).flatMap { start, end in
+      start < end ? [first] + ids[Int(start)..<Int(end) - 1] : []
+    }
+    return try Batch(ids: shifted, offsets: offsets)
+  }
 }

@@ -19,8 +19,12 @@ public protocol ModelFamily: Sendable {
   /// Keys of `config.json` that hold the body's dropout rates.
   static var dropoutKeys: [String] { get }
 
+  /// Path of everything below a head, in front of the stacks' own prefixes. Default: none.
+  static func bodyPath(_ head: HeadKind) -> String
   /// The body of a model. Throws `EngineError` naming the key of the configuration that is missing or wrong.
   static func body(_ config: HuggingFaceConfig) throws -> StackLayout
+  /// What the body attends to beside its own tokens. Default: nothing.
+  static func encoder(_ config: HuggingFaceConfig) throws -> EncoderLayout?
   /// The head of a model. `builder` is that of the whole model.
   static func head(_ kind: HeadKind, on body: Stack, _ config: HuggingFaceConfig, _ builder: ParameterBuilder) throws -> any ModelHead
 
@@ -33,6 +37,8 @@ public protocol ModelFamily: Sendable {
 }
 
 extension ModelFamily {
+  public static func bodyPath(_ head: HeadKind) -> String { "" }
+  public static func encoder(_ config: HuggingFaceConfig) throws -> EncoderLayout? { nil }
   public static func aliases(of name: String) -> [String] { [] }
   public static func mayLack(_ name: String) -> Bool { false }
   public static func isNoParameter(_ name: String) -> Bool { false }
@@ -49,6 +55,16 @@ public enum HeadInput: Sendable {
   case lastTokens
   /// The tokens that the caller chooses.
   case tokens
+  /// Every row, those of prompts included: what cross-attention reads.
+  case everything
+
+  /// Whether it is one row of each sequence.
+  var isOneRowEach: Bool {
+    switch self {
+    case .firstTokens, .lastTokens: true
+    case .tokens, .everything: false
+    }
+  }
 }
 
 /// What stands above a model's body, and gives its scores.
@@ -59,9 +75,18 @@ public protocol ModelHead: AnyObject {
   /// head belongs to the body, as that of a model that writes text.
   var path: String? { get }
   var reads: HeadInput { get }
+  /// The tokens that it reads where `reads` leaves them to be chosen; the caller's, unless it knows better.
+  func rows(_ chosen: RowChoice, of batch: Batch) throws -> RowChoice
+  /// Values of checkpoints that never train and are no parameters, with their names in the model. Default: none.
+  var buffers: [(name: String, tensor: Tensor)] { get }
 
   /// hidden: [rows, C], float32. Result: [rows, scores].
   func callAsFunction(_ hidden: Tensor, _ context: ForwardContext) throws -> Tensor
+}
+
+extension ModelHead {
+  func rows(_ chosen: RowChoice, of batch: Batch) throws -> RowChoice { chosen }
+  var buffers: [(name: String, tensor: Tensor)] { [] }
 }
 
 extension HuggingFaceConfig {

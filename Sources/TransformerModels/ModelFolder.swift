@@ -24,7 +24,7 @@ extension TransformerModel {
           hint: "merge it first, or save the adapter")
       }
     }
-    let state = try turned(plainParameters())
+    let state = try turned(plainParameters() + buffers)
     for (name, tensor) in state {
       if let bad = tensor.firstNonFinite {
         throw EngineError(

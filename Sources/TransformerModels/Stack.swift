@@ -14,27 +14,44 @@ public struct StackLayout: Sendable {
   public var layer: LayerLayout
   /// The norm above the last layer, where norms come before the sub-layers.
   public var lastNorm: String?
+  /// Dropout of the result.
+  public var lastDropout: Double
 
   public init(
     prefix: String, embeddings: EmbeddingLayout, dropout: Double, layers: (path: String, count: Int), layer: LayerLayout,
-    lastNorm: String? = nil
+    lastNorm: String? = nil, lastDropout: Double = 0
   ) {
     (self.prefix, self.embeddings, self.dropout, self.layers) = (prefix, embeddings, dropout, layers)
-    (self.layer, self.lastNorm) = (layer, lastNorm)
+    (self.layer, self.lastNorm, self.lastDropout) = (layer, lastNorm, lastDropout)
   }
 }
 
-/// A model's body: embeddings and a stack of layers, over packed sequences.
+/// What a model has in front of a decoder.
+public struct EncoderLayout: Sendable {
+  public var stack: StackLayout
+  /// Path of the table of word embeddings, which both stacks share.
+  public var words: String
+  /// The token that a decoder's tokens begin with.
+  public var startToken: Int32
+
+  public init(_ stack: StackLayout, words: String, startToken: Int32) {
+    (self.stack, self.words, self.startToken) = (stack, words, startToken)
+  }
+}
+
+/// A model's body, or its encoder: embeddings and a stack of layers, over packed sequences.
 public final class Stack {
   public let layout: StackLayout
   private let embeddings: InputEmbeddings
   private let layers: [TransformerLayer]
   private let lastNorm: (any Norm)?
 
-  public init(_ builder: ParameterBuilder, _ layout: StackLayout) throws {
+  /// `words`: the word embeddings where several stacks share them.
+  public init(_ builder: ParameterBuilder, _ layout: StackLayout, words: Embedding? = nil) throws {
     self.layout = layout
     let body = builder.scope(layout.prefix)
-    embeddings = try InputEmbeddings(body.scope(layout.embeddings.path), layout.embeddings, layout.layer.size, std: layout.layer.std)
+    embeddings = try InputEmbeddings(
+      body.scope(layout.embeddings.path), layout.embeddings, layout.layer.size, std: layout.layer.std, words: words)
     layers = try (0..<layout.layers.count).map {
       try TransformerLayer(body.scope(layout.layers.path).scope(String($0)), layout.layer, index: $0, of: layout.layers.count)
     }
@@ -60,33 +77,47 @@ public final class Stack {
 
   /// The last hidden states of what a head reads, [rows, C], bfloat16 in bf16 precision. Of some tokens, the last layer computes
   /// keys and values for all, and everything else for these alone. Throws for ids, types or lengths beyond the tables.
-  public func callAsFunction(_ batch: Batch, _ input: HeadInput, rows: RowChoice, _ context: ForwardContext) throws -> Tensor {
+  ///
+  /// `encoder`: what cross-attention reads, for each of the batch's sequences.
+  public func callAsFunction(
+    _ batch: Batch, _ input: HeadInput, rows: RowChoice, over encoder: EncoderStates? = nil, _ context: ForwardContext
+  ) throws -> Tensor {
     try checkLengths(batch)
     let prompt = embeddings.promptLength
     let rows = wanted(input, rows, batch.offsets)
     guard let cache = batch.hiddenStates, var prefix = frozenPrefix(isDropping: context.isTraining && cache.keepsDropout) else {
       batch.hiddenStates?.removeAll()
-      return try normalized(run(batch, context, from: nil, layers[...], rows: rows))
+      return try finished(run(batch, over: encoder, context, from: nil, layers[...], rows: rows), context)
     }
     let depth = prefix.count - 1
-    if case .tokens = input {} else { prefix.oneRowEach = depth == layers.count }
+    prefix.oneRowEach = input.isOneRowEach && depth == layers.count
     prefix.promptLength = prompt
     let states = try cache.states(batch, of: prefix) { part in
       try context.withoutDropout {
-        try run(part, context, from: nil, layers[..<depth], rows: prefix.oneRowEach ? wanted(input, .all, part.offsets) : nil)
+        try run(part, over: nil, context, from: nil, layers[..<depth], rows: prefix.oneRowEach ? wanted(input, .all, part.offsets) : nil)
       }
     }
-    if prefix.oneRowEach { return try normalized(states) }
-    return try normalized(run(batch, context, from: states, layers[depth...], rows: rows))
+    if prefix.oneRowEach { return try finished(states, context) }
+    return try finished(run(batch, over: nil, context, from: states, layers[depth...], rows: rows), context)
   }
 
-  private func normalized(_ states: Tensor) throws -> Tensor { try lastNorm.map { try $0(states) } ?? states }
+  /// What an encoder's batch is for the decoder's sequences, one for each.
+  public func encode(_ batch: Batch, _ context: ForwardContext) throws -> EncoderStates {
+    let states = try self(batch, .everything, rows: .all, context)
+    return EncoderStates(states, KeyRanges(batch.offsets.growing(by: embeddings.promptLength)))
+  }
+
+  private func finished(_ states: Tensor, _ context: ForwardContext) throws -> Tensor {
+    let result = try lastNorm.map { try $0(states) } ?? states
+    return layout.lastDropout == 0 ? result : try result.dropout(context.dropout(layout.lastDropout))
+  }
 
   /// Rows of the result among those of the sequences with their prompts; nil stands for all of them.
   private func wanted(_ input: HeadInput, _ rows: RowChoice, _ offsets: Offsets) -> [Int32]? {
     let count = embeddings.promptLength
     let grown = offsets.growing(by: count)
     switch (input, rows) {
+    case (.everything, _): return nil
     case (.firstTokens, _): return grown.starts
     case (.lastTokens, _): return grown.values.dropFirst().map { $0 - 1 }
     case (.tokens, .all): return count == 0 ? nil : afterPrompts((0..<Int32(offsets.total)).map { $0 }, offsets, count)
@@ -127,13 +158,15 @@ public final class Stack {
 
   /// Some layers, on the embeddings or on the output of those below; `rows`: those of the result, nil for all.
   private func run(
-    _ batch: Batch, _ context: ForwardContext, from states: Tensor?, _ layers: ArraySlice<TransformerLayer>, rows: [Int32]?
+    _ batch: Batch, over encoder: EncoderStates?, _ context: ForwardContext, from states: Tensor?,
+    _ layers: ArraySlice<TransformerLayer>, rows: [Int32]?
   ) throws -> Tensor {
     var x = try states ?? embed(batch, context)
     let offsets = batch.offsets.growing(by: embeddings.promptLength)
+    let bias = try self.layers.first?.relativePositions?.bias(length: (offsets.lengths.max() ?? 0) + virtualTokens.prefix)
     for (i, layer) in zip(layers.indices, layers) {
-      let places = LayerRows(offsets, wanted: i == layers.indices.last ? rows : nil)
-      x = try context.checkpointed(layer, x) { try layer($0, places, context) }
+      let places = LayerRows(offsets, wanted: i == layers.indices.last ? rows : nil, encoder: encoder, bias: bias)
+      x = try context.checkpointed(layer, [x] + places.tensors) { try layer($0[0], places.with($0.dropFirst()), context) }
     }
     if let rows, layers.isEmpty { return try x.gatherRows(rows) }
     return x

@@ -10,8 +10,11 @@ public final class TransformerModel: AdapterHost {
   /// The content of `config.json`, with the head's labels.
   public private(set) var config: HuggingFaceConfig
   public private(set) var head: HeadKind
+  /// What the model has in front of its body, if that is a decoder which reads what an encoder made of other tokens.
+  public let encoderLayout: EncoderLayout?
   /// Training mode, seed and step of the forward passes.
   public let context = ForwardContext()
+  private let encoder: Stack?
   private let body: Stack
   private let scores: any ModelHead
   private let modules: [(name: String, module: Module)]
@@ -20,9 +23,21 @@ public final class TransformerModel: AdapterHost {
   public init(_ config: HuggingFaceConfig, _ head: HeadKind, _ builder: ParameterBuilder) throws {
     architecture = try ModelCatalogue.architecture(of: config)
     (self.config, self.head) = (config, head)
-    body = try Stack(builder, architecture.body(config))
+    let layout = try architecture.encoder(config)
+    let path = architecture.bodyPath(head)
+    let below = builder.scope(path)
+    let words = try layout.map { layout in
+      let stack = layout.stack
+      return try Embedding(
+        below.scope(layout.words), rows: stack.embeddings.vocabulary, stack.layer.size, std: stack.embeddings.std ?? stack.layer.std)
+    }
+    let encoder = try layout.map { try Stack(below, $0.stack, words: words) }
+    body = try Stack(below, architecture.body(config), words: words)
     scores = try architecture.head(head, on: body, config, builder)
-    modules = Group.nested(body.parts + scores.parts)
+    let shared = words.map { [(path: layout?.words ?? "", module: $0 as Module)] } ?? []
+    let stacks = (shared + (encoder?.parts ?? []) + body.parts).map { (path: path.isEmpty ? $0.path : path + "." + $0.path, module: $0.module) }
+    modules = Group.nested(stacks + scores.parts)
+    (self.encoder, encoderLayout) = (encoder, layout)
   }
 
   public override var parts: [(name: String, module: Module)] { modules }
@@ -30,10 +45,23 @@ public final class TransformerModel: AdapterHost {
   /// What the body is made of.
   public var layout: StackLayout { body.layout }
 
-  /// Scores for the batch: [sequences, labels] of a sequence head, [rows, V] of a language head.
+  /// Scores for the batch: [sequences, labels] of a sequence head, [rows, V] of a language head. In a model with an encoder, rows are
+  /// the decoder's.
   public func logits(_ batch: Batch, rows: RowChoice) throws -> Tensor {
-    try scores(body(batch, scores.reads, rows: rows, context).to(.float32), context)
+    let rows = try scores.rows(rows, of: batch)
+    guard let encoder, let layout = encoderLayout else { return try logits(batch, rows: rows, over: nil) }
+    return try logits(batch.decoderInput(startingWith: layout.startToken), rows: rows, over: encoder.encode(batch, context))
   }
+
+  /// Scores for tokens of the body, the decoder where there is an encoder, which has read its own already.
+  ///
+  /// `encoded`: what it made of them, for each of the batch's sequences; several may share the states of one input.
+  public func logits(_ batch: Batch, rows: RowChoice, over encoded: EncoderStates?) throws -> Tensor {
+    try scores(body(batch, scores.reads, rows: rows, over: encoded, context).to(.float32), context)
+  }
+
+  /// What the encoder makes of the batch's tokens, computed once for all that a decoder says about them; nil: there is no encoder.
+  public func encode(_ batch: Batch) throws -> EncoderStates? { try encoder?.encode(batch, context) }
 
   /// State-dict names of the modules of the head, which a new task replaces and adapters leave trainable; none where the head
   /// belongs to the body.
@@ -44,6 +72,9 @@ public final class TransformerModel: AdapterHost {
     namedParameters().filter { entry in headModules.contains { entry.name.hasPrefix($0 + ".") } }
   }
 
+  /// Values of a checkpoint that never train and are no parameters, with their state-dict names.
+  var buffers: [(name: String, tensor: Tensor)] { scores.buffers }
+
   /// Path of the layer whose outputs are the scores.
   public var outputLayer: String { scores.parts.last { ($0.module as? Linear)?.role == .head }?.path ?? "" }
 
@@ -51,7 +82,10 @@ public final class TransformerModel: AdapterHost {
   var isTied: Bool { scores.parts.contains { ($0.module as? Linear)?.isTied == true } }
 
   /// The longest sequence that the model takes, in tokens.
-  public var maxLength: Int { body.maxLength }
+  public var maxLength: Int { encoder?.maxLength ?? body.maxLength }
+
+  /// The longest sequence that the decoder of a model with an encoder takes.
+  public var maxTargetLength: Int { body.maxLength }
 
   /// Names of the labels in the order of the head's outputs; one for regression, none for a language head.
   public var labels: [String] { head.labels }

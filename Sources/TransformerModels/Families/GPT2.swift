@@ -29,6 +29,7 @@ public enum GPT2: ModelFamily {
     where try config.bool(key, default: expected) != expected {
       throw EngineError(.data, "\(config.path): \(key) = \(!expected) is not supported, expected \(expected)")
     }
+    let outputStd = std / Double(2 * count).squareRoot()
     return StackLayout(
       prefix: baseModelPrefix,
       embeddings: EmbeddingLayout(
@@ -37,7 +38,7 @@ public enum GPT2: ModelFamily {
       dropout: try config.double("embd_pdrop", in: 0..<1, default: 0.1), layers: ("h", count),
       layer: LayerLayout(
         size: size, norm: .layer(eps: try config.double("layer_norm_epsilon", in: 0...1, default: 1e-5)), .before,
-        dropout: try config.double("resid_pdrop", in: 0..<1, default: 0.1), std: std, outputStd: std / Double(2 * count).squareRoot(),
+        dropout: try config.double("resid_pdrop", in: 0..<1, default: 0.1), std: std,
         // Transformers' Conv1D.
         storesTransposed: true,
         parts: [
@@ -45,12 +46,12 @@ public enum GPT2: ModelFamily {
             AttentionLayout(
               "attn", heads: heads, headSize: size / heads, projections: .fused("c_attn"), isCausal: true,
               dropout: try config.double("attn_pdrop", in: 0..<1, default: 0.1)),
-            output: "attn", projection: "c_proj", norm: "ln_1"),
+            output: "attn", projection: "c_proj", std: outputStd, norm: "ln_1"),
           .feedForward(
             FeedForwardLayout(
               up: "mlp.c_fc", inner: try config.int("n_inner", in: 1...1_000_000, default: 4 * size),
               activation: try config.activation("activation_function", default: "gelu_new")),
-            output: "mlp", projection: "c_proj", norm: "ln_2"),
+            output: "mlp", projection: "c_proj", std: outputStd, norm: "ln_2"),
         ]),
       lastNorm: "ln_f")
   }

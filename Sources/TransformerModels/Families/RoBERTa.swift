@@ -1,6 +1,5 @@
 import Checkpoints
 import NN
-import TensorCore
 
 /// RoBERTa. Paper: Liu et al. 2019, arXiv 1907.11692.
 ///
@@ -24,7 +23,8 @@ public enum RoBERTa: ModelFamily {
     _ kind: HeadKind, on body: Stack, _ config: HuggingFaceConfig, _ builder: ParameterBuilder
   ) throws -> any ModelHead {
     switch kind {
-    case .sequence(let labels): try RoBERTaHead(builder, on: body, labels: labels.count, dropout: BERT.classifierDropout(config))
+    case .sequence(let labels):
+      try TwoLayerHead(builder, on: body, path: "classifier", labels: labels.count, dropout: BERT.classifierDropout(config))
     // The head uses GELU whatever the body uses.
     case .language:
       try MaskedLanguageHead(
@@ -33,27 +33,4 @@ public enum RoBERTa: ModelFamily {
   }
 
   public static func aliases(of name: String) -> [String] { BERT.aliases(of: name) }
-}
-
-/// RoBERTa's classification head: two layers.
-private final class RoBERTaHead: ModelHead {
-  let path: String? = "classifier"
-  let reads = HeadInput.firstTokens
-  private let dense, outProj: Linear
-  private let dropout: Double
-
-  init(_ builder: ParameterBuilder, on body: Stack, labels: Int, dropout: Double) throws {
-    let layer = body.layout.layer
-    dense = try Linear(builder.scope("classifier.dense"), in: layer.size, out: layer.size, std: layer.std)
-    outProj = try Linear(builder.scope("classifier.out_proj"), in: layer.size, out: labels, std: layer.std, role: .head)
-    self.dropout = dropout
-  }
-
-  var parts: [(path: String, module: Module)] { [("classifier.dense", dense), ("classifier.out_proj", outProj)] }
-
-  func callAsFunction(_ hidden: Tensor, _ context: ForwardContext) throws -> Tensor {
-    let first = try hidden.dropout(context.dropout(dropout))
-    let features = try dense(first, context).tanh().dropout(context.dropout(dropout))
-    return try outProj(features, context)
-  }
 }
