@@ -25,6 +25,8 @@ public struct PTuning: SavesResult {
   public var encoderHiddenSize: Int?
   /// The network of a folder, which has what that gave.
   private var encoded: String?
+  /// How many times p vectors the folder has; see `PromptTuning`.
+  private var parts = 1
 
   public init() {}
 
@@ -41,17 +43,18 @@ public struct PTuning: SavesResult {
     let size = (attached.adapters.first?.host as? InputEmbeddings)?.words.weight.columns ?? 0
     configuration["encoder_hidden_size"] = .int(encoderHiddenSize ?? size)
     configuration["encoder_reparameterization_type"] = .string(encoded ?? "MLP")
-    attached.addModelSizes(to: &configuration)
+    attached.addModelSizes(to: &configuration, parts: parts)
   }
 
   public mutating func adopt(_ config: HuggingFaceConfig) throws {
+    parts = try VirtualTokenFolder.parts(config)
     encoded = try config.string("encoder_reparameterization_type", among: ["MLP", "LSTM"], default: "MLP")
   }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
-    guard let embeddings = host as? InputEmbeddings else { return nil }
+    guard let embeddings = host as? InputEmbeddings, site.index == 0 else { return nil }
     let (p, size) = (numVirtualTokens, embeddings.words.weight.columns)
-    guard encoded == nil else { return PromptAdapter(try site.parameter(VirtualTokenFolder.tensor, [p, size], .zeros)) }
+    guard encoded == nil else { return PromptAdapter(try site.parameter(VirtualTokenFolder.tensor, [p * parts, size], .zeros), length: p) }
     let h = encoderHiddenSize ?? size
     let start = try site.parameter("prompt_encoder.embedding.weight", [p, size], .normal(std: 1))
     let layers = try [(0, h, size), (2, h, h), (4, size, h)].map { index, out, fanIn in
@@ -61,7 +64,7 @@ public struct PTuning: SavesResult {
         bias: try site.parameter(name + "bias", [out], .uniform(bound: 1 / Double(fanIn).squareRoot()))
       )
     }
-    return PromptAdapter(start, layers: layers)
+    return PromptAdapter(start, length: p, layers: layers)
   }
 
   public static func folderName(of name: String) -> String { VirtualTokenFolder.name(of: name) }

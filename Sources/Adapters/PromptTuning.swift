@@ -1,3 +1,4 @@
+import Checkpoints
 import Diagnostics
 import Files
 import NN
@@ -7,6 +8,8 @@ import TensorCore
 ///
 /// [p, C], p = `num_virtual_tokens`; positions count from the first vector, whose last hidden state is what a classification
 /// head reads, as in PEFT. Trainable: `p C`. Not mergeable. The folder is PEFT's.
+///
+/// In a model with an encoder, that reads the vectors. PEFT's folders then have as many again, which nothing reads.
 ///
 /// Paper: Lester, Al-Rfou and Constant 2021, arXiv 2104.08691.
 public struct PromptTuning: SavesResult, NeedsTokens {
@@ -33,6 +36,8 @@ public struct PromptTuning: SavesResult, NeedsTokens {
   public var promptTuningInitText: String?
   /// The text's tokens, once a tokenizer is there.
   private var textTokens: [Int32] = []
+  /// How many times p vectors the folder has.
+  private var parts = 1
 
   public init() {}
 
@@ -67,17 +72,20 @@ public struct PromptTuning: SavesResult, NeedsTokens {
   public func complete(_ configuration: inout JSONObject, of attached: AttachedAdapter) {
     // PEFT refuses TEXT without a tokenizer's path; the values are in the folder, however they started.
     configuration["prompt_tuning_init"] = .string(Init.random.rawValue)
-    attached.addModelSizes(to: &configuration)
+    attached.addModelSizes(to: &configuration, parts: parts)
   }
+
+  public mutating func adopt(_ config: HuggingFaceConfig) throws { parts = try VirtualTokenFolder.parts(config) }
 
   public static func meaning(of value: JSONValue, for option: String) -> JSONValue {
     option == "prompt_tuning_init" && Init(rawValue: value.stringValue ?? "") != nil ? .string(Init.random.rawValue) : value
   }
 
   public func makeAdapter(for host: AdapterHost, at site: AdapterSite) throws -> Adapter? {
-    guard let embeddings = host as? InputEmbeddings else { return nil }
+    // The first ones are those of the encoder, if there is one.
+    guard let embeddings = host as? InputEmbeddings, site.index == 0 else { return nil }
     let table = embeddings.words.weight
-    let shape = [numVirtualTokens, table.columns]
+    let shape = [numVirtualTokens * parts, table.columns]
     let rows =
       switch promptTuningInit {
       case .random: try site.parameter(VirtualTokenFolder.tensor, shape, .normal(std: 1))
@@ -94,7 +102,7 @@ public struct PromptTuning: SavesResult, NeedsTokens {
           return try table.gatherRows((0..<numVirtualTokens).map { textTokens[$0 % textTokens.count] })
         }
       }
-    return PromptAdapter(rows)
+    return PromptAdapter(rows, length: numVirtualTokens)
   }
 
   public static func folderName(of name: String) -> String { VirtualTokenFolder.name(of: name) }
@@ -111,13 +119,14 @@ public struct PromptTuning: SavesResult, NeedsTokens {
 
 /// The vectors of one prompt.
 public final class PromptAdapter: Adapter, Prompt {
-  /// [p, C]; the prompt itself where there are no layers.
+  /// [p, C]; the prompt itself where there are no layers, and then there may be more rows, which nothing reads.
   let vectors: Tensor
+  public let length: Int
   /// Layers that make the prompt, with ReLU between them.
   private let layers: [(weight: Tensor, bias: Tensor)]
 
-  init(_ vectors: Tensor, layers: [(weight: Tensor, bias: Tensor)] = []) {
-    (self.vectors, self.layers) = (vectors, layers)
+  init(_ vectors: Tensor, length: Int, layers: [(weight: Tensor, bias: Tensor)] = []) {
+    (self.vectors, self.length, self.layers) = (vectors, length, layers)
   }
 
   public override var ownParameters: [(name: String, tensor: Tensor)] {
@@ -128,9 +137,10 @@ public final class PromptAdapter: Adapter, Prompt {
       }
   }
 
-  public var length: Int { vectors.rows }
-
-  public func rows(_ context: ForwardContext) throws -> Tensor { try rows() }
+  public func rows(_ context: ForwardContext) throws -> Tensor {
+    let all = try rows()
+    return length == all.rows ? all : try all.slice(0, 0, length)
+  }
 
   func rows() throws -> Tensor {
     var x = vectors
@@ -144,12 +154,12 @@ public final class PromptAdapter: Adapter, Prompt {
 
 extension AttachedAdapter {
   /// Adds PEFT's words for the sizes of the model below the embeddings that a prompt is attached to.
-  func addModelSizes(to configuration: inout JSONObject) {
+  func addModelSizes(to configuration: inout JSONObject, parts: Int) {
     guard let embeddings = adapters.first?.host as? InputEmbeddings else { return }
     let attention = root.namedModules().compactMap { $0.module as? Attention }
     configuration["token_dim"] = .int(embeddings.words.weight.columns)
-    configuration["num_layers"] = .int(attention.count)
+    configuration["num_layers"] = .int(attention.first?.layer.count ?? 0)
     configuration["num_attention_heads"] = .int(attention.first?.layout.heads ?? 1)
-    configuration["num_transformer_submodules"] = 1
+    configuration["num_transformer_submodules"] = .int(parts)
   }
 }

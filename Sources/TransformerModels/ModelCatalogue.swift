@@ -8,6 +8,7 @@ public enum ModelCatalogue {
     RoBERTa.self,
     GPT2.self,
     Llama.self, Mistral.self, Qwen2.self, Qwen3.self,
+    BART.self,
   ]
 
   /// What Transformers calls a model with a classification head, behind the family's name.
@@ -31,6 +32,6 @@ public enum ModelCatalogue {
     "camembert": "its layers are RoBERTa's, but its tokenizer (SentencePiece) is not read here",
     "mobilebert": "MobileBERT has bottlenecks between its layers", "mpnet": "MPNet's attention is by relative positions",
     "roformer": "RoFormer has rotary positions", "nomic_bert": "it has rotary positions and gated layers", "big_bird": "its attention is sparse",
-    "longformer": "its attention is sparse", "bart": "encoders with decoders are not read here", "t5": "encoders with decoders are not read here",
+    "longformer": "its attention is sparse",
   ]
 }

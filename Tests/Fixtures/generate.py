@@ -14,6 +14,7 @@ import transformers
 import methods
 from cases import CASES, write_case, write_method_case
 from decoders import CASES as DECODERS, write_decoder_case, write_decoder_models
+from encoder_decoders import CASES as ENCODER_DECODERS, write_buckets, write_encoder_decoder_case, write_encoder_decoder_models
 from labels import write_label_checkpoints
 from layers import write_layers
 from minilm import write_minilm
@@ -35,6 +36,7 @@ PARTS = (
     "cases",
     "methods",
     "decoders",
+    "encoder_decoders",
     "peft",
     "decoder_folders",
     "quantization",
@@ -52,7 +54,7 @@ def main():
     parser.add_argument(
         "--check-trainer", action="store_true", help="compare with Trainer, write nothing"
     )
-    parser.add_argument("--case", nargs="+", help="only these cases of the parts methods and decoders")
+    parser.add_argument("--case", nargs="+", help="only these cases of the parts methods, decoders and encoder_decoders")
     arguments = parser.parse_args()
     # One thread: the order of summation, and so the last bits, do not depend on the machine's size.
     torch.set_num_threads(1)
@@ -83,6 +85,12 @@ def main():
         for entry in DECODERS:
             if not arguments.case or entry["name"] in arguments.case:
                 report(entry["name"], write_decoder_case("models", entry, f"cases/{entry['name']}.safetensors"))
+    if "encoder_decoders" in arguments.only:
+        write_encoder_decoder_models("models")
+        write_buckets("t5_buckets.safetensors")
+        for entry in ENCODER_DECODERS:
+            if not arguments.case or entry["name"] in arguments.case:
+                report(entry["name"], write_encoder_decoder_case("models", entry, f"cases/{entry['name']}.safetensors"))
     if "peft" in arguments.only:
         write_peft_folders("models", "peft")
     if "decoder_folders" in arguments.only:

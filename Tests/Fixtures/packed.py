@@ -31,6 +31,14 @@ class Packed:
             labels = torch.tensor(labels, dtype=exact)
         return Packed(flat(sequences), flat(types), offsets, labels)
 
+    # Whether the model needs the labels for its logits.
+    needs_labels = False
+
+    @property
+    def answer_offsets(self):
+        """Where the logits of each sequence lie, if there are some for every token."""
+        return self.offsets
+
     def pad(self, rows, fill):
         """[tokens] -> [B, T], the free places holding fill."""
         starts = self.offsets.tolist()
@@ -55,7 +63,7 @@ class Packed:
 
     def pack(self, padded):
         """[B, T, ...] -> [tokens, ...]."""
-        lengths = self.offsets.diff().tolist()
+        lengths = self.answer_offsets.diff().tolist()
         return torch.cat([row[:n] for row, n in zip(padded, lengths)])
 
     def tensors(self, prefix):

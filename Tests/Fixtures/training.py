@@ -116,7 +116,7 @@ def record_with_error(model, batches, learning_rate, token_types, **options):
 def _forward(model, batch, token_types, labels):
     config = model.config
     kwargs = batch.inputs(config.pad_token_id, token_types)
-    if labels:
+    if labels or batch.needs_labels:
         kwargs["labels"] = batch.padded_labels()
     return model(**kwargs)
 
@@ -125,7 +125,7 @@ def _packed_logits(batch, logits):
     if logits.dim() != 3:
         return logits.detach().clone()
     # Rows of a prompt come first.
-    return batch.pack(logits[:, logits.shape[1] - int(batch.offsets.diff().max()) :]).detach().clone()
+    return batch.pack(logits[:, logits.shape[1] - int(batch.answer_offsets.diff().max()) :]).detach().clone()
 
 
 def _double(batch):

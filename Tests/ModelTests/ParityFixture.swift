@@ -29,7 +29,7 @@ struct ParityFixture {
   var method: String { text("method") }
   var options: JSONObject { config["options"]?.objectValue ?? [:] }
 
-  private var isLanguage: Bool { ["masked_lm", "mlm", "causal_lm"].contains(text("objective")) }
+  private var isLanguage: Bool { ["masked_lm", "mlm", "causal_lm", "seq2seq_lm"].contains(text("objective")) }
 
   func batch(_ step: Int) throws -> Batch {
     let prefix = "step\(step)."
@@ -51,6 +51,11 @@ struct ParityFixture {
       tokenTypes: tensor(prefix + "token_type_ids").values.map { Int32($0) },
       offsets: offsets, labels: text("objective") == "regression" ? labels.to(.float32) : Tensor(counted, [counted.count]))
     if isLanguage { batch.rows = .some(rows.map { Int32($0) }) }
+    if text("objective") == "seq2seq_lm" {
+      // Where nobody asks for a target, it is the last one of its sequence, which nothing reads.
+      let known = numbers.map { max($0, 0) }
+      batch.targets = (known, try Offsets(values: tensor(prefix + "target_offsets").values.map { Int32($0) }))
+    }
     return batch
   }
 
