@@ -9,6 +9,7 @@ public enum ModelCatalogue {
     GPT2.self,
     Llama.self, Mistral.self, Qwen2.self, Qwen3.self,
     BART.self,
+    T5.self,
   ]
 
   /// What Transformers calls a model with a classification head, behind the family's name.

@@ -47,7 +47,8 @@ extension TransformerModel {
   /// The parameters in a folder that `save` wrote, as the model has them.
   public func savedParameters(in folder: String) throws -> [(name: String, tensor: Tensor)] {
     let file = try SafetensorsFile(folder + "/model.safetensors")
-    return try turned(file.names.map { ($0, try file.tensor($0)) })
+    let constants = buffers.map(\.name)
+    return try turned(file.names.filter { !constants.contains($0) }.map { ($0, try file.tensor($0)) })
   }
 
   /// Parameters with those matrices transposed that files have the other way round.
