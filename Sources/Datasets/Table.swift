@@ -24,6 +24,18 @@ public enum TableFormat: String, Sendable, CaseIterable {
     }
     self = format
   }
+
+  /// The format of a name. `owner`: whose option it is, for messages.
+  ///
+  /// - Throws: `EngineError` if there is none.
+  public init(named name: String, in owner: String) throws {
+    let known = Self.allCases.map(\.rawValue)
+    guard let format = Self(rawValue: name) else {
+      throw EngineError(
+        .argument, "\(owner): format is '\(name)': expected one of \(known.joined(separator: ", "))", hint: suggestion(for: name, among: known))
+    }
+    self = format
+  }
 }
 
 /// The columns to read from a table.

@@ -20,6 +20,8 @@ public struct TextTask: Sendable {
   public var columns: Columns
   /// The format of tables; nil tells each file's by its extension.
   public var format: TableFormat?
+  /// Put in front of each example's first text.
+  public var prefix = ""
   /// How many examples to keep; default all.
   public var limit = RowLimit()
 
@@ -53,7 +55,7 @@ public struct TextTask: Sendable {
     return try readRows(path, format: format ?? TableFormat(path: path), columns: .named(names)).map { row in
       switch row.content {
       case .malformed(let problem): throw malformed(problem, row, path)
-      case .values(let values): Example([values[0]], target: values.count > 1 ? .texts([values[1]]) : .none, line: row.line)
+      case .values(let values): Example([prefix + values[0]], target: values.count > 1 ? .texts([values[1]]) : .none, line: row.line)
       }
     }
   }
@@ -98,7 +100,7 @@ public struct TextTask: Sendable {
     case .lines(hasPairs: true): Example(pair, line: line)
     case .lines(hasPairs: false): Example([pair.joined(separator: " ")], line: line)
     case .text(let column): Example([try text(column)], line: line)
-    case .completion(let prompt, let completion): Example([try text(prompt)], target: .texts([try text(completion)]), line: line)
+    case .completion(let prompt, let completion): Example([prefix + (try text(prompt))], target: .texts([try text(completion)]), line: line)
     }
   }
 }

@@ -130,12 +130,5 @@ public struct CausalLMData: Record {
     }
   }
 
-  func tableFormat() throws -> TableFormat? {
-    guard let format else { return nil }
-    if let found = TableFormat(rawValue: format) { return found }
-    let known = TableFormat.allCases.map(\.rawValue)
-    throw EngineError(
-      .argument, "causal_lm options: format is '\(format)': expected one of \(known.joined(separator: ", "))",
-      hint: suggestion(for: format, among: known))
-  }
+  func tableFormat() throws -> TableFormat? { try format.map { try TableFormat(named: $0, in: Self.recordName) } }
 }

@@ -18,8 +18,11 @@ public struct EncodedDataset: Sendable {
   public var count: Int { targets.count }
   /// How many examples have lost tokens at their end, because they were longer than the limit.
   public var truncatedCount: Int { tokens.truncated }
-  public func length(_ index: Int) -> Int { tokens.starts[index + 1] - tokens.starts[index] }
-  public var lengths: [Int] { (0..<count).map(length) }
+  /// Tokens of each example, its target's included.
+  public var lengths: [Int] {
+    let own = (0..<count).map { tokens.starts[$0 + 1] - tokens.starts[$0] }
+    return tokens.hasTargets ? zip(own, tokens.targetStarts.indices).map { $0 + tokens.targetStarts[$1 + 1] - tokens.targetStarts[$1] } : own
+  }
 
   /// Encodes examples on all threads; the result is the same for any number of them. Throws the first error, naming file
   /// and line.
@@ -48,7 +51,8 @@ public struct EncodedDataset: Sendable {
       for example in examples[range] {
         do {
           try Interrupt.check()
-          columns.append(try type.encode(example, tokenizer, maxLength: maxLength))
+          columns.append(
+            try type.encode(example, tokenizer, maxLength: maxLength), target: try type.encodeTarget(example, tokenizer, maxLength: maxLength))
         } catch {
           var known = (error as? EngineError) ?? EngineError(.data, "\(error)")
           if known.kind != .interrupted { known = known.at("\(source):\(example.line)") }
@@ -83,12 +87,17 @@ public struct EncodedDataset: Sendable {
   /// The packed tokens of some examples; without labels.
   public func batch(_ indices: [Int]) throws -> Batch {
     var (batchIDs, batchTypes): ([Int32], [Int32]) = ([], [])
-    for i in indices {
-      let range = tokens.starts[i]..<tokens.starts[i + 1]
+    let ranges = indices.map { tokens.starts[$0]..<tokens.starts[$0 + 1] }
+    for range in ranges {
       batchIDs += tokens.ids[range]
       batchTypes += tokens.tokenTypes[range]
     }
-    return try Batch(ids: batchIDs, tokenTypes: batchTypes, offsets: Offsets(lengths: indices.map(length)), examples: indices)
+    var batch = try Batch(ids: batchIDs, tokenTypes: batchTypes, offsets: Offsets(lengths: ranges.map(\.count)), examples: indices)
+    if tokens.hasTargets {
+      let ranges = indices.map { tokens.targetStarts[$0]..<tokens.targetStarts[$0 + 1] }
+      batch.targets = (ranges.flatMap { tokens.targets[$0] }, Offsets(lengths: ranges.map(\.count)))
+    }
+    return batch
   }
 
   /// The same with what a task asks for.

@@ -36,6 +36,8 @@ public protocol TaskType: Sendable {
   static var encodingName: String { get }
   /// The tokens of an example, at most `maxLength`; those marked special are such that no loss asks for.
   func encode(_ example: Example, _ tokenizer: Tokenizer, maxLength: Int) throws -> Encoding
+  /// What the decoder of a model with an encoder should write for an example, at most `maxLength` tokens; nil: nothing of its own.
+  func encodeTarget(_ example: Example, _ tokenizer: Tokenizer, maxLength: Int) throws -> Encoding?
   /// Writes into a batch of examples what the model should say, and in which rows; may change its tokens.
   func prepare(_ batch: inout Batch, of data: EncodedDataset, _ preparation: Preparation) throws
   /// The loss of logits, a scalar: a mean over the labels.
@@ -64,6 +66,7 @@ extension TaskType {
   public func encode(_ example: Example, _ tokenizer: Tokenizer, maxLength: Int) throws -> Encoding {
     try tokenizer.encode(example.text, pair: example.textPair, maxLength: maxLength)
   }
+  public func encodeTarget(_ example: Example, _ tokenizer: Tokenizer, maxLength: Int) throws -> Encoding? { nil }
   public func aligned(_ logits: Tensor) throws -> Tensor { logits }
 
   /// Its name.

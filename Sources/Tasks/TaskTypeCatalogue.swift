@@ -6,7 +6,7 @@ public enum TaskTypeCatalogue {
   /// What `base:classifier` and `tasks.table` make.
   public static let sequenceTypes: [any SequenceTaskType.Type] = [SequenceClassification.self, Regression.self]
   /// What answers in tokens.
-  public static let languageTypes: [any LanguageTaskType.Type] = [MaskedLM.self, CausalLM.self]
+  public static let languageTypes: [any LanguageTaskType.Type] = [MaskedLM.self, CausalLM.self, Seq2SeqLM.self]
 
   /// All of them.
   static var types: [any TaskType.Type] { sequenceTypes + languageTypes }

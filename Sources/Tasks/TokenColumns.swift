@@ -8,6 +8,10 @@ struct TokenColumns: Sendable, Equatable {
   var special: [UInt8] = []
   /// Where each example begins, and where the last one ends.
   var starts: [Int] = [0]
+  /// What the decoder of a model with an encoder should write, and where each example's begins; without those, both are empty.
+  var targets: [Int32] = []
+  var targetStarts: [Int] = []
+  var hasTargets: Bool { !targetStarts.isEmpty }
   /// How many of the examples have lost tokens at their end.
   var truncated = 0
 
@@ -18,16 +22,23 @@ struct TokenColumns: Sendable, Equatable {
     starts.reserveCapacity(examples + 1)
   }
 
-  mutating func append(_ encoding: Encoding) {
+  mutating func append(_ encoding: Encoding, target: Encoding? = nil) {
     ids += encoding.ids
     tokenTypes += encoding.tokenTypeIds
     special += encoding.specialTokensMask
     starts.append(ids.count)
-    truncated += encoding.isTruncated ? 1 : 0
+    if let target {
+      if !hasTargets { targetStarts = [0] }
+      targets += target.ids
+      targetStarts.append(targets.count)
+    }
+    truncated += encoding.isTruncated || target?.isTruncated == true ? 1 : 0
   }
 
   mutating func append(_ other: TokenColumns) {
     starts += other.starts.dropFirst().map { $0 + ids.count }
+    targetStarts += hasTargets ? other.targetStarts.dropFirst().map { $0 + targets.count } : other.targetStarts
+    targets += other.targets
     ids += other.ids
     tokenTypes += other.tokenTypes
     special += other.special

@@ -13,7 +13,7 @@ struct TokenFile {
   private let key: Digest
 
   /// Part of the key: to be raised whenever the same tokenizer gives other ids, or the file's layout changes.
-  private static let version = 2
+  private static let version = 3
   /// Smaller sets are tokenised in a few milliseconds.
   private static let fewestTokens = 20_000
   /// Bytes of all files of the folder; the least recently used ones go first.
@@ -56,18 +56,25 @@ struct TokenFile {
     }
     guard let ids = try? column("ids", .int32, Int32.self), let types = try? column("token_types", .int32, Int32.self),
       let special = try? column("special", .uint8, UInt8.self), let starts = try? column("starts", .int64, Int.self),
-      types.count == ids.count, special.count == ids.count, starts.count == count + 1, starts.first == 0,
-      starts.last == ids.count, let truncated = file.metadata["truncated"].flatMap({ Int($0) }),
-      (0...count).contains(truncated), zip(starts, starts.dropFirst()).allSatisfy({ $0 <= $1 })
+      let targets = try? column("targets", .int32, Int32.self), let targetStarts = try? column("target_starts", .int64, Int.self),
+      types.count == ids.count, special.count == ids.count, isPartition(starts, of: ids.count, count),
+      targetStarts.isEmpty && targets.isEmpty || isPartition(targetStarts, of: targets.count, count),
+      let truncated = file.metadata["truncated"].flatMap({ Int($0) }),
+      (0...count).contains(truncated)
     else { return nil }
     // Its time says when it was last of use.
     touch(path)
-    return TokenColumns(ids: ids, tokenTypes: types, special: special, starts: starts, truncated: truncated)
+    return TokenColumns(
+      ids: ids, tokenTypes: types, special: special, starts: starts, targets: targets, targetStarts: targetStarts, truncated: truncated)
+  }
+
+  private func isPartition(_ starts: [Int], of tokens: Int, _ count: Int) -> Bool {
+    starts.count == count + 1 && starts.first == 0 && starts.last == tokens && zip(starts, starts.dropFirst()).allSatisfy { $0 <= $1 }
   }
 
   /// Stores tokens, unless they are few; failures are of no consequence.
   func write(_ tokens: TokenColumns) {
-    guard tokens.ids.count >= Self.fewestTokens else { return }
+    guard tokens.ids.count + tokens.targets.count >= Self.fewestTokens else { return }
     var metadata = ["truncated": String(tokens.truncated)]
     func column<Element>(_ name: String, _ type: ScalarType, _ elements: [Element]) -> TensorToSave {
       metadata[name] = elements.withUnsafeBytes { Digest(of: $0) }.hex
@@ -75,7 +82,8 @@ struct TokenFile {
     }
     let columns = [
       column("ids", .int32, tokens.ids), column("token_types", .int32, tokens.tokenTypes),
-      column("special", .uint8, tokens.special), column("starts", .int64, tokens.starts),
+      column("special", .uint8, tokens.special), column("starts", .int64, tokens.starts), column("targets", .int32, tokens.targets),
+      column("target_starts", .int64, tokens.targetStarts),
     ]
     do {
       let place = try OwnFolder(FilePath.folder(of: folder)).place(FilePath.name(of: folder) + "/" + FilePath.name(of: path))

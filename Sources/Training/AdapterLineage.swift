@@ -105,8 +105,13 @@ extension TrainableModel {
     let source = RandomSource(seed: 0, stream: RandomSource.stream(named: "probe"))
     let lengths = [5, 12, 3].map { min($0, network.maxLength) }
     let ids = source.permutation(tokenizer.vocabularySize)
-    return try Batch(
-      ids: (0..<lengths.reduce(0, +)).map { Int32(ids[$0 % ids.count]) }, offsets: Offsets(lengths: lengths))
+    let offsets = Offsets(lengths: lengths)
+    var tokens = (0..<offsets.total).map { Int32(ids[$0 % ids.count]) }
+    // Where an encoder reads, a head may ask for the token that ends a text.
+    if network.encoderLayout != nil, let end = network.config["eos_token_id"]?.intValue {
+      for next in offsets.values.dropFirst() { tokens[Int(next) - 1] = Int32(end) }
+    }
+    return try Batch(ids: tokens, offsets: offsets)
   }
 }
 

@@ -224,7 +224,10 @@ extension Trainer {
   public func estimatedMemory() throws -> Int {
     let counts = model.network.parameterCounts()
     let layout = model.network.layout
-    let (hidden, layers, intermediate) = (layout.layer.size, layout.layers.count, layout.layer.inner)
+    // A token goes through one stack.
+    let stacks = (model.network.encoderLayout.map { [$0.stack] } ?? []) + [layout]
+    let (hidden, layers) = (layout.layer.size, stacks.map(\.layers.count).max() ?? 0)
+    let intermediate = stacks.map(\.layer.inner).max() ?? 0
     let longest = sampler.lengths.sorted(by: >).prefix(arguments.trainBatchSize).reduce(0, +)
     let vocabulary = layout.embeddings.vocabulary
     let size = Precision.current == .bf16 ? 2 : 4

@@ -81,11 +81,8 @@ public final class TransformerModel: AdapterHost {
   /// Whether the scores come from the table of word embeddings.
   var isTied: Bool { scores.parts.contains { ($0.module as? Linear)?.isTied == true } }
 
-  /// The longest sequence that the model takes, in tokens.
-  public var maxLength: Int { encoder?.maxLength ?? body.maxLength }
-
-  /// The longest sequence that the decoder of a model with an encoder takes.
-  public var maxTargetLength: Int { body.maxLength }
+  /// The longest sequence that the model takes, in tokens; of encoder and decoder, what both take.
+  public var maxLength: Int { min(encoder?.maxLength ?? body.maxLength, body.maxLength) }
 
   /// Names of the labels in the order of the head's outputs; one for regression, none for a language head.
   public var labels: [String] { head.labels }

@@ -17,13 +17,13 @@ import Testing
   }
 
   /// Defines `task`, `cats`, `base` and `fit(model, task)`.
-  private static func script(_ folder: String, _ family: String) -> String {
+  private static func script(_ folder: String, _ family: Family) -> String {
     """
-    local task = tasks.causal_lm {
-      train_file = '\(folder)/train.jsonl', validation_file = '\(folder)/dev.jsonl', prompt_column = 'facts', completion_column = 'text' }
+    local task = tasks.\(family.kind) {
+      train_file = '\(folder)/train.jsonl', validation_file = '\(folder)/dev.jsonl', \(family.columns) }
     local function about_cats(example) return example.text:find('cat', 1, true) ~= nil end
     local cats, others = task:filter(about_cats), task:filter(function(e) return not about_cats(e) end)
-    local base = models.from_config { config = \(family), tokenizer = tokenizers.train(task, { vocab_size = 300 }), seed = 3 }
+    local base = models.from_config { config = \(family.config), tokenizer = tokenizers.train(task, { vocab_size = 300 }), seed = 3 }
     local function fit(model, task)
       return trainer.fit { model = model, task = task, max_steps = 40, learning_rate = 2e-2, per_device_train_batch_size = 6, max_length = 32 }
     end
@@ -36,24 +36,40 @@ import Testing
     """
   }
 
-  static let families = [
-    "{ model_type = 'gpt2', n_layer = 2, n_embd = 16, n_head = 2, n_positions = 32 }",
-    """
-    { model_type = 'llama', num_hidden_layers = 2, hidden_size = 16, intermediate_size = 24, num_attention_heads = 2,
-      num_key_value_heads = 1, max_position_embeddings = 32, rms_norm_eps = 1e-6 }
-    """,
-  ]
+  /// A kind of language model, and a configuration for it.
+  struct Family: Sendable, CustomTestStringConvertible {
+    var kind = "causal_lm"
+    var columns = "prompt_column = 'facts', completion_column = 'text'"
+    var config: String
+    var testDescription: String { config }
+  }
+
+  static let families =
+    [
+      "{ model_type = 'gpt2', n_layer = 2, n_embd = 16, n_head = 2, n_positions = 32 }",
+      """
+      { model_type = 'llama', num_hidden_layers = 2, hidden_size = 16, intermediate_size = 24, num_attention_heads = 2,
+        num_key_value_heads = 1, max_position_embeddings = 32, rms_norm_eps = 1e-6 }
+      """,
+    ].map { Family(config: $0) }
+    + [
+      """
+      { model_type = 'bart', encoder_layers = 1, decoder_layers = 2, d_model = 16, encoder_attention_heads = 2, decoder_attention_heads = 2,
+        encoder_ffn_dim = 24, decoder_ffn_dim = 24, max_position_embeddings = 32 }
+      """,
+      "{ model_type = 't5', num_layers = 1, num_decoder_layers = 2, d_model = 16, d_kv = 8, num_heads = 2, d_ff = 24 }",
+    ].map { Family(kind: "seq2seq_lm", columns: "input_column = 'facts', target_column = 'text'", config: $0) }
 
   /// Training from scratch, LoRA on top of it, saving and loading; then the same from the stored stages. All numbers are the same.
-  @Test(arguments: families) func fromScratchToAnAdapter(family: String) throws {
+  @Test(arguments: families) func fromScratchToAnAdapter(family: Family) throws {
     try withTemporaryFolder { folder in
       try Self.write(to: folder)
       let text =
         Self.script(folder, family) + """
-          local untrained = score(base:causal_lm(), task)
-          local scratch = stage('scratch', function() return fit(base:causal_lm(), others) end).model
+          local untrained = score(base:\(family.kind)(), task)
+          local scratch = stage('scratch', function() return fit(base:\(family.kind)(), others) end).model
           local known, unknown = score(scratch, others), score(scratch, cats)
-          local function adapted() return scratch:causal_lm() end
+          local function adapted() return scratch:\(family.kind)() end
           assert(adapted().trainable == 0 and score(adapted(), cats) == unknown)
           local lora = stage('lora', function() return fit(adapted():add_adapter(adapters.lora { r = 2 }), cats) end)
           local learnt = score(lora.model, cats)
@@ -63,11 +79,11 @@ import Testing
           lora.model:save_adapter('adapter')
           print(score(adapted():load_adapter('adapter'), cats) == learnt)
           scratch:save('scratch')
-          print(math.abs(score(models.load('scratch'):causal_lm(), others) - known) < 1e-6)
+          print(math.abs(score(models.load('scratch'):\(family.kind)(), others) - known) < 1e-6)
           lora.model:merge()
           lora.model:save('merged')
           local merged = models.load('merged')
-          print(math.abs(score(merged:causal_lm(), cats) - learnt) < 1e-5, merged.config.vocab_size == base.tokenizer.vocab_size,
+          print(math.abs(score(merged:\(family.kind)(), cats) - learnt) < 1e-5, merged.config.vocab_size == base.tokenizer.vocab_size,
             merged.config.eos_token_id == base.tokenizer:token_to_id('</s>'), merged.tokenizer.vocab_size == base.tokenizer.vocab_size)
           """
       let first = try ScriptHost.with(in: folder) { host, _ in try host.printed(text) }
@@ -168,6 +184,20 @@ import Testing
     (
       "models.from_config { config = { model_type = 'gpt2', n_embd = 10, n_head = 3 }, tokenizer = t }:causal_lm()",
       "n_embd 10 is not divisible by n_head 3"
+    ),
+    (
+      "models.from_config { config = { model_type = 'bart' }, tokenizer = t }:causal_lm()",
+      "causal_lm: in bart (bart) a decoder writes what follows from the text that an encoder reads; call base:seq2seq_lm()"
+    ),
+    (
+      "models.from_config { config = { model_type = 'gpt2' }, tokenizer = t }:seq2seq_lm()",
+      "seq2seq_lm: in gpt2 (gpt2) a token sees only what stands before it; call base:causal_lm()"
+    ),
+    ("tasks.seq2seq_lm { train_file = 'x.jsonl', input_column = 'a', target_column = 'a' }", "expected different columns, got a, a"),
+    ("tasks.seq2seq_lm { train_file = 'x.jsonl', input_column = 'a' }", "'target_column'"),
+    (
+      "tasks.seq2seq_lm { train_file = 'x.txt', format = 'xls', input_column = 'a', target_column = 'b' }",
+      "seq2seq_lm options: format is 'xls': expected one of tsv, csv, jsonl"
     ),
     ("tokenizers.train(task, { vocab_size = 200 })", "tokenizers.train: vocab_size is 200, expected 261"),
     ("tokenizers.train(task)", "'vocab_size'"),

@@ -135,6 +135,10 @@ function BaseModel:masked_lm() end
 ---@return Model # model
 function BaseModel:causal_lm() end
 
+---A model whose decoder writes what follows from the encoder's text; every parameter trains, or none until an adapter says so where weights are in 4 bits.
+---@return Model # model
+function BaseModel:seq2seq_lm() end
+
 ---A model with a head, and the adapters attached to it.
 ---@class Model
 ---@field trainable integer number of trainable parameters
@@ -281,6 +285,10 @@ function Model:masked_lm() end
 ---A model for `tasks.causal_lm` on what this model's body has learnt, with its adapters. All of it is frozen until an adapter or `unfreeze` says otherwise.
 ---@return Model # new model
 function Model:causal_lm() end
+
+---A model for `tasks.seq2seq_lm` on what this model's body has learnt, with its adapters. All of it is frozen until an adapter or `unfreeze` says otherwise.
+---@return Model # new model
+function Model:seq2seq_lm() end
 
 ---Transformer models from Hugging Face folders, or from a configuration with random weights.
 ---@class modelslib

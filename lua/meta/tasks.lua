@@ -47,6 +47,18 @@
 ---@field max_eval_samples? integer take so many rows of the validation file (at least 1)
 ---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
 
+---seq2seq_lm options
+---@class Seq2SeqLMOptions
+---@field train_file string a table (.jsonl, .tsv, .csv) with the columns named here
+---@field validation_file? string what to evaluate on, in the same form
+---@field format? string of the tables: "tsv", "csv" or "jsonl"; default: by the file's ending
+---@field input_column string column with the texts that the encoder reads
+---@field target_column string column with what the decoder should write
+---@field source_prefix? string put in front of each input: T5's "translate English to Romanian: " (default "")
+---@field max_train_samples? integer take so many training rows of a seeded shuffle (at least 1)
+---@field max_eval_samples? integer take so many rows of the validation file (at least 1)
+---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
+
 ---Examples to train and evaluate on, with their labels and metrics.
 ---@class Task
 ---@field name string the task's name
@@ -91,5 +103,10 @@ function tasks.masked_lm(options) end
 ---@param options? CausalLMOptions see the fields
 ---@return Task # task
 function tasks.causal_lm(options) end
+
+---Sequence-to-sequence language modelling: of texts, and what should be written for them.
+---@param options? Seq2SeqLMOptions see the fields
+---@return Task # task
+function tasks.seq2seq_lm(options) end
 
 return tasks
