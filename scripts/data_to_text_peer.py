@@ -6,15 +6,16 @@
 
 Reads the parameters, the initial weights and the tokenizer from the run directory, and the data from the files that the run read;
 takes the examples in the run's order (a permutation by Philox from seed and epoch). The second training starts from the peer's own
-first one, with the run's initial LoRA. Prints both curves and exits with 1 where a loss differs by more than --tolerance. Needs
-CSV files with a header; paths are those of the run, so start it in the same folder. Needs the packages of scripts/requirements-bench.txt.
+first one, or with --steps from the run's, and with the run's initial LoRA. Prints both curves, and exits with 1 where a loss differs by
+more than --tolerance. Reads CSV files with a header; paths are those of the run, so start it in the same folder. Needs the packages of
+scripts/requirements-bench.txt.
 """
 import argparse, csv, json, math, os, sys, time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("run", help="directory of a finished run, in fp32")
 parser.add_argument("--tolerance", type=float, default=0.02, help="largest relative difference of losses")
-parser.add_argument("--steps", type=int, help="updates of the first training; a part of them ends the comparison there")
+parser.add_argument("--steps", type=int, help="compare so many updates of the first training, not all of them")
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 a = parser.parse_args()
 
@@ -125,6 +126,8 @@ def train(model, rows, learning_rate, steps, until):
         schedule.step()
         optimizer.zero_grad()
         losses.append(loss.item())
+        if step % 50 == 49:
+            print("%d of %d updates, loss %.4f" % (step + 1, until, losses[-1]), file=sys.stderr, flush=True)
     return losses
 
 
@@ -154,19 +157,25 @@ def compare(stage, losses, final):
 known, held_out = read(p["train"])
 known_dev, held_out_dev = read(p["validation"])
 print("known %d and %d examples, held out %d and %d" % (len(known), len(known_dev), len(held_out), len(held_out_dev)))
-model = GPT2LMHeadModel.from_pretrained(os.path.join(a.run, "initial/model"), dtype=torch.float32)
-until, start = min(a.steps or p["steps"], p["steps"]), time.time()
-losses = train(model, known, p["learning_rate"], p["steps"], until)
-seconds = time.time() - start
-whole = until == p["steps"]
-worst = compare("scratch", losses, evaluate(model, known_dev) if whole else None)
-print("%d updates in %.0f s" % (until, seconds))
-if whole:
-    model = PeftModel.from_pretrained(model, os.path.join(a.run, "initial/adapter"), is_trainable=True)
+def run(stage, model, rows, evaluation, learning_rate, steps, until):
+    """One training, and its comparison; nothing to evaluate where it is a part of one."""
     start = time.time()
-    losses = train(model, held_out, p["lora_learning_rate"], p["lora_steps"], p["lora_steps"])
+    losses = train(model, rows, learning_rate, steps, until)
     seconds = time.time() - start
-    worst = max(worst, compare("lora", losses, evaluate(model, held_out_dev)))
-    print("%d updates in %.0f s" % (p["lora_steps"], seconds))
+    worst = compare(stage, losses, evaluate(model, evaluation) if until == steps else None)
+    print("%d updates in %.0f s" % (until, seconds), flush=True)
+    return worst
+
+
+def load_model(folder):
+    return GPT2LMHeadModel.from_pretrained(os.path.join(a.run, folder), dtype=torch.float32)
+
+
+model, until = load_model("initial/model"), min(a.steps or p["steps"], p["steps"])
+worst = run("scratch", model, known, known_dev, p["learning_rate"], p["steps"], until)
+if until < p["steps"]:
+    model = load_model("stages/scratch/model")
+model = PeftModel.from_pretrained(model, os.path.join(a.run, "initial/adapter"), is_trainable=True)
+worst = max(worst, run("lora", model, held_out, held_out_dev, p["lora_learning_rate"], p["lora_steps"], p["lora_steps"]))
 print("\nlargest relative difference of all: %.2e, allowed %.2e" % (worst, a.tolerance))
 sys.exit(worst > a.tolerance)
