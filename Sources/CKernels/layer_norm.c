@@ -22,7 +22,6 @@ void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const v
   PG_DISPATCH(t, weight_backward, t, rows, cols, dy, normalized, d_gamma, d_beta);
 }
 
-
 bool pg_rms_norm(pg_dtype t, size_t rows, size_t cols, const void *x, const void *gamma, double eps, void *y, void *rstd) {
   PG_TIMED(PG_KIND_NORMALISATION);
   return PG_DISPATCHED(t, rms, t, rows, cols, x, gamma, eps, y, rstd);
@@ -70,6 +69,18 @@ static inline __attribute__((always_inline)) REAL *FN(place)(pg_dtype t, void *y
   return t == PG_BF16 ? buffer : (REAL *)y + at;
 }
 
+// Working memory of one chunk: so many rows; null, and the kernel's result is not to be used, where there is none.
+static REAL *FN(buffers)(struct FN(norm_args) *a, size_t count) {
+  REAL *memory = pg_allocate(count * a->cols * sizeof(REAL));
+  if (!memory) a->failed = true;
+  return memory;
+}
+// Runs a kernel over all rows; false where one of its chunks had no working memory.
+static bool FN(all_rows)(struct FN(norm_args) *a, pg_range_fn body) {
+  pg_parallel_for(a->rows, pg_rows_per_chunk(a->cols), body, a);
+  return !a->failed;
+}
+
 // Applies the mask of the elements [first, first + n) of a dropout site: y = keep ? x * scale : 0.
 static inline __attribute__((always_inline)) void FN(masked_row)(pg_random r, uint32_t threshold, REAL scale,
                                                                  size_t first, size_t n, const REAL *x, REAL *y) {
@@ -86,13 +97,10 @@ static inline __attribute__((always_inline)) void FN(masked_row)(pg_random r, ui
 PG_CLONES static void FN(forward_range)(void *context, size_t begin, size_t end) {
   PG_REASSOCIATE
   struct FN(norm_args) *a = context;
-  size_t cols = a->cols, bytes = 4 * cols * sizeof(REAL);
+  size_t cols = a->cols, buffers = 4;
   pg_dtype t = a->t;
-  REAL *buffer = pg_allocate(bytes);
-  if (!buffer) {
-    a->failed = true;
-    return;
-  }
+  REAL *buffer = FN(buffers)(a, buffers);
+  if (!buffer) return;
   for (size_t r = begin; r < end; r++) {
     size_t at = r * cols;
     const REAL *x = FN(row)(t, a->x, at, cols, buffer);
@@ -125,28 +133,24 @@ PG_CLONES static void FN(forward_range)(void *context, size_t begin, size_t end)
     }
     FN(write_row)(t, a->y, at, cols, y);
   }
-  pg_free(buffer, bytes);
+  pg_free(buffer, buffers * cols * sizeof(REAL));
 }
 static bool FN(forward)(pg_dtype t, size_t rows, size_t cols, const void *x, const void *residual, double p, pg_random r,
                         const REAL *gamma, const REAL *beta, double eps, void *y, void *normalized, REAL *rstd) {
   struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .x = x, .residual = residual, .gamma = gamma, .beta = beta,
                             .eps = (REAL)eps, .y = y, .normalized = normalized, .rstd = rstd, .r = r,
                             .threshold = pg_dropout_threshold(p), .scale = (REAL)(p < 1 ? 1 / (1 - p) : 0)};
-  pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(forward_range), &a);
-  return !a.failed;
+  return FN(all_rows)(&a, FN(forward_range));
 }
 
 PG_CLONES static void FN(backward_range)(void *context, size_t begin, size_t end) {
   PG_REASSOCIATE
   struct FN(norm_args) *a = context;
-  size_t cols = a->cols, bytes = 4 * cols * sizeof(REAL);
+  size_t cols = a->cols, buffers = 4;
   pg_dtype t = a->t;
   const REAL *gamma = a->gamma;
-  REAL *buffer = pg_allocate(bytes);
-  if (!buffer) {
-    a->failed = true;
-    return;
-  }
+  REAL *buffer = FN(buffers)(a, buffers);
+  if (!buffer) return;
   for (size_t r = begin; r < end; r++) {
     size_t at = r * cols;
     const REAL *dy = FN(row)(t, a->dy, at, cols, buffer), *normalized = FN(row)(t, a->normalized_in, at, cols, buffer + cols);
@@ -165,15 +169,14 @@ PG_CLONES static void FN(backward_range)(void *context, size_t begin, size_t end
       FN(write_row)(t, a->dx, at, cols, dx);
     }
   }
-  pg_free(buffer, bytes);
+  pg_free(buffer, buffers * cols * sizeof(REAL));
 }
 static bool FN(backward)(pg_dtype t, size_t rows, size_t cols, const void *dy, const REAL *gamma, const void *normalized,
                          const REAL *rstd, double p, pg_random r, void *dz, void *dx) {
   struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .dy = dy, .gamma = gamma, .normalized_in = normalized,
                             .rstd_in = rstd, .dz = dz, .dx = dx, .r = r, .threshold = pg_dropout_threshold(p),
                             .scale = (REAL)(p < 1 ? 1 / (1 - p) : 0)};
-  pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(backward_range), &a);
-  return !a.failed;
+  return FN(all_rows)(&a, FN(backward_range));
 }
 
 // Columns are divided, not rows: every sum runs over the rows in order, for any number of threads.
@@ -199,14 +202,11 @@ static void FN(weight_backward)(pg_dtype t, size_t rows, size_t cols, const void
 PG_CLONES static void FN(rms_range)(void *context, size_t begin, size_t end) {
   PG_REASSOCIATE
   struct FN(norm_args) *a = context;
-  size_t cols = a->cols, bytes = 2 * cols * sizeof(REAL);
+  size_t cols = a->cols, buffers = 2;
   pg_dtype t = a->t;
   const REAL *gamma = a->gamma;
-  REAL *buffer = pg_allocate(bytes);
-  if (!buffer) {
-    a->failed = true;
-    return;
-  }
+  REAL *buffer = FN(buffers)(a, buffers);
+  if (!buffer) return;
   for (size_t r = begin; r < end; r++) {
     size_t at = r * cols;
     const REAL *x = FN(row)(t, a->x, at, cols, buffer);
@@ -217,25 +217,21 @@ PG_CLONES static void FN(rms_range)(void *context, size_t begin, size_t end) {
     if (a->rstd) a->rstd[r] = rstd;
     FN(write_row)(t, a->y, at, cols, y);
   }
-  pg_free(buffer, bytes);
+  pg_free(buffer, buffers * cols * sizeof(REAL));
 }
 static bool FN(rms)(pg_dtype t, size_t rows, size_t cols, const void *x, const REAL *gamma, double eps, void *y, REAL *rstd) {
   struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .x = x, .gamma = gamma, .eps = (REAL)eps, .y = y, .rstd = rstd};
-  pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(rms_range), &a);
-  return !a.failed;
+  return FN(all_rows)(&a, FN(rms_range));
 }
 
 PG_CLONES static void FN(rms_backward_range)(void *context, size_t begin, size_t end) {
   PG_REASSOCIATE
   struct FN(norm_args) *a = context;
-  size_t cols = a->cols, bytes = 3 * cols * sizeof(REAL);
+  size_t cols = a->cols, buffers = 3;
   pg_dtype t = a->t;
   const REAL *gamma = a->gamma;
-  REAL *buffer = pg_allocate(bytes);
-  if (!buffer) {
-    a->failed = true;
-    return;
-  }
+  REAL *buffer = FN(buffers)(a, buffers);
+  if (!buffer) return;
   for (size_t r = begin; r < end; r++) {
     size_t at = r * cols;
     const REAL *x = FN(row)(t, a->x, at, cols, buffer), *dy = FN(row)(t, a->dy, at, cols, buffer + cols);
@@ -245,13 +241,12 @@ PG_CLONES static void FN(rms_backward_range)(void *context, size_t begin, size_t
     PG_ALIGNED_LOOP for (size_t i = 0; i < cols; i++) dx[i] = rstd * (dy[i] * gamma[i] - x[i] * dot);
     FN(write_row)(t, a->dx, at, cols, dx);
   }
-  pg_free(buffer, bytes);
+  pg_free(buffer, buffers * cols * sizeof(REAL));
 }
 static bool FN(rms_backward)(pg_dtype t, size_t rows, size_t cols, const void *x, const void *dy, const REAL *gamma,
                              const REAL *rstd, void *dx) {
   struct FN(norm_args) a = {.t = t, .rows = rows, .cols = cols, .x = x, .dy = dy, .gamma = gamma, .rstd_in = rstd, .dx = dx};
-  pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(rms_backward_range), &a);
-  return !a.failed;
+  return FN(all_rows)(&a, FN(rms_backward_range));
 }
 
 PG_CLONES static void FN(rms_weight_range)(void *context, size_t begin, size_t end) {
