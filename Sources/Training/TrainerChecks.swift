@@ -1,3 +1,4 @@
+import Datasets
 import Diagnostics
 import Metrics
 import NN
@@ -52,6 +53,10 @@ extension Trainer {
     }
     if functions.loss != nil, arguments.labelSmoothingFactor > 0 {
       throw EngineError(.argument, "label_smoothing_factor with a loss of the script's own: the loss has to smooth the labels itself")
+    }
+    if arguments.labelSmoothingFactor > 0, (Swift.type(of: task.type) as? any SequenceTaskType.Type)?.labelKind == .scores {
+      throw EngineError(
+        .argument, "label_smoothing_factor: task '\(task.name)' has scores, and no classes over which a label could be spread", hint: "leave it out")
     }
     // What a script's function gives is known only after an evaluation.
     if let wanted = arguments.metricForBestModel, functions.metrics == nil {

@@ -128,6 +128,9 @@ import TransformerModels
     }
     let mean = errors.reduce(0) { $0 + $1 * $1 } / Double(errors.count)
     expectClose("eval_loss, eval_mse", [metrics["eval_loss"] ?? .nan, metrics["eval_mse"] ?? .nan], [mean, mean], relative: 1e-5)
+    var smoothed = arguments(batch: batch)
+    smoothed.labelSmoothingFactor = 0.1
+    #expect { try Trainer.evaluate(model, task, smoothed) } throws: { "\($0)".hasPrefix("label_smoothing_factor: task 't' has scores") }
     #expect(metrics.keys.sorted().prefix(4) == ["eval_combined", "eval_combined_train", "eval_loss", "eval_loss_train"])
   }
 
