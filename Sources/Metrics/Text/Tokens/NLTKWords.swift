@@ -39,12 +39,14 @@ private func endsSentence(_ text: [Unicode.Scalar], _ place: Int, _ end: Int) ->
   guard text[place] == "." else { return true }
   let rest = text[end...].drop { $0.isPythonSpace }
   guard let first = rest.first else { return true }
-  let next = rest.prefix { !$0.isPythonSpace && !",:;\")]}".unicodeScalars.contains($0) }
+  let next = rest.prefix { !$0.isPythonSpace && !"?!,:;\")]}".unicodeScalars.contains($0) }
   let startsSentence = first.properties.isUppercase && sentenceStarters.contains(name(Array(next).lowercased.filter { $0 != "." }))
   // Points in a row are no end by themselves.
   if place > 0, text[place - 1] == "." { return startsSentence }
-  let before = text[..<place].reversed().prefix { !($0.isPythonSpace || "(\"'[{,;:@*".unicodeScalars.contains($0)) }
-  let word = Array(before.reversed()).lowercased
+  let before = text[..<place].reversed().prefix { !($0.isPythonSpace || "(\"[{,;:@*".unicodeScalars.contains($0)) }
+  // What follows an apostrophe is a word with it: the t of "isn't." is no initial.
+  let apostrophe = before.firstIndex(of: "'").map { before[...$0] } ?? before
+  let word = Array(apostrophe.reversed()).lowercased
   let isAbbreviation = abbreviations.contains(name(word)) || abbreviations.contains(name(Array(word.split(separator: "-").last ?? [])))
   if word.count == 1, word[0].properties.isAlphabetic { return !(first.properties.isUppercase || first.properties.isLowercase || isAbbreviation) }
   if isAbbreviation { return startsSentence }
