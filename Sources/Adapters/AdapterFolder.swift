@@ -228,8 +228,24 @@ extension AttachedAdapter {
     return tensors + state().filter { !own.contains($0.name) }
   }
 
+  /// The language head whose weight is the table of word embeddings, where that trains beside the adapter, and the table's name.
+  /// PEFT trains them apart unless both are in the folder.
+  var tiedHead: (path: String, table: String)? {
+    let trained = modelParameters
+    for case (let path, let linear as Linear) in root.namedModules() where linear.isTied {
+      if let table = trained.first(where: { $0.tensor === linear.weight })?.name { return (path, table) }
+    }
+    return nil
+  }
+
   /// The folder's tensors, without PEFT's prefix.
   func folderState() throws -> [(name: String, tensor: Tensor)] {
+    let own = try ownFolderState()
+    guard let tiedHead, let table = own.first(where: { $0.name == tiedHead.table })?.tensor else { return own }
+    return own + [(tiedHead.path + ".weight", table)]
+  }
+
+  private func ownFolderState() throws -> [(name: String, tensor: Tensor)] {
     let state = savedState(try (method as? any SavesResult)?.folderTensors(of: self))
     let stored = storedModules
     let heads = root.namedModules().filter {
@@ -249,13 +265,16 @@ extension AttachedAdapter {
   private func commonConfiguration(_ peftType: String, baseModelName: String, taskType: String?)
     -> JSONObject
   {
-    let stored = storedModules
+    let tiedHead = tiedHead?.path
+    let stored = storedModules + (tiedHead.map { [$0] } ?? [])
     var config: JSONObject = [
       "peft_type": .string(peftType), "peft_version": .string(AdapterFolder.peftVersion),
       "task_type": taskType.map { .string($0) } ?? .null, "auto_mapping": .null,
       "base_model_name_or_path": .string(baseModelName), "revision": .null, "inference_mode": true,
       "modules_to_save": stored.isEmpty ? .null : .array(stored.map { .string($0) }),
     ]
+    // LoRA's word for going on with one table; other types would train two that begin alike.
+    if tiedHead != nil, peftType == LoRA.peftType { config["ensure_weight_tying"] = true }
     config["bias"] = .string(targets.bias.rawValue)
     // PEFT's word for layers whose weights model files have as [in, out].
     config["fan_in_fan_out"] = .bool(linearAdapters.contains { $0.linear.isStoredTransposed })

@@ -77,6 +77,8 @@ private struct AdapterFolderReader {
   let method: any AdapterMethod
   let targets: AdapterTargets
   private let file: any TensorFile
+  /// Whether the folder says which base it was trained on, as those written here.
+  private let isOwn: Bool
   /// Whether the LoRA authors' code wrote the file.
   private var isLoralib: Bool { file is RenamedTensorFile }
   /// Modules that PEFT lists for any classifier, and that this model does not have.
@@ -86,13 +88,13 @@ private struct AdapterFolderReader {
   private static let classifierNames = ["classifier", "score"]
   /// Keys that say nothing about the adapter's mathematics.
   private static let informative = [
-    "auto_mapping", "base_model_name_or_path", "eva_config", "inference_mode", "megatron_core",
+    "auto_mapping", "base_model_name_or_path", "ensure_weight_tying", "eva_config", "inference_mode", "megatron_core",
     "peft_version",
     "qalora_group_size", "revision", "runtime_config", "task_type", "total_step",
   ]
   /// Keys of PEFT that change the mathematics in ways that are not supported.
   private static let refused = [
-    "alora_invocation_tokens", "arrow_config", "corda_config", "ensure_weight_tying",
+    "alora_invocation_tokens", "arrow_config", "corda_config",
     "fan_in_fan_out", "kasa_config",
     "layer_replication", "loftq_config", "lora_bias", "lora_ga_config",
     "megatron_config",
@@ -107,7 +109,9 @@ private struct AdapterFolderReader {
 
   init(_ folder: String, modules: [(path: String, module: Module)], reading: AdapterMethodReader) throws {
     let written = try Self.config(folder)
-    let own = try AdapterFacts(folder: folder).adapter
+    let facts = try AdapterFacts(folder: folder)
+    let own = facts.adapter
+    isOwn = facts.baseDigest != nil
     let ownPath = folder + "/" + AdapterFolder.facts
     config = written.adding(own.options, from: ownPath)
     let known = AdapterCatalogue.methods.flatMap { method in method.peftTypes.map { ($0, method) } }
@@ -204,7 +208,9 @@ extension AdapterFolderReader {
       classifierNames.contains(name)
         && !modules.contains { AttachedAdapter.isSuffix(name, of: $0.path) }
     }
-    let saved = wanted.filter { !absent.contains($0) }
+    // A head that is the table of word embeddings is listed beside it; `load` compares them.
+    let tied = modules.filter { ($0.module as? Linear)?.isTied == true }.map(\.path)
+    let saved = wanted.filter { name in !absent.contains(name) && !tied.contains { AttachedAdapter.isSuffix(name, of: $0) } }
     result.modulesToSave = saved
     let biases = AdapterTargets.Bias.allCases.map(\.rawValue)
     if config["bias"] == .string(type(of: method).onlyTargetBiases) {
@@ -284,7 +290,9 @@ extension AdapterFolderReader {
     let taken = try result?.folderTensors(of: attached)
     var places = attached.savedState(taken)
     if head == .new { places.removeAll { isHead($0.name) } }
+    let copies = try baseCopies(of: attached) + tiedCopies(of: attached)
     let given = file.names.filter { name in
+      if copies.contains(name) { return false }
       // With bias = "all", PEFT also writes biases of the head that it replaced.
       if name.contains(".original_module.") || name.contains(".modules_to_save.") { return false }
       if checks?.ignores(name) ?? false { return false }
@@ -299,8 +307,7 @@ extension AdapterFolderReader {
       }
     places += extra
     do { try checks?.check(tensors: given) } catch let error as EngineError { throw error.at(config.path) }
-    let copies = try baseCopies(given, of: attached)
-    try checkNames(given.filter { !copies.contains($0) }, wanted: places.map { fileName($0.name) })
+    try checkNames(given, wanted: places.map { fileName($0.name) })
     let turned = attached.weightsStoredTransposed
     var values: [(tensor: Tensor, value: Tensor)] = []
     for (name, tensor) in places {
@@ -333,16 +340,35 @@ extension AdapterFolderReader {
 
   /// The names of what PEFT copies from the base model into the folder of an adapter of its language head. Throws where the model's
   /// head is another one.
-  private func baseCopies(_ given: [String], of attached: AttachedAdapter) throws -> [String] {
+  private func baseCopies(of attached: AttachedAdapter) throws -> [String] {
     try attached.linearAdapters.filter { $0.linear.role == .head }.compactMap { path, linear, _ in
       let name = AdapterFolder.prefix + path + ".base_layer.weight"
-      guard given.contains(name), !attached.isInHead(path) else { return nil }
+      guard file.names.contains(name), !attached.isInHead(path) else { return nil }
       guard try file.float32(file.entry(name)).values == linear.base.weight.values else {
         throw EngineError(
           .data, "\(file.path): '\(name)' differs from the model's '\(path).weight'", hint: "the adapter was made for another base model")
       }
       return name
     }
+  }
+
+  /// The names of a head's weight in the folder of an adapter beside which the table of word embeddings trains, where both are one
+  /// table in the model. Throws where they are two in the folder, as PEFT's are unless `ensure_weight_tying` is set.
+  private func tiedCopies(of attached: AttachedAdapter) throws -> [String] {
+    let (fileName, trained) = (type(of: method).folderName(of:), attached.modelParameters)
+    var copies: [String] = []
+    for case (let path, let linear as Linear) in attached.root.namedModules() where linear.isTied {
+      let (head, table) = (fileName(path + ".weight"), trained.first { $0.tensor === linear.weight }.map { fileName($0.name) })
+      let (hasHead, hasTable) = (file.names.contains(head), table.map(file.names.contains) ?? false)
+      guard hasHead || hasTable, !(hasTable && !hasHead && isOwn) else { continue }
+      guard let table, hasHead, hasTable, try file.float32(file.entry(head)).values == file.float32(file.entry(table)).values else {
+        throw EngineError(
+          .data, "\(file.path): the word embeddings and '\(path)' were trained apart, and are one table in this model",
+          hint: "train them in PEFT with ensure_weight_tying=True and the embeddings' full path in modules_to_save")
+      }
+      copies.append(head)
+    }
+    return copies
   }
 
   private func checkNames(_ given: [String], wanted: [String]) throws {

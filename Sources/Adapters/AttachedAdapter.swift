@@ -76,6 +76,7 @@ public final class AttachedAdapter {
     }
     if targets.targetModules == nil { targets.targetModules = chooser?.defaultTargets }
     let saved = outermost(try matches(targets.modulesToSave ?? head, among: paths, option: "modules_to_save"))
+    try requireParameters(saved, of: modules)
     let outside = saved + (adaptsHead ? [] : head)
     let sites = try hosts(of: method, targets, defaultTargets: defaultTargets, modules: modules, outside: outside)
     let headPaths = outermost(paths.filter { path in head.contains { isSuffix($0, of: path) } })
@@ -137,6 +138,16 @@ public final class AttachedAdapter {
     try attached.markTrainable()
     attached.training = (method as? any ActsInTraining)?.makeTraining(for: attached)
     return attached
+  }
+
+  /// Throws for a saved module whose parameters all belong to another: nothing of it would train.
+  private static func requireParameters(_ saved: [String], of modules: [(path: String, module: Module)]) throws {
+    for case (let path, let linear as Linear) in modules where linear.isTied && saved.contains(path) {
+      let owner = modules.first { $0.module.ownParameters.contains { $0.tensor === linear.weight } }?.path ?? ""
+      throw EngineError(
+        .argument, "modules_to_save: '\(path)' has no parameters of its own: its weight is that of '\(owner)'",
+        hint: "name '\(owner)', with which both train")
+    }
   }
 
   /// Throws where the vectors that adapters put in front of each sequence would leave no positions for its tokens.

@@ -139,6 +139,8 @@ DECODERS = {
     "tiny-qwen3-lora": (WRITES, dict(r=4)),
     # Its head is the table of word embeddings.
     "tiny-qwen2-head": (WRITES, dict(r=3, target_modules=["lm_head"])),
+    "tiny-qwen2-embeddings": (WRITES, dict(r=2, modules_to_save=["model.embed_tokens"], ensure_weight_tying=True)),
+    "tiny-llama-embeddings": (WRITES, dict(r=2, modules_to_save=["embed_tokens", "lm_head"])),
 }
 
 

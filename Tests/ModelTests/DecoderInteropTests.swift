@@ -70,6 +70,12 @@ extension EngineTests {
         var whole = AdapterCase(description: "lora beside a whole matrix", method: LoRA())
         whole.targets.modulesToSave = name == "tiny-gpt2" ? ["0.mlp.c_fc", "score"] : ["0.mlp.up_proj", "score"]
         try add(whole, classes)
+        // GPT-2's is tied to the head, Llama's is not.
+        for method in [LoRA(), IA3()] as [any AdapterMethod] {
+          var words = AdapterCase(description: "beside the word embeddings", method: method)
+          words.targets.modulesToSave = [name == "tiny-gpt2" ? "wte" : "embed_tokens"]
+          try add(words, .language)
+        }
         var head = AdapterCase(description: "lora of the language head", method: LoRA())
         head.targets.targetModules = .suffixes(["lm_head"])
         try add(head, .language)
