@@ -11,8 +11,8 @@ public enum PrecisionChoice: String, CaseIterable, Sendable {
 
 /// What every use of the engine begins with.
 public enum EngineSetup {
-  /// The engine's version; part of every stage's key.
-  public static let version = "0.1.0"
+  /// The engine's version; part of every stage's key, and so another one whenever a result changes.
+  public static let version = "0.2.0"
 
   /// Sets threads (nil: all cores of the process), the bytes that tensors may take, and precision, before the first product.
   /// Returns what was chosen, and why.
