@@ -160,13 +160,13 @@ func string(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
   String(decoding: bytes, as: UTF8.self)
 }
 
-private func withoutByteOrderMark(
+func withoutByteOrderMark(
   _ bytes: UnsafeBufferPointer<UInt8>
 ) -> UnsafeBufferPointer<UInt8> {
   bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? UnsafeBufferPointer(rebasing: bytes[3...]) : bytes
 }
 
-private func refuseNUL(in bytes: UnsafeBufferPointer<UInt8>, path: String) throws {
+func refuseNUL(in bytes: UnsafeBufferPointer<UInt8>, path: String) throws {
   guard let index = firstIndex(of: 0, in: bytes) else { return }
   let line = bytes[..<index].reduce(1) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
   throw EngineError(

@@ -33,16 +33,19 @@ public struct TextTask: Sendable {
   public func read(name: String, metrics: [String]) throws -> TaskDefinition {
     try limit.validate()
     guard !train.hasPrefix("builtin:") else { return try corpus(metrics) }
+    var skipped: [SkippedRows] = []
     func split(_ path: String, _ name: String, _ count: Int?) throws -> Split {
-      Split(name: name, path: path, examples: RowLimit.keep(count, of: try examples(path), seed: limit.seed))
+      Split(name: name, path: path, examples: RowLimit.keep(count, of: try examples(path, &skipped), seed: limit.seed))
     }
+    let train = try split(train, "train", limit.train)
+    let evaluation = try validation.map { [try split($0, "validation", limit.evaluation)] } ?? []
     return TaskDefinition(
-      name: name, labels: nil, metricNames: metrics, metricForBestModel: metrics.first ?? "loss",
-      train: try split(train, "train", limit.train),
-      evaluation: try validation.map { [try split($0, "validation", limit.evaluation)] } ?? [])
+      name: name, labels: nil, metricNames: metrics, metricForBestModel: metrics.first ?? "loss", train: train, evaluation: evaluation,
+      skippedRows: skipped)
   }
 
-  private func examples(_ path: String) throws -> [Example] {
+  /// Rows with nothing to learn are left out, and counted: a model would learn to say nothing.
+  private func examples(_ path: String, _ skipped: inout [SkippedRows]) throws -> [Example] {
     let names: [String]
     switch columns {
     case .lines(let hasPairs): return try lines(path, hasPairs: hasPairs)
@@ -52,20 +55,33 @@ public struct TextTask: Sendable {
     guard Set(names).count == names.count else {
       throw EngineError(.argument, "prompt and completion columns: expected different columns, got \(listing(names))")
     }
-    return try readRows(path, format: format ?? TableFormat(path: path), columns: .named(names)).map { row in
+    let examples = try readRows(path, format: format ?? TableFormat(path: path), columns: .named(names)).map { row in
       switch row.content {
       case .malformed(let problem): throw malformed(problem, row, path)
       case .values(let values): Example([prefix + values[0]], target: values.count > 1 ? .texts([values[1]]) : .none, line: row.line)
       }
     }
+    func isEmpty(_ example: Example) -> Bool { example.texts.last?.allSatisfy(\.isWhitespace) ?? true }
+    let kept = examples.filter { !isEmpty($0) }
+    let reason = "column '\(names[names.count - 1])' is empty"
+    guard !kept.isEmpty else { throw EngineError(.data, "\(path): \(reason) in all \(examples.count) rows") }
+    if let first = examples.first(where: isEmpty) {
+      skipped.append(SkippedRows(path: path, reason: reason, count: examples.count - kept.count, firstLine: first.line))
+    }
+    return kept
   }
 
   private func lines(_ path: String, hasPairs: Bool) throws -> [Example] {
-    let lines = try readText(path).split(separator: "\n", omittingEmptySubsequences: false)
-    let examples = lines.enumerated().compactMap { i, line -> Example? in
-      let texts = hasPairs ? line.split(separator: "\t", maxSplits: 1).map(String.init) : [String(line)]
-      guard let first = texts.first, first.contains(where: { !$0.isWhitespace }) else { return nil }
-      return Example(texts, line: i + 1)
+    var text = try readText(path)
+    var examples: [Example] = []
+    try text.withUTF8 { buffer in
+      let bytes = withoutByteOrderMark(buffer)
+      try refuseNUL(in: bytes, path: path)
+      forEachLine(of: bytes) { number, bytes in
+        let line = string(bytes)
+        let texts = hasPairs ? line.split(separator: "\t", maxSplits: 1).map(String.init) : [line]
+        if let first = texts.first, first.contains(where: { !$0.isWhitespace }) { examples.append(Example(texts, line: number)) }
+      }
     }
     guard !examples.isEmpty else { throw EngineError(.data, "\(path): no text in it") }
     return examples

@@ -68,6 +68,43 @@ import Testing
     }
   }
 
+  /// Text files with the line ends and the mark of another system have the same lines.
+  @Test func lineEndsAreNoText() throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write("\u{FEFF}one\r\n\r\ntwo\tpair\r\n", to: folder + "/a.txt")
+      try ScriptHost.with { host, _ in
+        let lines = try host.printed(
+          """
+          for _, kind in ipairs { 'causal_lm', 'masked_lm' } do
+            local task = tasks[kind] { train_file = '\(folder)/a.txt' }
+            local a, b = task:example(0), task:example(1)
+            print(task.train_size, '<' .. a.text .. '>', a.line, '<' .. b.text .. '>', b.text_pair and '<' .. b.text_pair .. '>', b.line)
+          end
+          """)
+        #expect(lines == ["2\t<one>\t1\t<two\tpair>\tnil\t3", "2\t<one>\t1\t<two>\t<pair>\t3"])
+      }
+    }
+  }
+
+  /// Rows whose completion, or whole text, is empty are left out, and told once; an empty prompt is none of them.
+  @Test func emptyCompletionsAreLeftOut() throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write("p\tc\na\tb\n\tc\nd\t\ne\t \n", to: folder + "/a.tsv")
+      try AtomicFile.write("p\tc\na\t\n", to: folder + "/none.tsv")
+      try ScriptHost.with { host, _ in
+        func task(_ file: String) -> String {
+          "local t = tasks.causal_lm { train_file = '\(folder)/\(file).tsv', prompt_column = 'p', completion_column = 'c' }"
+        }
+        let lines = try host.printed("for _ = 1, 2 do \(task("a")) print(t.train_size, t:example(1).text == '') end")
+        #expect(lines == ["2\ttrue", "2\ttrue"])
+        let told = host.notes.filter { $0.contains("left out") }
+        #expect(
+          told.count == 1 && told[0].contains("\(folder)/a.tsv: 2 rows are left out, the first in line 4: column 'c' is empty"), "\(told)")
+        #expect(try host.failure(task("none"))?.contains("\(folder)/none.tsv: column 'c' is empty in all 1 rows") == true)
+      }
+    }
+  }
+
   /// An encoder's tokens see what stands behind them: it cannot learn to continue a text.
   @Test func anEncoderIsNoCausalModel() throws {
     try ScriptHost.with { host, _ in
