@@ -143,7 +143,7 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "ia3", method: IA3()),
       AdapterCase(
         description: "ia3, PEFT's layers", method: feedforward, targets: suffixes,
-        refusals: ["GPT-2": "'key' matches no module", "Llama": "'key' matches no module"]),
+        refusals: Dictionary(uniqueKeysWithValues: ["GPT-2", "Llama", "BART", "T5"].map { ($0, "'key' matches no module") })),
       AdapterCase(description: "houlsby", method: houlsby),
       AdapterCase(description: "houlsby, zero up", method: houlsbyZero),
       AdapterCase(description: "pfeiffer", method: pfeiffer),
@@ -156,7 +156,9 @@ struct AdapterCase: Sendable, CustomTestStringConvertible {
       AdapterCase(description: "bitfit", method: BitFit()),
       AdapterCase(
         description: "bitfit, some biases", method: partial,
-        refusals: ["GPT-2": "has no bias of the kind 'query'", "Llama": "none of its layers has a bias"]),
+        refusals: [
+          "GPT-2": "has no bias of the kind 'query'", "Llama": "none of its layers has a bias", "T5": "none of its layers has a bias",
+        ]),
       AdapterCase(description: "selective", method: SelectiveFineTuning()),
       AdapterCase(description: "delta_lora", method: delta),
       AdapterCase(description: "adalora", method: ada),

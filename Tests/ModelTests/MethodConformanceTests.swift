@@ -24,6 +24,8 @@ private struct FamilyColumn {
     FamilyColumn(name: "RoBERTa", model: "tiny-roberta", task: classification),
     FamilyColumn(name: "GPT-2", model: "tiny-gpt2", task: CausalLM()),
     FamilyColumn(name: "Llama", model: "tiny-llama", task: CausalLM()),
+    FamilyColumn(name: "BART", model: "tiny-bart", task: Seq2SeqLM()),
+    FamilyColumn(name: "T5", model: "tiny-t5", task: Seq2SeqLM()),
   ]
 
   /// Tests run one after another, see `EngineTests`.

@@ -16,7 +16,18 @@ private let configs: [String: JSONObject] = [
     "model_type": "bert", "vocab_size": 30_522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
     "intermediate_size": 3072, "max_position_embeddings": 512, "type_vocab_size": 2,
   ],
+  // Beside what their configuration classes have.
+  "bart-large": ["model_type": "bart"], "t5-small": ["model_type": "t5"],
+  "t5-base": ["model_type": "t5", "d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12],
 ]
+
+/// A model that writes, with its head.
+private func writer(_ name: String) throws -> TransformerModel {
+  try PretrainedModel.shapes(HuggingFaceConfig(configs[name] ?? [:], path: name), .language)
+}
+
+/// The layers that LoRA-Mini's authors adapt: no output projections of attention.
+private let t5Layers = ["q", "k", "v", "wi", "wo", "lm_head"]
 
 private func base(_ name: String, labels: Int) throws -> TransformerModel {
   let head = HeadKind.sequence(labels: (0..<labels).map { "LABEL_\($0)" })
@@ -38,18 +49,8 @@ private final class Inventory: AdapterHost {
 
   override var parts: [(name: String, module: Module)] { linears.map { ($0.name, $0.linear) } }
 
-  var names: [String] { Array(Set(linears.map { String($0.name.split(separator: ".").last ?? "") })) }
-
   static func queryValue(_ size: Int, blocks: Int) throws -> Inventory {
     try Inventory([("q", size, size, blocks), ("v", size, size, blocks)])
-  }
-
-  /// T5's layers that LoRA-Mini adapts: no output projections.
-  static func t5(_ size: Int, _ inner: Int, layers: Int) throws -> Inventory {
-    // Attention of the encoder, and of the decoder to itself and across.
-    let projections = ["q", "k", "v"].map { (name: $0, out: size, in: size, count: 3 * layers) }
-    return try Inventory(
-      projections + [("wi", inner, size, 2 * layers), ("wo", size, inner, 2 * layers), ("lm_head", 32_128, size, 1)])
   }
 }
 
@@ -158,15 +159,27 @@ extension EngineTests {
     @Test(arguments: [(8, 20_224, 40_192), (128, 323_584, 643_072)]) func loraMiniOnT5(_ product: Int, _ small: Int, _ large: Int) throws {
       // The first and the last rows of the tables: r (a + b) = 256 and 4096.
       let (r, width) = product == 8 ? (8, 16) : (32, 64)
-      for (model, count) in [(try Inventory.t5(512, 2048, layers: 6), small), (try Inventory.t5(768, 3072, layers: 12), large)] {
-        #expect(try trainable(model, mini(r, width, width), model.names) == count)
+      for (name, count) in [("t5-small", small), ("t5-base", large)] {
+        #expect(try trainable(writer(name), mini(r, width, width), t5Layers) == count)
       }
     }
 
     @Test(arguments: [1, 2, 4, 8, 16]) func loraOnT5(_ r: Int) throws {
-      for (model, count) in [(try Inventory.t5(512, 2048, layers: 6), 149_376), (try Inventory.t5(768, 3072, layers: 12), 383_104)] {
-        #expect(try trainable(model, lora(r), model.names) == r * count)
+      for (name, count) in [("t5-small", 149_376), ("t5-base", 383_104)] {
+        #expect(try trainable(writer(name), lora(r), t5Layers) == r * count)
       }
+    }
+
+    @Test(arguments: [("t5-small", 60_506_624), ("t5-base", 222_903_552), ("bart-large", 406_291_456)])
+    func wholeModels(_ name: String, _ count: Int) throws {
+      #expect(try writer(name).parameterCounts().total == count)
+    }
+
+    /// LoRA on queries and values of the 36 attention blocks, and IA3's vectors.
+    @Test func adaptersOfBARTLarge() throws {
+      #expect(try trainable(writer("bart-large"), lora(4), ["q_proj", "v_proj"]) == 589_824)
+      #expect(try trainable(writer("bart-large"), IA3(), nil) == 172_032)
+      #expect(try trainable(writer("t5-small"), IA3(), nil) == 43_008)
     }
 
     /// LoRA-Mini's LoRA rows adapt the dense layers alone; the paper prints 3.50M for the last.
