@@ -154,19 +154,24 @@ public final class Attention: AdapterHost {
       queries = try turned(queries, headNorms?.query, heads: layout.heads, rows.wantedPositions(from: skipped))
       keys = try turned(keys, headNorms?.key, heads: layout.keyValueHeads, rows.positions(from: skipped))
     }
-    var keyOffsets = rows.offsets
-    for prefix in prefixes.reversed() {
-      let rows = try prefix.rows(sequences: sequences, context)
-      keys = try Columns(keys.copied().prepending(rows.keys, count: prefix.length, keyOffsets))
-      values = try Columns(values.copied().prepending(rows.values, count: prefix.length, keyOffsets))
-      keyOffsets = keyOffsets.growing(by: prefix.length)
+    let blocks: [KeyBlock]
+    if let pass = rows.cache {
+      blocks = try pass.blocks(layer.index, adding: keys, values, behind: prefixes.map { try $0.rows(sequences: 1, context) })
+    } else {
+      var keyOffsets = rows.offsets
+      for prefix in prefixes.reversed() {
+        let rows = try prefix.rows(sequences: sequences, context)
+        keys = try Columns(keys.copied().prepending(rows.keys, count: prefix.length, keyOffsets))
+        values = try Columns(values.copied().prepending(rows.values, count: prefix.length, keyOffsets))
+        keyOffsets = keyOffsets.growing(by: prefix.length)
+      }
+      blocks = [KeyBlock(keys, values, KeyRanges(keyOffsets))]
     }
     // Where only some rows are wanted, the last of them need not stand at the last key.
     let positions = layout.isCausal && rows.wanted != nil ? rows.wantedPositions(from: skipped) : nil
     return try Tensor.attention(
-      queries, rows.wantedOffsets, over: [KeyBlock(keys, values, KeyRanges(keyOffsets))], heads: layout.heads,
-      keyValueHeads: layout.keyValueHeads, positions: positions, scale: layout.scale, causal: layout.isCausal,
-      bias: layout.relative == nil ? nil : rows.bias, dropout: context.dropout(layout.dropout))
+      queries, rows.wantedOffsets, over: blocks, heads: layout.heads, keyValueHeads: layout.keyValueHeads, positions: positions,
+      scale: layout.scale, causal: layout.isCausal, bias: layout.relative == nil ? nil : rows.bias, dropout: context.dropout(layout.dropout))
   }
 
   private func overEncoder(_ wanted: Tensor, _ rows: LayerRows, _ context: ForwardContext) throws -> Tensor {

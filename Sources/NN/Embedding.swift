@@ -18,11 +18,11 @@ public struct InputRows {
   /// Where each sequence lies.
   public let offsets: Offsets
   /// Position of each sequence's first row.
-  public let firstPosition: Int
+  public let firstPositions: [Int]
 
   /// Position of each row in its sequence.
   public var positions: [Int32] {
-    offsets.lengths.flatMap { length in (0..<Int32(length)).map { $0 + Int32(firstPosition) } }
+    zip(offsets.lengths, firstPositions).flatMap { length, first in Int32(first)..<Int32(first + length) }
   }
 }
 

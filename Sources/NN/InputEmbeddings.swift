@@ -76,13 +76,14 @@ public final class InputEmbeddings: AdapterHost {
   /// Packed rows of the sequences, each with the prompts in front: [tokens + sequences * promptLength, C].
   ///
   /// - `ids`, `types`: [tokens]; prompts have the type 0.
-  /// - `skipping`: positions in front of each sequence that nothing here stands for.
+  /// - `positions`: those of the sequences' first rows.
+  /// - `hasPrompts`: whether the sequences begin here.
   public func callAsFunction(
-    _ ids: [Int32], types: [Int32], _ offsets: Offsets, skipping: Int, _ context: ForwardContext
+    _ ids: [Int32], types: [Int32], _ offsets: Offsets, positions: [Int], hasPrompts: Bool = true, _ context: ForwardContext
   ) throws -> Tensor {
-    let prompts = prompts
+    let prompts = hasPrompts ? prompts : []
     guard !prompts.isEmpty || layout.scale != 1 else {
-      return try normalized(words.weight.gatherRows(ids, adding: tables(InputRows(types: types, offsets: offsets, firstPosition: skipping))))
+      return try normalized(words.weight.gatherRows(ids, adding: tables(InputRows(types: types, offsets: offsets, firstPositions: positions))))
     }
     var (sum, offsets, types) = (try words.weight.gatherRows(ids), offsets, types)
     if layout.scale != 1 { sum = try sum.mul(layout.scale) }
@@ -93,7 +94,7 @@ public final class InputEmbeddings: AdapterHost {
       }
       offsets = offsets.growing(by: prompt.length)
     }
-    let others = tables(InputRows(types: types, offsets: offsets, firstPosition: skipping))
+    let others = tables(InputRows(types: types, offsets: offsets, firstPositions: positions))
     guard let first = others.first else { return try normalized(sum) }
     return try normalized(sum.add(first.table.gatherRows(first.ids, adding: Array(others.dropFirst()))))
   }

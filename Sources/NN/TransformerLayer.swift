@@ -9,9 +9,13 @@ public struct LayerRows {
   public private(set) var encoder: EncoderStates?
   /// What is added to the scores of attention by relative positions.
   public private(set) var bias: RelativeBias?
+  /// The keys and values of what stands before these rows; nil: nothing does.
+  let cache: CachePass?
 
-  public init(_ offsets: Offsets, wanted: [Int32]? = nil, encoder: EncoderStates? = nil, bias: RelativeBias? = nil) {
-    (self.offsets, self.wanted, self.encoder, self.bias) = (offsets, wanted, encoder, bias)
+  public init(
+    _ offsets: Offsets, wanted: [Int32]? = nil, encoder: EncoderStates? = nil, bias: RelativeBias? = nil, cache: CachePass? = nil
+  ) {
+    (self.offsets, self.wanted, self.encoder, self.bias, self.cache) = (offsets, wanted, encoder, bias, cache)
   }
 
   /// The tensors that gradients may pass through.
@@ -32,8 +36,13 @@ public struct LayerRows {
     return copy
   }
 
-  /// Position of each row in its sequence, counted from `first`.
-  func positions(from first: Int) -> [Int32] { offsets.lengths.flatMap { length in (0..<Int32(length)).map { $0 + Int32(first) } } }
+  /// Position of each row in its sequence, counted from `first`, or from the end of what is in the cache.
+  func positions(from first: Int) -> [Int32] {
+    offsets.lengths.enumerated().flatMap { i, length in
+      let first = Int32(cache?.past[i] ?? first)
+      return first..<first + Int32(length)
+    }
+  }
 
   /// The same for the rows of the result.
   func wantedPositions(from first: Int) -> [Int32] {

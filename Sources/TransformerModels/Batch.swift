@@ -1,4 +1,5 @@
 import Diagnostics
+import NN
 import TensorCore
 
 /// A packed batch: the tokens of its sequences one after another, without padding.
@@ -23,6 +24,8 @@ public struct Batch {
   public var examples: [Int]
   /// Hidden states of the data set that `examples` are positions in; nil: nothing is kept.
   public var hiddenStates: HiddenStateCache?
+  /// Keys and values of what the body has read of these sequences before, to which it adds those of this batch; nil: nothing is kept.
+  public var cache: CachePass?
 
   public init(ids: [Int32], tokenTypes: [Int32]? = nil, offsets: Offsets, labels: Tensor? = nil, examples: [Int] = []) throws {
     let tokenTypes = tokenTypes ?? [Int32](repeating: 0, count: ids.count)

@@ -70,7 +70,7 @@ public final class Stack {
   }
 
   /// Positions that adapters take in front of a sequence's tokens: keys of prefixes, rows of prompts.
-  private var virtualTokens: (prefix: Int, prompt: Int) { (layers.first?.prefixLength ?? 0, embeddings.promptLength) }
+  public var virtualTokens: (prefix: Int, prompt: Int) { (layers.first?.prefixLength ?? 0, embeddings.promptLength) }
 
   /// The longest sequence that there are positions for, beside what adapters put in front of it.
   public var maxLength: Int { layout.embeddings.longestInput - virtualTokens.prefix - virtualTokens.prompt }
@@ -83,8 +83,8 @@ public final class Stack {
     _ batch: Batch, _ input: HeadInput, rows: RowChoice, over encoder: EncoderStates? = nil, _ context: ForwardContext
   ) throws -> Tensor {
     try checkLengths(batch)
-    let prompt = embeddings.promptLength
-    let rows = wanted(input, rows, batch.offsets)
+    let prompt = promptLength(of: batch)
+    let rows = wanted(input, rows, batch.offsets, prompt)
     guard let cache = batch.hiddenStates, var prefix = frozenPrefix(isDropping: context.isTraining && cache.keepsDropout) else {
       batch.hiddenStates?.removeAll()
       return try finished(run(batch, over: encoder, context, from: nil, layers[...], rows: rows), context)
@@ -94,7 +94,7 @@ public final class Stack {
     prefix.promptLength = prompt
     let states = try cache.states(batch, of: prefix) { part in
       try context.withoutDropout {
-        try run(part, over: nil, context, from: nil, layers[..<depth], rows: prefix.oneRowEach ? wanted(input, .all, part.offsets) : nil)
+        try run(part, over: nil, context, from: nil, layers[..<depth], rows: prefix.oneRowEach ? wanted(input, .all, part.offsets, prompt) : nil)
       }
     }
     if prefix.oneRowEach { return try finished(states, context) }
@@ -113,8 +113,7 @@ public final class Stack {
   }
 
   /// Rows of the result among those of the sequences with their prompts; nil stands for all of them.
-  private func wanted(_ input: HeadInput, _ rows: RowChoice, _ offsets: Offsets) -> [Int32]? {
-    let count = embeddings.promptLength
+  private func wanted(_ input: HeadInput, _ rows: RowChoice, _ offsets: Offsets, _ count: Int) -> [Int32]? {
     let grown = offsets.growing(by: count)
     switch (input, rows) {
     case (.everything, _): return nil
@@ -135,13 +134,23 @@ public final class Stack {
     }
   }
 
+  /// Rows that adapters put in front of each of a batch's sequences: none where these go on from a cache.
+  private func promptLength(of batch: Batch) -> Int { batch.cache?.begins == false ? 0 : embeddings.promptLength }
+
+  /// Position of the first row of each of a batch's sequences.
+  private func firstPositions(of batch: Batch) -> [Int] {
+    batch.cache?.past ?? [Int](repeating: virtualTokens.prefix, count: batch.offsets.count)
+  }
+
   private func checkLengths(_ batch: Batch) throws {
-    guard let longest = batch.offsets.lengths.max(), longest > maxLength else { return }
-    let virtual = layout.embeddings.longestInput - maxLength
+    let virtual = batch.cache?.begins == false ? virtualTokens.prefix + virtualTokens.prompt : virtualTokens.prefix
+    let lengths = zip(batch.offsets.lengths, firstPositions(of: batch)).map { $0 + $1 - virtual }
+    guard let longest = lengths.max(), longest > maxLength else { return }
+    let taken = layout.embeddings.longestInput - maxLength
     throw EngineError(
       .data,
       "a sequence of \(longest) tokens: the model's positions end at \(layout.embeddings.longestInput)"
-        + (virtual > 0 ? ", and adapters take \(virtual) of them" : ""),
+        + (taken > 0 ? ", and adapters take \(taken) of them" : ""),
       hint: maxLength > 0 ? "set max_length to \(maxLength) or less" : "use fewer virtual tokens")
   }
 
@@ -162,10 +171,11 @@ public final class Stack {
     _ layers: ArraySlice<TransformerLayer>, rows: [Int32]?
   ) throws -> Tensor {
     var x = try states ?? embed(batch, context)
-    let offsets = batch.offsets.growing(by: embeddings.promptLength)
-    let bias = try self.layers.first?.relativePositions?.bias(length: (offsets.lengths.max() ?? 0) + virtualTokens.prefix)
+    let offsets = batch.offsets.growing(by: promptLength(of: batch))
+    let longest = zip(offsets.lengths, firstPositions(of: batch)).reduce(0) { max($0, $1.0 + $1.1) }
+    let bias = try self.layers.first?.relativePositions?.bias(length: longest)
     for (i, layer) in zip(layers.indices, layers) {
-      let places = LayerRows(offsets, wanted: i == layers.indices.last ? rows : nil, encoder: encoder, bias: bias)
+      let places = LayerRows(offsets, wanted: i == layers.indices.last ? rows : nil, encoder: encoder, bias: bias, cache: batch.cache)
       x = try context.checkpointed(layer, [x] + places.tensors) { try layer($0[0], places.with($0.dropFirst()), context) }
     }
     if let rows, layers.isEmpty { return try x.gatherRows(rows) }
@@ -173,7 +183,9 @@ public final class Stack {
   }
 
   private func embed(_ batch: Batch, _ context: ForwardContext) throws -> Tensor {
-    let embedded = try embeddings(batch.ids, types: batch.tokenTypes, batch.offsets, skipping: virtualTokens.prefix, context)
+    let embedded = try embeddings(
+      batch.ids, types: batch.tokenTypes, batch.offsets, positions: firstPositions(of: batch),
+      hasPrompts: batch.cache?.begins != false, context)
     return try (Precision.current == .bf16 ? embedded.to(.bfloat16) : embedded).dropout(context.dropout(layout.dropout))
   }
 }

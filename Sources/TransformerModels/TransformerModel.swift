@@ -84,6 +84,9 @@ public final class TransformerModel: AdapterHost {
   /// The longest sequence that the model takes, in tokens; of encoder and decoder, what both take.
   public var maxLength: Int { min(encoder?.maxLength ?? body.maxLength, body.maxLength) }
 
+  /// Positions that adapters take in front of a sequence's tokens in the body: keys of prefixes, rows of prompts.
+  public var virtualTokens: (prefix: Int, prompt: Int) { body.virtualTokens }
+
   /// Names of the labels in the order of the head's outputs; one for regression, none for a language head.
   public var labels: [String] { head.labels }
 
@@ -94,13 +97,13 @@ public final class TransformerModel: AdapterHost {
   public func outputCount() throws -> Int { head.isSequence ? numLabels : body.words.weight.rows }
 
   /// Scores in evaluation mode and without gradients.
-  public func predict(_ batch: Batch) throws -> Tensor {
+  public func predict(_ batch: Batch, rows: RowChoice = .all) throws -> Tensor {
     let wasTraining = context.isTraining
     context.isTraining = false
     defer { context.isTraining = wasTraining }
     return try Autograd.noGrad {
       context.begin()
-      return try logits(batch, rows: .all)
+      return try logits(batch, rows: rows)
     }
   }
 

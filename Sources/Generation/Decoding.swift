@@ -1,0 +1,78 @@
+import Diagnostics
+import TensorCore
+
+/// The loop that all searches share: each step asks the model once, for the rows of all live searches; a search that has ended
+/// leaves, and the next one enters.
+struct Decoding {
+  /// What begins: a prompt, how many tokens may be written, and the search.
+  struct Start {
+    let prompt: [Int32]
+    let maxNewTokens: Int
+    let search: any Search
+  }
+
+  let model: any NextTokenScores
+  /// Searches at a time.
+  let batchSize: Int
+
+  private struct Live {
+    let number: Int
+    var search: any Search
+    var rows = 1
+    /// Tokens that may be written in the steps after the next one.
+    var room: Int
+  }
+
+  /// - Parameters:
+  ///   - start: the search of a number below `count`.
+  ///   - finished: called when a search has ended, with its number.
+  func run(count: Int, start: (Int) throws -> Start, finished: (Int, [Hypothesis]) throws -> Void) throws {
+    var live: [Live] = []
+    var rows: [GrowingRow] = []
+    var entered = 0
+    while true {
+      try Interrupt.check()
+      while live.count < batchSize, entered < count {
+        let new = try start(entered)
+        live.append(Live(number: entered, search: new.search, room: new.maxNewTokens - 1))
+        rows.append(GrowingRow(parent: nil, tokens: new.prompt, room: new.maxNewTokens - 1))
+        entered += 1
+      }
+      guard !live.isEmpty else { return }
+      let logits = try model.scores(rows)
+      let logProbabilities = try Autograd.noGrad { try logits.logSoftmax() }
+      var (first, next, stay): (Int, [GrowingRow], [Live]) = (0, [], [])
+      for var item in live {
+        let scores = try Self.scores(logits, logProbabilities, first..<first + item.rows)
+        let continuations = try item.search.advance(scores)
+        if continuations.isEmpty {
+          try finished(item.number, item.search.results)
+        } else {
+          item.room -= 1
+          next += continuations.map { GrowingRow(parent: first + $0.parent, tokens: [$0.token], room: item.room) }
+          first += item.rows
+          item.rows = continuations.count
+          stay.append(item)
+          continue
+        }
+        first += item.rows
+      }
+      (live, rows) = (stay, next)
+    }
+  }
+
+  private static func scores(_ logits: Tensor, _ logProbabilities: Tensor, _ rows: Range<Int>) throws -> StepScores {
+    let width = logits.columns
+    func part(_ tensor: Tensor) -> UnsafeMutableBufferPointer<Float> {
+      UnsafeMutableBufferPointer(rebasing: tensor.floats[rows.lowerBound * width..<rows.upperBound * width])
+    }
+    let result = StepScores(logits: part(logits), logProbabilities: part(logProbabilities), vocabulary: width)
+    // One that is not finite makes all log probabilities of its row NaN.
+    for row in 0..<rows.count where !result.logProbabilities(row)[0].isFinite {
+      throw EngineError(
+        .data, "generate: the model's scores are not finite (NaN or infinite)",
+        hint: "look for weights that are not: a training that diverged, for one")
+    }
+    return result
+  }
+}

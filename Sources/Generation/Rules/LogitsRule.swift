@@ -1,0 +1,40 @@
+/// What a rule may look at: a hypothesis so far.
+public struct Written {
+  /// The prompt's tokens and those that were written.
+  public var tokens: [Int32]
+  /// Tokens of the prompt.
+  public let promptCount: Int
+
+  public init(prompt: [Int32]) { (tokens, promptCount) = (prompt, prompt.count) }
+
+  /// The tokens that were written.
+  public var new: ArraySlice<Int32> { tokens[promptCount...] }
+}
+
+/// Something that changes the scores of the next token: forbids tokens, or makes them less probable. One file each.
+public protocol LogitsRule: Sendable {
+  /// `scores`: [V], logits or log probabilities; a token with `-infinity` is not written.
+  func apply(to scores: UnsafeMutableBufferPointer<Float>, after written: Written)
+}
+
+extension GenerationOptions {
+  /// The rules, in Transformers' order.
+  ///
+  /// - Parameters:
+  ///   - ends: the tokens that end a text.
+  ///   - countsPrompt: whether what stands in the prompt counts as written.
+  func rules(ends: [Int32], countsPrompt: Bool) -> [any LogitsRule] {
+    var rules: [any LogitsRule] = []
+    if repetitionPenalty != 1 { rules.append(RepetitionPenalty(penalty: Float(repetitionPenalty), countsPrompt: countsPrompt)) }
+    if noRepeatNgramSize > 0 { rules.append(NoRepeatNGram(size: noRepeatNgramSize, countsPrompt: countsPrompt)) }
+    if !ends.isEmpty, minLength > 0 || minNewTokens ?? 0 > 0 {
+      rules.append(MinimumLength(ends: ends, length: minLength, new: minNewTokens ?? 0))
+    }
+    guard doSample else { return rules }
+    if temperature != 1 { rules.append(Temperature(temperature: Float(temperature))) }
+    if topK > 0 { rules.append(TopK(count: topK)) }
+    if topP < 1 { rules.append(TopP(probability: topP)) }
+    if minP > 0 { rules.append(MinP(share: minP)) }
+    return rules
+  }
+}

@@ -1,0 +1,12 @@
+/// Keeps the `count` best tokens, and those that are as good as the last of them.
+struct TopK: LogitsRule {
+  let count: Int
+
+  func apply(to scores: UnsafeMutableBufferPointer<Float>, after written: Written) {
+    guard count < scores.count else { return }
+    var best = BestCandidates(count: count)
+    for i in scores.indices { best.offer(scores[i], i) }
+    guard let least = best.sorted.last?.score else { return }
+    for i in scores.indices where scores[i] < least { scores[i] = -.infinity }
+  }
+}

@@ -1,0 +1,63 @@
+import Diagnostics
+
+/// What a search wants next: for each of its rows, which of those before it goes on, and with which token.
+public struct Continuation: Equatable {
+  public let parent: Int
+  public let token: Int32
+}
+
+/// A finished text.
+public struct Hypothesis: Sendable, Equatable {
+  /// The written tokens, with the one that ended the text if one did.
+  public var tokens: [Int32]
+  /// Log probability, divided by what the length penalty says; a greedy or sampled text's is the sum.
+  public var score: Double
+
+  public init(tokens: [Int32], score: Double) { (self.tokens, self.score) = (tokens, score) }
+}
+
+/// How one prompt is continued: a search begins with one row, the prompt, and sees the scores of all its rows' next tokens in
+/// each step. One file each.
+protocol Search {
+  /// Chooses from the scores of the rows' next tokens.
+  ///
+  /// - Returns: the next rows; none: the search has ended.
+  mutating func advance(_ scores: StepScores) throws -> [Continuation]
+  /// The best ones first, once the search has ended.
+  var results: [Hypothesis] { get }
+}
+
+/// The scores of a search's rows in one step.
+struct StepScores {
+  /// [rows, V] each; a search may change what it reads.
+  let logits, logProbabilities: UnsafeMutableBufferPointer<Float>
+  let vocabulary: Int
+
+  func logits(_ row: Int) -> UnsafeMutableBufferPointer<Float> { Self.row(logits, row, vocabulary) }
+  func logProbabilities(_ row: Int) -> UnsafeMutableBufferPointer<Float> { Self.row(logProbabilities, row, vocabulary) }
+
+  private static func row(_ all: UnsafeMutableBufferPointer<Float>, _ row: Int, _ width: Int) -> UnsafeMutableBufferPointer<Float> {
+    UnsafeMutableBufferPointer(rebasing: all[row * width..<(row + 1) * width])
+  }
+}
+
+/// When a text ends.
+struct Ending {
+  /// The tokens that end it.
+  let tokens: [Int32]
+  /// New tokens at most.
+  let maxNewTokens: Int
+  /// Whether the new tokens contain a text that ends it; nil: no text does.
+  var containsStop: (([Int32]) throws -> Bool)?
+
+  func isEnd(_ token: Int32, after written: Written) throws -> Bool {
+    if tokens.contains(token) || written.new.count + 1 >= maxNewTokens { return true }
+    return try containsStop?(Array(written.new) + [token]) ?? false
+  }
+}
+
+func noTokenLeft(_ count: Int) -> EngineError {
+  EngineError(
+    .argument, "generate: no token may follow after \(count) new ones: the rules forbid every token that has a score",
+    hint: "min_new_tokens, no_repeat_ngram_size or the draw's limits are too strict for this vocabulary")
+}

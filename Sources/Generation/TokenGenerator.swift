@@ -1,0 +1,126 @@
+import Diagnostics
+import TensorCore
+import TransformerModels
+
+/// Continues lists of tokens with a language model.
+public struct TokenGenerator {
+  /// A number from 0 to below 1 for a text, by its number, and a step of it.
+  public typealias Draw = @Sendable (_ sequence: Int, _ step: Int) -> Double
+  /// The text of new tokens behind a prompt's.
+  public typealias Decoder = ([Int32], [Int32]) throws -> String
+
+  private let network: TransformerModel
+  private let options: GenerationOptions
+  private let ends: [Int32]
+  private let draw: Draw
+  private let text: Decoder?
+
+  /// - Parameters:
+  ///   - standardEnds: the tokens that end a text, where the options have none.
+  ///   - seed: of the draws, where the options have none.
+  ///   - draw: takes their place.
+  ///   - text: decodes; without it there are no stop strings.
+  public init(
+    _ network: TransformerModel, _ options: GenerationOptions, standardEnds: [Int32] = [], seed: UInt64 = 42, draw: Draw? = nil, text: Decoder? = nil
+  ) throws {
+    guard !network.head.isSequence, network.layout.layer.isCausal else {
+      throw EngineError(
+        .argument,
+        "generate: the model writes no text: "
+          + (network.head.isSequence ? "its head gives scores of whole texts" : "its tokens see what stands behind them"),
+        hint: "generate works on what base:causal_lm() gives")
+    }
+    guard network.encoderLayout == nil else {
+      throw EngineError(.argument, "generate: models with an encoder cannot write text yet")
+    }
+    try options.validate()
+    (self.network, self.options, self.text) = (network, options, text)
+    ends = options.eosTokenID?.ids ?? standardEnds
+    let vocabulary = try network.outputCount()
+    if let wrong = ends.first(where: { Int($0) >= vocabulary }) {
+      throw EngineError(.argument, "generate: eos_token_id \(wrong): the model's tokens end at \(vocabulary - 1)")
+    }
+    let seed = options.seed.map { UInt64($0) } ?? seed
+    self.draw =
+      draw ?? { sequence, step in
+        // 24 bits, so that the number is below 1 in single precision too.
+        Double(RandomSource(seed: seed, stream: UInt32(truncatingIfNeeded: sequence), step: UInt64(step)).bits(1)[0] >> 8) / Double(1 << 24)
+      }
+  }
+
+  /// Results for each prompt, the best ones first; the order is that of the prompts.
+  ///
+  /// `finished`: called whenever a search is done, with the number of tokens of its results.
+  public func generate(_ prompts: [[Int32]], finished: (Int) -> Void = { _ in }) throws -> [[Hypothesis]] {
+    let limits = try prompts.enumerated().map { try maxNewTokens(after: $1, number: $0 + 1) }
+    let each = options.numBeams == 1 ? options.numReturnSequences : 1
+    var results = [[Hypothesis]](repeating: [], count: prompts.count * each)
+    let model: any NextTokenScores = options.useCache ? CachedScores(network, sharesPrompts: options.numBeams > 1) : UncachedScores(network)
+    try Decoding(model: model, batchSize: options.batchSize).run(count: results.count) { number in
+      let (prompt, limit) = (prompts[number / each], limits[number / each])
+      return Decoding.Start(prompt: prompt, maxNewTokens: limit, search: search(prompt, limit, number: number))
+    } finished: { number, hypotheses in
+      results[number] = hypotheses
+      finished(hypotheses.reduce(0) { $0 + $1.tokens.count })
+    }
+    return prompts.indices.map { Array(results[$0 * each..<($0 + 1) * each].joined()) }
+  }
+
+  /// Checks a prompt and says how many tokens may follow it.
+  private func maxNewTokens(after prompt: [Int32], number: Int) throws -> Int {
+    guard !prompt.isEmpty else {
+      throw EngineError(
+        .argument, "generate: prompt \(number) has no tokens, and the tokenizer has none that begins a text",
+        hint: "give it a text of at least one token")
+    }
+    let vocabulary = network.layout.embeddings.vocabulary
+    if let wrong = prompt.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+      throw EngineError(
+        .data, "generate: prompt \(number) has the token \(wrong), but the model's tokens end at \(vocabulary - 1)",
+        hint: "the tokenizer belongs to another model")
+    }
+    let longest = network.maxTargetLength
+    guard prompt.count <= longest else {
+      throw EngineError(
+        .data, "generate: prompt \(number) has \(prompt.count) tokens, but the model has positions for \(max(0, longest))", hint: "shorten the prompt"
+      )
+    }
+    let maxLength = options.maxLength ?? 20
+    let wanted = options.maxNewTokens ?? maxLength - prompt.count
+    guard wanted > 0 else {
+      throw EngineError(
+        .argument, "generate: prompt \(number) has \(prompt.count) tokens, and max_length is \(maxLength): nothing can be written",
+        hint: "set max_new_tokens, which does not count the prompt")
+    }
+    // The last token is written and never read.
+    let possible = longest + 1 - prompt.count
+    guard wanted <= possible else {
+      throw EngineError(
+        .argument, "generate: prompt \(number) has \(prompt.count) tokens, and \(wanted) more do not fit into the model's \(longest) positions",
+        hint: "set max_new_tokens to \(possible) or less, or shorten the prompt")
+    }
+    return wanted
+  }
+
+  private func search(_ prompt: [Int32], _ limit: Int, number: Int) -> any Search {
+    let rules = options.rules(ends: ends, countsPrompt: options.beamSearch != .lora)
+    let stops = options.stopStrings
+    var ending = Ending(tokens: ends, maxNewTokens: limit, containsStop: nil)
+    if let text, !stops.isEmpty {
+      ending.containsStop = { new in
+        let text = try text(new, prompt)
+        return stops.contains { text.contains($0) }
+      }
+    }
+    guard options.numBeams > 1 else {
+      let draw = draw
+      return SequenceSearch(prompt, rules: rules, ending: ending, draw: options.doSample ? { draw(number, $0) } : nil)
+    }
+    if options.beamSearch == .lora {
+      return LoRABeamSearch(prompt, beams: options.numBeams, lengthPenalty: options.lengthPenalty, rules: rules, ending: ending)
+    }
+    let choice = BeamSearch.Options(
+      beams: options.numBeams, lengthPenalty: options.lengthPenalty, earlyStopping: options.earlyStopping, returned: options.numReturnSequences)
+    return BeamSearch(prompt, choice, rules: rules, ending: ending)
+  }
+}

@@ -1,0 +1,76 @@
+import Files
+import Generation
+import TensorCore
+import TestSupport
+import Testing
+import TransformerModels
+
+/// A case of `generation.json`, which `generation.py` recorded.
+struct ReferenceCase: CustomTestStringConvertible, Sendable {
+  let json: JSONObject
+
+  static let all: [ReferenceCase] = {
+    guard let file = try? JSONValue(file: fixtures + "/generation.json") else { return [] }
+    return (file.arrayValue ?? []).compactMap { $0.objectValue.map(ReferenceCase.init) }
+  }()
+
+  var model: String { json["model"]?.stringValue ?? "" }
+  var values: JSONObject { json["options"]?.objectValue ?? [:] }
+  var prompts: [[Int32]] { (json["prompts"]?.arrayValue ?? []).map(Self.tokens) }
+  var draws: [[Double]]? { json["draws"]?.arrayValue.map { $0.map { ($0.arrayValue ?? []).compactMap(\.doubleValue) } } }
+  /// For each prompt the results' tokens and scores.
+  var results: [[(tokens: [Int32], score: Double?)]] {
+    (json["results"]?.arrayValue ?? []).map { rows in
+      (rows.arrayValue ?? []).map { row in (Self.tokens(row.arrayValue?[0] ?? .null), row.arrayValue?[1].doubleValue) }
+    }
+  }
+
+  private static func tokens(_ value: JSONValue) -> [Int32] { (value.arrayValue ?? []).compactMap { $0.intValue.map(Int32.init) } }
+
+  var testDescription: String {
+    let words = values.members.filter { $0.0 != "eos_token_id" && $0.0 != "max_new_tokens" }.map { "\($0) = \($1.encoded(.line))" }
+    return "\(model), \(prompts.count) prompts, \(words.joined(separator: ", "))"
+  }
+
+  func generate(_ changes: JSONObject = [:], of some: [[Int32]]? = nil) throws -> [[Hypothesis]] {
+    var all = values
+    for (key, value) in changes.members { all[key] = value }
+    var draw: TokenGenerator.Draw?
+    if let draws { draw = { sequence, step in draws[sequence][step] } }
+    return try TokenGenerator(tinyModel(model), options(all), draw: draw).generate(some ?? prompts)
+  }
+}
+
+extension GenerationTests {
+  @Suite struct ReferenceTests {
+    @Test func theReferenceIsThere() { #expect(ReferenceCase.all.count == 54) }
+
+    /// Token for token, with and without a cache, one prompt at a time and many.
+    @Test(arguments: ReferenceCase.all)
+    func textsAreTheReferences(_ row: ReferenceCase) throws {
+      for (batchSize, usesCache) in [(16, true), (1, true), (16, false)] {
+        let results = try row.generate(["batch_size": .int(batchSize), "use_cache": .bool(usesCache)])
+        for (i, (found, expected)) in zip(results, row.results).enumerated() {
+          #expect(found.map(\.tokens) == expected.map(\.tokens), "prompt \(i), batch_size \(batchSize), cache \(usesCache)")
+          for (hypothesis, result) in zip(found, expected) {
+            guard let score = result.score else { continue }
+            #expect(abs(hypothesis.score - score) < 1e-4 * max(1, abs(score)), "prompt \(i)")
+          }
+        }
+        #expect(results.count == row.results.count)
+      }
+    }
+
+    /// A text does not depend on the number of threads, to the last bit of its score.
+    @Test(arguments: ReferenceCase.all.filter { $0.prompts.count > 3 && $0.draws == nil && $0.values["num_beams"]?.intValue != 10 })
+    func threadsAndBatchesChangeNoBit(_ row: ReferenceCase) throws {
+      let before = Threads.count
+      defer { Threads.count = before }
+      Threads.count = 1
+      let expected = try row.generate(["batch_size": 16])
+      #expect(try row.generate(["batch_size": 5]) == expected)
+      Threads.count = 3
+      #expect(try row.generate(["batch_size": 16]) == expected)
+    }
+  }
+}
