@@ -17,7 +17,6 @@ enum AbsentNames {
     "named_modules": "it is model:modules()", "to": "everything runs on the CPU", "cuda": "everything runs on the CPU",
     "cpu": "everything runs on the CPU",
     "half": "the precision is that of the process: perigee run --precision auto, bf16 or fp32",
-    "generate": "text is not generated yet; model:predict(texts) classifies, trainer.evaluate gives a language model's loss",
     "num_labels": "it is #model.labels", "config": "it is base.config, of what models.load gave", "backward": "it is model:loss(batch):backward()",
   ]
   static let trainer: [String: String] = [

@@ -33,13 +33,13 @@ public struct GenerationOptions: Record {
     .int("min_new_tokens", \.minNewTokens, "an end is not allowed before so many were written", in: 0...10_000_000),
     .int("max_length", \.maxLength, "the same as max_new_tokens, with the prompt's tokens; default: 20, as in Transformers", in: 1...10_000_000),
     .int("min_length", \.minLength, "the same as min_new_tokens, with the prompt's tokens", in: 0...10_000_000),
-    .bool("do_sample", \.doSample, "draw each token by its probability, instead of the most probable one"),
+    .value("do_sample", \.doSample, "draw each token by its probability, instead of the most probable one"),
     .float("temperature", \.temperature, "with do_sample: scores are divided by it; below 1 sharpens", in: Above(0)),
     .int("top_k", \.topK, "with do_sample: draw among the so many most probable tokens; 0: among all", in: 0...10_000_000),
     .float("top_p", \.topP, "with do_sample: draw among the most probable tokens that have this probability together", in: 0...1),
     .float("min_p", \.minP, "with do_sample: leave out tokens below this share of the most probable one's probability", in: 0...1),
     .int("num_beams", \.numBeams, "hypotheses that a beam search keeps; 1: no beam search", in: 1...1024),
-    .choice("beam_search", \.beamSearch, "whose beam search: Transformers' of today, or the LoRA authors' of their data-to-text experiments"),
+    .value("beam_search", \.beamSearch, "whose beam search: Transformers' of today, or the LoRA authors' of their data-to-text experiments"),
     .float("length_penalty", \.lengthPenalty, "a hypothesis' log probability is divided by its length to this power"),
     .value(
       "early_stopping", \.earlyStopping,
@@ -47,10 +47,10 @@ public struct GenerationOptions: Record {
     .int("no_repeat_ngram_size", \.noRepeatNgramSize, "no sequence of so many tokens occurs twice; 0: any may", in: 0...1_000),
     .float("repetition_penalty", \.repetitionPenalty, "above 1 makes tokens that occurred less probable", in: Above(0)),
     .value("eos_token_id", \.eosTokenID, "the token that ends a text, or a list of them; default: the model's"),
-    .strings("stop_strings", \.stopStrings, "texts that end the writing once they were written; they stay in the result"),
+    .value("stop_strings", \.stopStrings, "texts that end the writing once they were written; they stay in the result"),
     .int("num_return_sequences", \.numReturnSequences, "results for each prompt", in: 1...1024),
     .int("batch_size", \.batchSize, "prompts that are worked on at a time; says nothing about the results", in: 1...65_536),
-    .bool("use_cache", \.useCache, "keep the keys and values of what was read, instead of computing them for each token again"),
+    .value("use_cache", \.useCache, "keep the keys and values of what was read, instead of computing them for each token again"),
     .int("seed", \.seed, "seeds the draws of do_sample; default: --seed, else 42", in: 0...),
   ]
 

@@ -79,7 +79,7 @@ public struct TokenGenerator {
         .data, "generate: prompt \(number) has the token \(wrong), but the model's tokens end at \(vocabulary - 1)",
         hint: "the tokenizer belongs to another model")
     }
-    let longest = network.maxTargetLength
+    let longest = network.maxLength
     guard prompt.count <= longest else {
       throw EngineError(
         .data, "generate: prompt \(number) has \(prompt.count) tokens, but the model has positions for \(max(0, longest))", hint: "shorten the prompt"

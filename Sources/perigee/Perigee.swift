@@ -26,7 +26,7 @@ struct Perigee: ParsableCommand {
       'perigee help trainer.fit' explains what scripts can call: a module, a function, Model:predict.
       """,
     version: "perigee \(EngineSetup.version)",
-    subcommands: [Run.self, Check.self, Params.self, Score.self, TestAdapter.self, Bench.self, Stubs.self])
+    subcommands: [Run.self, Check.self, Params.self, Generate.self, Score.self, TestAdapter.self, Bench.self, Stubs.self])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
 
@@ -47,7 +47,7 @@ struct Perigee: ParsableCommand {
   private static let otherNames = [
     "train": "run", "fit": "run", "finetune": "run", "start": "run", "exec": "run", "evaluate": "run", "validate": "check", "plan": "check",
     "dry-run": "check",
-    "version": "--version", "count": "params", "parameters": "params",
+    "version": "--version", "infer": "generate", "complete": "generate", "predict": "generate", "count": "params", "parameters": "params",
   ]
 
   /// Catches `--set name value`, whose value would be called unexpected.

@@ -54,6 +54,41 @@
 ---@field probabilities table<string, number>? by class, together 1; nil for regression
 ---@field score number? the regression's value; nil for classification
 
+---@alias BeamConvention
+---| "transformers"
+---| "lora"
+
+---generation options
+---@class GenerationOptions
+---@field max_new_tokens? integer tokens that are written at most (from 1 to 10000000)
+---@field min_new_tokens? integer an end is not allowed before so many were written (from 0 to 10000000)
+---@field max_length? integer the same as max_new_tokens, with the prompt's tokens; default: 20, as in Transformers (from 1 to 10000000)
+---@field min_length? integer the same as min_new_tokens, with the prompt's tokens (from 0 to 10000000; default 0)
+---@field do_sample? boolean draw each token by its probability, instead of the most probable one (default false)
+---@field temperature? number with do_sample: scores are divided by it; below 1 sharpens (above 0; default 1)
+---@field top_k? integer with do_sample: draw among the so many most probable tokens; 0: among all (from 0 to 10000000; default 50)
+---@field top_p? number with do_sample: draw among the most probable tokens that have this probability together (from 0 to 1; default 1)
+---@field min_p? number with do_sample: leave out tokens below this share of the most probable one's probability (from 0 to 1; default 0)
+---@field num_beams? integer hypotheses that a beam search keeps; 1: no beam search (from 1 to 1024; default 1)
+---@field beam_search? BeamConvention whose beam search: Transformers' of today, or the LoRA authors' of their data-to-text experiments (default "transformers")
+---@field length_penalty? number a hypothesis' log probability is divided by its length to this power (default 1)
+---@field early_stopping? boolean|"never" when a beam search ends: true: with num_beams finished ones; false: when a better one is improbable; "never": when none can be better (default false)
+---@field no_repeat_ngram_size? integer no sequence of so many tokens occurs twice; 0: any may (from 0 to 1000; default 0)
+---@field repetition_penalty? number above 1 makes tokens that occurred less probable (above 0; default 1)
+---@field eos_token_id? integer|integer[] the token that ends a text, or a list of them; default: the model's
+---@field stop_strings? string[] texts that end the writing once they were written; they stay in the result (default {})
+---@field num_return_sequences? integer results for each prompt (from 1 to 1024; default 1)
+---@field batch_size? integer prompts that are worked on at a time; says nothing about the results (from 1 to 65536; default 16)
+---@field use_cache? boolean keep the keys and values of what was read, instead of computing them for each token again (default true)
+---@field seed? integer seeds the draws of do_sample; default: --seed, else 42 (at least 0)
+---@field return_dict_in_generate? boolean give a table for each text, with its tokens and score, instead of the text (default false)
+
+---What a model wrote behind a prompt.
+---@class WrittenText
+---@field text string without the prompt, and without special tokens
+---@field tokens integer[] what was written, with the token that ended the text if one did
+---@field score number log probability; of a beam search divided as length_penalty says
+
 ---set_adapter options
 ---@class SetAdapterOptions
 ---@field inference_mode? boolean freeze the adapters; else their parameters train (default false)
@@ -227,6 +262,12 @@ function Model:logits(batch) end
 ---@param max_length? integer tokens of one input (from 2 to 1000000; default 128)
 ---@return Prediction|Prediction[] # for one text what the model says about it; for a list the same for each, in order
 function Model:predict(texts, max_length) end
+
+---Continues texts, with a model that base:causal_lm() gave.
+---@param texts string|string[] one text, or a list of texts
+---@param options? GenerationOptions see the fields
+---@return string|string[]|string[][]|WrittenText|WrittenText[]|WrittenText[][] # for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each
+function Model:generate(texts, options) end
 
 ---Lets some adapters take part, in the order in which they were attached, and no others. The last with a head of its own brings it.
 ---@param names string|string[] one or several

@@ -1,0 +1,89 @@
+import Diagnostics
+import Engine
+import Generation
+import LuaHost
+import Training
+
+/// Options of `Model:generate`.
+struct GenerateOptions: LuaRecord {
+  var generation = GenerationOptions()
+  var returnDictInGenerate = false
+
+  static let recordName = GenerationOptions.recordName
+  static let typeName = GenerationOptions.typeName
+  static var foreignNames: [String: ForeignName] { GenerationOptions.foreignNames }
+  static let fields: [Field<Self>] =
+    Field.fields(of: \.generation) + [
+      .value("return_dict_in_generate", \.returnDictInGenerate, "give a table for each text, with its tokens and score, instead of the text")
+    ]
+
+  func validate() throws(EngineError) { try generation.validate() }
+}
+
+/// One text, or a list of them.
+struct Prompts: LuaArgument {
+  let texts: [String]
+  let isSingle: Bool
+
+  static var luaType: LuaType { LuaType("string|string[]") }
+  static var expectedWord: String { "a text, or a list of texts" }
+
+  static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Prompts {
+    if stack.isString(at: index) { return Prompts(texts: [try String.read(stack, at: index)], isSingle: true) }
+    guard stack.isTable(at: index) else { throw stack.mismatch(expectedWord, at: index) }
+    do throws(ValueMismatch) {
+      return Prompts(texts: try [String].read(stack, at: index), isSingle: false)
+    } catch {
+      throw ValueMismatch(expected: expectedWord, found: error.found, place: error.place, report: error.report)
+    }
+  }
+}
+
+/// What a model wrote: for one prompt a text, or the list of its texts where several were asked for; for a list the list of these.
+struct WrittenTexts: LuaResult {
+  let texts: [[WrittenText]]
+  let prompts: Prompts
+  let options: GenerateOptions
+
+  static var luaType: LuaType {
+    LuaType(
+      "string|string[]|string[][]|WrittenText|WrittenText[]|WrittenText[][]",
+      definition: .shape(
+        LuaType.TableShape(
+          "WrittenText", "What a model wrote behind a prompt.",
+          fields: [
+            ("text", "string", "without the prompt, and without special tokens"),
+            ("tokens", "integer[]", "what was written, with the token that ended the text if one did"),
+            ("score", "number", "log probability; of a beam search divided as length_penalty says"),
+          ])))
+  }
+
+  func push(onto stack: LuaStack) throws -> Int32 {
+    let values = texts.map { results -> LuaValue in
+      let values = results.map(value)
+      return options.generation.numReturnSequences > 1 ? .table(LuaTable(list: values)) : values.first ?? .nil
+    }
+    guard prompts.isSingle, let first = values.first else { return try values.push(onto: stack) }
+    return try first.push(onto: stack)
+  }
+
+  private func value(_ written: WrittenText) -> LuaValue {
+    guard options.returnDictInGenerate else { return .string(written.text) }
+    return .table(
+      LuaTable(fields: [
+        "text": .string(written.text), "tokens": .table(LuaTable(list: written.tokens.map { .integer(Int($0)) })), "score": .number(written.score),
+      ]))
+  }
+}
+
+/// `Model:generate`.
+func generateMethod(_ session: Session) -> Member<TrainableModel> {
+  .method(
+    "generate", "Continues texts, with a model that base:causal_lm() gave.",
+    Param<Prompts>("texts", "one text, or a list of texts"), Param<GenerateOptions>("options", "see the fields"),
+    returns: "for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each"
+  ) { model, prompts, options in
+    let generator = try TextGenerator(model.network, model.tokenizer, options.generation, seed: UInt64(session.seed))
+    return WrittenTexts(texts: try generator.generate(prompts.texts), prompts: prompts, options: options)
+  }
+}

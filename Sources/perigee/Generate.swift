@@ -1,0 +1,73 @@
+import ArgumentParser
+import Benchmarks
+import Bindings
+import Engine
+import Files
+import Foundation
+
+/// `perigee generate`
+struct Generate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate",
+    abstract: "Continue a text with a language model.",
+    discussion: """
+      Writes what follows the prompt to standard output, and the speed to standard error. With \
+      num_return_sequences, each text begins on a line of its own.
+
+        perigee generate models/gpt2 --prompt 'name : The Vaults | food : Indian ||' --set num_beams=10
+        perigee generate outputs/e2e --prompt - < prompt.txt
+        perigee generate models/gpt2 --adapter outputs/e2e/stages/lora/adapter --prompt 'Once'
+
+      Options of --set are those of model:generate; 'perigee help Model:generate' lists them.
+      """)
+
+  @Argument(
+    help: ArgumentHelp(
+      "Model folder or hub name; or a run directory, or a folder in its stages, for what was trained there.", valueName: "model-or-run"),
+    completion: .directory)
+  var model: String
+
+  @Option(parsing: .unconditional, help: ArgumentHelp("What is continued; '-' reads it from standard input.", valueName: "text"))
+  var prompt: String
+
+  @Option(help: ArgumentHelp("Folder of an adapter to load onto the model.", valueName: "dir"), completion: .directory)
+  var adapter: String?
+
+  @Option(
+    name: .customLong("set"),
+    help: ArgumentHelp(
+      "Give an option of generation a value; may be repeated. max_new_tokens is \(Runner.standardMaxNewTokens) unless it or max_length is given.",
+      valueName: "name=value"))
+  var settings: [String] = []
+
+  @Option(help: ArgumentHelp("Seeds what do_sample draws.", valueName: "number"))
+  var seed = 42
+
+  @Option(help: ArgumentHelp("Arithmetic of products with frozen weights.", valueName: "type"))
+  var precision = PrecisionChoice.auto
+
+  @Option(parsing: .unconditional, help: ArgumentHelp("Threads to compute with. (default: one per core)", valueName: "count"))
+  var threads: Int?
+
+  @OptionGroup var limits: MemoryOption
+
+  func validate() throws {
+    try check("--threads", threads, in: 1...1024)
+    try check("--seed", seed, in: 0...Int.max)
+  }
+
+  func run() throws {
+    BenchmarkSetup.configure(threads: threads, memory: limits.memory?.bytes, precision: precision)
+    let result = try Runner.generate(
+      model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: settings, seed: seed)
+    for text in result.texts { print(text) }
+    FileHandle.standardError.write(Data((result.speed + "\n").utf8))
+  }
+
+  /// All of standard input, without the last line's end.
+  private static func standardInput() throws -> String {
+    let data = try FileHandle.standardInput.readToEnd() ?? Data()
+    guard let text = String(data: data, encoding: .utf8) else { throw ValidationError("--prompt -: standard input is not UTF-8") }
+    return text.hasSuffix("\n") ? String(text.dropLast()) : text
+  }
+}
