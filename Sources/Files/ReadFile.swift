@@ -36,6 +36,27 @@ public func readText(_ path: String) throws -> String {
   throw EngineError(.data, "\(path):\(line): invalid UTF-8", hint: "save the file as UTF-8")
 }
 
+/// The text that standard input gives until its end, at most `most` bytes.
+public func readStandardInput(most: Int = 1 << 26) throws -> String {
+  var data = [UInt8]()
+  var chunk = [UInt8](repeating: 0, count: 1 << 16)
+  while true {
+    let count = read(0, &chunk, chunk.count)
+    if count < 0, errno == EINTR {
+      try Interrupt.check()
+      continue
+    }
+    if count < 0 { throw readError("standard input") }
+    if count == 0 { break }
+    data += chunk.prefix(count)
+    guard data.count <= most else { throw EngineError(.data, "standard input: more than \(byteCount(most))") }
+  }
+  guard let text = String(validating: data, as: UTF8.self) else {
+    throw EngineError(.data, "standard input: invalid UTF-8", hint: "save the text as UTF-8")
+  }
+  return text
+}
+
 /// Throws unless `path` is an existing regular file that may be read (links are followed).
 public func requireRegularFile(_ path: String) throws { try withOpenFile(path) { _, _ in } }
 

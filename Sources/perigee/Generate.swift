@@ -1,9 +1,9 @@
 import ArgumentParser
 import Benchmarks
 import Bindings
+import Diagnostics
 import Engine
 import Files
-import Foundation
 
 /// `perigee generate`
 struct Generate: ParsableCommand {
@@ -61,13 +61,12 @@ struct Generate: ParsableCommand {
     let result = try Runner.generate(
       model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: settings, seed: seed)
     for text in result.texts { print(text) }
-    FileHandle.standardError.write(Data((result.speed + "\n").utf8))
+    StandardError.write(result.speed + "\n")
   }
 
   /// All of standard input, without the last line's end.
   private static func standardInput() throws -> String {
-    let data = try FileHandle.standardInput.readToEnd() ?? Data()
-    guard let text = String(data: data, encoding: .utf8) else { throw ValidationError("--prompt -: standard input is not UTF-8") }
+    let text = try readStandardInput()
     return text.hasSuffix("\n") ? String(text.dropLast()) : text
   }
 }
