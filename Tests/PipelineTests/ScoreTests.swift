@@ -1,5 +1,6 @@
 import Foundation
 import LuaHost
+import Metrics
 import TestSupport
 import Testing
 
@@ -144,6 +145,23 @@ struct ScoreTests {
         """)
       #expect(printed == ["37.4055 71.4286 true", "ter\t11.7647", "rougeL\t0.9444", "chrfpp\t73.1961", "false\ttrue\tnil"])
     }
+  }
+
+  /// Every metric is the same in a script as in the catalogue, with and without options.
+  @Test func scriptsAndTheCatalogueAgree() throws {
+    let (hypothesis, reference) = ("There of City.\nIt dogs' hopping for £5?", "There priced City of.\nIt hopping dogs', for £15!")
+    let texts = try ScoredTexts(hypotheses: [hypothesis], references: [[reference]])
+    try ScriptHost.with { host, _ in
+      for metric in MetricCatalogue.metrics where metric.readsTexts {
+        let expected = try metric.score(texts).score.value
+        for options in ["", ", {}", ", { bootstrap = 2 }"] {
+          let call = "metrics.\(metric.name)({ hypothesis }, { reference }\(options)).score"
+          let printed = try host.printed("local hypothesis, reference = [[\(hypothesis)]], [[\(reference)]]\nprint(string.format('%.17g', \(call)))")
+          #expect(printed == [String(format: "%.17g", expected)], "\(call)")
+        }
+      }
+    }
+    #expect(try Set(["rouge1", "rouge2", "rougeL", "rougeLsum"].map { try MetricCatalogue.metric(named: $0).score(texts).score.value }).count >= 3)
   }
 
   @Test(arguments: [
