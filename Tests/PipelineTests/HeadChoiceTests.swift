@@ -67,10 +67,10 @@ import Testing
       ([("label2id", ["no": 1, "yes": 0])], "id2label names no, yes, label2id yes, no", false),
       ([("num_labels", 3)], "num_labels is 3, but 2 labels are named: no, yes", false),
       ([("id2label", ["0": "no", "1": "no"])], "id2label: two ids have the label 'no'", false),
-      ([("id2label", ["0": "no", "2": "yes"])], "id2label: expected an object of labels for \"0\", \"1\", ...", false),
+      ([("id2label", ["0": "no", "2": "yes"])], "'id2label' must be an object of labels for \"0\", \"1\", ...", false),
       (
-        [("problem_type", "clasification")], "problem_type: expected one of single_label_classification, regression, multi_label_classification",
-        false
+        [("problem_type", "clasification")],
+        "'problem_type' must be one of 'single_label_classification', 'regression', 'multi_label_classification'", false
       ),
     ]
     try LabelTests.run { host, folder in
