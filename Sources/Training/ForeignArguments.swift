@@ -45,6 +45,8 @@ extension TrainingArguments {
     "output_dir": .isLeftOut("leave it out: results go to the run directory (perigee run --out DIR)"),
     "overwrite_output_dir": .isLeftOut("leave it out: results go to the run directory (perigee run --out DIR)"),
     "run_name": .isLeftOut("leave it out: a stage has a name, stage(\"name\", function() ... end), and a run a directory (--out DIR)"),
+    "name": .isLeftOut("leave it out: stage(\"name\", function() return trainer.fit { ... } end) names a training"),
+    "stage": .isLeftOut("leave it out: stage(\"name\", function() return trainer.fit { ... } end) names a training"),
     "save_strategy": .isLeftOut("leave it out: states are saved every 'save_seconds' by themselves, and the result when the training ends"),
     "save_steps": .isLeftOut("leave it out: states are saved every 'save_seconds' by themselves, and the result when the training ends"),
     "save_total_limit": .isLeftOut("leave it out: only the last state is kept, and the weights of the best evaluation with load_best_model_at_end"),

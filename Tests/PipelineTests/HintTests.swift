@@ -34,6 +34,10 @@ import TransformerModels
       "trainer.fit { output_dir = 'x' }",
       "trainer options: unknown field 'output_dir'; leave it out: results go to the run directory (perigee run --out DIR)"
     ),
+    (
+      "trainer.fit { name = 'lora' }",
+      "trainer options: unknown field 'name'; leave it out: stage(\"name\", function() return trainer.fit { ... } end) names a training"
+    ),
     ("trainer.fit { learning_rat = 1 }", "trainer options: unknown field 'learning_rat'; did you mean 'learning_rate'?"),
     (
       "trainer.fit { lr = 1, epochs = 3, warmup_step = 2 }",
