@@ -29,7 +29,8 @@ enum AbsentNames {
     "from_pretrained": "it is models.load(name):classifier { task = task }", "AutoModel": "it is models.load(name)",
     "AutoModelForSequenceClassification": "it is models.load(name):classifier { task = task }",
     "BertForSequenceClassification": "it is models.load(name):classifier { task = task }",
-    "AutoModelForMaskedLM": "it is models.load(name):masked_lm()",
+    "AutoModelForMaskedLM": "it is models.load(name):masked_lm()", "AutoModelForCausalLM": "it is models.load(name):causal_lm()",
+    "AutoModelForSeq2SeqLM": "it is models.load(name):seq2seq_lm()",
     "AutoTokenizer": "it is tokenizers.load(folder)", "classifier": "it is models.load(name):classifier { task = task }",
     "bert": "it is models.load(name)",
   ]

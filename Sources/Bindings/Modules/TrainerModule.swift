@@ -172,7 +172,9 @@ private func resultClass() -> Class<FitResult> {
         uniqueKeysWithValues: (MetricCatalogue.metrics.map(\.name) + ["loss", "combined"]).flatMap { name in
           [(name, "it is result.metrics.\(EvaluationName.of(name))"), (EvaluationName.of(name), "it is result.metrics.\(EvaluationName.of(name))")]
         })),
-    .metamethod("__tostring", "stage and metrics", Param<FitResult>("result", "a result")) { "Result(\($0.stage): \($0.summary))" })
+    .metamethod("__tostring", "stage and metrics", Param<FitResult>("result", "a result")) {
+      "Result(" + [$0.stage, $0.summary].filter { !$0.isEmpty }.joined(separator: ": ") + ")"
+    })
 }
 
 private func batchClass() -> Class<BatchObject> {
