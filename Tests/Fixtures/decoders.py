@@ -12,7 +12,6 @@ from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, 
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     GPT2Config,
     LlamaConfig,
     MistralConfig,
@@ -20,7 +19,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from methods import case, seed_of
+from methods import case
 from methods.virtual_tokens import Named, Split
 from packed import Packed, saved_name
 
@@ -47,7 +46,7 @@ CONFIGS = {
 }
 
 
-def write_decoder_models(folder):
+def write_models(folder):
     generator = torch.Generator().manual_seed(11)
     for name, config in CONFIGS.items():
         model = AutoModelForCausalLM.from_config(config)
@@ -121,16 +120,6 @@ def add_lora_fused(model, options):
     return model
 
 
-def load(folder, entry):
-    kwargs = dict(output_loading_info=True, attn_implementation="eager")
-    if entry["objective"] == "causal_lm":
-        model, info = AutoModelForCausalLM.from_pretrained(folder, **kwargs)
-    else:
-        kwargs.update(num_labels=entry["num_labels"], problem_type="single_label_classification")
-        model, info = AutoModelForSequenceClassification.from_pretrained(folder, **kwargs)
-    return model, set(info["missing_keys"])
-
-
 def attach(model, entry):
     kind = TaskType.CAUSAL_LM if entry["objective"] == "causal_lm" else TaskType.SEQ_CLS
     options = dict(entry["options"])
@@ -194,28 +183,12 @@ def logits_alone(model, batch):
     return torch.cat(parts)
 
 
-def build(folder, entry):
-    """The adapted model, and the values that its new parameters start from."""
-    seed = seed_of(entry)
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    model, missing = load(folder, entry)
-    of_base = {name for name, _ in model.named_parameters()}
-    model = attach(model, entry)
-    name_of = name_in_file(entry)
-    initial = {}
-    for name, parameter in sorted(model.named_parameters(), key=lambda p: name_of(p[0])):
-        plain = name_of(name)
-        in_base = plain.replace(".base_layer", "")
-        if ".original_module." in name or (in_base in of_base and in_base not in missing):
-            continue
-        if parameter.requires_grad:
-            parameter.data.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-        initial[plain] = parameter.detach().clone()
-    return model, initial, seed
+def spread(name):
+    """How far the new values of a parameter move from where they start."""
+    return 0.2
 
 
-def batches(entry, seed, count=10):
+def batches(entry, seed, end, count=10):
     """Sequences of two texts; the first has no labels, as a prompt whose completion is learnt."""
     generator = torch.Generator().manual_seed(seed)
     draw = lambda low, high, n=1: torch.randint(low, high, (n,), generator=generator).tolist()
@@ -232,18 +205,3 @@ def batches(entry, seed, count=10):
         else:
             result.append(Packed.of(ids, types, draw(0, entry["num_labels"], len(lengths))))
     return result
-
-
-def write_decoder_case(models, entry, path):
-    from cases import common_tensors, describe
-    from packed import write_fixture
-    from training import record_with_error
-
-    model, initial, seed = build(os.path.join(models, entry["model"]), entry)
-    data = batches(entry, seed)
-    result, noise = record_with_error(model, data, entry["learning_rate"], False, name_in_file=name_in_file(entry))
-    tensors = common_tensors(data, initial, result)
-    for kind in ("grad", "final"):
-        tensors.update({f"{kind}.{name}": turned(name, tensor) for name, tensor in result[kind].items()})
-    write_fixture(path, tensors, describe(entry, model, noise))
-    return noise

@@ -10,10 +10,9 @@ import re
 import torch
 from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, TaskType, get_peft_model
 from torch import nn
-from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification, BartConfig, T5Config
+from transformers import AutoModelForSeq2SeqLM, BartConfig, T5Config
 
-from methods import case, seed_of
-from methods.virtual_tokens import Named
+from methods import case
 from packed import Packed, saved_name
 
 BART = dict(
@@ -73,7 +72,7 @@ class Pair(Packed):
         return {**super().tensors(prefix), prefix + "target_offsets": self.target_offsets}
 
 
-def write_encoder_decoder_models(folder):
+def write_models(folder):
     generator = torch.Generator().manual_seed(12)
     for name, config in CONFIGS.items():
         torch.manual_seed(12)
@@ -132,16 +131,6 @@ CASES += [
 ]
 
 
-def load(folder, entry):
-    kwargs = dict(output_loading_info=True, attn_implementation="eager")
-    if entry["objective"] == "seq2seq_lm":
-        model, info = AutoModelForSeq2SeqLM.from_pretrained(folder, **kwargs)
-    else:
-        kwargs.update(num_labels=entry["num_labels"], problem_type="single_label_classification")
-        model, info = AutoModelForSequenceClassification.from_pretrained(folder, **kwargs)
-    return model, set(info["missing_keys"])
-
-
 def attach(model, entry):
     kind = TaskType.SEQ_2_SEQ_LM if entry["objective"] == "seq2seq_lm" else TaskType.SEQ_CLS
     # PEFT adds to the lists that it gets.
@@ -174,24 +163,13 @@ def name_in_file(entry):
     return name
 
 
-def build(folder, entry):
-    """The adapted model, and the values that its new parameters start from."""
-    seed = seed_of(entry)
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    model, missing = load(folder, entry)
-    of_base = {name for name, _ in model.named_parameters()}
-    model = attach(model, entry)
-    name_of = name_in_file(entry)
-    initial = {}
-    for name, parameter in sorted(model.named_parameters(), key=lambda p: name_of(p[0])):
-        plain = name_of(name)
-        if ".original_module." in name or (plain.replace(".base_layer", "") in of_base and plain.replace(".base_layer", "") not in missing):
-            continue
-        if parameter.requires_grad:
-            parameter.data.add_(torch.randn(parameter.shape, generator=generator) * (0.05 if ".q." in name else 0.2))
-        initial[plain] = parameter.detach().clone()
-    return model, initial, seed
+def spread(name):
+    """How far the new values of a parameter move from where they start."""
+    return 0.05 if ".q." in name else 0.2
+
+
+def turned(name, tensor):
+    return tensor
 
 
 def batches(entry, seed, end, count=10):
@@ -210,21 +188,6 @@ def batches(entry, seed, end, count=10):
         else:
             result.append(Packed.of(inputs, [[0] * len(row) for row in inputs], draw(0, entry["num_labels"], len(inputs))))
     return result
-
-
-def write_encoder_decoder_case(models, entry, path):
-    from cases import common_tensors, describe
-    from packed import write_fixture
-    from training import record_with_error
-
-    model, initial, seed = build(os.path.join(models, entry["model"]), entry)
-    data = batches(entry, seed, model.config.eos_token_id)
-    result, noise = record_with_error(model, data, entry["learning_rate"], False, name_in_file=name_in_file(entry))
-    tensors = common_tensors(data, initial, result)
-    for kind in ("grad", "final"):
-        tensors.update({f"{kind}.{name}": tensor for name, tensor in result[kind].items()})
-    write_fixture(path, tensors, describe(entry, model, noise))
-    return noise
 
 
 def write_buckets(path):

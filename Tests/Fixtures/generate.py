@@ -11,11 +11,12 @@ import sys
 import torch
 import transformers
 
+import decoders
+import encoder_decoders
 import methods
 from cases import CASES, write_case, write_method_case
-from decoders import CASES as DECODERS, write_decoder_case, write_decoder_models
-from encoder_decoders import CASES as ENCODER_DECODERS, write_buckets, write_encoder_decoder_case, write_encoder_decoder_models
 from labels import write_label_checkpoints
+from language_cases import write_language_case
 from layers import write_layers
 from minilm import write_minilm
 from models import write_models
@@ -80,17 +81,14 @@ def main():
             if not arguments.case or entry["name"] in arguments.case:
                 path = f"cases/{entry['name']}.safetensors"
                 report(entry["name"], write_method_case("models", module, entry, path))
-    if "decoders" in arguments.only:
-        write_decoder_models("models")
-        for entry in DECODERS:
-            if not arguments.case or entry["name"] in arguments.case:
-                report(entry["name"], write_decoder_case("models", entry, f"cases/{entry['name']}.safetensors"))
+    for part, family in [("decoders", decoders), ("encoder_decoders", encoder_decoders)]:
+        if part in arguments.only:
+            family.write_models("models")
+            for entry in family.CASES:
+                if not arguments.case or entry["name"] in arguments.case:
+                    report(entry["name"], write_language_case("models", entry, family, f"cases/{entry['name']}.safetensors"))
     if "encoder_decoders" in arguments.only:
-        write_encoder_decoder_models("models")
-        write_buckets("t5_buckets.safetensors")
-        for entry in ENCODER_DECODERS:
-            if not arguments.case or entry["name"] in arguments.case:
-                report(entry["name"], write_encoder_decoder_case("models", entry, f"cases/{entry['name']}.safetensors"))
+        encoder_decoders.write_buckets("t5_buckets.safetensors")
     if "peft" in arguments.only:
         write_peft_folders("models", "peft")
     if "decoder_folders" in arguments.only:

@@ -18,6 +18,7 @@ from peft import (
 )
 
 import decoders
+import language_cases
 from cases import QUERY_VALUE, load, random_batches
 from methods import adalora, glora
 from packed import Packed, write_fixture
@@ -150,7 +151,7 @@ def write_decoder_folders(models, folder):
         torch.manual_seed(700 + index)
         base = "-".join(name.split("-")[:2])
         entry = dict(objective="causal_lm" if kind == WRITES else "classification", num_labels=3)
-        model, _ = decoders.load(os.path.join(models, base), entry)
+        model, _ = language_cases.load(os.path.join(models, base), entry)
         model = get_peft_model(model, (rest or [LoraConfig])[0](task_type=kind, **options)).eval()
         for parameter in model.parameters():
             if parameter.requires_grad:

@@ -11,8 +11,8 @@ pycocoevalcap, perl, and in REFERENCES the programs that are not packaged:
 
 The first `kept` of the pairs are committed; the test reads as many as there are, so that the whole set can be tested too:
 
-    python3 make_text_metrics.py --references REFERENCES --output /tmp/all.jsonl
-    PERIGEE_TEXT_METRICS=/tmp/all.jsonl swift test --filter TextMetricFixtureTests
+    python3 make_text_metrics.py --references REFERENCES --output all.jsonl
+    PERIGEE_TEXT_METRICS=$PWD/all.jsonl swift test --filter TextMetricFixtureTests
 """
 
 import argparse
