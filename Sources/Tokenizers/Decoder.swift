@@ -59,11 +59,11 @@ struct WordPieceDecoder: Decoder {
   private let prefix: [UInt8]
   private let cleansUp: Bool
 
-  private static let cleanups: [(from: [UInt8], to: [UInt8])] = [
+  private static let cleanups: [(from: TextPattern, to: [UInt8])] = [
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
     (" 'm", "'m"),
     (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
-  ].map { (Array($0.utf8), Array($1.utf8)) }
+  ].map { (.text(Array($0.utf8)), Array($1.utf8)) }
 
   init(_ json: JSONValue, at place: String) throws {
     prefix = Array((try json.optionalString("prefix", at: place) ?? "##").utf8)
@@ -77,7 +77,7 @@ struct WordPieceDecoder: Decoder {
         text = token.starts(with: prefix) ? Array(token[prefix.count...]) : [0x20] + token
       }
       guard cleansUp else { return text }
-      return WordPieceDecoder.cleanups.reduce(text) { replacing($1.from, with: $1.to, in: $0) }
+      return WordPieceDecoder.cleanups.reduce(text) { $1.from.replaced(with: $1.to, in: $0) }
     }
   }
 }

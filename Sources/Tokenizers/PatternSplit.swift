@@ -100,7 +100,7 @@ struct Metaspace: PreTokenizer, Decoder {
   }
 
   func split(_ text: UnsafeBufferPointer<UInt8>, into out: inout Pieces) {
-    var bytes = replacing([0x20], with: replacement, in: Array(text))
+    var bytes = TextPattern.text([0x20]).replaced(with: replacement, in: Array(text))
     let isWanted = scheme == .always || (scheme == .first && out.isAtStart)
     if isWanted, !bytes.starts(with: replacement) { bytes = replacement + bytes }
     var position = 0
@@ -117,7 +117,7 @@ struct Metaspace: PreTokenizer, Decoder {
   func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
     tokens.enumerated().map { index, token in
       let isFirst = index == 0 && scheme != .never && token.starts(with: replacement)
-      return replacing(replacement, with: [0x20], in: isFirst ? Array(token.dropFirst(replacement.count)) : token)
+      return TextPattern.text(replacement).replaced(with: [0x20], in: isFirst ? Array(token.dropFirst(replacement.count)) : token)
     }
   }
 }

@@ -4,6 +4,7 @@ import Patterns
 
 /// What a component of `tokenizer.json` looks for in a text: `{"String": "..."}`, or `{"Regex": "..."}`.
 enum TextPattern: Sendable {
+  /// At least one byte.
   case text([UInt8])
   case expression(SplittingPattern)
 

@@ -177,22 +177,3 @@ func forEachScalar(of bytes: [UInt8], _ body: (Unicode.Scalar) -> Void) {
     }
   }
 }
-
-/// `bytes` with every occurrence of `pattern`, left to right, replaced.
-func replacing(_ pattern: [UInt8], with replacement: [UInt8], in bytes: [UInt8]) -> [UInt8] {
-  guard let first = pattern.first, bytes.count >= pattern.count else { return bytes }
-  var out = [UInt8]()
-  out.reserveCapacity(bytes.count)
-  var position = 0
-  while position < bytes.count {
-    let end = position + pattern.count
-    if bytes[position] == first, end <= bytes.count, bytes[position..<end].elementsEqual(pattern) {
-      out += replacement
-      position = end
-    } else {
-      out.append(bytes[position])
-      position += 1
-    }
-  }
-  return out
-}

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Benchmarks
 import Bindings
 import Diagnostics
 import Engine
@@ -57,7 +56,7 @@ struct Generate: ParsableCommand {
   }
 
   func run() throws {
-    BenchmarkSetup.configure(threads: threads, memory: limits.memory?.bytes, precision: precision)
+    EngineSetup.configure(threads: threads, memory: limits.memory?.bytes, precision: precision)
     let result = try Runner.generate(
       model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: settings, seed: seed)
     for text in result.texts { print(text) }
