@@ -29,13 +29,8 @@ struct Prompts: LuaArgument {
   static var expectedWord: String { "a text, or a list of texts" }
 
   static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> Prompts {
-    if stack.isString(at: index) { return Prompts(texts: [try String.read(stack, at: index)], isSingle: true) }
-    guard stack.isTable(at: index) else { throw stack.mismatch(expectedWord, at: index) }
-    do throws(ValueMismatch) {
-      return Prompts(texts: try [String].read(stack, at: index), isSingle: false)
-    } catch {
-      throw ValueMismatch(expected: expectedWord, found: error.found, place: error.place, report: error.report)
-    }
+    let (texts, isSingle): ([String], Bool) = try stack.oneOrSeveral(at: index, expected: expectedWord)
+    return Prompts(texts: texts, isSingle: isSingle)
   }
 }
 

@@ -24,13 +24,8 @@ struct PredictionInputs: LuaArgument {
   static var expectedWord: String { "a text, or a list of texts and of pairs { \"a\", \"b\" }" }
 
   static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> PredictionInputs {
-    if stack.isString(at: index) { return PredictionInputs(inputs: [try Predictor.Input.read(stack, at: index)], isSingle: true) }
-    guard stack.isTable(at: index) else { throw stack.mismatch(expectedWord, at: index) }
-    do throws(ValueMismatch) {
-      return PredictionInputs(inputs: try [Predictor.Input].read(stack, at: index), isSingle: false)
-    } catch {
-      throw ValueMismatch(expected: expectedWord, found: error.found, place: error.place, report: error.report)
-    }
+    let (inputs, isSingle): ([Predictor.Input], Bool) = try stack.oneOrSeveral(at: index, expected: expectedWord)
+    return PredictionInputs(inputs: inputs, isSingle: isSingle)
   }
 }
 

@@ -39,11 +39,8 @@ struct TextReferences: LuaArgument {
   static var expectedWord: String { "a list of texts, or of lists of texts" }
 
   static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> TextReferences {
-    do throws(ValueMismatch) {
-      return TextReferences(lists: try [One].read(stack, at: index).map(\.texts))
-    } catch {
-      throw ValueMismatch(expected: expectedWord, found: error.found, place: error.place, report: error.report)
-    }
+    let segments: [One] = try stack.several(at: index, expected: expectedWord)
+    return TextReferences(lists: segments.map(\.texts))
   }
 }
 
