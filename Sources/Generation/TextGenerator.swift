@@ -28,8 +28,8 @@ public struct TextGenerator {
   /// `finished`: called whenever a text is done, with the number of tokens that were written for it.
   public func generate(_ prompts: [String], finished: (Int) -> Void = { _ in }) throws -> [[WrittenText]] {
     let tokens = try prompts.map { text in
-      let tokens = try tokenizer.encodePrompt(text)
-      return tokens.isEmpty ? tokenizer.bosTokenId.map { [$0] } ?? [] : tokens
+      let (start, ids) = try tokenizer.encodePrompt(text)
+      return ids.isEmpty ? tokenizer.bosTokenId.map { [$0] } ?? [] : start + ids
     }
     let results = try generator.generate(tokens, finished: finished)
     return try zip(tokens, results).map { prompt, hypotheses in
@@ -41,14 +41,6 @@ public struct TextGenerator {
   private static func text(_ new: [Int32], behind prompt: [Int32], _ tokenizer: Tokenizer) throws -> String {
     let (before, all) = (try tokenizer.decode(prompt).utf8, try tokenizer.decode(prompt + new).utf8)
     return all.starts(with: before) ? String(decoding: all.dropFirst(before.count), as: UTF8.self) : try tokenizer.decode(new)
-  }
-}
-
-extension Tokenizer {
-  /// A text that is to be continued: without the special tokens that the tokenizer puts behind a text.
-  public func encodePrompt(_ text: String) throws -> [Int32] {
-    let all = try encode(text)
-    return Array(zip(all.ids, all.specialTokensMask).reversed().drop { $1 != 0 }.map(\.0).reversed())
   }
 }
 

@@ -32,10 +32,7 @@ public struct CausalLM: LanguageTaskType {
   /// Prompt and completion are made into tokens apart, as they are when a model continues a prompt. Of too many tokens, those that
   /// begin the prompt go first, then those that end the completion.
   public func encode(_ example: Example, _ tokenizer: Tokenizer, maxLength: Int) throws -> Encoding {
-    let whole = try tokenizer.encode(example.text)
-    // What the tokenizer puts in front of a text; what it puts behind would stand between prompt and completion.
-    let start = zip(whole.ids, whole.specialTokensMask).prefix { $1 != 0 }.map(\.0)
-    var prompt = try tokenizer.encode(example.text, addSpecialTokens: false).ids
+    var (start, prompt) = try tokenizer.encodePrompt(example.text)
     var text: [Int32] = []
     if case .texts(let texts) = example.target, let completion = texts.first {
       text = try tokenizer.encode(completion, addSpecialTokens: false).ids

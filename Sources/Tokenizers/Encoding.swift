@@ -74,3 +74,13 @@ public struct Encoding: Sendable, Equatable {
     return first > second ? (longer, shorter) : (shorter, longer)
   }
 }
+
+extension Tokenizer {
+  /// A text that another one follows: the special tokens that the tokenizer puts in front of texts, and the text's own. What it puts
+  /// behind a text would stand between the two.
+  public func encodePrompt(_ text: String) throws -> (start: [Int32], ids: [Int32]) {
+    let whole = try encode(text)
+    let tokens = zip(whole.ids, whole.specialTokensMask)
+    return (tokens.prefix { $1 != 0 }.map(\.0), tokens.filter { $1 == 0 }.map(\.0))
+  }
+}
