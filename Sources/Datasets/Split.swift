@@ -27,10 +27,10 @@ public struct Example: Sendable, Equatable {
   public var text: String { inputs.first ?? "" }
   /// The second text of a pair; nil for single texts.
   public var textPair: String? { inputs.count > 1 ? inputs[1] : nil }
+  /// The texts that it should give; empty where that is something else.
+  public var references: [String] { if case .texts(let texts) = target { texts } else { [] } }
   /// All its texts, those that it should give included.
-  public var texts: [String] {
-    if case .texts(let texts) = target { inputs + texts } else { inputs }
-  }
+  public var texts: [String] { inputs + references }
 }
 
 /// The examples of one file.

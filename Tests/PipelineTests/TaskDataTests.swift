@@ -105,6 +105,33 @@ import Testing
     }
   }
 
+  /// A data set of texts for inputs, as scripts see it: what a model reads, and what its texts are compared with.
+  @Test func inputsAndReferences() throws {
+    try ScriptHost.with { host, _ in
+      let lines = try host.printed(
+        """
+        local t = tasks.e2e { folder = 'builtin:data_to_text', eval_split = 'test', max_eval_samples = 4, max_train_samples = 5 }
+        local inputs, references = t:inputs(), t:references('test')
+        print(t.train_size, #inputs, #references, #references[4], inputs[1]:match('<.*>$'), references[1][1]:find('^%s'), t:example(0).completion:find('^ %u'))
+        print(tasks.e2e { folder = 'builtin:data_to_text', task_type = 'seq2seq_lm' }:inputs()[1]:find('<', 1, true))
+        """)
+      #expect(lines == ["5\t4\t4\t3\t<|endoftext|>\tnil\t1\t2", "nil"])
+      for (script, message) in [
+        ("tasks.e2e { folder = 'builtin:data_to_text' }:inputs('test')", "inputs: task e2e has no evaluation set 'test'"),
+        ("tasks.e2e { folder = 'builtin:summary' }", "tasks.e2e: builtin:summary: no such built-in data"),
+        ("tasks.xsum { folder = 'builtin:summary', separator = 'x' }", "xsum options: separator is for task_type = \"causal_lm\""),
+        ("tasks.xsum { folder = 'builtin:summary', train_files = { 'a' } }", "tasks.xsum: builtin:summary has no files; leave train_files"),
+        ("tasks.webnlg { folder = 'builtin:data_to_text', categories = 'sene' }", "did you mean 'seen'?"),
+        ("tasks.wmt16_en_ro { folder = '/no/such' }", "/no/such: no such folder; expected the folder of wmt16_en_ro"),
+        ("tasks.glue('rte', 'builtin:rte'):references('x')", "references: task builtin:rte has no evaluation set 'x'"),
+        ("tasks.e2e { folder = 'f', validation_file = 'x' }", "unknown field 'validation_file'; use 'eval_files'"),
+      ] {
+        let text = try host.failure(script) ?? "none"
+        #expect(text.contains(message), "\(text)")
+      }
+    }
+  }
+
   /// An encoder's tokens see what stands behind them: it cannot learn to continue a text.
   @Test func anEncoderIsNoCausalModel() throws {
     try ScriptHost.with { host, _ in

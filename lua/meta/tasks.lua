@@ -59,6 +59,73 @@
 ---@field max_eval_samples? integer take so many rows of the validation file (at least 1)
 ---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
 
+---@alias WritingType
+---| "causal_lm"
+---| "seq2seq_lm"
+
+---@alias DataPart
+---| "train"
+---| "validation"
+---| "test"
+
+---e2e options
+---@class E2EOptions
+---@field folder string folder with the data set's files, or its built-in stand-in
+---@field task_type? WritingType which models it is read for: "causal_lm" or "seq2seq_lm"
+---@field eval_split? DataPart what is evaluated: "validation" or "test" (default "validation")
+---@field train_files? string[] files of the folder to train on; default: those of the data set (default {})
+---@field eval_files? string[] files of the folder to evaluate on; default: those of eval_split (default {})
+---@field source_prefix? string put in front of each input where an encoder reads it
+---@field separator? string put behind each input where a decoder alone reads it; default: "<|endoftext|>"
+---@field max_train_samples? integer take so many training texts of a seeded shuffle (at least 1)
+---@field max_eval_samples? integer take so many inputs to evaluate on, with all their texts (at least 1)
+---@field sample_seed? integer seeds the choice of examples (at least 0; default 1)
+
+---@alias Categories
+---| "all"
+---| "seen"
+---| "unseen"
+
+---webnlg options
+---@class WebNLGOptions
+---@field folder string folder with the data set's files, or its built-in stand-in
+---@field task_type? WritingType which models it is read for: "causal_lm" or "seq2seq_lm"
+---@field eval_split? DataPart what is evaluated: "validation" or "test" (default "validation")
+---@field train_files? string[] files of the folder to train on; default: those of the data set (default {})
+---@field eval_files? string[] files of the folder to evaluate on; default: those of eval_split (default {})
+---@field source_prefix? string put in front of each input where an encoder reads it
+---@field separator? string put behind each input where a decoder alone reads it; default: "<|endoftext|>"
+---@field max_train_samples? integer take so many training texts of a seeded shuffle (at least 1)
+---@field max_eval_samples? integer take so many inputs to evaluate on, with all their texts (at least 1)
+---@field sample_seed? integer seeds the choice of examples (at least 0; default 1)
+---@field categories? Categories which entries are evaluated: "all", or those of categories that are in the training set, "seen", or not (default "all")
+
+---xsum options
+---@class XSumOptions
+---@field folder string folder with the data set's files, or its built-in stand-in
+---@field task_type? WritingType which models it is read for: "causal_lm" or "seq2seq_lm"
+---@field eval_split? DataPart what is evaluated: "validation" or "test" (default "validation")
+---@field train_files? string[] files of the folder to train on; default: those of the data set (default {})
+---@field eval_files? string[] files of the folder to evaluate on; default: those of eval_split (default {})
+---@field source_prefix? string put in front of each input where an encoder reads it
+---@field separator? string put behind each input where a decoder alone reads it; default: "<|endoftext|>"
+---@field max_train_samples? integer take so many training texts of a seeded shuffle (at least 1)
+---@field max_eval_samples? integer take so many inputs to evaluate on, with all their texts (at least 1)
+---@field sample_seed? integer seeds the choice of examples (at least 0; default 1)
+
+---wmt16_en_ro options
+---@class WMT16Options
+---@field folder string folder with the data set's files, or its built-in stand-in
+---@field task_type? WritingType which models it is read for: "causal_lm" or "seq2seq_lm"
+---@field eval_split? DataPart what is evaluated: "validation" or "test" (default "validation")
+---@field train_files? string[] files of the folder to train on; default: those of the data set (default {})
+---@field eval_files? string[] files of the folder to evaluate on; default: those of eval_split (default {})
+---@field source_prefix? string put in front of each input where an encoder reads it
+---@field separator? string put behind each input where a decoder alone reads it; default: "<|endoftext|>"
+---@field max_train_samples? integer take so many training texts of a seeded shuffle (at least 1)
+---@field max_eval_samples? integer take so many inputs to evaluate on, with all their texts (at least 1)
+---@field sample_seed? integer seeds the choice of examples (at least 0; default 1)
+
 ---Examples to train and evaluate on, with their labels and metrics.
 ---@class Task
 ---@field name string the task's name
@@ -72,6 +139,16 @@ local Task = {}
 ---@param index integer 0-based (at least 0)
 ---@return table # table: text, text_pair, label or completion, line
 function Task:example(index) end
+
+---The texts of an evaluation set, for Model:generate.
+---@param set? string its name; default: the first set
+---@return string[] # list of texts
+function Task:inputs(set) end
+
+---What may be written for each of `inputs`, for metrics.
+---@param set? string its name; default: the first set
+---@return any[] # list of lists of texts, without white space at their ends
+function Task:references(set) end
 
 ---The task with some of its examples, in every set; its classes stay.
 ---@param keep function is called with every example, a table as `example` gives it; the task has those for which it returns true
@@ -108,5 +185,25 @@ function tasks.causal_lm(options) end
 ---@param options? Seq2SeqLMOptions see the fields
 ---@return Task # task
 function tasks.seq2seq_lm(options) end
+
+---The E2E NLG Challenge: a sentence for the attributes of a restaurant; files: trainset.csv, devset.csv and testset_w_refs.csv, or .txt files with lines of input||text. For models of base:causal_lm(), unless task_type says otherwise.
+---@param options? E2EOptions see the fields
+---@return Task # task
+function tasks.e2e(options) end
+
+---The WebNLG Challenge of 2017: a text for a set of facts; files: train.json, dev.json and test.json. For models of base:causal_lm(), unless task_type says otherwise.
+---@param options? WebNLGOptions see the fields
+---@return Task # task
+function tasks.webnlg(options) end
+
+---XSum: a summary of one sentence for an article; files: train.jsonl, dev.jsonl and test.jsonl. For models of base:seq2seq_lm(), unless task_type says otherwise.
+---@param options? XSumOptions see the fields
+---@return Task # task
+function tasks.xsum(options) end
+
+---WMT 2016, English to Romanian: a translation for a sentence; files: train, dev and test, each with .en and .ro, or .tsv or .jsonl files. For models of base:seq2seq_lm(), unless task_type says otherwise.
+---@param options? WMT16Options see the fields
+---@return Task # task
+function tasks.wmt16_en_ro(options) end
 
 return tasks

@@ -5,6 +5,7 @@ import Files
 import LuaHost
 import Tasks
 import Training
+import Foundation
 
 /// A task as a script holds it.
 public final class Task: LuaObject {
@@ -105,15 +106,13 @@ enum TableFormatChoice: String, LuaChoice {
   case tsv, csv, jsonl
 }
 
-/// Options of the data of a language task, as a script gives them.
-struct LanguageDataOptions<Kind: LanguageTaskType>: LuaRecord {
-  var options: Kind.DataOptions
+/// Options of the data of a language task, as a script gives them. `Owner`: what they are named after in the stubs.
+struct LanguageDataOptions<Owner, Options: Record>: LuaRecord {
+  var options = Options()
 
-  init() { options = Kind.DataOptions() }
-
-  static var recordName: String { Kind.DataOptions.recordName }
-  static var typeName: String { "\(Kind.self)Options" }
-  static var foreignNames: [String: ForeignName] { Kind.DataOptions.foreignNames }
+  static var recordName: String { Options.recordName }
+  static var typeName: String { "\(Owner.self)Options" }
+  static var foreignNames: [String: ForeignName] { Options.foreignNames }
   static var fields: [Field<Self>] { Field.fields(of: \.options) }
   func validate() throws(EngineError) { try options.validate() }
 }
@@ -138,13 +137,37 @@ func tasksModule(_ session: Session) -> Module {
         "table", "Classification or regression of one's own TSV, CSV or JSONL files.",
         Param<TableOptions>("options", "see the fields"), returns: "task"
       ) { options in session.task(try TrainingTask(try tableTask(options).read())) },
-    ] + TaskTypeCatalogue.languageTypes.map { constructor($0, session) })
+    ] + TaskTypeCatalogue.languageTypes.map { constructor($0, session) } + TextToTextCatalogue.tasks.map { constructor($0, session) })
 }
 
 /// The constructor of one language task, from its declared options.
 private func constructor<Kind: LanguageTaskType>(_ kind: Kind.Type, _ session: Session) -> Function {
-  Function(kind.name, kind.dataSummary, Param<LanguageDataOptions<Kind>>("options", "see the fields"), returns: "task") { options in
+  Function(kind.name, kind.dataSummary, Param<LanguageDataOptions<Kind, Kind.DataOptions>>("options", "see the fields"), returns: "task") { options in
     session.task(try TrainingTask(try kind.read(options.options), type: Kind()))
+  }
+}
+
+/// The constructor of a data set of texts for inputs.
+private func constructor<Data: TextToText>(_ data: Data.Type, _ session: Session) -> Function {
+  Function(
+    data.name, "\(data.summary) For models of base:\(data.usualType.rawValue)(), unless task_type says otherwise.",
+    Param<LanguageDataOptions<Data, Data>>("options", "see the fields"), returns: "task"
+  ) { options in
+    let type = TaskTypeCatalogue.languageTypes.first { $0.name == options.options.type.rawValue }
+    return session.task(try TrainingTask(try options.options.read(), type: (type ?? CausalLM.self).init()))
+  }
+}
+
+extension TrainingTask {
+  /// The examples of a set that is evaluated; nil: the first.
+  fileprivate func evaluated(_ set: String?, for method: String) throws -> [Example] {
+    guard let found = set == nil ? evaluation.first : evaluation.first(where: { $0.name == set }) else {
+      let names = evaluation.map(\.name)
+      throw EngineError(
+        .argument, "\(method): task \(name) has no evaluation set\(set.map { " '\($0)'" } ?? "")",
+        hint: set.flatMap { suggestion(for: $0, among: names) })
+    }
+    return found.examples
   }
 }
 
@@ -180,6 +203,18 @@ private func taskClass(_ session: Session) -> Class<Task> {
       }
       let example = examples[index]
       return example.lua
+    },
+    .method(
+      "inputs", "The texts of an evaluation set, for Model:generate.", Param<String?>("set", "its name; default: the first set"),
+      returns: "list of texts"
+    ) { task, set in try task.task.evaluated(set, for: "inputs").map(\.text) },
+    .method(
+      "references", "What may be written for each of `inputs`, for metrics.", Param<String?>("set", "its name; default: the first set"),
+      returns: "list of lists of texts, without white space at their ends"
+    ) { task, set in
+      try task.task.evaluated(set, for: "references").map { example in
+        LuaValue.table(LuaTable(list: example.references.map { .string($0.trimmingCharacters(in: .whitespacesAndNewlines)) }))
+      }
     },
     .method(
       "filter", "The task with some of its examples, in every set; its classes stay.",
