@@ -107,6 +107,8 @@ extension Session {
       "precision": .string(Precision.current.rawValue), "tokenizer": .string(model.tokenizer.digest().hex),
     ]
     if inputs != .null { values["inputs"] = inputs }
+    let remarks = request.arguments.generation == nil ? [] : try task.textRemarks
+    if !remarks.isEmpty { values["metrics"] = .array(remarks.map { .string($0) }) }
     if !request.functionIdentities.keys.isEmpty { values["functions"] = .object(request.functionIdentities) }
     return .object(values)
   }
@@ -227,7 +229,7 @@ extension Session {
     try trainer.tryFunctions()
     unstoredStages.insert(name)
     model.lineage.append(name)
-    let names = ["loss"] + task.metricNames + (try request.metricNames())
+    let names = try task.evaluatedNames(writes: request.arguments.generation != nil) + request.metricNames()
     return FitResult(
       stage: name, model: model, metrics: Dictionary(names.map { (EvaluationName.of($0), Double.nan) }, uniquingKeysWith: { a, _ in a }),
       trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false, key: "")

@@ -16,24 +16,50 @@ public struct TextGenerator {
   private let generator: TokenGenerator
   private let tokenizer: Tokenizer
 
-  /// `seed`: of the draws, where the options have none.
-  public init(_ network: TransformerModel, _ tokenizer: Tokenizer, _ options: GenerationOptions, seed: UInt64) throws {
+  /// - Parameters:
+  ///   - seed: of the draws, where the options have none.
+  ///   - processor: see `TokenGenerator`.
+  public init(
+    _ network: TransformerModel, _ tokenizer: Tokenizer, _ options: GenerationOptions, seed: UInt64, processor: TokenGenerator.Processor? = nil
+  ) throws {
     self.tokenizer = tokenizer
     generator = try TokenGenerator(
-      network, options, standardEnds: network.endTokens(tokenizer), seed: seed, text: { try Self.text($0, behind: $1, tokenizer) })
+      network, options, standardEnds: network.endTokens(tokenizer), seed: seed, text: { try Self.text($0, behind: $1, tokenizer) },
+      processor: processor)
   }
 
   /// Results for each prompt, the best ones first; the order is that of the prompts.
   ///
-  /// `finished`: called whenever a text is done, with the number of tokens that were written for it.
-  public func generate(_ prompts: [String], finished: (Int) -> Void = { _ in }) throws -> [[WrittenText]] {
-    let tokens = try prompts.map { text in
-      let (start, ids) = try tokenizer.encodePrompt(text)
-      return ids.isEmpty ? tokenizer.bosTokenId.map { [$0] } ?? [] : start + ids
+  /// - Parameters:
+  ///   - maxLength: tokens of a prompt at most: of a longer one those at its beginning are left out; nil: all are taken.
+  ///   - numbers: see `TokenGenerator.generate`.
+  ///   - finished: called whenever all results of a prompt are there, with its place in `prompts`.
+  @discardableResult
+  public func generate(
+    _ prompts: [String], maxLength: Int? = nil, numbers: [Int]? = nil, finished: (Int, [WrittenText]) throws -> Void = { _, _ in }
+  ) throws -> [[WrittenText]] {
+    let tokens = try tokens(prompts, maxLength)
+    func written(_ hypotheses: [Hypothesis], _ prompt: Int) throws -> [WrittenText] {
+      try hypotheses.map {
+        WrittenText(text: try Self.text($0.tokens, behind: tokens[prompt], tokenizer), tokens: $0.tokens, score: $0.score)
+      }
     }
-    let results = try generator.generate(tokens, finished: finished)
-    return try zip(tokens, results).map { prompt, hypotheses in
-      try hypotheses.map { WrittenText(text: try Self.text($0.tokens, behind: prompt, tokenizer), tokens: $0.tokens, score: $0.score) }
+    var results = [[WrittenText]](repeating: [], count: prompts.count)
+    _ = try generator.generate(tokens, numbers: numbers) { prompt, hypotheses in
+      results[prompt] = try written(hypotheses, prompt)
+      try finished(prompt, results[prompt])
+    }
+    return results
+  }
+
+  /// Throws what `generate` would throw about these prompts.
+  public func check(_ prompts: [String], maxLength: Int? = nil) throws { _ = try generator.limits(tokens(prompts, maxLength)) }
+
+  private func tokens(_ prompts: [String], _ maxLength: Int?) throws -> [[Int32]] {
+    try prompts.map { text in
+      let (start, ids) = try tokenizer.encodePrompt(text)
+      if ids.isEmpty { return tokenizer.bosTokenId.map { [$0] } ?? [] }
+      return start + (maxLength.map { ids.suffix(max(1, $0 - start.count)) } ?? ids[...])
     }
   }
 

@@ -8,20 +8,26 @@ public struct TokenGenerator {
   public typealias Draw = @Sendable (_ sequence: Int, _ step: Int) -> Double
   /// The text of new tokens behind a prompt's.
   public typealias Decoder = ([Int32], [Int32]) throws -> String
+  /// Changes the scores [V] of a row's next token: logits, or a beam search's log probabilities after Transformers' convention.
+  /// A token with `-infinity` is not written; none may be NaN.
+  public typealias Processor = (Written, UnsafeMutableBufferPointer<Float>) throws -> Void
 
   private let network: TransformerModel
   private let options: GenerationOptions
   private let ends: [Int32]
   private let draw: Draw
   private let text: Decoder?
+  private let processor: Processor?
 
   /// - Parameters:
   ///   - standardEnds: the tokens that end a text, where the options have none.
   ///   - seed: of the draws, where the options have none.
   ///   - draw: takes their place.
   ///   - text: decodes; without it there are no stop strings.
+  ///   - processor: called for each row and step after the options' rules, and before those that limit what is drawn.
   public init(
-    _ network: TransformerModel, _ options: GenerationOptions, standardEnds: [Int32] = [], seed: UInt64 = 42, draw: Draw? = nil, text: Decoder? = nil
+    _ network: TransformerModel, _ options: GenerationOptions, standardEnds: [Int32] = [], seed: UInt64 = 42, draw: Draw? = nil, text: Decoder? = nil,
+    processor: Processor? = nil
   ) throws {
     guard !network.head.isSequence, network.layout.layer.isCausal else {
       throw EngineError(
@@ -34,7 +40,7 @@ public struct TokenGenerator {
       throw EngineError(.argument, "generate: models with an encoder cannot write text yet")
     }
     try options.validate()
-    (self.network, self.options, self.text) = (network, options, text)
+    (self.network, self.options, self.text, self.processor) = (network, options, text, processor)
     ends = options.eosTokenID?.ids ?? standardEnds
     let vocabulary = try network.outputCount()
     if let wrong = ends.first(where: { Int($0) >= vocabulary }) {
@@ -50,21 +56,31 @@ public struct TokenGenerator {
 
   /// Results for each prompt, the best ones first; the order is that of the prompts.
   ///
-  /// `finished`: called whenever a search is done, with the number of tokens of its results.
-  public func generate(_ prompts: [[Int32]], finished: (Int) -> Void = { _ in }) throws -> [[Hypothesis]] {
-    let limits = try prompts.enumerated().map { try maxNewTokens(after: $1, number: $0 + 1) }
+  /// - Parameters:
+  ///   - numbers: the prompts' numbers, which tell their draws apart, where they are a part of a longer list; nil: 0, 1, ...
+  ///   - finished: called whenever all results of a prompt are there, with its place in `prompts`.
+  public func generate(
+    _ prompts: [[Int32]], numbers: [Int]? = nil, finished: (Int, [Hypothesis]) throws -> Void = { _, _ in }
+  ) throws -> [[Hypothesis]] {
+    let limits = try limits(prompts)
     let each = options.numBeams == 1 ? options.numReturnSequences : 1
     var results = [[Hypothesis]](repeating: [], count: prompts.count * each)
+    var missing = [Int](repeating: each, count: prompts.count)
+    func all(_ prompt: Int) -> [Hypothesis] { Array(results[prompt * each..<(prompt + 1) * each].joined()) }
     let model: any NextTokenScores = options.useCache ? CachedScores(network, sharesPrompts: options.numBeams > 1) : UncachedScores(network)
     try Decoding(model: model, batchSize: options.batchSize).run(count: results.count) { number in
-      let (prompt, limit) = (prompts[number / each], limits[number / each])
-      return Decoding.Start(prompt: prompt, maxNewTokens: limit, search: search(prompt, limit, number: number))
+      let (prompt, limit, own) = (prompts[number / each], limits[number / each], numbers?[number / each] ?? number / each)
+      return Decoding.Start(prompt: prompt, maxNewTokens: limit, search: search(prompt, limit, number: own * each + number % each))
     } finished: { number, hypotheses in
       results[number] = hypotheses
-      finished(hypotheses.reduce(0) { $0 + $1.tokens.count })
+      missing[number / each] -= 1
+      if missing[number / each] == 0 { try finished(number / each, all(number / each)) }
     }
-    return prompts.indices.map { Array(results[$0 * each..<($0 + 1) * each].joined()) }
+    return prompts.indices.map(all)
   }
+
+  /// Checks prompts and says how many tokens may follow each.
+  func limits(_ prompts: [[Int32]]) throws -> [Int] { try prompts.enumerated().map { try maxNewTokens(after: $1, number: $0 + 1) } }
 
   /// Checks a prompt and says how many tokens may follow it.
   private func maxNewTokens(after prompt: [Int32], number: Int) throws -> Int {
@@ -103,7 +119,7 @@ public struct TokenGenerator {
   }
 
   private func search(_ prompt: [Int32], _ limit: Int, number: Int) -> any Search {
-    let rules = options.rules(ends: ends, countsPrompt: options.beamSearch != .lora)
+    let rules = options.rules(ends: ends, countsPrompt: options.beamSearch != .lora, own: processor.map(LogitsProcessor.init))
     let stops = options.stopStrings
     var ending = Ending(tokens: ends, maxNewTokens: limit, containsStop: nil)
     if let text, !stops.isEmpty {

@@ -26,7 +26,7 @@ public struct CausalLM: LanguageTaskType {
     var task = TextTask(train: options.trainFile, validation: options.validationFile, columns: try options.columns())
     task.format = try options.tableFormat()
     task.limit = RowLimit(train: options.maxTrainSamples, evaluation: options.maxEvalSamples, seed: UInt64(options.sampleSeed))
-    return try task.read(name: name, metrics: ["perplexity"])
+    return try task.read(name: name, metrics: languageMetrics(and: options.metrics))
   }
 
   /// Prompt and completion are made into tokens apart, as they are when a model continues a prompt. Of too many tokens, those that
@@ -81,6 +81,7 @@ public struct CausalLMData: Record {
   public var textColumn: String?
   public var promptColumn: String?
   public var completionColumn: String?
+  public var metrics: [String] = []
   public var maxTrainSamples: Int?
   public var maxEvalSamples: Int?
   public var sampleSeed = 1
@@ -100,6 +101,7 @@ public struct CausalLMData: Record {
     .value(
       "completion_column", \.completionColumn,
       "column with what should follow; it is put behind the prompt as it is, so begin it with a space where words are parted"),
+    .value("metrics", \.metrics, writtenMetricsSummary),
     .int("max_train_samples", \.maxTrainSamples, "take so many training rows of a seeded shuffle", in: 1...),
     .int("max_eval_samples", \.maxEvalSamples, "take so many rows of the validation file", in: 1...),
     .int("sample_seed", \.sampleSeed, "seeds the choice of rows", in: 0...),

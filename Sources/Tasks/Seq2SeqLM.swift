@@ -28,7 +28,7 @@ public struct Seq2SeqLM: LanguageTaskType {
     task.format = try options.format.map { try TableFormat(named: $0, in: Seq2SeqLMData.recordName) }
     task.limit = RowLimit(train: options.maxTrainSamples, evaluation: options.maxEvalSamples, seed: UInt64(options.sampleSeed))
     task.prefix = options.sourcePrefix
-    return try task.read(name: name, metrics: ["perplexity"])
+    return try task.read(name: name, metrics: languageMetrics(and: options.metrics))
   }
 
   /// Of too many tokens, those at the end of a text go.
@@ -55,6 +55,7 @@ public struct Seq2SeqLMData: Record {
   public var inputColumn = ""
   public var targetColumn = ""
   public var sourcePrefix = ""
+  public var metrics: [String] = []
   public var maxTrainSamples: Int?
   public var maxEvalSamples: Int?
   public var sampleSeed = 1
@@ -69,6 +70,7 @@ public struct Seq2SeqLMData: Record {
     .value("input_column", \.inputColumn, "column with the texts that the encoder reads", required: true),
     .value("target_column", \.targetColumn, "column with what the decoder should write", required: true),
     .value("source_prefix", \.sourcePrefix, "put in front of each input: T5's \"translate English to Romanian: \""),
+    .value("metrics", \.metrics, writtenMetricsSummary),
     .int("max_train_samples", \.maxTrainSamples, "take so many training rows of a seeded shuffle", in: 1...),
     .int("max_eval_samples", \.maxEvalSamples, "take so many rows of the validation file", in: 1...),
     .int("sample_seed", \.sampleSeed, "seeds the choice of rows", in: 0...),

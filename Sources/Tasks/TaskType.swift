@@ -2,6 +2,7 @@ import Checkpoints
 import Datasets
 import Diagnostics
 import Files
+import Metrics
 import TensorCore
 import Tokenizers
 import TransformerModels
@@ -127,6 +128,22 @@ extension LanguageTaskType {
   public func references(_ batch: Batch, of data: EncodedDataset) throws -> [Answer] {
     try batch.requiredLabels().int32s.map { .token($0) }
   }
+}
+
+/// What a field for metrics of texts means in the data of a type of language task.
+let writtenMetricsSummary =
+  "metrics of texts that the model writes for an evaluation, beside perplexity: \"rougeL\", \"sacrebleu\", ...; computed where trainer.fit has 'generation'"
+
+/// A language task's metrics: perplexity, and those of texts that a model writes. Throws for one that compares no texts, or comes twice.
+func languageMetrics(and written: [String]) throws -> [String] {
+  for (place, name) in written.enumerated() {
+    let metric = try MetricCatalogue.metric(named: name)
+    guard metric.readsTexts else {
+      throw EngineError(.argument, "metrics: '\(name)' compares no texts", hint: name == "perplexity" ? "leave it out: it is always there" : nil)
+    }
+    guard !written[..<place].contains(name) else { throw EngineError(.argument, "metrics: '\(name)' is given twice") }
+  }
+  return ["perplexity"] + written
 }
 
 extension PretrainedModel {

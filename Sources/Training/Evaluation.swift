@@ -28,6 +28,9 @@ struct Evaluator {
       let suffix = suffixes[i]
       let data = try task.encoded(split, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
       for (name, value) in try evaluate(data, set: i) { result[EvaluationName.of(name + suffix)] = value }
+      guard let options = arguments.generation else { continue }
+      let texts = try TextEvaluation(model, task, split, options, arguments, functions)
+      for (name, value) in try texts.scores(of: texts.write()) { result[EvaluationName.of(name + suffix)] = value }
     }
     return result
   }
@@ -44,8 +47,7 @@ struct Evaluator {
     let cache = hiddenStates?(set, data, batches)
     // The largest of a vocabulary's scores takes time in every row.
     let readsAnswers =
-      try type.head.isSequence || functions.metrics != nil
-      || task.metricNames.contains { try !MetricCatalogue.metric(named: $0).readsLoss }
+      try type.head.isSequence || functions.metrics != nil || task.batchMetrics.contains { !$0.readsLoss }
     var seen = SeenAnswers(isSequence: type.head.isSequence, keepsLogits: functions.metrics != nil)
     for (i, indices) in batches.enumerated() {
       try Interrupt.check()
@@ -73,7 +75,7 @@ struct Evaluator {
   private func addTaskMetrics(
     _ result: inout [String: Double], _ predictions: [Double], _ references: [Double], _ data: EncodedDataset
   ) throws {
-    let names = try task.metricNames.filter { try !predictions.isEmpty || MetricCatalogue.metric(named: $0).readsLoss }
+    let names = try task.batchMetrics.filter { !predictions.isEmpty || $0.readsLoss }.map(\.name)
     guard !names.isEmpty else { return }
     if let bad = predictions.firstIndex(where: { !$0.isFinite }) {
       throw EngineError(.notFinite, "evaluation: the prediction for \(data.places([bad])) is not finite")

@@ -1,6 +1,7 @@
 import Adapters
 import Diagnostics
 import Files
+import Generation
 import Tasks
 
 extension TrainingArguments {
@@ -22,6 +23,10 @@ extension TrainingArguments {
     if warmupSteps > 0 { meaningless.append("warmup_ratio") }
     for name in meaningless { values[name] = plain.fields[name] }
     if evalStrategy == .steps { values["eval_steps"] = .integer(usedEvalSteps) }
+    if var generation {
+      generation.batchSize = GenerationOptions().batchSize
+      values["generation"] = generation.configValue
+    }
     // A paged optimizer computes the same.
     values["optim"] = .text(optim.rule.name)
     return values

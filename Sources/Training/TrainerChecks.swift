@@ -60,14 +60,22 @@ extension Trainer {
     }
     // What a script's function gives is known only after an evaluation.
     if let wanted = arguments.metricForBestModel, functions.metrics == nil {
-      let own = task.metricNames + ["loss"] + (task.metricNames.count > 1 ? ["combined"] : [])
-      let names = Evaluator.suffixes(of: task).flatMap { suffix in own.map { $0 + suffix } }
       let bare = EvaluationName.bare(wanted)
-      guard names.contains(bare) else {
+      func names(writes: Bool) throws -> [String] {
+        let own = try task.evaluatedNames(writes: writes)
+        return Evaluator.suffixes(of: task).flatMap { suffix in own.map { $0 + suffix } }
+      }
+      let known = try names(writes: arguments.generation != nil)
+      guard known.contains(bare) else {
+        let isWritten = try names(writes: true).contains(bare)
         throw EngineError(
-          .argument, "metric_for_best_model = '\(wanted)': task '\(task.name)' has no such metric", hint: suggestion(for: bare, among: names))
+          .argument,
+          "metric_for_best_model = '\(wanted)': "
+            + (isWritten ? "it compares texts, and no text is written" : "task '\(task.name)' has no such metric"),
+          hint: isWritten ? "give generation too: generation = { ... }" : suggestion(for: bare, among: known))
       }
     }
+    try checkGeneration(model, task, arguments, functions)
   }
 
   /// Throws where the last update left something that is not finite: no loss after it would tell.

@@ -1,4 +1,5 @@
 import Diagnostics
+import Generation
 import Tasks
 import TensorCore
 import TransformerModels
@@ -13,6 +14,8 @@ public struct TrainerFunctions {
   public var loss: ((_ logits: Tensor, _ labels: Tensor, _ model: TrainableModel) throws -> Tensor)?
   /// Metrics of an evaluation set by name, without "eval_"; finite.
   public var metrics: ((Predictions) throws -> [String: Double])?
+  /// Changes scores while the model writes texts.
+  public var logitsProcessor: TokenGenerator.Processor?
 
   public init() {}
 

@@ -1,5 +1,6 @@
 import Diagnostics
 import Foundation
+import Generation
 import Optimizers
 
 /// The settings of a training run, in the words and with the defaults of Transformers' `TrainingArguments`.
@@ -55,6 +56,8 @@ public struct TrainingArguments: Record {
   public var trainSamplingStrategy = Sampling.random
   public var gradientCheckpointing = false
   public var maxLength = 128
+  /// How an evaluation lets the model write; nil: it writes nothing.
+  public var generation: GenerationOptions?
   public var mlmProbability = 0.15
   public var frozenLayerDropout = true
   public var frozenCacheMebibytes = 1024
@@ -107,6 +110,10 @@ public struct TrainingArguments: Record {
       "gradient_checkpointing", \.gradientCheckpointing,
       "compute layers again in the backward pass: less memory, about a third more time, the same results"),
     .int("max_length", \.maxLength, "tokens of an example; longer ones are truncated, longest text first", in: 2...1_000_000),
+    .value(
+      "generation", \.generation,
+      "let the model write texts in evaluations, for the task's metrics of texts: options as of Model:generate, { num_beams = 4 }; default: an evaluation reads, and writes nothing"
+    ),
     .float("mlm_probability", \.mlmProbability, "share of tokens that masked language modelling asks for", in: Above(0, through: 1)),
     .value(
       "frozen_layer_dropout", \.frozenLayerDropout,

@@ -43,6 +43,7 @@
 ---@field text_column? string column of a table with whole texts
 ---@field prompt_column? string column with what is given; it does not count in the loss
 ---@field completion_column? string column with what should follow; it is put behind the prompt as it is, so begin it with a space where words are parted
+---@field metrics? string[] metrics of texts that the model writes for an evaluation, beside perplexity: "rougeL", "sacrebleu", ...; computed where trainer.fit has 'generation' (default {})
 ---@field max_train_samples? integer take so many training rows of a seeded shuffle (at least 1)
 ---@field max_eval_samples? integer take so many rows of the validation file (at least 1)
 ---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
@@ -55,6 +56,7 @@
 ---@field input_column string column with the texts that the encoder reads
 ---@field target_column string column with what the decoder should write
 ---@field source_prefix? string put in front of each input: T5's "translate English to Romanian: " (default "")
+---@field metrics? string[] metrics of texts that the model writes for an evaluation, beside perplexity: "rougeL", "sacrebleu", ...; computed where trainer.fit has 'generation' (default {})
 ---@field max_train_samples? integer take so many training rows of a seeded shuffle (at least 1)
 ---@field max_eval_samples? integer take so many rows of the validation file (at least 1)
 ---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)

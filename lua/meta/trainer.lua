@@ -136,6 +136,7 @@
 ---@field train_sampling_strategy? Sampling order of the examples (default "random")
 ---@field gradient_checkpointing? boolean compute layers again in the backward pass: less memory, about a third more time, the same results (default false)
 ---@field max_length? integer tokens of an example; longer ones are truncated, longest text first (from 2 to 1000000; default 128)
+---@field generation? GenerationOptions let the model write texts in evaluations, for the task's metrics of texts: options as of Model:generate, { num_beams = 4 }; default: an evaluation reads, and writes nothing
 ---@field mlm_probability? number share of tokens that masked language modelling asks for (above 0 and at most 1; default 0.15)
 ---@field frozen_layer_dropout? boolean whether layers below all that trains drop, as in Transformers; false: their outputs are computed once, not in every epoch (default true)
 ---@field frozen_cache_mib? integer memory for outputs of frozen layers that are used again, in MiB; the rest goes to a file (from 0 to 1000000000; default 1024)
@@ -270,7 +271,7 @@ function trainer.adafactor(options) end
 function trainer.fit(options) end
 
 ---Evaluates a model on a task's evaluation sets.
----@param options? FitOptions model, task, sizes of batches, loss and metrics; those of a training are left aside, with a line that says so
+---@param options? FitOptions model, task, sizes of batches, loss, metrics and generation; those of a training are left aside, with a line that says so
 ---@return table # table of metrics: eval_loss, eval_accuracy, ...
 function trainer.evaluate(options) end
 

@@ -45,7 +45,8 @@ func trainerModule(_ session: Session) -> Module {
       ) { try session.fit($0.request(in: session)) },
       Function(
         "evaluate", "Evaluates a model on a task's evaluation sets.",
-        Param<FitOptions>("options", "model, task, sizes of batches, loss and metrics; those of a training are left aside, with a line that says so"),
+        Param<FitOptions>(
+          "options", "model, task, sizes of batches, loss, metrics and generation; those of a training are left aside, with a line that says so"),
         returns: "table of metrics: eval_loss, eval_accuracy, ..."
       ) { options in
         let (model, task) = try options.subject()
@@ -55,6 +56,7 @@ func trainerModule(_ session: Session) -> Module {
           session.noteOnce(
             "trainer.evaluate: \(others.joined(separator: ", ")): only trainer.fit and trainer.loop read \(others.count == 1 ? "it" : "them")")
         }
+        if options.arguments.generation != nil { try task.textRemarks.forEach(session.noteOnce) }
         let metrics = try Trainer.evaluate(model, task, options.arguments(in: session), functions: options.functions)
         return LuaTable(fields: metrics.mapValues { .number($0) })
       },

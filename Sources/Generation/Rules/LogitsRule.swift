@@ -12,9 +12,9 @@ public struct Written {
 }
 
 /// Something that changes the scores of the next token: forbids tokens, or makes them less probable. One file each.
-public protocol LogitsRule: Sendable {
+protocol LogitsRule {
   /// `scores`: [V], logits or log probabilities; a token with `-infinity` is not written.
-  func apply(to scores: UnsafeMutableBufferPointer<Float>, after written: Written)
+  func apply(to scores: UnsafeMutableBufferPointer<Float>, after written: Written) throws
 }
 
 extension GenerationOptions {
@@ -23,13 +23,15 @@ extension GenerationOptions {
   /// - Parameters:
   ///   - ends: the tokens that end a text.
   ///   - countsPrompt: whether what stands in the prompt counts as written.
-  func rules(ends: [Int32], countsPrompt: Bool) -> [any LogitsRule] {
+  ///   - own: a rule of the caller's, which sees what the options' rules made of the scores, and whose result is drawn from.
+  func rules(ends: [Int32], countsPrompt: Bool, own: LogitsProcessor? = nil) -> [any LogitsRule] {
     var rules: [any LogitsRule] = []
     if repetitionPenalty != 1 { rules.append(RepetitionPenalty(penalty: Float(repetitionPenalty), countsPrompt: countsPrompt)) }
     if noRepeatNgramSize > 0 { rules.append(NoRepeatNGram(size: noRepeatNgramSize, countsPrompt: countsPrompt)) }
     if !ends.isEmpty, minLength > 0 || minNewTokens ?? 0 > 0 {
       rules.append(MinimumLength(ends: ends, length: minLength, new: minNewTokens ?? 0))
     }
+    if let own { rules.append(own) }
     guard doSample else { return rules }
     if temperature != 1 { rules.append(Temperature(temperature: Float(temperature))) }
     if topK > 0 { rules.append(TopK(count: topK)) }

@@ -33,7 +33,7 @@ struct BeamSearch: Search {
     var best = BestCandidates(count: max(2, 1 + ending.tokens.count) * options.beams)
     for (row, beam) in live.enumerated() {
       let values = scores.logProbabilities(row)
-      for rule in rules { rule.apply(to: values, after: beam.written) }
+      for rule in rules { try rule.apply(to: values, after: beam.written) }
       for i in values.indices { best.offer(values[i] + beam.score, row * width + i) }
     }
     let length = (live.first?.written.new.count ?? 0) + 1

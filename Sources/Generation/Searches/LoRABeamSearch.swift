@@ -27,7 +27,7 @@ struct LoRABeamSearch: Search {
     var candidates = BestCandidates(count: beams)
     for (row, beam) in live.enumerated() {
       let values = scores.logits(row)
-      for rule in rules { rule.apply(to: values, after: beam.written) }
+      for rule in rules { try rule.apply(to: values, after: beam.written) }
       let total = Self.logSum(values)
       for i in values.indices { candidates.offer(values[i] - total + beam.score, row * width + i) }
     }

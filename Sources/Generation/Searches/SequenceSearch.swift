@@ -18,7 +18,7 @@ struct SequenceSearch: Search {
 
   mutating func advance(_ scores: StepScores) throws -> [Continuation] {
     let logits = scores.logits(0)
-    for rule in rules { rule.apply(to: logits, after: written) }
+    for rule in rules { try rule.apply(to: logits, after: written) }
     guard let token = draw.map({ Self.drawn(logits, at: $0(written.new.count)) }) ?? Self.largest(logits) else {
       throw noTokenLeft(written.new.count)
     }

@@ -1,0 +1,125 @@
+import Datasets
+import Diagnostics
+import Foundation
+import Generation
+import Metrics
+import Tasks
+
+/// What a model is asked to write for a set: each prompt once, with all texts that the set has for it.
+public struct PromptSet: Sendable {
+  /// In the order in which the set first has them.
+  public private(set) var prompts: [String] = []
+  /// Of each prompt, in the set's order: examples with the same prompt are references of one another.
+  public private(set) var references: [[String]] = []
+
+  /// Throws where an example is no prompt with a text that should follow.
+  public init(_ split: Split) throws {
+    var places: [[UInt8]: Int] = [:]
+    for example in split.examples {
+      guard case .texts(let texts) = example.target else {
+        throw EngineError(
+          .argument, "generation: \(split.path): its examples are texts without prompts",
+          hint: "give the task columns for what the model reads and for what it should write")
+      }
+      // Not as Swift compares texts, to which two spellings of a letter are the same.
+      let place = places[Array(example.text.utf8), default: prompts.count]
+      if place == prompts.count {
+        places[Array(example.text.utf8)] = place
+        prompts.append(example.text)
+        references.append([])
+      }
+      references[place] += texts
+    }
+  }
+}
+
+/// A model writes what it should for an evaluation set, and metrics compare that with the set's own texts.
+public struct TextEvaluation {
+  public let set: PromptSet
+  private let generator: TextGenerator
+  private let metrics: [Metric]
+  private let maxLength: Int
+
+  /// Throws where the model writes no text, or where a prompt does not fit into it.
+  ///
+  /// - Parameter options: those of `TrainingArguments.generation`; draws begin at the arguments' seed where they have none.
+  public init(
+    _ model: TrainableModel, _ task: TrainingTask, _ split: Split, _ options: GenerationOptions, _ arguments: TrainingArguments,
+    _ functions: TrainerFunctions
+  ) throws {
+    guard options.numReturnSequences == 1 else {
+      throw EngineError(
+        .argument, "generation: num_return_sequences is \(options.numReturnSequences), but one text for each prompt is compared",
+        hint: "leave it out; model:generate gives several")
+    }
+    set = try PromptSet(split)
+    generator = try TextGenerator(
+      model.network, model.tokenizer, options, seed: arguments.usedSeed, processor: functions.logitsProcessor)
+    metrics = try task.textMetrics
+    maxLength = arguments.maxLength
+    try generator.check(set.prompts, maxLength: maxLength)
+  }
+
+  /// The text for each of some prompts, by their places in `set`.
+  ///
+  /// `finished`: called whenever one is there, with its place.
+  @discardableResult
+  public func write(_ places: [Int]? = nil, finished: (Int, WrittenText) throws -> Void = { _, _ in }) throws -> [String] {
+    let places = places ?? Array(set.prompts.indices)
+    let results = try generator.generate(places.map { set.prompts[$0] }, maxLength: maxLength, numbers: places) { index, results in
+      if let text = results.first { try finished(places[index], text) }
+    }
+    return results.map { $0.first?.text ?? "" }
+  }
+
+  /// The task's metrics of texts by name, without "eval_". Spaces around texts and references do not count.
+  public func scores(of texts: [String]) throws -> [String: Double] {
+    guard !metrics.isEmpty else { return [:] }
+    func trimmed(_ text: String) -> String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
+    let scored = try ScoredTexts(hypotheses: texts.map(trimmed), references: set.references.map { $0.map(trimmed) })
+    return Dictionary(uniqueKeysWithValues: try metrics.map { ($0.name, try $0.score(scored).score.value) })
+  }
+}
+
+extension TrainingTask {
+  /// Those of its metrics that compare texts which a model writes.
+  public var textMetrics: [Metric] { get throws { try metrics.filter(\.readsTexts) } }
+
+  /// What there is to know about how these are computed, which may depend on what is installed: part of a result's key.
+  public var textRemarks: [String] {
+    get throws { try textMetrics.flatMap { metric in try (metric.textScorer?.remarks() ?? []).map { "\(metric.name): \($0)" } } }
+  }
+
+  /// The others: an evaluation computes them from its batches.
+  var batchMetrics: [Metric] { get throws { try metrics.filter { !$0.readsTexts } } }
+
+  private var metrics: [Metric] { get throws { try metricNames.map { try MetricCatalogue.metric(named: $0) } } }
+
+  /// Names of what an evaluation computes of one set, without "eval_".
+  ///
+  /// - Parameter writes: whether the model writes texts in it.
+  public func evaluatedNames(writes: Bool) throws -> [String] {
+    let own = try batchMetrics.map(\.name)
+    return ["loss"] + own + (own.count > 1 ? [combinedName] : []) + (writes ? try textMetrics.map(\.name) : [])
+  }
+}
+
+extension Trainer {
+  /// Throws where the model cannot be evaluated by what it writes: before the first step.
+  static func checkGeneration(
+    _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ functions: TrainerFunctions
+  ) throws {
+    guard let options = arguments.generation else {
+      guard functions.logitsProcessor == nil else {
+        throw EngineError(.argument, "logits_processor is given, but nothing is written", hint: "give generation too: generation = { ... }")
+      }
+      return
+    }
+    guard try !task.textMetrics.isEmpty else {
+      throw EngineError(
+        .argument, "generation: task '\(task.name)' has no metric that compares texts",
+        hint: "give the task some: metrics = { \"rougeL\" }; or leave generation out")
+    }
+    for split in task.evaluation { _ = try TextEvaluation(model, task, split, options, arguments, functions) }
+  }
+}

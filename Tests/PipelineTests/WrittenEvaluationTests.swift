@@ -1,0 +1,129 @@
+import Diagnostics
+import Files
+import Generation
+import Tasks
+import TestSupport
+import Testing
+import Training
+
+/// Evaluations in which the model writes: `generation` of `trainer.fit` and `trainer.evaluate`.
+@Suite(.engine) struct WrittenEvaluationTests {
+  /// The metrics are those of what `model:generate` writes, against all texts that the set has for a prompt; the loss is what it always was.
+  @Test func metricsCompareWhatTheModelWrites() throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      let lines = try ScriptHost.with(in: folder) { host, _ in
+        try host.printed(
+          WritingTask.script(folder) + """
+            local model = trainer.fit(options(make(), { max_steps = 25 })).model
+            local texts = model:generate(\(WritingTask.prompts), { max_new_tokens = 8, num_beams = 2 })
+            local found = trainer.evaluate(options(model, { generation = { max_new_tokens = 8, num_beams = 2, batch_size = 4 } }))
+            local plain = trainer.evaluate { model = model, task = task, max_length = 32 }
+            print(found.eval_rougeL == metrics.rougeL(texts, \(WritingTask.references)).score,
+              found.eval_ter == metrics.ter(texts, \(WritingTask.references)).score, found.eval_rougeL > 0.2)
+            print(found.eval_loss == plain.eval_loss, found.eval_perplexity == plain.eval_perplexity, plain.eval_rougeL, found.eval_combined)
+            print(table.concat(texts, '|'))
+            """)
+      }
+      #expect(lines.prefix(2) == ["true\ttrue\ttrue", "true\ttrue\tnil\tnil"], "\(lines)")
+    }
+  }
+
+  /// The best weights are those of the best texts, whichever way the metric counts; a stage's key has what the texts depend on.
+  @Test func aMetricOfTextsChoosesTheBestWeights() throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      func run(_ metric: String, generation: String = "max_new_tokens = 8", more: String = "") throws -> (lines: [String], notes: [String]) {
+        try ScriptHost.with(in: folder) { host, _ in
+          let lines = try host.printed(
+            WritingTask.script(folder) + """
+              local seen = {}
+              local result = trainer.fit(options(make(), { eval_strategy = 'steps', eval_steps = 6, learning_rate = 1e-1, max_grad_norm = 0, load_best_model_at_end = true,
+                metric_for_best_model = '\(metric)', generation = { \(generation) }, \(more) }))
+              print(result.best_step or result.steps, result.metrics.eval_\(metric), result.reused)
+              """)
+          return (lines, host.notes)
+        }
+      }
+      for (metric, isBetter) in [("rougeL", (>) as (Double, Double) -> Bool), ("ter", (<))] {
+        let first = try run(metric)
+        let values = first.notes.compactMap { $0.firstMatch(of: try! Regex("step (\\d+) of 30: .*\(metric) ([0-9.]+)")) }
+          .map { (Int($0[1].substring ?? "") ?? 0, Double($0[2].substring ?? "") ?? .nan) }
+        #expect(values.count == 5, "\(first.notes)")
+        #expect(Set(values.map(\.1)).count > 2, "\(values)")
+        let best = try #require(values.reduce(nil as (Int, Double)?) { best, new in best.map { isBetter(new.1, $0.1) ? new : $0 } ?? new })
+        #expect(first.lines[0].split(separator: "\t").first == "\(best.0)", "\(first.lines) of \(values)")
+      }
+      let same = try run("rougeL", generation: "batch_size = 1, max_new_tokens = 8")
+      #expect(same.lines[0].hasSuffix("true"), "\(same)")
+      let other = try run("rougeL", generation: "max_new_tokens = 8, num_beams = 2")
+      #expect(other.lines[0].hasSuffix("false"), "\(other)")
+      #expect(other.notes.contains { $0.contains("fit runs again: arguments.generation.num_beams was 1, is 2") }, "\(other.notes)")
+    }
+  }
+
+  /// Of the options of generation, the batch size alone says nothing about the texts.
+  @Test func aKeyHasAllOptionsButTheBatchSize() throws {
+    func key(_ set: (inout GenerationOptions) throws -> Void) throws -> ConfigValue? {
+      var arguments = TrainingArguments()
+      var options = GenerationOptions()
+      try set(&options)
+      arguments.generation = options
+      return arguments.keyValues(for: CausalLM(), isScripted: false)["generation"]
+    }
+    let others = [
+      "do_sample": "true", "use_cache": "false", "beam_search": "lora", "early_stopping": "never", "stop_strings": "x", "top_p": "0.5",
+      "min_p": "0.5",
+    ]
+    let plain = try key { _ in }
+    for field in GenerationOptions.fields {
+      let changed = try key { try field.set(text: others[field.name] ?? "7", in: &$0) }
+      #expect((changed?.json != plain?.json) == (field.name != "batch_size"), "\(field.name)")
+    }
+    #expect(TrainingArguments().keyValues(for: CausalLM(), isScripted: false)["generation"] == nil)
+  }
+
+  /// Whatever cannot work is told before the first step.
+  @Test(arguments: [
+    ("options(model, { predict_with_generate = true })", "unknown field 'predict_with_generate'; use 'generation': a table of"),
+    ("options(model, { generation_num_beams = 4 })", "use 'generation': generation = { num_beams = ... }"),
+    ("options(model, { generation = { num_beam = 4 } })", "'generation': generation options: unknown field 'num_beam'; did you mean 'num_beams'?"),
+    ("options(model, { generation = { num_beams = 2, do_sample = true } })", "a beam search draws nothing"),
+    (
+      "options(model, { generation = { do_sample = true, num_return_sequences = 2 } })",
+      "generation: num_return_sequences is 2, but one text for each prompt is compared"
+    ),
+    ("options(model, { generation = { max_new_tokens = 60 } })", "60 more do not fit into the model's 32 positions"),
+    ("options(model, { task = lines })", "generation: task 'causal_lm' has no metric that compares texts; give the task some"),
+    ("options(model, { task = texts })", "train.jsonl: its examples are texts without prompts"),
+    (
+      "{ model = model, task = task, max_length = 32, metric_for_best_model = 'ter' }",
+      "it compares texts, and no text is written; give generation too"
+    ),
+    ("options(model, { metric_for_best_model = 'rougeLL' })", "task 'causal_lm' has no such metric; did you mean 'rougeL'?"),
+    (
+      "options(model, { task = tasks.causal_lm { train_file = 'x.jsonl', text_column = 'a', metrics = { 'f1' } } })",
+      "metrics: 'f1' compares no texts"
+    ),
+    (
+      "options(model, { task = tasks.causal_lm { train_file = 'x.jsonl', text_column = 'a', metrics = { 'bleu' } } })",
+      "no metric 'bleu'; take sacrebleu (WMT)"
+    ),
+  ])
+  func mistakesAreTold(_ options: String, _ message: String) throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      try ScriptHost.with(in: folder) { host, _ in
+        let failure = try host.failure(
+          WritingTask.script(folder) + """
+            local lines = tasks.causal_lm { train_file = '\(folder)/train.jsonl', prompt_column = 'facts', completion_column = 'text' }
+            local texts = tasks.causal_lm { train_file = '\(folder)/train.jsonl', validation_file = '\(folder)/train.jsonl', text_column = 'text',
+              metrics = { 'ter' } }
+            local model = make()
+            trainer.fit(\(options))
+            """)
+        #expect(failure?.contains(message) == true, "\(failure ?? "none")")
+      }
+    }
+  }
+}
