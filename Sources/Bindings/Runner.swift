@@ -36,15 +36,19 @@ public enum Runner {
   /// - Parameters:
   ///   - model: a folder with `config.json`, the file itself, a hub name in the local cache, or the built-in model.
   ///   - adapter: a method's name, or a Lua file that defines one; for that, the model is made with random weights.
-  ///   - settings: the method's options, `num_labels=N` (default 2), and those that all methods share.
-  public static func parameterCounts(model: String, adapter: String, settings: [String]) throws -> String {
+  ///   - settings: the method's options, `num_labels=N` of a classifier (default 2), and those that all methods share.
+  ///   - task: what the model is for, such as `causal_lm`; nil: classification where there is a number of labels, where the
+  ///     configuration says so or where tokens see what stands behind them, else writing.
+  public static func parameterCounts(model: String, adapter: String, settings: [String], task: String? = nil) throws -> String {
     let config = try ParameterCounts.config(of: model)
-    guard adapter.hasSuffix(".lua") else { return try ParameterCounts.table(config, AdapterSettings(adapter: adapter, settings: settings)) }
+    guard adapter.hasSuffix(".lua") else {
+      return try ParameterCounts.table(config, AdapterSettings(adapter: adapter, settings: settings), task: task)
+    }
     return try withDefinitions(of: adapter) { definitions in
       guard let definition = definitions.all.last, definitions.all.count == 1 else {
         throw EngineError(.argument, "\(adapter): defines \(definitions.all.map(\.name).joined(separator: ", ")), expected one method")
       }
-      return try ParameterCounts.table(config, definition.settings(settings), on: .cpu)
+      return try ParameterCounts.table(config, definition.settings(settings), task: task, on: .cpu)
     }
   }
 

@@ -5,8 +5,8 @@ import Diagnostics
 package struct AdapterSettings {
   package let method: any AdapterMethod
   package let targets: AdapterTargets
-  /// Labels of the model's head; `num_labels=N`, by default 2.
-  package let numLabels: Int
+  /// Labels of the model's head, where `num_labels=N` is among the settings.
+  package let numLabels: Int?
 
   /// Throws `EngineError` for an unknown method, an unknown option, or a value that does not fit.
   package init(adapter: String, settings: [String]) throws {
@@ -19,7 +19,7 @@ package struct AdapterSettings {
     self.init(try make(given.apart), given.options.targets, numLabels: given.numLabels)
   }
 
-  private init(_ method: any AdapterMethod, _ targets: AdapterTargets, numLabels: Int) {
+  private init(_ method: any AdapterMethod, _ targets: AdapterTargets, numLabels: Int?) {
     (self.method, self.targets, self.numLabels) = (method, targets, numLabels)
   }
 
@@ -32,7 +32,7 @@ package struct AdapterSettings {
 /// The settings of a command line, read.
 private struct Given<Method: AdapterMethod> {
   var options = AdapterOptions<Method>()
-  var numLabels = 2
+  var numLabels: Int?
   /// Those that somebody else reads.
   var apart: [String] = []
 

@@ -3,6 +3,7 @@ import Checkpoints
 import Diagnostics
 import Files
 import Pipelines
+import Tasks
 import TensorCore
 import TransformerModels
 
@@ -17,13 +18,14 @@ package enum ParameterCounts {
 
   /// The counts as lines of text.
   ///
-  /// `device`: where the model is made; a method that a script defined needs weights.
+  /// - Parameters:
+  ///   - task: the name of the type of task that the model is for; nil: see `head`.
+  ///   - device: where the model is made; a method that a script defined needs weights.
   package static func table(
-    _ config: HuggingFaceConfig, _ settings: AdapterSettings, on device: Device = .meta
+    _ config: HuggingFaceConfig, _ settings: AdapterSettings, task: String? = nil, on device: Device = .meta
   ) throws -> String {
-    let (method, targets, labels) = (settings.method, settings.targets, settings.numLabels)
-    let names = (0..<labels).map { "LABEL_\($0)" }
-    let kind = HeadKind.sequence(labels: names)
+    let (method, targets) = (settings.method, settings.targets)
+    let (kind, summary) = try head(config, task: task, labels: settings.numLabels)
     let model =
       try device == .meta
       ? PretrainedModel.shapes(config, kind) : PretrainedModel(config: config, name: config.path, seed: 0).make(kind, headSeed: 0)
@@ -35,7 +37,7 @@ package enum ParameterCounts {
     let own = attached.parameterCount
     let total = model.parameterCounts().total
     let rows: [[JSONValue]] = [
-      ["model", .string("\(model.architecture.modelType), \(labels) label\(labels == 1 ? "" : "s")")],
+      ["model", .string("\(model.architecture.modelType), \(summary)")],
       ["adapter", .string(method.name)], ["modules adapted", .string(attached.sites.isEmpty ? "none" : attached.siteSummary)],
       ["adapter parameters", .int(own)],
       ["head parameters", .int(head)], ["trainable parameters", .int(trainable)], ["total parameters", .int(total)],
@@ -44,6 +46,33 @@ package enum ParameterCounts {
       let label = row[0].stringValue ?? ""
       return label + String(repeating: " ", count: 22 - label.count) + (row[1].stringValue ?? grouped(String(row[1].intValue ?? 0)))
     }.joined(separator: "\n")
+  }
+
+  /// The model's head, and a word for it.
+  ///
+  /// Where no task is named: that of a classifier if there is a number of labels, the configuration says so, or tokens see what stands
+  /// behind them; else the head that writes text.
+  private static func head(_ config: HuggingFaceConfig, task: String?, labels: Int?) throws -> (HeadKind, summary: String) {
+    let family = try ModelCatalogue.architecture(of: config)
+    let languages = try TaskTypeCatalogue.languageTypes(of: family, config)
+    let names = TaskTypeCatalogue.sequenceTypes.map { $0.name } + languages.map { $0.name }
+    if let task, !names.contains(task) {
+      throw EngineError(.argument, "--task \(task): no task of a \(family.modelType) model", hint: suggestion(for: task, among: names))
+    }
+    let isClassifier = try labels != nil || config.strings("architectures", default: []).first?.hasSuffix(ModelCatalogue.sequenceClass) == true
+    let writer = task == nil && isClassifier ? nil : languages.first { task == nil ? $0.kind != .masked : $0.name == task }
+    if let writer {
+      guard labels == nil else {
+        throw EngineError(.argument, "--set num_labels with --task \(writer.name): its scores are those of the vocabulary")
+      }
+      return (.language, writer.name)
+    }
+    let type = TaskTypeCatalogue.sequenceTypes.first { $0.name == task }
+    let count = labels ?? (type?.labelCounts.contains(2) == false ? 1 : 2)
+    if let type, !type.labelCounts.contains(count) {
+      throw EngineError(.argument, "--set num_labels=\(count) with --task \(type.name): its head \(type.misfit(labels: count))")
+    }
+    return (.sequence(labels: (0..<count).map { "LABEL_\($0)" }), "\(count) label\(count == 1 ? "" : "s")")
   }
 
   @discardableResult

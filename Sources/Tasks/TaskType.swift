@@ -155,12 +155,11 @@ extension PretrainedModel {
 
   /// Throws where the family's tokens see what a type of language model hides from them, or do not see what it shows.
   public func requireFit(_ type: any LanguageTaskType.Type) throws {
-    let kind = try LanguageKind(of: architecture, config)
-    guard type.kind == kind else {
-      let fitting = TaskTypeCatalogue.languageTypes.filter { $0.kind == kind }.map { "base:\($0.name)()" }
+    let fitting = try TaskTypeCatalogue.languageTypes(of: architecture, config)
+    guard fitting.contains(where: { $0 == type }) else {
       throw EngineError(
-        .argument, "\(type.name): in \(name) (\(architecture.modelType)) \(kind.summary)",
-        hint: fitting.isEmpty ? nil : "call \(fitting.joined(separator: " or "))")
+        .argument, "\(type.name): in \(name) (\(architecture.modelType)) \(try LanguageKind(of: architecture, config).summary)",
+        hint: fitting.isEmpty ? nil : "call \(fitting.map { "base:\($0.name)()" }.joined(separator: " or "))")
     }
   }
 }

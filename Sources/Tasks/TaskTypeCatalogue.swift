@@ -1,3 +1,4 @@
+import Checkpoints
 import Diagnostics
 import TransformerModels
 
@@ -10,6 +11,12 @@ public enum TaskTypeCatalogue {
 
   /// All of them.
   static var types: [any TaskType.Type] { sequenceTypes + languageTypes }
+
+  /// Those of `languageTypes` that a model can be for: its tokens see what the type shows them, and no more.
+  public static func languageTypes(of family: any ModelFamily.Type, _ config: HuggingFaceConfig) throws -> [any LanguageTaskType.Type] {
+    let kind = try LanguageKind(of: family, config)
+    return languageTypes.filter { $0.kind == kind }
+  }
 
   /// What a head with so many outputs is for, unless somebody says it: Transformers' rule, one is a score.
   public static func usualSequenceType(labels count: Int) -> any SequenceTaskType.Type {

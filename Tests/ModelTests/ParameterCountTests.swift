@@ -1,5 +1,6 @@
 import Adapters
 import Checkpoints
+import Engine
 import Files
 import NN
 import TensorCore
@@ -17,7 +18,8 @@ private let configs: [String: JSONObject] = [
     "intermediate_size": 3072, "max_position_embeddings": 512, "type_vocab_size": 2,
   ],
   // Beside what their configuration classes have.
-  "bart-large": ["model_type": "bart"], "t5-small": ["model_type": "t5"],
+  "gpt2-medium": ["model_type": "gpt2", "vocab_size": 50_257, "n_embd": 1024, "n_layer": 24, "n_head": 16], "bart-large": ["model_type": "bart"],
+  "t5-small": ["model_type": "t5"],
   "t5-base": ["model_type": "t5", "d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12],
 ]
 
@@ -26,8 +28,23 @@ private func writer(_ name: String) throws -> TransformerModel {
   try PretrainedModel.shapes(HuggingFaceConfig(configs[name] ?? [:], path: name), .language)
 }
 
-/// The layers that LoRA-Mini's authors adapt: no output projections of attention.
-private let t5Layers = ["q", "k", "v", "wi", "wo", "lm_head"]
+/// The rows of the papers' tables of models that write, which LoRA-Mini's authors print for r, a and b of all these sizes.
+private let publishedCounts: [(model: String, adapter: String, settings: String, count: Int)] = {
+  // No output projections of attention.
+  let layers = " target_modules=q,k,v,wi,wo,lm_head"
+  let sizes = [(8, 16, 16), (8, 16, 32), (8, 16, 64), (8, 32, 16), (8, 32, 32), (8, 32, 64), (8, 64, 16), (8, 64, 32), (8, 64, 64)]
+  let mini = (sizes + [(16, 32, 32), (16, 32, 64), (16, 64, 32), (16, 64, 64), (32, 64, 64)]).map { "r=\($0) a=\($1) b=\($2)" + layers }
+  let small = [20_224, 30_336, 50_560, 30_336, 40_448, 60_672, 50_560, 60_672, 80_896, 80_896, 121_344, 121_344, 161_792, 323_584]
+  let base = [40_192, 60_288, 100_480, 60_288, 80_384, 120_576, 100_480, 120_576, 160_768, 160_768, 241_152, 241_152, 321_536, 643_072]
+  let lora = [1, 2, 4, 8, 16].flatMap { r in
+    [("t5-small", 149_376), ("t5-base", 383_104)].map { ($0, "lora", "r=\(r)" + layers, r * $1) }
+  }
+  return zip(mini, small).map { ("t5-small", "lora_mini", $0, $1) } + zip(mini, base).map { ("t5-base", "lora_mini", $0, $1) } + lora + [
+    ("gpt2-medium", "lora_fused", "r=4", 393_216), ("gpt2-medium", "lora", "r=4 target_modules=c_attn", 393_216),
+    ("bart-large", "lora", "r=4 target_modules=q_proj,v_proj", 589_824), ("bart-large", "delta_lora", "r=4", 589_824),
+    ("bart-large", "ia3", "", 172_032), ("t5-small", "ia3", "", 43_008),
+  ]
+}()
 
 private func base(_ name: String, labels: Int) throws -> TransformerModel {
   let head = HeadKind.sequence(labels: (0..<labels).map { "LABEL_\($0)" })
@@ -108,7 +125,7 @@ private let queryValueCounts: [(description: String, method: any AdapterMethod, 
 
 /// Counts of adapters on GPT-2 medium, whose hidden size is 1024 in 24 layers, and on SmolLM2-135M with 9 query heads to 3 of keys.
 private let decoderCounts: [(description: String, config: JSONObject, method: any AdapterMethod, count: Int)] = {
-  let medium: JSONObject = ["model_type": "gpt2", "vocab_size": 50_257, "n_embd": 1024, "n_layer": 24, "n_head": 16]
+  let medium = configs["gpt2-medium"] ?? [:]
   let smol: JSONObject = [
     "model_type": "llama", "vocab_size": 49_152, "hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
     "intermediate_size": 1536, "tie_word_embeddings": true,
@@ -156,30 +173,50 @@ extension EngineTests {
       #expect(try base("bert", labels: 2).parameterCounts().total == 109_483_778)
     }
 
-    @Test(arguments: [(8, 20_224, 40_192), (128, 323_584, 643_072)]) func loraMiniOnT5(_ product: Int, _ small: Int, _ large: Int) throws {
-      // The first and the last rows of the tables: r (a + b) = 256 and 4096.
-      let (r, width) = product == 8 ? (8, 16) : (32, 64)
-      for (name, count) in [("t5-small", small), ("t5-base", large)] {
-        #expect(try trainable(writer(name), mini(r, width, width), t5Layers) == count)
+    /// What `perigee params` prints, from a configuration alone.
+    @Test(arguments: publishedCounts.indices) func published(_ index: Int) throws {
+      let row = publishedCounts[index]
+      let config = HuggingFaceConfig(configs[row.model] ?? [:], path: row.model)
+      let lines = try ParameterCounts.table(
+        config, AdapterSettings(adapter: row.adapter, settings: row.settings.split(separator: " ").map(String.init))
+      )
+      .split(separator: "\n")
+      for name in ["adapter parameters", "trainable parameters"] {
+        let line = try #require(lines.first { $0.hasPrefix(name) })
+        #expect(Int(line.filter(\.isNumber)) == row.count, "\(row)")
       }
     }
 
-    @Test(arguments: [1, 2, 4, 8, 16]) func loraOnT5(_ r: Int) throws {
-      for (name, count) in [("t5-small", 149_376), ("t5-base", 383_104)] {
-        #expect(try trainable(writer(name), lora(r), t5Layers) == r * count)
+    /// The task that is named, or that the configuration or the settings speak of.
+    @Test(
+      arguments: [
+        ("gpt2-medium", nil, nil, nil, "gpt2, causal_lm"), ("bart-large", nil, nil, nil, "bart, seq2seq_lm"),
+        ("roberta", nil, nil, nil, "roberta, 2 labels"), ("roberta", "masked_lm", nil, nil, "roberta, masked_lm"),
+        ("gpt2-medium", "regression", nil, nil, "gpt2, 1 label"), ("gpt2-medium", nil, 3, nil, "gpt2, 3 labels"),
+        ("gpt2-medium", nil, nil, "GPT2ForSequenceClassification", "gpt2, 2 labels"),
+        ("gpt2-medium", "causal_lm", nil, "GPT2ForSequenceClassification", "gpt2, causal_lm"),
+        (
+          "gpt2-medium", "seq2seq_lm", nil, nil,
+          "--task seq2seq_lm: no task of a gpt2 model; expected one of causal_lm, regression, single_label_classification"
+        ),
+        ("t5-small", "seq2seqlm", nil, nil, "--task seq2seqlm: no task of a t5 model; did you mean 'seq2seq_lm'?"),
+        ("t5-small", "seq2seq_lm", 2, nil, "--set num_labels with --task seq2seq_lm: its scores are those of the vocabulary"),
+        ("roberta", "regression", 3, nil, "--set num_labels=3 with --task regression: its head gives 3 scores to one text"),
+      ] as [(String, String?, Int?, String?, String)])
+    func tasks(_ name: String, _ task: String?, _ labels: Int?, _ architecture: String?, _ expected: String) throws {
+      var values = configs[name] ?? [:]
+      if let architecture { values["architectures"] = [.string(architecture)] }
+      let config = HuggingFaceConfig(values, path: name)
+      var lines = ""
+      let error = message {
+        lines = try ParameterCounts.table(config, AdapterSettings(adapter: "lora", settings: labels.map { ["num_labels=\($0)"] } ?? []), task: task)
       }
+      #expect(error ?? lines.split(separator: "\n").first?.dropFirst(22).description == expected)
     }
 
     @Test(arguments: [("t5-small", 60_506_624), ("t5-base", 222_903_552), ("bart-large", 406_291_456)])
     func wholeModels(_ name: String, _ count: Int) throws {
       #expect(try writer(name).parameterCounts().total == count)
-    }
-
-    /// LoRA on queries and values of the 36 attention blocks, and IA3's vectors.
-    @Test func adaptersOfBARTLarge() throws {
-      #expect(try trainable(writer("bart-large"), lora(4), ["q_proj", "v_proj"]) == 589_824)
-      #expect(try trainable(writer("bart-large"), IA3(), nil) == 172_032)
-      #expect(try trainable(writer("t5-small"), IA3(), nil) == 43_008)
     }
 
     /// LoRA-Mini's LoRA rows adapt the dense layers alone; the paper prints 3.50M for the last.
