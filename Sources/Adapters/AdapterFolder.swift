@@ -228,21 +228,28 @@ extension AttachedAdapter {
     return tensors + state().filter { !own.contains($0.name) }
   }
 
-  /// The language head whose weight is the table of word embeddings, where that trains beside the adapter, and the table's name.
-  /// PEFT trains them apart unless both are in the folder.
-  var tiedHead: (path: String, table: String)? {
-    let trained = modelParameters
-    for case (let path, let linear as Linear) in root.namedModules() where linear.isTied {
-      if let table = trained.first(where: { $0.tensor === linear.weight })?.name { return (path, table) }
+  /// Where else a model has the weight of a module: a language head whose weight is the table of word embeddings, and stacks that share
+  /// the table. PEFT knows each place as a module of its own, and trains them apart unless all are in the folder.
+  static func places(in modules: [(path: String, module: Module)]) -> [(path: String, weight: Tensor, isHead: Bool)] {
+    modules.compactMap { path, module in
+      if let linear = module as? Linear, linear.isTied { return (path, linear.weight, true) }
+      guard let embeddings = module as? InputEmbeddings, let name = embeddings.nameOfSharedWords else { return nil }
+      return (path + "." + name, embeddings.words.weight, false)
     }
-    return nil
+  }
+
+  /// Those of a table that trains beside the adapter, and its name.
+  private var tablePlaces: [(path: String, table: String, isHead: Bool)] {
+    let trained = modelParameters
+    return Self.places(in: root.namedModules()).compactMap { place in
+      trained.first { $0.tensor === place.weight }.map { (place.path, $0.name, place.isHead) }
+    }
   }
 
   /// The folder's tensors, without PEFT's prefix.
   func folderState() throws -> [(name: String, tensor: Tensor)] {
     let own = try ownFolderState()
-    guard let tiedHead, let table = own.first(where: { $0.name == tiedHead.table })?.tensor else { return own }
-    return own + [(tiedHead.path + ".weight", table)]
+    return own + tablePlaces.compactMap { path, table, _ in own.first { $0.name == table }.map { (path + ".weight", $0.tensor) } }
   }
 
   private func ownFolderState() throws -> [(name: String, tensor: Tensor)] {
@@ -265,16 +272,17 @@ extension AttachedAdapter {
   private func commonConfiguration(_ peftType: String, baseModelName: String, taskType: String?)
     -> JSONObject
   {
-    let tiedHead = tiedHead?.path
-    let stored = storedModules + (tiedHead.map { [$0] } ?? [])
+    let places = tablePlaces
+    let stored = storedModules + places.map(\.path)
     var config: JSONObject = [
       "peft_type": .string(peftType), "peft_version": .string(AdapterFolder.peftVersion),
       "task_type": taskType.map { .string($0) } ?? .null, "auto_mapping": .null,
       "base_model_name_or_path": .string(baseModelName), "revision": .null, "inference_mode": true,
       "modules_to_save": stored.isEmpty ? .null : .array(stored.map { .string($0) }),
     ]
-    // LoRA's word for going on with one table; other types would train two that begin alike.
-    if tiedHead != nil, peftType == LoRA.peftType { config["ensure_weight_tying"] = true }
+    // LoRA's word for going on with one table; other types would train two that begin alike. It has no meaning that works for PEFT where
+    // stacks share the table.
+    if !places.isEmpty, places.allSatisfy(\.isHead), peftType == LoRA.peftType { config["ensure_weight_tying"] = true }
     config["bias"] = .string(targets.bias.rawValue)
     // PEFT's word for layers whose weights model files have as [in, out].
     config["fan_in_fan_out"] = .bool(linearAdapters.contains { $0.linear.isStoredTransposed })

@@ -208,9 +208,9 @@ extension AdapterFolderReader {
       classifierNames.contains(name)
         && !modules.contains { AttachedAdapter.isSuffix(name, of: $0.path) }
     }
-    // A head that is the table of word embeddings is listed beside it; `load` compares them.
-    let tied = modules.filter { ($0.module as? Linear)?.isTied == true }.map(\.path)
-    let saved = wanted.filter { name in !absent.contains(name) && !tied.contains { AttachedAdapter.isSuffix(name, of: $0) } }
+    // Whatever else is the table of word embeddings is listed beside it; `load` compares them.
+    let places = AttachedAdapter.places(in: modules).map(\.path)
+    let saved = wanted.filter { name in !absent.contains(name) && !places.contains { AttachedAdapter.isSuffix(name, of: $0) } }
     result.modulesToSave = saved
     let biases = AdapterTargets.Bias.allCases.map(\.rawValue)
     if config["bias"] == .string(type(of: method).onlyTargetBiases) {
@@ -352,21 +352,24 @@ extension AdapterFolderReader {
     }
   }
 
-  /// The names of a head's weight in the folder of an adapter beside which the table of word embeddings trains, where both are one
-  /// table in the model. Throws where they are two in the folder, as PEFT's are unless `ensure_weight_tying` is set.
+  /// The names of further places of a table of word embeddings in the folder of an adapter beside which that trains. Throws where they are
+  /// several tables in the folder, as PEFT's are unless `ensure_weight_tying` is set.
   private func tiedCopies(of attached: AttachedAdapter) throws -> [String] {
     let (fileName, trained) = (type(of: method).folderName(of:), attached.modelParameters)
+    let places = AttachedAdapter.places(in: attached.root.namedModules())
     var copies: [String] = []
-    for case (let path, let linear as Linear) in attached.root.namedModules() where linear.isTied {
-      let (head, table) = (fileName(path + ".weight"), trained.first { $0.tensor === linear.weight }.map { fileName($0.name) })
-      let (hasHead, hasTable) = (file.names.contains(head), table.map(file.names.contains) ?? false)
-      guard hasHead || hasTable, !(hasTable && !hasHead && isOwn) else { continue }
-      guard let table, hasHead, hasTable, try file.float32(file.entry(head)).values == file.float32(file.entry(table)).values else {
+    for (path, weight, _) in places {
+      let (copy, table) = (fileName(path + ".weight"), trained.first { $0.tensor === weight }.map { fileName($0.name) })
+      let (hasCopy, hasTable) = (file.names.contains(copy), table.map(file.names.contains) ?? false)
+      guard hasCopy || hasTable, !(hasTable && !hasCopy && isOwn) else { continue }
+      guard let table, hasCopy, hasTable, try file.float32(file.entry(copy)).values == file.float32(file.entry(table)).values else {
         throw EngineError(
           .data, "\(file.path): the word embeddings and '\(path)' were trained apart, and are one table in this model",
-          hint: "train them in PEFT with ensure_weight_tying=True and the embeddings' full path in modules_to_save")
+          hint: places.allSatisfy(\.isHead)
+            ? "train them in PEFT with ensure_weight_tying=True and the embeddings' full path in modules_to_save"
+            : "PEFT cannot train the one table of a model with an encoder: leave it out of modules_to_save there")
       }
-      copies.append(head)
+      copies.append(copy)
     }
     return copies
   }

@@ -12,7 +12,8 @@ import TensorCore
 /// Merge: `W' = diag(l) W`, `b' = l ⊙ b`; feed-forward: `W' = W diag(l)`.
 ///
 /// PEFT's default for BERT and RoBERTa, `target_modules = { "key", "value", "output.dense" }`, scales the input of
-/// `attention.output.dense` too, which the paper does not (64,512).
+/// `attention.output.dense` too, which the paper does not (64,512). PEFT's default for BART scales queries in place of keys; folders
+/// name their layers, so that they go both ways.
 ///
 /// Paper: Liu et al. 2022, arXiv 2205.05638.
 public struct IA3: LinearAdapterMethod, ChoosesTargets {

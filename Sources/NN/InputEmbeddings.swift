@@ -64,6 +64,9 @@ public final class InputEmbeddings: AdapterHost {
     self.layout = layout
   }
 
+  /// What Transformers calls the table below this module, where that belongs to another one here; nil: it is the embeddings' own.
+  public var nameOfSharedWords: String? { sharesWords ? layout.words : nil }
+
   public override var parts: [(name: String, module: Module)] {
     (sharesWords ? [] : [(layout.words, words)]) + terms.map { ($0.name, $0.table) } + (norm.map { [(layout.norm?.name ?? "", $0)] } ?? [])
   }

@@ -5,7 +5,7 @@
                      [--tolerance 1e-4]
 
 INPUTS holds input_ids, token_type_ids and offsets (packed, int32) and logits: [sequences, labels], or [tokens, vocabulary] where
-the folder's task_type is CAUSAL_LM.
+the folder's task_type is CAUSAL_LM or SEQ_2_SEQ_LM; for the latter also labels and target_offsets, see check_model.py.
 Prints each adapter's largest absolute difference; exit code 0 when all are within the tolerance.
 """
 
@@ -17,20 +17,23 @@ import sys
 import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 from transformers import logging
 
 from check_model import compare, expect, groups
 
 
+WRITERS = {"CAUSAL_LM": AutoModelForCausalLM, "SEQ_2_SEQ_LM": AutoModelForSeq2SeqLM}
+
+
 def check(base, adapter, inputs, tolerance):
     weights = load_file(os.path.join(adapter, "adapter_model.safetensors"))
     with open(os.path.join(adapter, "adapter_config.json"), encoding="utf-8") as file:
-        is_causal = json.load(file)["task_type"] == "CAUSAL_LM"
-    if is_causal:
-        model = AutoModelForCausalLM.from_pretrained(base, attn_implementation="eager")
+        kind = WRITERS.get(json.load(file)["task_type"])
+    if kind:
+        model = kind.from_pretrained(base, attn_implementation="eager")
     else:
-        endings = ("classifier.weight", "classifier.out_proj.weight", "score.weight")
+        endings = ("classifier.weight", "classifier.out_proj.weight", "score.weight", "classification_head.out_proj.weight")
         heads = [n for n in weights if n.endswith(endings)]
         expect(len(heads) == 1, f"one classifier in {adapter}, found {heads}")
         model = AutoModelForSequenceClassification.from_pretrained(

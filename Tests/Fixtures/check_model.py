@@ -1,22 +1,26 @@
 #!/usr/bin/env python3
 """Loads whole model folders with Transformers and compares their logits with recorded ones.
 
-    check_model.py MODEL_DIR INPUTS.safetensors [MODEL_DIR INPUTS ...] [--masked-lm | --causal-lm] [--tolerance 1e-4]
+    check_model.py MODEL_DIR INPUTS.safetensors [MODEL_DIR INPUTS ...] [--tolerance 1e-4]
 
 INPUTS holds input_ids, token_type_ids and offsets (packed, int32) and logits: [sequences, labels],
-or [tokens, vocabulary] with --masked-lm and --causal-lm. Prints each model's largest absolute difference; exit code
-0 when all are within the tolerance, else 1.
+or [tokens, vocabulary]; for a model with an encoder that writes also labels and target_offsets, the packed targets that the logits
+are for. The class of the model is that of its config.json. Prints each model's largest absolute difference; exit code 0 when all are
+within the tolerance, else 1.
 """
 
 import argparse
+import json
+import os
 import sys
 
 import torch
+import transformers
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 from transformers import logging
 
 from decoders import logits_alone
+from encoder_decoders import Pair
 from packed import Packed
 
 
@@ -33,6 +37,12 @@ def groups(paths, size):
     return [paths[i : i + size] for i in range(0, len(paths), size)]
 
 
+def rows(packed, offsets):
+    """The sequences of a packed batch as lists."""
+    starts = offsets.tolist()
+    return [packed[a:b].tolist() for a, b in zip(starts, starts[1:])]
+
+
 def compare(model, tensors, tolerance, name, alone=False):
     """Exit code of the comparison of the model's logits with tensors["logits"]; `alone`: each sequence by itself, without padding."""
     # A training fixture holds its batches as step0.*, step1.*, and the logits of the first.
@@ -40,6 +50,8 @@ def compare(model, tensors, tolerance, name, alone=False):
     for entry in (prefix + "input_ids", prefix + "token_type_ids", prefix + "offsets", "logits"):
         expect(entry in tensors, f"{entry} in the inputs; there are {sorted(tensors)[:8]}")
     batch = Packed(*(tensors[prefix + n] for n in ("input_ids", "token_type_ids", "offsets")))
+    if prefix + "target_offsets" in tensors:
+        batch = Pair(rows(batch.input_ids, batch.offsets), rows(tensors[prefix + "labels"], tensors[prefix + "target_offsets"]))
     if alone:
         logits = logits_alone(model, batch)
     else:
@@ -53,7 +65,9 @@ def compare(model, tensors, tolerance, name, alone=False):
     return 0 if difference <= tolerance else 1
 
 
-def check(path, inputs, kind, tolerance):
+def check(path, inputs, tolerance):
+    with open(os.path.join(path, "config.json"), encoding="utf-8") as file:
+        kind = getattr(transformers, json.load(file)["architectures"][0])
     model, info = kind.from_pretrained(path, attn_implementation="eager", output_loading_info=True)
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         expect(not info[problem], f"no {problem} in {path}: {sorted(map(str, info[problem]))}")
@@ -63,17 +77,12 @@ def check(path, inputs, kind, tolerance):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("paths", nargs="+", metavar="MODEL INPUTS")
-    parser.add_argument("--masked-lm", action="store_true")
-    parser.add_argument("--causal-lm", action="store_true")
     parser.add_argument("--tolerance", type=float, default=1e-4)
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    kind = AutoModelForSequenceClassification
-    if arguments.masked_lm or arguments.causal_lm:
-        kind = AutoModelForMaskedLM if arguments.masked_lm else AutoModelForCausalLM
     pairs = groups(arguments.paths, 2)
-    sys.exit(max(check(*pair, kind, arguments.tolerance) for pair in pairs))
+    sys.exit(max(check(*pair, arguments.tolerance) for pair in pairs))
 
 
 if __name__ == "__main__":

@@ -172,14 +172,19 @@ def turned(name, tensor):
 
 def logits_alone(model, batch):
     """Logits of each sequence by itself: with vectors in front, PEFT's classifiers read the last row of a padded batch, padding or not."""
-    starts = batch.offsets.tolist()
+    starts, ends = batch.offsets.tolist(), batch.answer_offsets.tolist()
     parts = []
     with torch.no_grad():
-        for start, end in zip(starts, starts[1:]):
+        for start, end, first, last in zip(starts, starts[1:], ends, ends[1:]):
             ids = batch.input_ids[start:end].long()[None]
-            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+            written = {}
+            if batch.needs_labels:
+                # Not the labels: AdaLoRA would compute its term of the loss, which a loaded adapter has not.
+                targets = batch.labels[first:last].long()[None]
+                written = dict(decoder_input_ids=model.prepare_decoder_input_ids_from_labels(targets))
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), **written).logits
             # Rows of a prompt come first.
-            parts.append(logits if logits.dim() == 2 else logits[0, logits.shape[1] - (end - start) :])
+            parts.append(logits if logits.dim() == 2 else logits[0, logits.shape[1] - (last - first) :])
     return torch.cat(parts)
 
 

@@ -22,7 +22,7 @@ from minilm import write_minilm
 from models import write_models
 from operations import write_operations
 from optimizers import write_optimizers
-from peft_folders import write_decoder_folders, write_peft_folders
+from peft_folders import DECODERS, ENCODER_DECODERS, write_language_folders, write_peft_folders
 from quantization import write_quantization
 from quantized_models import write_quantized_models
 from torch_archives import write_torch_archives
@@ -40,6 +40,7 @@ PARTS = (
     "encoder_decoders",
     "peft",
     "decoder_folders",
+    "encoder_decoder_folders",
     "quantization",
     "torch",
     "trainer",
@@ -92,7 +93,9 @@ def main():
     if "peft" in arguments.only:
         write_peft_folders("models", "peft")
     if "decoder_folders" in arguments.only:
-        write_decoder_folders("models", "peft")
+        write_language_folders("models", "peft", DECODERS, 700)
+    if "encoder_decoder_folders" in arguments.only:
+        write_language_folders("models", "peft", ENCODER_DECODERS, 800)
     if "quantization" in arguments.only:
         write_quantization("quantization.safetensors")
         write_quantized_models("quantized")

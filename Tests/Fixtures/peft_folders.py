@@ -18,8 +18,10 @@ from peft import (
 )
 
 import decoders
+import encoder_decoders
 import language_cases
 from cases import QUERY_VALUE, load, random_batches
+from encoder_decoders import Pair
 from methods import adalora, glora
 from packed import Packed, write_fixture
 from training import record
@@ -145,22 +147,58 @@ DECODERS = {
 }
 
 
-def write_decoder_folders(models, folder):
-    """The same for decoders: random values in everything that trains."""
-    for index, (name, (kind, options, *rest)) in enumerate(DECODERS.items()):
-        torch.manual_seed(700 + index)
+# Encoder-decoders. T5's classifier is no module that PEFT saves by itself.
+ANSWERS = TaskType.SEQ_2_SEQ_LM
+HEAD = dict(modules_to_save=["classification_head"])
+ENCODER_DECODERS = {
+    "tiny-bart-lora": (ANSWERS, dict(r=4, lora_alpha=8)),
+    "tiny-bart-all-linear": (ANSWERS, dict(r=2, lora_alpha=3, target_modules="all-linear", bias="all")),
+    "tiny-bart-dora": (ANSWERS, dict(r=3, use_dora=True, target_modules=["k_proj", "fc1"])),
+    "tiny-bart-ia3": (ANSWERS, dict(), IA3Config),
+    "tiny-bart-prefix": (ANSWERS, dict(num_virtual_tokens=3), PrefixTuningConfig),
+    "tiny-bart-prompt": (ANSWERS, dict(num_virtual_tokens=3), PromptTuningConfig),
+    "tiny-bart-p-tuning": (ANSWERS, dict(num_virtual_tokens=4, encoder_hidden_size=6), PromptEncoderConfig),
+    "tiny-bart-classifier": (CLASSIFIES, dict(r=3, **HEAD)),
+    "tiny-t5-lora": (ANSWERS, dict(r=4, lora_alpha=8)),
+    "tiny-t5-head": (ANSWERS, dict(r=3, target_modules=["o", "lm_head"])),
+    "tiny-t5-vera": (ANSWERS, dict(r=5, target_modules=["q", "wi"]), VeraConfig),
+    "tiny-t5-ia3": (ANSWERS, dict(), IA3Config),
+    "tiny-t5-prefix": (ANSWERS, dict(num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=6), PrefixTuningConfig),
+    "tiny-t5-prompt": (ANSWERS, dict(num_virtual_tokens=3, num_transformer_submodules=1), PromptTuningConfig),
+    "tiny-t5-classifier": (CLASSIFIES, dict(r=3, **HEAD)),
+    "tiny-t5v11-all-linear": (ANSWERS, dict(r=2, lora_alpha=3, target_modules="all-linear")),
+    "tiny-t5v11-ia3": (ANSWERS, dict(), IA3Config),
+    "tiny-t5v11-prompt": (ANSWERS, dict(num_virtual_tokens=3), PromptTuningConfig),
+    # PEFT trains a copy of the table for each of its places; that of `shared` is never read.
+    "tiny-t5v11-embeddings": (ANSWERS, dict(r=2, modules_to_save=["shared", "embed_tokens", "lm_head"])),
+}
+
+
+def write_language_folders(models, folder, table, seed):
+    """The same for models of language: random values in everything that trains, and each sequence by itself."""
+    for index, (name, (kind, options, *rest)) in enumerate(table.items()):
+        torch.manual_seed(seed + index)
         base = "-".join(name.split("-")[:2])
-        entry = dict(objective="causal_lm" if kind == WRITES else "classification", num_labels=3)
-        model, _ = language_cases.load(os.path.join(models, base), entry)
+        objective = {WRITES: "causal_lm", ANSWERS: "seq2seq_lm"}.get(kind, "classification")
+        model, _ = language_cases.load(os.path.join(models, base), dict(objective=objective, num_labels=3))
         model = get_peft_model(model, (rest or [LoraConfig])[0](task_type=kind, **options)).eval()
-        for parameter in model.parameters():
+        for parameter_name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                parameter.data.add_(torch.randn(parameter.shape) * 0.2)
+                parameter.data.add_(torch.randn(parameter.shape) * (encoder_decoders.spread(parameter_name) if kind == ANSWERS else 0.2))
+        copies = [p for n, p in model.named_parameters() if n.endswith(("shared.modules_to_save.default.weight", "embed_tokens.modules_to_save.default.weight"))]
+        for parameter in copies:
+            parameter.data.copy_(copies[0].data)
         adapter = os.path.join(folder, name, "adapter")
         model.save_pretrained(adapter)
         _tidy(adapter)
         rows = [torch.randint(3, 120, (length,)).tolist() for length in (5, 1, 8)]
-        batch = Packed.of(rows, [[0] * len(row) for row in rows], [0, 0, 0])
+        if kind == CLASSIFIES and table is ENCODER_DECODERS:
+            # It reads the end token.
+            rows = [row + [model.config.eos_token_id] for row in rows]
+        if kind == ANSWERS:
+            batch = Pair(rows, [torch.randint(3, 120, (length,)).tolist() for length in (4, 6, 1)])
+        else:
+            batch = Packed.of(rows, [[0] * len(row) for row in rows], [0, 0, 0])
         tensors = dict(batch.tensors(""), logits=decoders.logits_alone(model, batch))
         write_fixture(os.path.join(folder, name, "expected.safetensors"), tensors, dict(model=base, task_type=kind, **options))
 

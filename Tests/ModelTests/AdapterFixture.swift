@@ -221,7 +221,7 @@ func modelOfRecord(_ folder: String) throws -> (model: TransformerModel, taskTyp
   let facts = try JSONValue(parsing: SafetensorsFile(folder + "/expected.safetensors").metadata["config"] ?? "{}", source: folder)
   let name = facts["model"]?.stringValue ?? ""
   let taskType = facts["task_type"]?.stringValue ?? "SEQ_CLS"
-  guard taskType != "CAUSAL_LM" else {
+  guard taskType == "SEQ_CLS" else {
     return (try PretrainedModel(name: fixturesFolder + "/models/" + name).make(.language, headSeed: 1), taskType)
   }
   return (try tinyModel(name), taskType)
@@ -231,7 +231,8 @@ func modelOfRecord(_ folder: String) throws -> (model: TransformerModel, taskTyp
 func recordedLogits(_ path: String) throws -> (batch: Batch, logits: Tensor) {
   let file = try SafetensorsFile(path)
   func ints(_ name: String) throws -> [Int32] { try file.tensor(name).values.map { Int32($0) } }
-  let batch = try Batch(ids: ints("input_ids"), tokenTypes: ints("token_type_ids"), offsets: Offsets(values: ints("offsets")))
+  var batch = try Batch(ids: ints("input_ids"), tokenTypes: ints("token_type_ids"), offsets: Offsets(values: ints("offsets")))
+  if file["target_offsets"] != nil { batch.targets = try (ints("labels"), Offsets(values: ints("target_offsets"))) }
   return (batch, try file.tensor("logits"))
 }
 
@@ -239,6 +240,21 @@ func tinyBatch() throws -> Batch {
   let ids: [Int32] = [3, 17, 45, 99, 4, 3, 8, 23, 51, 60, 77, 4, 3, 111, 4]
   return try Batch(
     ids: ids, offsets: Offsets(values: [0, 5, 12, 15]), labels: Tensor([0, 2, 1] as [Int32], [3]))
+}
+
+/// The tiny batch as a model takes it: with targets where an encoder reads it, and end tokens where a classifier looks for them.
+func tinyBatch(for model: TransformerModel) throws -> Batch {
+  var batch = try tinyBatch()
+  guard model.encoderLayout != nil else { return batch }
+  if model.head.isSequence {
+    let end = Int32(try model.config.int("eos_token_id", in: 0...10))
+    for last in batch.offsets.values.dropFirst() { batch.ids[Int(last) - 1] = end }
+  } else {
+    let targets: [Int32] = [7, 9, 2, 30, 2, 4, 90, 66, 12, 2]
+    batch.targets = (targets, Offsets(lengths: [3, 2, 5]))
+    batch.labels = try Tensor(targets, [targets.count])
+  }
+  return batch
 }
 
 /// Random values in everything that trains, so that nothing is zero by accident.
