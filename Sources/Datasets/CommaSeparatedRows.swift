@@ -28,13 +28,19 @@ func commaSeparatedRows(
         count < layout.count
         ? "\(count) of \(layout.count) comma-separated fields (a line break outside quotes?)"
         : "\(count) comma-separated fields, expected \(layout.count) (a comma outside quotes?)"
-      rows.append(Row(line: record.line, content: .malformed(problem)))
+      rows.append(Row(line: record.line, content: .malformed(problem), range: record.range))
     } else {
       rows.append(
-        Row(line: record.line, content: .values(layout.positions.map { record.fields[$0] })))
+        Row(line: record.line, content: .values(layout.positions.map { record.fields[$0] }), range: record.range))
     }
   }
   return rows
+}
+
+/// The first record, and its fields.
+func commaSeparatedHeader(_ bytes: UnsafeBufferPointer<UInt8>, path: String) throws -> (range: Range<Int>, names: [String]) {
+  var scanner = CommaSeparatedScanner(bytes: bytes, path: path)
+  return try scanner.next().map { ($0.range, columnNames($0.fields)) } ?? (0..<0, [])
 }
 
 private struct CommaSeparatedScanner {
@@ -54,13 +60,13 @@ private struct CommaSeparatedScanner {
   }
 
   /// The next record that is not a blank line; nil at the end.
-  mutating func next() throws -> (fields: [String], line: Int)? {
+  mutating func next() throws -> (fields: [String], line: Int, range: Range<Int>)? {
     while let length = lineBreak(at: position) {
       position += length
       line += 1
     }
     guard position < bytes.count else { return nil }
-    let start = line
+    let (start, first) = (line, position)
     var fields: [String] = []
     while true {
       let isQuoted = position < bytes.count && bytes[position] == Self.quote
@@ -69,11 +75,12 @@ private struct CommaSeparatedScanner {
         position += 1
         continue
       }
+      let end = position
       if let length = lineBreak(at: position) {
         position += length
         line += 1
       }
-      return (fields, start)
+      return (fields, start, first..<end)
     }
   }
 

@@ -18,13 +18,25 @@ func tabSeparatedRows(
       return
     }
     if let problem = problem(in: line, ends: ends, expected: layout.count) {
-      rows.append(Row(line: number, content: .malformed(problem)))
+      rows.append(Row(line: number, content: .malformed(problem), range: range(of: line, in: bytes)))
     } else {
       let values = layout.positions.map { string(field($0, of: line, ends: ends)) }
-      rows.append(Row(line: number, content: .values(values)))
+      rows.append(Row(line: number, content: .values(values), range: range(of: line, in: bytes)))
     }
   }
   return rows
+}
+
+/// The first line, and its fields.
+func tabSeparatedHeader(_ bytes: UnsafeBufferPointer<UInt8>) throws -> (range: Range<Int>, names: [String]) {
+  var found: (range: Range<Int>, names: [String]) = (0..<0, [])
+  forEachLine(of: bytes) { _, line in
+    guard found.names.isEmpty else { return }
+    var ends: [Int] = []
+    fieldEnds(of: line, into: &ends)
+    found = (range(of: line, in: bytes), columnNames(ends.indices.map { string(field($0, of: line, ends: ends)) }))
+  }
+  return found
 }
 
 /// Too few fields are a line break inside a text, too many a tab; empty ones at the end do no harm.

@@ -58,6 +58,8 @@ struct Row: Equatable {
   /// The line where the row starts, counted from 1.
   let line: Int
   let content: Content
+  /// Its bytes in the text, without the line end.
+  let range: Range<Int>
 }
 
 /// The selected columns of every row of a file.
@@ -68,6 +70,11 @@ struct Row: Equatable {
 /// bytes, no such column); what is wrong with a single row is left for the caller to judge.
 func readRows(_ path: String, format: TableFormat, columns: ColumnSelection) throws -> [Row] {
   var text = try readText(path)
+  return try rows(of: &text, path, format: format, columns: columns)
+}
+
+/// The same of a text that was read already; `path` is its name in messages.
+func rows(of text: inout String, _ path: String, format: TableFormat, columns: ColumnSelection) throws -> [Row] {
   guard !text.utf8.isEmpty else {
     let expected = if case .named = columns, format != .jsonl { "a header line" } else { "rows" }
     throw EngineError(.data, "\(path): empty file, expected \(expected)")
@@ -89,9 +96,12 @@ func readRows(_ path: String, format: TableFormat, columns: ColumnSelection) thr
   }
 }
 
+/// The columns' names in a header's fields.
+func columnNames(_ fields: [String]) -> [String] { fields.map { $0.trimmingCharacters(in: .whitespaces) } }
+
 /// The positions of the selected columns in a header.
 func positions(of columns: [String], in header: [String], path: String, line: Int) throws -> [Int] {
-  let names = header.map { $0.trimmingCharacters(in: .whitespaces) }
+  let names = columnNames(header)
   return try columns.map { column in
     let matches = names.indices.filter { names[$0] == column }
     if let match = matches.first, matches.count == 1 { return match }
@@ -158,6 +168,12 @@ func firstIndex(of byte: UInt8, in bytes: UnsafeBufferPointer<UInt8>) -> Int? {
 
 func string(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
   String(decoding: bytes, as: UTF8.self)
+}
+
+/// Where a part of some bytes stands in them.
+func range(of part: UnsafeBufferPointer<UInt8>, in bytes: UnsafeBufferPointer<UInt8>) -> Range<Int> {
+  guard let start = part.baseAddress, let base = bytes.baseAddress else { return 0..<0 }
+  return start - base..<start - base + part.count
 }
 
 func withoutByteOrderMark(

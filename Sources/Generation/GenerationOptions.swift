@@ -104,6 +104,27 @@ public struct GenerationOptions: Record {
   }
 }
 
+extension GenerationOptions {
+  /// New tokens that a command asks for, where its settings do not say it.
+  public static let commandMaxNewTokens = 64
+
+  /// Options of a command.
+  ///
+  /// - Parameter settings: `name=value`, with the names of the fields.
+  /// - Throws: `EngineError` for a setting that is none of these.
+  public init(settings: [String]) throws {
+    self.init()
+    for text in settings {
+      let setting = try Setting(text)
+      guard let field = Self.fields.first(where: { $0.name == setting.name }) else {
+        throw setting.unknown(among: Self.fields.map(\.name), hint: Self.remedy(for: setting.name))
+      }
+      try field.set(text: setting.value, in: &self)
+    }
+    if maxNewTokens == nil, maxLength == nil { maxNewTokens = Self.commandMaxNewTokens }
+  }
+}
+
 /// Whose beam search; see `BeamSearch` and `LoRABeamSearch`.
 public enum BeamConvention: String, FieldChoice {
   case transformers, lora

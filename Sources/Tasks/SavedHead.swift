@@ -21,6 +21,12 @@ extension PretrainedModel {
     }
   }
 
+  /// The number of outputs of the head in an adapter's file; nil: it has none.
+  public func headOutputs(in file: SafetensorsFile) throws -> Int? {
+    let name = try Self.shapes(config, Self.head(labels: 2)).outputLayer + ".weight"
+    return file.names.first { $0 == name || $0.hasSuffix("." + name) }.flatMap { file[$0]?.shape.first }
+  }
+
   private func findHead() throws -> SavedHead {
     let model = try Self.shapes(config, Self.head(labels: 2))
     let names = model.headParameters.map(\.name)

@@ -29,8 +29,8 @@ extension TrainableModel {
   /// The content of the body that adapters are trained on: what another model must have for them to mean the same. Where it was
   /// written or trained in this model, what it has become counts.
   func baseDigest() throws -> Digest {
-    if try changedBodyParameter() != nil { return try unmerged { network.bodyDigest } }
-    return try body?.bodyDigest ?? Digest(of: base.identity())
+    if try changedBodyParameter() != nil { return try unmerged { network.bodyDigest() } }
+    return try body?.bodyDigest() ?? Digest(of: base.identity())
   }
 
   /// Parameters of the body that the base model's weights lack, such as a pooler, which no digest of those has.
@@ -44,10 +44,18 @@ extension TrainableModel {
     }
   }
 
+  /// Whether an adapter was trained on the body that this model has; true where its folder does not say what it was trained on.
+  ///
+  /// A body that a stage trained is known by its parameters, whether it is that stage's model or was read from what the stage saved.
+  public func isBase(of facts: AdapterFacts) throws -> Bool {
+    guard let wanted = facts.baseDigest else { return true }
+    return try wanted == baseDigest().hex || wanted == unmerged { network.bodyDigest(without: base.lacks) }.hex
+  }
+
   /// Throws where a folder says that its adapter belongs to another body, or stands on adapters that this model lacks.
   func check(_ facts: AdapterFacts, ofFolder folder: String) throws {
-    guard let wanted = facts.baseDigest else { return }
-    if wanted != (try baseDigest().hex) {
+    guard facts.baseDigest != nil else { return }
+    if try !isBase(of: facts) {
       let stages = facts.stages ?? []
       throw EngineError(
         .data,
@@ -130,10 +138,10 @@ extension AttachedAdapter {
 }
 
 extension TransformerModel {
-  /// The content of the parameters outside the head, without adapters.
-  fileprivate var bodyDigest: Digest {
+  /// The content of the parameters outside the head, without adapters and without those that `isLeftOut` names.
+  fileprivate func bodyDigest(without isLeftOut: (String) -> Bool = { _ in false }) -> Digest {
     let stream = DigestStream()
-    for (name, tensor) in plainParameters() where !headModules.contains(where: { name.hasPrefix($0 + ".") }) {
+    for (name, tensor) in plainParameters() where !headModules.contains(where: { name.hasPrefix($0 + ".") }) && !isLeftOut(name) {
       stream.update(name, tensor)
     }
     return stream.finish()

@@ -3,6 +3,7 @@ import Bindings
 import Diagnostics
 import Engine
 import Files
+import Generation
 
 /// `perigee generate`
 struct Generate: ParsableCommand {
@@ -35,7 +36,7 @@ struct Generate: ParsableCommand {
   @Option(
     name: .customLong("set"),
     help: ArgumentHelp(
-      "Give an option of generation a value; may be repeated. max_new_tokens is \(Runner.standardMaxNewTokens) unless it or max_length is given.",
+      "Give an option of generation a value; may be repeated. max_new_tokens is \(GenerationOptions.commandMaxNewTokens) unless it or max_length is given.",
       valueName: "name=value"))
   var settings: [String] = []
 

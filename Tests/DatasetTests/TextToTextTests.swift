@@ -108,7 +108,8 @@ struct TextToTextTests {
     ([:], E2E.self, "trainset.csv: no such file"),
     (["train.json": "[]"], WebNLG.self, "train.json: no list 'entries'"),
     (
-      ["train.json": #"{"entries": [{"1": {"category": "Food"}}]}"#], WebNLG.self, "train.json: entry 1: 'modifiedtripleset' is missing, expected a list"
+      ["train.json": #"{"entries": [{"1": {"category": "Food"}}]}"#], WebNLG.self,
+      "train.json: entry 1: 'modifiedtripleset' is missing, expected a list"
     ),
     (["train.json": #"{"entries": [1]}"#], WebNLG.self, "train.json: entry 1: expected an object with one entry, got 1"),
     (["train.en": "a\nb\n", "train.ro": "c\n"], WMT16.self, "train.en has 2 lines, "),
