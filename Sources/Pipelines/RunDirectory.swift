@@ -217,7 +217,7 @@ public final class RunDirectory {
   }
 
   private func goOn(_ sources: [RunScript]) throws {
-    for (name, text) in Self.names(sources) where isKept && fileExists(codeFolder + "/" + name) {
+    for (name, text) in names(sources) where isKept && fileExists(codeFolder + "/" + name) {
       differences += RunDifferences.between(try readText(codeFolder + "/" + name), text, name: name)
     }
     try refuseDifferences()
@@ -238,20 +238,20 @@ public final class RunDirectory {
 
   private func writeStart(_ sources: [RunScript], in folder: String) throws {
     try AtomicFile.write(script.text, to: OwnFolder(folder).place("code/" + script.name))
-    try Self.write(sources, in: folder)
+    try write(sources, in: folder)
     if parameters != nil || earlier == nil || isOverwritten {
       try AtomicFile.write(.object(parameters ?? JSONObject()), to: folder + "/" + Self.parametersFile)
     }
     try AtomicFile.write(.object(command.json), to: folder + "/" + Self.commandFile)
   }
 
-  private static func write(_ sources: [RunScript], in folder: String) throws {
+  private func write(_ sources: [RunScript], in folder: String) throws {
     for (name, text) in names(sources) { try AtomicFile.write(text, to: OwnFolder(folder).place("code/" + name)) }
   }
 
-  /// Files of one name from several folders get numbers, in the order in which they were required.
-  private static func names(_ sources: [RunScript]) -> [(name: String, text: String)] {
-    var counts: [String: Int] = [:]
+  /// Files of one name from several folders get numbers, in the order in which they were required; the script's own name is taken.
+  private func names(_ sources: [RunScript]) -> [(name: String, text: String)] {
+    var counts = [script.name: 1]
     return sources.map { source in
       let count = counts[source.name, default: 0] + 1
       counts[source.name] = count
@@ -281,7 +281,7 @@ public final class RunDirectory {
   }
 
   private func finish(_ sources: [RunScript]) throws {
-    try Self.write(sources, in: path)
+    try write(sources, in: path)
     guard isKept else { return }
     try AtomicFile.write(readText(path + "/" + Self.newMetricsFile), to: path + "/" + Self.metricsFile)
     removeTree(path + "/" + Self.newMetricsFile)

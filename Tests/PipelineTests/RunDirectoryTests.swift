@@ -36,7 +36,8 @@ import Testing
         let run = try create(path + "/", parameters: ["r": 4, "max_grad_norm": .double(.infinity)])
         run.record("before it begins")
         #expect(try AtomicFolder.names(in: folder) == [])
-        try run.begin(sources: [RunScript(path: "lua/recipes.lua", text: "return {}"), RunScript(path: "x/recipes.lua", text: "return 1")])
+        let sources = [("lua/recipes.lua", "return {}"), ("x/recipes.lua", "return 1"), ("lua/mnli_to_rte.lua", "return 2")]
+        try run.begin(sources: sources.map { RunScript(path: $0, text: $1) })
         run.record("and after")
         try run.metrics().append(["step": 1, "loss": .double(.nan)])
         try run.metrics().flush()
@@ -61,6 +62,7 @@ import Testing
       #expect(try readText(run.codeFolder + "/mnli_to_rte.lua") == "print(1)\n")
       #expect(try readText(run.codeFolder + "/recipes.lua") == "return {}")
       #expect(try readText(run.codeFolder + "/2-recipes.lua") == "return 1")
+      #expect(try readText(run.codeFolder + "/2-mnli_to_rte.lua") == "return 2")
       #expect(try readText(path + "/output.txt") == "before it begins\nand after\n")
       try run.prepare(RunScript(path: "mnli_to_rte.lua", text: "print(1)\n"), invocation(), now: Self.start.addingTimeInterval(60))
       try run.begin()
