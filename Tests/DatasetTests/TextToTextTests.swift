@@ -1,5 +1,6 @@
 import Diagnostics
 import Files
+import Metrics
 import TestSupport
 import Testing
 
@@ -131,6 +132,7 @@ struct TextToTextTests {
   /// The built-in data: no input of one part is in another, and held-out names are made of words that training has.
   @Test func builtInPartsAreApart() throws {
     for data in TextToTextCatalogue.tasks {
+      #expect(try data.metrics.allSatisfy { try MetricCatalogue.metric(named: $0).readsTexts })
       func inputs<Data: TextToText>(_ data: Data.Type) -> [[Example]] { [DataPart.train, .validation, .test].map { Data().builtIn($0) } }
       let parts = inputs(data)
       let texts = parts.flatMap { $0.map(\.text) }

@@ -15,6 +15,7 @@ public struct E2E: TextToText {
   public static let summary =
     "The E2E NLG Challenge: a sentence for the attributes of a restaurant; files: trainset.csv, devset.csv and testset_w_refs.csv, or .txt files with lines of input||text."
   public static let builtInName = "builtin:data_to_text"
+  public static let metrics = ["e2e_bleu", "nist", "meteor", "coco_rouge_l", "cider"]
   public static let repeatsInputs = true
   public static let fields: [Field<Self>] = Field.fields(of: \.options)
 

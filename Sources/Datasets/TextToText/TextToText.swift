@@ -15,6 +15,8 @@ public protocol TextToText: Record {
   static var usualType: WritingType { get }
   /// What a model with an encoder reads in front of an input.
   static var prefix: String { get }
+  /// The metrics of texts that its papers report.
+  static var metrics: [String] { get }
   /// Whether a file repeats an input for each of its texts, so that they are put together where they are references.
   static var repeatsInputs: Bool { get }
 
@@ -59,7 +61,8 @@ extension TextToText {
         })
     }
     return TaskDefinition(
-      name: Self.name, labels: nil, metricNames: ["perplexity"], metricForBestModel: "perplexity", train: split(.train, train, limit.train),
+      name: Self.name, labels: nil, metricNames: ["perplexity"] + Self.metrics, metricForBestModel: "perplexity",
+      train: split(.train, train, limit.train),
       evaluation: [split(part, Self.repeatsInputs ? grouped(evaluated) : evaluated, limit.evaluation)], skippedRows: skipped)
   }
 

@@ -14,6 +14,7 @@ public struct WMT16: TextToText {
   public static let summary =
     "WMT 2016, English to Romanian: a translation for a sentence; files: train, dev and test, each with .en and .ro, or .tsv or .jsonl files."
   public static let builtInName = "builtin:translation"
+  public static let metrics = ["sacrebleu", "rouge1", "rouge2", "rougeL"]
   public static let usualType = WritingType.seq2seqLM
   public static let prefix = "translate English to Romanian: "
   public static let fields: [Field<Self>] = Field.fields(of: \.options)

@@ -24,6 +24,7 @@ public struct WebNLG: TextToText {
   public static let name = "webnlg"
   public static let summary = "The WebNLG Challenge of 2017: a text for a set of facts; files: train.json, dev.json and test.json."
   public static let builtInName = "builtin:data_to_text"
+  public static let metrics = ["multi_bleu_detok", "meteor", "pyter"]
   public static let fields: [Field<Self>] =
     Field.fields(of: \.options) + [
       .value(

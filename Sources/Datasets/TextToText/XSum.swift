@@ -9,6 +9,7 @@ public struct XSum: TextToText {
   public static let name = "xsum"
   public static let summary = "XSum: a summary of one sentence for an article; files: train.jsonl, dev.jsonl and test.jsonl."
   public static let builtInName = "builtin:summary"
+  public static let metrics = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
   public static let usualType = WritingType.seq2seqLM
   public static let fields: [Field<Self>] = Field.fields(of: \.options)
 
