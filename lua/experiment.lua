@@ -61,9 +61,9 @@ end
 
 --- Training arguments for a task: the recipe's, or the built-in tasks' own, with what the parameters change.
 function experiment.arguments(p, recipe, name)
-  local builtin = { learning_rate = 5e-3, num_train_epochs = 4, per_device_train_batch_size = 32, max_length = 64, warmup_ratio = 0.06, load_best_model_at_end = true }
+  local builtin = recipe.builtin or { learning_rate = 5e-3, num_train_epochs = 4, per_device_train_batch_size = 32, max_length = 64, warmup_ratio = 0.06, load_best_model_at_end = true }
   local of_paper = recipe.tasks[name] or experiment.is_builtin(p) or error(("the recipe has no task '%s'"):format(name))
-  local arguments = experiment.is_builtin(p) and builtin or experiment.merged(recipe.common, of_paper)
+  local arguments = experiment.is_builtin(p) and experiment.merged(builtin) or experiment.merged(recipe.common, of_paper)
   arguments.adapter = nil
   return experiment.merged(arguments, {
     learning_rate = positive(p.learning_rate), num_train_epochs = positive(p.epochs), per_device_train_batch_size = positive(p.batch),

@@ -59,11 +59,12 @@ local function label(point, names)
 end
 
 local known = {
-  name = true, grid = true, order = true, seeds = true, metric = true, greater_is_better = true, run = true, keep_models = true,
+  name = true, grid = true, order = true, seeds = true, metric = true, metrics = true, greater_is_better = true, run = true, keep_models = true,
 }
 
 --- A result's numbers, without its model.
-local function numbers(result)
+---@return table
+function sweep.numbers(result)
   local copy = {}
   for _, name in ipairs { "stage", "metrics", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "best_step", "endings", "warnings", "reused", "key" } do
     copy[name] = result[name]
@@ -72,37 +73,41 @@ local function numbers(result)
 end
 
 --- Trains every point with every seed, each in a stage of its own, and returns one row for each point: its values, `metric`
---- (the mean), `spread`, `n`, `trainable`, `seconds` (in all), `peak_tensor_mb` (the highest; nil where one is not known), and
+--- (the mean), and those of `metrics` where there are several, `spread` (of the first), `n`, `trainable`, `seconds` (in all), `peak_tensor_mb` (the highest; nil where one is not known), and
 --- `results`, one for each seed. `greater_is_better`: which mean `sweep.best` takes, for a metric of the script's own.
 --- `keep_models`: the results have their models, which then stay in memory as long as the rows do.
----@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, greater_is_better?: boolean, run: (fun(point: table, seed: integer): Result), keep_models?: boolean }
+---@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, metrics?: string[], greater_is_better?: boolean, run: (fun(point: table, seed: integer): Result), keep_models?: boolean }
 function sweep.run(options)
   for key in pairs(options) do
     if not known[key] then error(("sweep.run: unknown field '%s'"):format(key), 2) end
   end
   local points, names = sweep.points(options.grid or {}, options.order)
-  local metric = options.metric or "accuracy"
-  local rows = { names = names, metric = metric, greater_is_better = options.greater_is_better }
+  local all = options.metrics or { options.metric or "accuracy" }
+  local metric = all[1]
+  local rows = { names = names, metric = metric, metrics = all, greater_is_better = options.greater_is_better }
   for _, point in ipairs(points) do
     local row, scores, peaks = { results = {}, seconds = 0 }, {}, {}
+    for _, name in ipairs(all) do scores[name] = {} end
     for name, value in pairs(point) do row[name] = value end
     for _, seed in ipairs(options.seeds or { 42 }) do
       local stage_name = ("%s %s seed=%d"):format(options.name, label(point, names), seed):gsub("  +", " ")
       local result = stage(stage_name, function() return options.run(point, seed) end)
-      local score = result.metrics["eval_" .. metric]
-      if not score then error(("sweep.run: stage '%s' has no metric '%s'"):format(stage_name, metric), 2) end
-      scores[#scores + 1], row.results[#row.results + 1] = score, options.keep_models and result or numbers(result)
+      for name, list in pairs(scores) do
+        list[#list + 1] = result.metrics["eval_" .. name] or error(("sweep.run: stage '%s' has no metric '%s'"):format(stage_name, name), 2)
+      end
+      row.results[#row.results + 1] = options.keep_models and result or sweep.numbers(result)
       row.trainable, row.seconds = result.trainable, row.seconds + result.seconds
       peaks[#peaks + 1] = result.peak_tensor_mb
     end
-    row.peak_tensor_mb = #peaks == #scores and math.max(table.unpack(peaks)) or nil
-    row[metric], row.spread, row.n = sweep.mean(scores), sweep.spread(scores), #scores
+    row.peak_tensor_mb = #peaks == #row.results and math.max(table.unpack(peaks)) or nil
+    for name, list in pairs(scores) do row[name] = sweep.mean(list) end
+    row.spread, row.n = sweep.spread(scores[metric]), #row.results
     rows[#rows + 1] = row
   end
   return rows
 end
 
---- Prints the rows of `sweep.run`: the grid's names, parameters, mean, spread, seconds, memory.
+--- Prints the rows of `sweep.run`: the grid's names, parameters, means, spread, seconds, memory.
 ---@param rows table[] of one or more runs, joined
 ---@param options? { title?: string, columns?: string[] } columns: more of them, in front
 function sweep.report(rows, options)
@@ -110,7 +115,9 @@ function sweep.report(rows, options)
   local columns = {}
   for _, name in ipairs(options.columns or {}) do columns[#columns + 1] = name end
   for _, name in ipairs(rows.names) do columns[#columns + 1] = name end
-  for _, name in ipairs { "trainable", rows.metric, "spread", "n", "seconds", "peak_tensor_mb" } do columns[#columns + 1] = name end
+  columns[#columns + 1] = "trainable"
+  for _, name in ipairs(rows.metrics or { rows.metric }) do columns[#columns + 1] = name end
+  for _, name in ipairs { "spread", "n", "seconds", "peak_tensor_mb" } do columns[#columns + 1] = name end
   local shown = { columns = columns, title = options.title }
   for i, row in ipairs(rows) do
     shown[i] = {}

@@ -22,6 +22,9 @@ struct PipelineScriptTests {
 
     static let short = ["steps=3", "pretrain_steps=3", "train_limit=64", "dev_limit=16"]
 
+    /// Experiments with texts that a model writes.
+    static let text = short + ["layers=1", "test_limit=2", "max_new_tokens=4", "num_beams=2"]
+
     static let all = [
       Script(
         name: "delora_tables", settings: short + ["ranks=4,8", "seeds=1,2"], methods: ["delora"],
@@ -41,6 +44,12 @@ struct PipelineScriptTests {
         name: "mnli_to_rte",
         settings: ["pretrain_steps=3", "epochs=1", "rte_epochs=1", "mnli_limit=64", "rte_limit=64", "mnli_dev_limit=16"],
         words: ["rte-classifier", "rte-delora"]),
+      Script(
+        name: "delta_lora_text", settings: text + ["tasks=e2e,webnlg", "methods=lora,delta_lora"],
+        words: ["E2E (Table 1)", "rouge_l", "WebNLG (Table 2)", "bleu_u", "ter_a", "delta_lora"]),
+      Script(
+        name: "delta_lora_ablations", settings: text + ["ratios=2", "start_steps=1"],
+        words: ["(Table 5)", "lora, 3 x rate", "(Table 7)", "start_step", "e2e, cosine with the base weight", "c_attn.weight values"]),
       Script(name: "data_to_text", settings: ["steps=3", "lora_steps=3", "layers=1"], words: ["held out", "perplexity"]),
     ]
   }
@@ -231,8 +240,10 @@ struct PipelineScriptTests {
         print(lora.tasks.cola.per_device_train_batch_size, lora.tasks.qnli.num_train_epochs, lora.tasks.rte.learning_rate)
         print(delta.tasks.mrpc.adapter.start_step, delta.tasks.rte.max_length, delta.tasks.qqp.learning_rate)
         print(ada.tasks.cola.adapter.orth_reg_weight, ada.tasks.stsb.learning_rate, ada.tasks.mnli.adapter.tfinal)
+        local text = require 'recipes.delta_lora_text'
+        print(text.tasks.webnlg.adapter.update_ratio, text.tasks.xsum.warmup_steps, text.generation.e2e.length_penalty, text.generation.xsum.num_beams)
         """)
-      #expect(lines == ["36", "64\t25\t0.0005", "10\t512\t0.0004", "0.5\t0.0022\t50000"])
+      #expect(lines == ["36", "64\t25\t0.0005", "10\t512\t0.0004", "0.5\t0.0022\t50000", "5\t3000\t0.8\t8"])
     }
   }
 }
