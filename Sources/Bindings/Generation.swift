@@ -74,7 +74,8 @@ struct WrittenTexts: LuaResult {
 /// `Model:generate`.
 func generateMethod(_ session: Session) -> Member<TrainableModel> {
   .method(
-    "generate", "Continues texts, with a model that base:causal_lm() gave.",
+    "generate",
+    "Continues texts, with a model that base:causal_lm() gave; or writes for each what a decoder says about it, with one of base:seq2seq_lm().",
     Param<Prompts>("texts", "one text, or a list of texts"), Param<GenerateOptions>("options", "see the fields"),
     returns: "for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each"
   ) { model, prompts, options in

@@ -4,7 +4,8 @@ import TransformerModels
 
 /// Scores of a model that keeps the keys and values of what it read: a step reads one token of every text, all in one product.
 ///
-/// A beam search's hypotheses share the keys of their prompt. Of those that go on from one hypothesis, the first takes its keys
+/// A beam search's hypotheses share the keys of their prompt, and those of what an encoder made of their input: each layer of a decoder
+/// computes these once, when the input enters, and they make room when its last text has ended. Of those that go on from one hypothesis, the first takes its keys
 /// over, and only the others get copies of what was written since the prompt.
 public final class CachedScores: NextTokenScores {
   private struct Text {
@@ -14,12 +15,16 @@ public final class CachedScores: NextTokenScores {
     /// Rows of `own` that are written, and all of them.
     var ownCount: Int
     let capacity: Int
+    /// The keys of what an encoder read.
+    var input: (segment: KeyValueCache.Segment, count: Int)?
 
     var past: Int { (shared?.count ?? 0) + ownCount }
   }
 
   private let network: TransformerModel
   private let cache: KeyValueCache
+  /// Keys and values of cross-attention.
+  private let inputs: KeyValueCache
   private let sharesPrompts: Bool
   private var texts: [Text] = []
 
@@ -27,47 +32,56 @@ public final class CachedScores: NextTokenScores {
   public init(_ network: TransformerModel, sharesPrompts: Bool) {
     (self.network, self.sharesPrompts) = (network, sharesPrompts)
     cache = KeyValueCache(layers: network.layout.layers.count)
+    inputs = KeyValueCache(layers: network.layout.layers.count)
   }
 
   /// Rows of keys and values that it has room for.
-  public var capacity: Int { cache.capacity }
+  public var capacity: Int { cache.capacity + inputs.capacity }
 
   public func scores(_ rows: [GrowingRow]) throws -> Tensor {
     let virtual = network.virtualTokens
+    // What has ended makes room first.
+    let before = Dictionary(uniqueKeysWithValues: Set(rows.compactMap(\.parent)).map { ($0, texts[$0]) })
+    texts = []
+    let read = try network.read(rows)
+    var newCounts = (read?.ranges.counts ?? [])[...]
     var isTaken = Set<Int>()
     var next: [Text] = []
     for row in rows {
-      guard let parent = row.parent else {
-        let beginning = virtual.prefix + virtual.prompt + row.tokens.count
-        if sharesPrompts {
-          next.append(
-            Text(shared: (try cache.segment(beginning), beginning), own: try cache.segment(row.room), ownCount: 0, capacity: row.room))
-        } else {
-          next.append(Text(shared: nil, own: try cache.segment(beginning + row.room), ownCount: beginning, capacity: beginning + row.room))
-        }
+      guard let parent = row.parent, var text = before[parent] else {
+        var text = try beginning(virtual.prefix + virtual.prompt + row.tokens.count, room: row.room)
+        text.input = try newCounts.popFirst().map { (try inputs.segment(Int($0)), Int($0)) }
+        next.append(text)
         continue
       }
-      var text = texts[parent]
       if !isTaken.insert(parent).inserted {
+        let start = text.own.start
         text.own = try cache.segment(text.capacity)
-        cache.copy(text.ownCount, from: texts[parent].own.start, to: text.own.start)
+        cache.copy(text.ownCount, from: start, to: text.own.start)
       }
       text.ownCount += row.tokens.count
       next.append(text)
     }
     texts = next
     let begin = rows.indices.filter { rows[$0].parent == nil }
-    guard virtual.prompt > 0, !begin.isEmpty, begin.count < rows.count else { return try pass(rows, Array(rows.indices)) }
+    guard virtual.prompt > 0, !begin.isEmpty, begin.count < rows.count else { return try pass(rows, Array(rows.indices), read) }
     // Prompts stand in front of the texts that begin, and of no others.
     let others = rows.indices.filter { rows[$0].parent != nil }
-    let parts = [try pass(rows, begin), try pass(rows, others)]
+    let parts = [try pass(rows, begin, read), try pass(rows, others, nil)]
     var places = [Int32](repeating: 0, count: rows.count)
     for (place, row) in (begin + others).enumerated() { places[row] = Int32(place) }
     return try Autograd.noGrad { try Tensor.cat(parts).gatherRows(places) }
   }
 
-  /// The scores of some of the rows, whose texts say already what they have after this pass.
-  private func pass(_ rows: [GrowingRow], _ chosen: [Int]) throws -> Tensor {
+  /// A text that begins with `count` rows, and may have `room` more.
+  private func beginning(_ count: Int, room: Int) throws -> Text {
+    guard sharesPrompts else { return Text(own: try cache.segment(count + room), ownCount: count, capacity: count + room) }
+    return Text(shared: (try cache.segment(count), count), own: try cache.segment(room), ownCount: 0, capacity: room)
+  }
+
+  /// The scores of some of the rows, whose texts say already what they have after this pass. `read`: what the encoder made of the
+  /// inputs of those that begin.
+  private func pass(_ rows: [GrowingRow], _ chosen: [Int], _ read: EncoderStates?) throws -> Tensor {
     let virtual = network.virtualTokens
     var (places, prefixes, past): ([(start: Int, count: Int)], [Int], [Int]) = ([], [], [])
     var seen: [[(start: Int, count: Int)]] = sharesPrompts ? [[], []] : [[]]
@@ -86,6 +100,17 @@ public final class CachedScores: NextTokenScores {
     var batch = try Batch(ids: chosen.flatMap { rows[$0].tokens }, offsets: offsets)
     let ranges = try seen.map { try KeyRanges(starts: $0.map { Int32($0.start) }, counts: $0.map { Int32($0.count) }) }
     batch.cache = CachePass(cache, places: places, prefixes: prefixes, ranges: ranges, past: past, begins: rows[chosen[0]].parent == nil)
-    return try network.predict(batch, rows: .some(offsets.values.dropFirst().map { $0 - 1 }))
+    return try network.evaluating {
+      try network.logits(batch, rows: .some(offsets.values.dropFirst().map { $0 - 1 }), over: encoded(chosen, rows, read))
+    }
+  }
+
+  /// What cross-attention reads for some of the rows; nil: there is no encoder.
+  private func encoded(_ chosen: [Int], _ rows: [GrowingRow], _ read: EncoderStates?) throws -> EncoderStates? {
+    let seen = chosen.compactMap { i in texts[i].input.map { (row: i, start: $0.segment.start, count: $0.count) } }
+    guard !seen.isEmpty else { return nil }
+    let new = seen.filter { rows[$0.row].parent == nil }.map { (start: $0.start, count: $0.count) }
+    return EncoderStates(
+      adding: read?.states, to: inputs, places: new, try KeyRanges(starts: seen.map { Int32($0.start) }, counts: seen.map { Int32($0.count) }))
   }
 }

@@ -4,9 +4,9 @@ import TensorCore
 /// The loop that all searches share: each step asks the model once, for the rows of all live searches; a search that has ended
 /// leaves, and the next one enters.
 struct Decoding {
-  /// What begins: a prompt, how many tokens may be written, and the search.
+  /// What begins: what an encoder reads, if there is one; a prompt, how many tokens may be written, and the search.
   struct Start {
-    let prompt: [Int32]
+    let input, prompt: [Int32]
     let maxNewTokens: Int
     let search: any Search
   }
@@ -35,7 +35,7 @@ struct Decoding {
       while live.count < batchSize, entered < count {
         let new = try start(entered)
         live.append(Live(number: entered, search: new.search, room: new.maxNewTokens - 1))
-        rows.append(GrowingRow(parent: nil, tokens: new.prompt, room: new.maxNewTokens - 1))
+        rows.append(GrowingRow(parent: nil, input: new.input, tokens: new.prompt, room: new.maxNewTokens - 1))
         entered += 1
       }
       guard !live.isEmpty else { return }

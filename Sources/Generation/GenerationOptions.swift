@@ -18,6 +18,9 @@ public struct GenerationOptions: Record {
   public var noRepeatNgramSize = 0
   public var repetitionPenalty = 1.0
   public var eosTokenID: TokenChoice?
+  public var decoderStartTokenID: Int?
+  public var forcedBosTokenID: TokenChoice?
+  public var forcedEosTokenID: TokenChoice?
   public var stopStrings: [String] = []
   public var numReturnSequences = 1
   public var batchSize = 16
@@ -31,8 +34,11 @@ public struct GenerationOptions: Record {
   public static let fields: [Field<Self>] = [
     .int("max_new_tokens", \.maxNewTokens, "tokens that are written at most", in: 1...10_000_000),
     .int("min_new_tokens", \.minNewTokens, "an end is not allowed before so many were written", in: 0...10_000_000),
-    .int("max_length", \.maxLength, "the same as max_new_tokens, with the prompt's tokens; default: 20, as in Transformers", in: 1...10_000_000),
-    .int("min_length", \.minLength, "the same as min_new_tokens, with the prompt's tokens", in: 0...10_000_000),
+    .int(
+      "max_length", \.maxLength,
+      "the same as max_new_tokens, with the prompt's tokens, or the decoder's start token; where both are left out, 20 tokens are written, as in Transformers",
+      in: 1...10_000_000),
+    .int("min_length", \.minLength, "the same as min_new_tokens, with the prompt's tokens, or the decoder's start token", in: 0...10_000_000),
     .value("do_sample", \.doSample, "draw each token by its probability, instead of the most probable one"),
     .float("temperature", \.temperature, "with do_sample: scores are divided by it; below 1 sharpens", in: Above(0)),
     .int("top_k", \.topK, "with do_sample: draw among the so many most probable tokens; 0: among all", in: 0...10_000_000),
@@ -47,6 +53,15 @@ public struct GenerationOptions: Record {
     .int("no_repeat_ngram_size", \.noRepeatNgramSize, "no sequence of so many tokens occurs twice; 0: any may", in: 0...1_000),
     .float("repetition_penalty", \.repetitionPenalty, "above 1 makes tokens that occurred less probable", in: Above(0)),
     .value("eos_token_id", \.eosTokenID, "the token that ends a text, or a list of them; default: the model's"),
+    .int(
+      "decoder_start_token_id", \.decoderStartTokenID, "what the decoder of a model with an encoder begins with; default: the model's",
+      in: 0...Int(Int32.max)),
+    .value(
+      "forced_bos_token_id", \.forcedBosTokenID,
+      "the only token that may follow the first one, which in a model with an encoder is the decoder's start; {}: none is forced; default: the model's"
+    ),
+    .value(
+      "forced_eos_token_id", \.forcedEosTokenID, "the only token, or a list of them, at the last place; {}: none is forced; default: the model's"),
     .value("stop_strings", \.stopStrings, "texts that end the writing once they were written; they stay in the result"),
     .int("num_return_sequences", \.numReturnSequences, "results for each prompt", in: 1...1024),
     .int("batch_size", \.batchSize, "prompts that are worked on at a time; says nothing about the results", in: 1...65_536),

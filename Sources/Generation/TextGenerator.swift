@@ -1,7 +1,7 @@
 import Tokenizers
 import TransformerModels
 
-/// What a model wrote behind a prompt.
+/// What a model wrote behind a prompt, or about what its encoder read.
 public struct WrittenText: Sendable, Equatable {
   /// Without the prompt and without special tokens.
   public var text: String
@@ -11,10 +11,11 @@ public struct WrittenText: Sendable, Equatable {
   public var score: Double
 }
 
-/// Continues texts with a language model.
+/// Continues texts with a language model, or writes what its decoder says about them where it has an encoder.
 public struct TextGenerator {
   private let generator: TokenGenerator
   private let tokenizer: Tokenizer
+  private let hasEncoder: Bool
 
   /// - Parameters:
   ///   - seed: of the draws, where the options have none.
@@ -22,7 +23,7 @@ public struct TextGenerator {
   public init(
     _ network: TransformerModel, _ tokenizer: Tokenizer, _ options: GenerationOptions, seed: UInt64, processor: TokenGenerator.Processor? = nil
   ) throws {
-    self.tokenizer = tokenizer
+    (self.tokenizer, hasEncoder) = (tokenizer, network.encoderLayout != nil)
     generator = try TokenGenerator(
       network, options, standardEnds: network.endTokens(tokenizer), seed: seed, text: { try Self.text($0, behind: $1, tokenizer) },
       processor: processor)
@@ -31,7 +32,8 @@ public struct TextGenerator {
   /// Results for each prompt, the best ones first; the order is that of the prompts.
   ///
   /// - Parameters:
-  ///   - maxLength: tokens of a prompt at most: of a longer one those at its beginning are left out; nil: all are taken.
+  ///   - maxLength: tokens of a prompt at most: of a longer one those at its beginning are left out, of what an encoder reads those at its end, as in
+  ///     training; nil: all are taken.
   ///   - numbers: see `TokenGenerator.generate`.
   ///   - finished: called whenever all results of a prompt are there, with its place in `prompts`.
   @discardableResult
@@ -41,7 +43,7 @@ public struct TextGenerator {
     let tokens = try tokens(prompts, maxLength)
     func written(_ hypotheses: [Hypothesis], _ prompt: Int) throws -> [WrittenText] {
       try hypotheses.map {
-        WrittenText(text: try Self.text($0.tokens, behind: tokens[prompt], tokenizer), tokens: $0.tokens, score: $0.score)
+        WrittenText(text: try Self.text($0.tokens, behind: hasEncoder ? [] : tokens[prompt], tokenizer), tokens: $0.tokens, score: $0.score)
       }
     }
     var results = [[WrittenText]](repeating: [], count: prompts.count)
@@ -57,6 +59,7 @@ public struct TextGenerator {
 
   private func tokens(_ prompts: [String], _ maxLength: Int?) throws -> [[Int32]] {
     try prompts.map { text in
+      if hasEncoder { return try tokenizer.encode(text, maxLength: maxLength).ids }
       let (start, ids) = try tokenizer.encodePrompt(text)
       if ids.isEmpty { return tokenizer.bosTokenId.map { [$0] } ?? [] }
       return start + (maxLength.map { ids.suffix(max(1, $0 - start.count)) } ?? ids[...])
@@ -71,9 +74,8 @@ public struct TextGenerator {
 }
 
 extension TransformerModel {
-  /// The tokens that end a text: those of `config.json` and the tokenizer's.
+  /// The tokens that end a text: those that the model's files name, and the tokenizer's.
   public func endTokens(_ tokenizer: Tokenizer) throws -> [Int32] {
-    let own = config["eos_token_id"].map { value in (value.arrayValue ?? [value]).compactMap { $0.intValue.flatMap { Int32(exactly: $0) } } } ?? []
-    return (own + (tokenizer.eosTokenId.map { [$0] } ?? [])).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    (try namedTokens("eos_token_id") + (tokenizer.eosTokenId.map { [$0] } ?? [])).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
   }
 }

@@ -2,7 +2,7 @@ import Diagnostics
 import TensorCore
 import TransformerModels
 
-/// Continues lists of tokens with a language model.
+/// Continues lists of tokens with a language model, or writes what its decoder says about them where it has an encoder.
 public struct TokenGenerator {
   /// A number from 0 to below 1 for a text, by its number, and a step of it.
   public typealias Draw = @Sendable (_ sequence: Int, _ step: Int) -> Double
@@ -12,9 +12,12 @@ public struct TokenGenerator {
   /// A token with `-infinity` is not written; none may be NaN.
   public typealias Processor = (Written, UnsafeMutableBufferPointer<Float>) throws -> Void
 
+  /// Tokens that are written where nothing says how many, as in Transformers.
+  private static let standardMaxNewTokens = 20
+
   private let network: TransformerModel
   private let options: GenerationOptions
-  private let ends: [Int32]
+  private let special: SpecialTokens
   private let draw: Draw
   private let text: Decoder?
   private let processor: Processor?
@@ -34,18 +37,16 @@ public struct TokenGenerator {
         .argument,
         "generate: the model writes no text: "
           + (network.head.isSequence ? "its head gives scores of whole texts" : "its tokens see what stands behind them"),
-        hint: "generate works on what base:causal_lm() gives")
-    }
-    guard network.encoderLayout == nil else {
-      throw EngineError(.argument, "generate: models with an encoder cannot write text yet")
+        hint: "generate works on what base:causal_lm() and base:seq2seq_lm() give")
     }
     try options.validate()
-    (self.network, self.options, self.text, self.processor) = (network, options, text, processor)
-    ends = options.eosTokenID?.ids ?? standardEnds
-    let vocabulary = try network.outputCount()
-    if let wrong = ends.first(where: { Int($0) >= vocabulary }) {
-      throw EngineError(.argument, "generate: eos_token_id \(wrong): the model's tokens end at \(vocabulary - 1)")
+    guard network.encoderLayout == nil || options.numBeams == 1 || options.beamSearch == .transformers else {
+      throw EngineError(
+        .argument, "generate: beam_search = \"lora\" is the LoRA authors' search for GPT-2, which says nothing about models with an encoder",
+        hint: "leave beam_search out")
     }
+    (self.network, self.options, self.text, self.processor) = (network, options, text, processor)
+    special = try SpecialTokens(network, options, standardEnds: standardEnds)
     let seed = options.seed.map { UInt64($0) } ?? seed
     self.draw =
       draw ?? { sequence, step in
@@ -54,7 +55,7 @@ public struct TokenGenerator {
       }
   }
 
-  /// Results for each prompt, the best ones first; the order is that of the prompts.
+  /// Results for each prompt, the best ones first; the order is that of the prompts. In a model with an encoder they are what that reads.
   ///
   /// - Parameters:
   ///   - numbers: the prompts' numbers, which tell their draws apart, where they are a part of a longer list; nil: 0, 1, ...
@@ -69,8 +70,9 @@ public struct TokenGenerator {
     func all(_ prompt: Int) -> [Hypothesis] { Array(results[prompt * each..<(prompt + 1) * each].joined()) }
     let model: any NextTokenScores = options.useCache ? CachedScores(network, sharesPrompts: options.numBeams > 1) : UncachedScores(network)
     try Decoding(model: model, batchSize: options.batchSize).run(count: results.count) { number in
-      let (prompt, limit, own) = (prompts[number / each], limits[number / each], numbers?[number / each] ?? number / each)
-      return Decoding.Start(prompt: prompt, maxNewTokens: limit, search: search(prompt, limit, number: own * each + number % each))
+      let (given, limit, own) = (prompts[number / each], limits[number / each], numbers?[number / each] ?? number / each)
+      let (input, prompt) = special.start.map { (given, [$0]) } ?? ([], given)
+      return Decoding.Start(input: input, prompt: prompt, maxNewTokens: limit, search: search(prompt, limit, number: own * each + number % each))
     } finished: { number, hypotheses in
       results[number] = hypotheses
       missing[number / each] -= 1
@@ -79,49 +81,52 @@ public struct TokenGenerator {
     return prompts.indices.map(all)
   }
 
-  /// Checks prompts and says how many tokens may follow each.
-  func limits(_ prompts: [[Int32]]) throws -> [Int] { try prompts.enumerated().map { try maxNewTokens(after: $1, number: $0 + 1) } }
+  /// Checks prompts and says how many tokens may be written for each.
+  func limits(_ prompts: [[Int32]]) throws -> [Int] { try prompts.enumerated().map { try maxNewTokens($1, number: $0 + 1) } }
 
-  /// Checks a prompt and says how many tokens may follow it.
-  private func maxNewTokens(after prompt: [Int32], number: Int) throws -> Int {
-    guard !prompt.isEmpty else {
+  /// Checks a prompt and says how many tokens may be written.
+  private func maxNewTokens(_ given: [Int32], number: Int) throws -> Int {
+    guard !given.isEmpty else {
       throw EngineError(
         .argument, "generate: prompt \(number) has no tokens, and the tokenizer has none that begins a text",
         hint: "give it a text of at least one token")
     }
     let vocabulary = network.layout.embeddings.vocabulary
-    if let wrong = prompt.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+    if let wrong = given.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
       throw EngineError(
         .data, "generate: prompt \(number) has the token \(wrong), but the model's tokens end at \(vocabulary - 1)",
         hint: "the tokenizer belongs to another model")
     }
-    let longest = network.maxLength
-    guard prompt.count <= longest else {
+    let (readable, longest) = (network.maxInputLength, network.maxBodyLength)
+    guard given.count <= readable else {
       throw EngineError(
-        .data, "generate: prompt \(number) has \(prompt.count) tokens, but the model has positions for \(max(0, longest))", hint: "shorten the prompt"
+        .data, "generate: prompt \(number) has \(given.count) tokens, but the model has positions for \(max(0, readable))", hint: "shorten the prompt"
       )
     }
-    let maxLength = options.maxLength ?? 20
-    let wanted = options.maxNewTokens ?? maxLength - prompt.count
+    let (count, name) = special.start == nil ? (given.count, "prompt \(number)") : (1, "the decoder's start")
+    let wanted = options.maxNewTokens ?? options.maxLength.map { $0 - count } ?? min(Self.standardMaxNewTokens, longest - count)
     guard wanted > 0 else {
+      let limit = options.maxLength.map { "max_length is \($0)" } ?? "the model has positions for \(max(0, longest))"
       throw EngineError(
-        .argument, "generate: prompt \(number) has \(prompt.count) tokens, and max_length is \(maxLength): nothing can be written",
-        hint: "set max_new_tokens, which does not count the prompt")
+        .argument, "generate: \(name) has \(count == 1 ? "1 token" : "\(count) tokens"), and \(limit): nothing can be written",
+        hint: options.maxLength == nil ? "shorten the prompt" : "set max_new_tokens, which does not count them")
     }
     // The last token is written and never read.
-    let possible = longest + 1 - prompt.count
+    let possible = longest + 1 - count
     guard wanted <= possible else {
       throw EngineError(
-        .argument, "generate: prompt \(number) has \(prompt.count) tokens, and \(wanted) more do not fit into the model's \(longest) positions",
-        hint: "set max_new_tokens to \(possible) or less, or shorten the prompt")
+        .argument,
+        "generate: \(name) has \(count == 1 ? "1 token" : "\(count) tokens"), and \(wanted) more do not fit into the model's \(longest) positions",
+        hint: "set max_new_tokens to \(possible) or less" + (special.start == nil ? ", or shorten the prompt" : ""))
     }
     return wanted
   }
 
   private func search(_ prompt: [Int32], _ limit: Int, number: Int) -> any Search {
-    let rules = options.rules(ends: ends, countsPrompt: options.beamSearch != .lora, own: processor.map(LogitsProcessor.init))
+    let rules = options.rules(
+      special, longest: prompt.count + limit, countsPrompt: options.beamSearch != .lora, own: processor.map(LogitsProcessor.init))
     let stops = options.stopStrings
-    var ending = Ending(tokens: ends, maxNewTokens: limit, containsStop: nil)
+    var ending = Ending(tokens: special.ends, maxNewTokens: limit, containsStop: nil)
     if let text, !stops.isEmpty {
       ending.containsStop = { new in
         let text = try text(new, prompt)

@@ -72,12 +72,22 @@ public protocol RelativePositions: Module {
 
 /// What an encoder made of its tokens, for the cross-attention of a decoder's layers.
 public struct EncoderStates {
-  /// [tokens, C].
-  public let states: Tensor
-  /// The tokens that each of the decoder's sequences sees; several may see the same.
+  /// [tokens, C]; nil: all keys and values are in the cache.
+  public internal(set) var states: Tensor?
+  /// The tokens that each of the decoder's sequences sees, rows of the states or of the cache; several may see the same.
   public let ranges: KeyRanges
+  /// Where each layer keeps the keys and values that it makes of the states, and the row for each of these; nil: nothing is kept.
+  let cache: (keys: KeyValueCache, places: [Int32])?
 
-  public init(_ states: Tensor, _ ranges: KeyRanges) { (self.states, self.ranges) = (states, ranges) }
+  public init(_ states: Tensor, _ ranges: KeyRanges) { (self.states, self.ranges, cache) = (states, ranges, nil) }
+
+  /// - Parameters:
+  ///   - new: what the encoder made of inputs that the cache does not have yet.
+  ///   - places: for each of these the cache's first row, with how many there are.
+  public init(adding new: Tensor?, to cache: KeyValueCache, places: [(start: Int, count: Int)], _ ranges: KeyRanges) {
+    (states, self.ranges) = (new, ranges)
+    self.cache = (cache, places.flatMap { start, count in (start..<start + count).map { Int32($0) } })
+  }
 }
 
 /// Scaled dot-product attention of a layer's tokens over each other or over an encoder's, and the adapters that give every token
@@ -178,7 +188,7 @@ public final class Attention: AdapterHost {
     guard let encoder = rows.encoder, case .separate(let query, let key, let value) = projections else {
       throw EngineError(.argument, "cross-attention: there are no states of an encoder, which a decoder's layer needs")
     }
-    let block = KeyBlock(try Columns(key(encoder.states, context)), try Columns(value(encoder.states, context)), encoder.ranges)
+    let block = try encoder.block(layer.index, encoder.states.map { (try Columns(key($0, context)), try Columns(value($0, context))) })
     return try Tensor.attention(
       Columns(query(wanted, context)), rows.wantedOffsets, over: [block], heads: layout.heads, keyValueHeads: layout.keyValueHeads,
       scale: layout.scale, dropout: context.dropout(layout.dropout))

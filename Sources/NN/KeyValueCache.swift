@@ -77,6 +77,13 @@ public final class KeyValueCache {
     }
   }
 
+  /// All that a layer has, once new keys and values are written, if there are some.
+  fileprivate func rows(_ layer: Int, adding new: (keys: Columns, values: Columns)?, to places: [Int32]) throws -> (keys: Tensor, values: Tensor) {
+    if let new { return try write(layer, new.keys, new.values, to: places) }
+    guard let all = layers[layer] else { throw EngineError(.argument, "key-value cache: nothing was written yet") }
+    return all
+  }
+
   /// Writes a layer's keys and values, [rows, keys' size] each, to the places of the rows. Returns all that the layer has.
   @discardableResult
   fileprivate func write(_ layer: Int, _ keys: Columns, _ values: Columns, to places: [Int32]) throws -> (keys: Tensor, values: Tensor) {
@@ -86,6 +93,18 @@ public final class KeyValueCache {
     all.keys.writeRows(keys, to: places)
     all.values.writeRows(values, to: places)
     return all
+  }
+}
+
+extension EncoderStates {
+  /// What a layer's cross-attention sees. `new`: the keys and values that it made of the states.
+  func block(_ layer: Int, _ new: (keys: Columns, values: Columns)?) throws -> KeyBlock {
+    guard let cache else {
+      guard let new else { throw EngineError(.argument, "cross-attention: there are neither states of an encoder nor a cache of them") }
+      return KeyBlock(new.keys, new.values, ranges)
+    }
+    let all = try cache.keys.rows(layer, adding: new, to: cache.places)
+    return KeyBlock(try Columns(all.keys), try Columns(all.values), ranges)
   }
 }
 

@@ -19,13 +19,13 @@ public struct LayerRows {
   }
 
   /// The tensors that gradients may pass through.
-  public var tensors: [Tensor] { (encoder.map { [$0.states] } ?? []) + (bias.map { [$0.table] } ?? []) }
+  public var tensors: [Tensor] { (encoder?.states.map { [$0] } ?? []) + (bias.map { [$0.table] } ?? []) }
 
   /// The same rows with others in the place of `tensors`.
   public func with(_ tensors: some Collection<Tensor>) -> LayerRows {
     var (copy, rest) = (self, Array(tensors))
     if let bias { copy.bias = RelativeBias(rest.removeLast(), zero: bias.zero) }
-    if let encoder { copy.encoder = EncoderStates(rest.removeLast(), encoder.ranges) }
+    if encoder?.states != nil { copy.encoder?.states = rest.removeLast() }
     return copy
   }
 

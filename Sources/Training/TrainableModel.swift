@@ -133,7 +133,9 @@ public final class TrainableModel {
     }
     let builder = ParameterBuilder(source: ModelSource(source, excluding: isHeadNew ? source.headModules : []), seed: seed)
     let config = network.config.changed(type.settings).setting(type.head)
-    return (try TransformerModel(config, type.head, builder), Set(builder.log.missing))
+    let copy = try TransformerModel(config, type.head, builder)
+    copy.generationConfig = source.generationConfig
+    return (copy, Set(builder.log.missing))
   }
 
   /// The first parameter of the body that has other values than what the adapters are trained on, and that no adapter has

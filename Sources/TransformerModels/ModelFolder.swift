@@ -6,7 +6,7 @@ import TensorCore
 
 extension TransformerModel {
   /// Writes a model folder that Transformers loads: `config.json` with the head's class and labels,
-  /// and `model.safetensors` in float32. The tokenizer's files are the caller's to add.
+  /// the base's `generation_config.json`, and `model.safetensors` in float32. The tokenizer's files are the caller's to add.
   ///
   /// Merged adapters are part of the weights. The folder is written whole or not at all, and read
   /// back before it takes the place of an older one.
@@ -40,6 +40,7 @@ extension TransformerModel {
           .file, "\(folder): config.json does not read back as it was written",
           hint: "check the disk")
       }
+      if let generationConfig { try AtomicFile.write(.object(generationConfig.values), to: temporary + "/" + PretrainedModel.generationConfigFile) }
       try SafetensorsFile.write(tensors: state, to: temporary + "/model.safetensors")
     }
   }

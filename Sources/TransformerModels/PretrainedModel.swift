@@ -9,6 +9,9 @@ import TensorCore
 /// its frozen weights.
 public final class PretrainedModel {
   public let config: HuggingFaceConfig
+  /// What the folder says about writing text, beside `config.json`, if it does.
+  public let generationConfig: HuggingFaceConfig?
+  static let generationConfigFile = "generation_config.json"
   public let architecture: any ModelFamily.Type
   /// The folder that it was read from; nil for a configuration with random weights.
   public let folder: String?
@@ -42,9 +45,11 @@ public final class PretrainedModel {
     self.folder = folder
     config = try HuggingFaceConfig(folder: folder).changed(changes)
     architecture = try ModelCatalogue.architecture(of: config)
+    let path = folder + "/" + Self.generationConfigFile
+    generationConfig = try fileExists(path) ? HuggingFaceConfig(path: path) : nil
     let weights = try WeightsFolder(folder)
     self.weights = weights
-    stamps = ([config.path] + weights.files.map(\.path)).map { ($0, FileStamp($0)) }
+    stamps = ([config.path, path] + weights.files.map(\.path)).map { ($0, FileStamp($0)) }
     seed = 0
   }
 
@@ -56,6 +61,7 @@ public final class PretrainedModel {
     self.seed = seed
     architecture = try ModelCatalogue.architecture(of: config)
     folder = nil
+    generationConfig = nil
     weights = nil
     stamps = []
   }
@@ -84,6 +90,7 @@ public final class PretrainedModel {
       builder = ParameterBuilder(source: ModelSource(model, excluding: model.headModules), seed: headSeed)
       model = try TransformerModel(settled, head, builder)
     }
+    model.generationConfig = generationConfig
     if let weights {
       var report = LoadReport(missing: builder.log.missing)
       let used = companions.union(builder.log.used.flatMap(candidates))

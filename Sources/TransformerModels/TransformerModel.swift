@@ -10,6 +10,8 @@ public final class TransformerModel: AdapterHost {
   /// The content of `config.json`, with the head's labels.
   public private(set) var config: HuggingFaceConfig
   public private(set) var head: HeadKind
+  /// The content of `generation_config.json` beside it, if there is one.
+  public var generationConfig: HuggingFaceConfig?
   /// What the model has in front of its body, if that is a decoder which reads what an encoder made of other tokens.
   public let encoderLayout: EncoderLayout?
   /// Training mode, seed and step of the forward passes.
@@ -82,7 +84,13 @@ public final class TransformerModel: AdapterHost {
   var isTied: Bool { scores.parts.contains { ($0.module as? Linear)?.isTied == true } }
 
   /// The longest sequence that the model takes, in tokens; of encoder and decoder, what both take.
-  public var maxLength: Int { min(encoder?.maxLength ?? body.maxLength, body.maxLength) }
+  public var maxLength: Int { min(maxInputLength, maxBodyLength) }
+
+  /// The longest sequence that an encoder takes, or the body where there is none.
+  public var maxInputLength: Int { (encoder ?? body).maxLength }
+
+  /// The longest sequence that the body takes: a decoder's, where there is an encoder.
+  public var maxBodyLength: Int { body.maxLength }
 
   /// Positions that adapters take in front of a sequence's tokens in the body: keys of prefixes, rows of prompts.
   public var virtualTokens: (prefix: Int, prompt: Int) { body.virtualTokens }
@@ -97,13 +105,16 @@ public final class TransformerModel: AdapterHost {
   public func outputCount() throws -> Int { head.isSequence ? numLabels : body.words.weight.rows }
 
   /// Scores in evaluation mode and without gradients.
-  public func predict(_ batch: Batch, rows: RowChoice = .all) throws -> Tensor {
+  public func predict(_ batch: Batch, rows: RowChoice = .all) throws -> Tensor { try evaluating { try logits(batch, rows: rows) } }
+
+  /// Computes with the model in evaluation mode and without gradients.
+  public func evaluating<Result>(_ compute: () throws -> Result) throws -> Result {
     let wasTraining = context.isTraining
     context.isTraining = false
     defer { context.isTraining = wasTraining }
     return try Autograd.noGrad {
       context.begin()
-      return try logits(batch, rows: rows)
+      return try compute()
     }
   }
 

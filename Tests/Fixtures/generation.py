@@ -1,15 +1,20 @@
-"""Continuations of tiny random decoders: Transformers' `generate` in fp32, sampling with given draws, and the LoRA authors' beam
-search, written here from their paper's code. Run: `python generation.py`; writes `generation.json`.
+"""Continuations of tiny random decoders, and what tiny random encoder-decoders write: Transformers' `generate` in fp32, sampling with
+given draws, and the LoRA authors' beam search, written here from their paper's code. Run: `python generation.py`; writes
+`generation.json`, `generation_encoder_decoders.json`, and `generation_adapters.json` with the folders of adapters that lie nowhere else
+in `generation_adapters`.
 
 A case: the model's folder, the options as Perigee has them, the prompts' tokens, and for each prompt the new tokens of each result
-with its score (of beam searches) or none. `draws[i][s]` is the draw of prompt i in step s.
+with its score (of beam searches) or none. `draws[i][s]` is the draw of prompt i in step s. Prompts of an encoder-decoder are what the
+encoder reads; `factors` are what its decoder's parameters are multiplied by, by a part of their names, since random weights alone
+write one token again and again. `adapter` is a folder of PEFT's.
 """
 
 import json
 import os
 
 import torch
-from transformers import AutoModelForCausalLM
+from peft import LoraConfig, PeftModel, PrefixTuningConfig, TaskType, get_peft_model
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.generation import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -18,12 +23,21 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
+from peft_folders import _tidy
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 PAD = 0
 
 
-def load(name):
-    return AutoModelForCausalLM.from_pretrained(os.path.join(HERE, "models", name), dtype=torch.float32).eval()
+def load(name, factors={}):
+    auto = AutoModelForSeq2SeqLM if factors else AutoModelForCausalLM
+    model = auto.from_pretrained(os.path.join(HERE, "models", name), dtype=torch.float32).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            for part, factor in factors.items():
+                if "decoder" in name and part in name:
+                    parameter.mul_(factor)
+    return model
 
 
 def prompts(count, seed, shortest=2, longest=9):
@@ -36,20 +50,27 @@ def prompts(count, seed, shortest=2, longest=9):
 def transformers_results(model, prompts, options, batch_size):
     """New tokens without padding, and scores of beam searches, for each prompt."""
     ends = options["eos_token_id"]
+    # An empty list is none.
+    options = {key: None if value == [] else value for key, value in options.items()}
+    writes = model.config.is_encoder_decoder
+    if getattr(model.config, "num_decoder_layers", 0) > model.config.num_hidden_layers:
+        # Transformers' cache for T5 has as many layers as its encoder.
+        options["use_cache"] = False
     results = []
     for start in range(0, len(prompts), batch_size):
         part = prompts[start : start + batch_size]
         longest = max(map(len, part))
-        ids = torch.tensor([[PAD] * (longest - len(p)) + p for p in part])
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in part])
+        pads = [longest - len(p) for p in part]
+        ids = torch.tensor([p + [PAD] * n if writes else [PAD] * n + p for n, p in zip(pads, part)])
+        mask = torch.tensor([[1] * len(p) + [0] * n if writes else [0] * n + [1] * len(p) for n, p in zip(pads, part)])
         out = model.generate(
-            ids, attention_mask=mask, return_dict_in_generate=True, output_scores=True, pad_token_id=PAD, **options
+            input_ids=ids, attention_mask=mask, return_dict_in_generate=True, output_scores=True, pad_token_id=PAD, **options
         )
         each = len(out.sequences) // len(part)
         for i in range(len(part)):
             rows = []
             for j in range(i * each, (i + 1) * each):
-                tokens = out.sequences[j, longest:].tolist()
+                tokens = out.sequences[j, 1 if writes else longest :].tolist()
                 end = next((k + 1 for k, t in enumerate(tokens) if t in ends), len(tokens))
                 score = float(out.sequences_scores[j]) if options.get("num_beams", 1) > 1 else None
                 rows.append([tokens[:end], score])
@@ -71,15 +92,22 @@ def sampled_results(model, prompts, options, draws):
         rules.append(MinPLogitsWarper(options["min_p"]))
     results = []
     for prompt, own in zip(prompts, draws):
-        ids = torch.tensor([prompt])
+        if model.config.is_encoder_decoder:
+            read = torch.tensor([prompt])
+            start = [model.generation_config.decoder_start_token_id]
+            logits = lambda ids: model(input_ids=read, decoder_input_ids=ids).logits[:, -1]
+        else:
+            start = prompt
+            logits = lambda ids: model(ids).logits[:, -1]
+        ids = torch.tensor([start])
         for step in range(options["max_new_tokens"]):
-            scores = rules(ids, model(ids).logits[:, -1])
+            scores = rules(ids, logits(ids))
             sums = scores.double().softmax(-1).cumsum(-1)[0]
             token = int((sums > own[step]).nonzero()[0])
             ids = torch.cat([ids, torch.tensor([[token]])], 1)
             if token in options["eos_token_id"]:
                 break
-        results.append([[ids[0, len(prompt) :].tolist(), None]])
+        results.append([[ids[0, len(start) :].tolist(), None]])
     return results
 
 
@@ -119,7 +147,115 @@ def lora_search(model, prompt, beams, length, ends, penalty, ngram, repetition, 
     return [[best, best_score]]
 
 
+WRITERS = {
+    "tiny-bart": {"attn.out_proj": 0.3, "fc2": -4.0, "embed_positions": 4.0},
+    "tiny-t5": {"SelfAttention.o": -6.0, "wo": -8.0},
+    "tiny-t5v11": {"wo": 3.0},
+}
+
+
+def write_encoder_decoders():
+    cases = []
+    for name, factors in WRITERS.items():
+        model = load(name, factors)
+        end = model.config.eos_token_id
+        few, many = ([p + [end] for p in prompts(*each)] for each in [(4, 5, 1, 9), (16, 6, 1, 14)])
+        # Tokens that it writes in the middle of texts, so that these end at different places.
+        free = transformers_results(model, many, dict(eos_token_id=[end], forced_eos_token_id=[], max_new_tokens=10), 16)
+        written = [token for [[tokens, _]] in free for token in tokens[3:8]]
+        first = {tokens[0] for [[tokens, _]] in free}
+        ends = [end] + sorted(set(written) - first, key=lambda token: (-written.count(token), token))[:4]
+
+        def add(inputs, batch_size=1, **options):
+            options = dict(dict(eos_token_id=ends, max_new_tokens=10), **options)
+            options = {key: value for key, value in options.items() if value is not None}
+            results = transformers_results(model, inputs, options, batch_size)
+            cases.append(dict(model=name, factors=factors, options=options, batch_size=batch_size, prompts=inputs, results=results))
+
+        add(many, 16)
+        add(many, 1)
+        # 20 new tokens, where nothing says how many.
+        add(few, max_new_tokens=None, eos_token_id=[end])
+        add(few, max_new_tokens=None, max_length=7)
+        add(few, repetition_penalty=1.7, eos_token_id=[end])
+        add(few, no_repeat_ngram_size=2, eos_token_id=[end])
+        add(few, min_new_tokens=6)
+        add(few, min_length=6)
+        add(few, decoder_start_token_id=40)
+        # The start token counts as written.
+        add(few, decoder_start_token_id=40, repetition_penalty=3.0, no_repeat_ngram_size=1)
+        add(few, forced_bos_token_id=30, forced_eos_token_id=end)
+        add(few, forced_eos_token_id=[], num_beams=3)
+        add(few, forced_bos_token_id=30, forced_eos_token_id=31, num_beams=3, num_return_sequences=2, max_new_tokens=4)
+        add(many, 16, num_beams=5, length_penalty=0.8)
+        add(few, num_beams=5, length_penalty=1.0)
+        for penalty in [0.8, 1.0]:
+            add(few, 4, num_beams=10, length_penalty=penalty)
+        for beams in [1, 5, 10]:
+            add(few, num_beams=beams, no_repeat_ngram_size=4, eos_token_id=[end], max_new_tokens=14)
+        add(few, num_beams=5, early_stopping=True)
+        add(few, num_beams=5, early_stopping="never", length_penalty=2.0)
+        add(few, num_beams=5, repetition_penalty=1.3, min_new_tokens=4, num_return_sequences=3)
+        add(few, num_beams=3, length_penalty=-0.5, early_stopping="never")
+        g = torch.Generator().manual_seed(9)
+        for options in [dict(), dict(top_k=7, temperature=0.7), dict(top_k=0, top_p=0.6), dict(temperature=1.5, min_p=0.1)]:
+            options = dict(eos_token_id=ends, max_new_tokens=10, do_sample=True, forced_eos_token_id=[], **options)
+            draws = torch.rand(len(few), 10, generator=g, dtype=torch.float64).tolist()
+            results = sampled_results(model, few, options, draws)
+            cases.append(dict(model=name, factors=factors, options=options, batch_size=4, prompts=few, draws=draws, results=results))
+    write("generation_encoder_decoders.json", cases)
+
+
+def write_adapters():
+    cases = []
+    for name in ["tiny-gpt2", "tiny-llama", "tiny-bart", "tiny-t5"]:
+        for method in ["lora", "prefix"]:
+            model = load(name, WRITERS.get(name, {}))
+            end = model.config.eos_token_id
+            if name in WRITERS:
+                adapter = f"generation_adapters/{name}-{method}"
+                inputs = [p + [end] for p in prompts(4, 5, 1, 9)]
+                write_adapter(model, method, os.path.join(HERE, adapter))
+                model = load(name, WRITERS[name])
+            else:
+                adapter = f"peft/{name}-{method}/adapter"
+                inputs = prompts(3, 5)
+            model = PeftModel.from_pretrained(model, os.path.join(HERE, adapter)).eval()
+            for options in [dict(), dict(num_beams=4, length_penalty=0.8)]:
+                options = dict(eos_token_id=[end, 11, 35], max_new_tokens=10, **options)
+                results = transformers_results(model, inputs, options, 1)
+                case = dict(model=name, adapter=adapter, options=options, batch_size=1, prompts=inputs, results=results)
+                cases.append(dict(case, factors=WRITERS[name]) if name in WRITERS else case)
+    write("generation_adapters.json", cases)
+
+
+def write_adapter(model, method, folder):
+    """Random values in everything that trains."""
+    torch.manual_seed(11)
+    kind = dict(task_type=TaskType.SEQ_2_SEQ_LM)
+    targets = dict(target_modules=["q_proj", "v_proj"] if model.config.model_type == "bart" else ["q", "v"])
+    config = PrefixTuningConfig(num_virtual_tokens=3, **kind) if method == "prefix" else LoraConfig(r=4, **targets, **kind)
+    base = os.path.relpath(model.name_or_path, HERE)
+    model = get_peft_model(model, config)
+    model.peft_config["default"].base_model_name_or_path = base
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data.add_(torch.randn(parameter.shape) * 0.2)
+    model.save_pretrained(folder)
+    _tidy(folder)
+
+
+def write(name, cases):
+    for case in cases:
+        lengths = [len(tokens) for rows in case["results"] for tokens, _ in rows]
+        print(case["model"], {k: v for k, v in case["options"].items() if k != "eos_token_id"}, lengths)
+    with open(os.path.join(HERE, name), "w") as file:
+        file.write("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
+
+
 def main():
+    write_encoder_decoders()
+    write_adapters()
     cases = []
     for name in ["tiny-gpt2", "tiny-llama"]:
         model = load(name)
@@ -166,11 +302,7 @@ def main():
             ]
             options = dict(base, beam_search="lora", **options)
             cases.append(dict(model=name, options=options, batch_size=16, prompts=many, results=results))
-    for case in cases:
-        lengths = [len(tokens) for rows in case["results"] for tokens, _ in rows]
-        print(case["model"], {k: v for k, v in case["options"].items() if k != "eos_token_id"}, lengths)
-    with open(os.path.join(HERE, "generation.json"), "w") as file:
-        file.write("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
+    write("generation.json", cases)
 
 
 if __name__ == "__main__":

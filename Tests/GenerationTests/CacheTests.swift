@@ -7,9 +7,11 @@ import TestSupport
 import Testing
 import TransformerModels
 
-/// Steps in which texts begin, fork, end and go on in another order.
+/// Steps in which texts begin, fork, end and go on in another order; an encoder reads inputs of other lengths.
 private let steps: [[GrowingRow]] = {
-  func row(_ parent: Int?, _ tokens: Int32..., room: Int = 8) -> GrowingRow { GrowingRow(parent: parent, tokens: tokens, room: room) }
+  func row(_ parent: Int?, _ tokens: Int32..., room: Int = 8) -> GrowingRow {
+    GrowingRow(parent: parent, input: parent == nil ? tokens.map { $0 + 1 } + [90, tokens[0], 2] : [], tokens: tokens, room: room)
+  }
   return [
     [row(nil, 5, 9, 30), row(nil, 7)],
     [row(0, 11), row(0, 12), row(1, 13), row(0, 14)],
@@ -33,7 +35,7 @@ private func difference(_ model: TransformerModel, sharesPrompts: Bool) throws -
 
 extension GenerationTests {
   @Suite struct CacheTests {
-    static let models = ["tiny-gpt2", "tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3", "tiny-smollm2"]
+    static let models = ["tiny-gpt2", "tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3", "tiny-smollm2"] + encoderDecoders
 
     @Test(arguments: models, [false, true])
     func scoresAreThoseWithoutACache(_ name: String, _ sharesPrompts: Bool) throws {
@@ -48,7 +50,7 @@ extension GenerationTests {
     }
 
     /// Every method, as it is attached by default and away from its start; merged where it can be.
-    @Test(arguments: ["tiny-gpt2", "tiny-llama"])
+    @Test(arguments: ["tiny-gpt2", "tiny-llama", "tiny-bart", "tiny-t5"])
     func everyAdapter(_ name: String) throws {
       var tried: [String] = []
       for method in AdapterCatalogue.methods where method != ClassifierOnly.self {
@@ -79,12 +81,12 @@ extension GenerationTests {
     }
 
     /// Rows are given back: a long run needs no more of them than the texts of one step.
-    @Test func aCacheDoesNotGrowWithTheTextsThatEnded() throws {
-      let model = try tinyModel("tiny-gpt2")
+    @Test(arguments: ["tiny-gpt2", "tiny-bart"]) func aCacheDoesNotGrowWithTheTextsThatEnded(_ name: String) throws {
+      let model = try tinyModel(name)
       let cached = CachedScores(model, sharesPrompts: true)
       var sizes: [Int] = []
-      for _ in 0..<50 {
-        _ = try cached.scores([GrowingRow(parent: nil, tokens: [3, 4, 5], room: 6)])
+      for _ in 0..<20 {
+        _ = try cached.scores([GrowingRow(parent: nil, input: [5, 6, 7, 8, 2], tokens: [3, 4, 5], room: 6)])
         for _ in 0..<3 { _ = try cached.scores([0, 0, 0].map { GrowingRow(parent: $0, tokens: [7], room: 1) }) }
         sizes.append(cached.capacity)
       }

@@ -10,9 +10,19 @@ import TransformerModels
 
 let fixtures = packageRoot + "/Tests/Fixtures"
 
-/// A tiny random model of the fixtures with a language head.
-func tinyModel(_ name: String, _ quantization: WeightQuantization? = nil) throws -> TransformerModel {
-  try PretrainedModel(name: fixtures + "/models/" + name, quantization: quantization).make(.language, headSeed: 1)
+let encoderDecoders = ["tiny-bart", "tiny-t5", "tiny-t5v11"]
+
+/// A tiny random model of the fixtures with a language head. `factors`: what a decoder's parameters are multiplied by, by a part of
+/// their names.
+func tinyModel(_ name: String, _ quantization: WeightQuantization? = nil, factors: JSONObject = [:]) throws -> TransformerModel {
+  let model = try PretrainedModel(name: fixtures + "/models/" + name, quantization: quantization).make(.language, headSeed: 1)
+  for (part, factor) in factors.members {
+    for (name, tensor) in model.namedParameters() where name.contains("decoder") && name.contains(part) {
+      try tensor.makeExclusive()
+      try tensor.assign(Autograd.noGrad { try tensor.mul(factor.doubleValue ?? 1) })
+    }
+  }
+  return model
 }
 
 /// Options as a script gives them.

@@ -1,3 +1,4 @@
+import Adapters
 import Files
 import Generation
 import TensorCore
@@ -5,14 +6,14 @@ import TestSupport
 import Testing
 import TransformerModels
 
-/// A case of `generation.json`, which `generation.py` recorded.
+/// A case of one of the files `generation*.json`, which `generation.py` recorded.
 struct ReferenceCase: CustomTestStringConvertible, Sendable {
   let json: JSONObject
 
-  static let all: [ReferenceCase] = {
-    guard let file = try? JSONValue(file: fixtures + "/generation.json") else { return [] }
+  static let all = ["generation.json", "generation_encoder_decoders.json", "generation_adapters.json"].flatMap { name -> [ReferenceCase] in
+    guard let file = try? JSONValue(file: fixtures + "/" + name) else { return [] }
     return (file.arrayValue ?? []).compactMap { $0.objectValue.map(ReferenceCase.init) }
-  }()
+  }
 
   var model: String { json["model"]?.stringValue ?? "" }
   var values: JSONObject { json["options"]?.objectValue ?? [:] }
@@ -28,8 +29,9 @@ struct ReferenceCase: CustomTestStringConvertible, Sendable {
   private static func tokens(_ value: JSONValue) -> [Int32] { (value.arrayValue ?? []).compactMap { $0.intValue.map(Int32.init) } }
 
   var testDescription: String {
+    let adapter = json["adapter"]?.stringValue.map { " with \($0)" } ?? ""
     let words = values.members.filter { $0.0 != "eos_token_id" && $0.0 != "max_new_tokens" }.map { "\($0) = \($1.encoded(.line))" }
-    return "\(model), \(prompts.count) prompts, \(words.joined(separator: ", "))"
+    return "\(model)\(adapter), \(prompts.count) prompts, \(words.joined(separator: ", "))"
   }
 
   func generate(_ changes: JSONObject = [:], of some: [[Int32]]? = nil) throws -> [[Hypothesis]] {
@@ -37,13 +39,17 @@ struct ReferenceCase: CustomTestStringConvertible, Sendable {
     for (key, value) in changes.members { all[key] = value }
     var draw: TokenGenerator.Draw?
     if let draws { draw = { sequence, step in draws[sequence][step] } }
-    return try TokenGenerator(tinyModel(model), options(all), draw: draw).generate(some ?? prompts)
+    let network = try tinyModel(model, factors: json["factors"]?.objectValue ?? [:])
+    if let adapter = json["adapter"]?.stringValue {
+      _ = try AttachedAdapter.load(folder: fixtures + "/" + adapter, into: network, headModules: network.headModules)
+    }
+    return try TokenGenerator(network, options(all), draw: draw).generate(some ?? prompts)
   }
 }
 
 extension GenerationTests {
   @Suite struct ReferenceTests {
-    @Test func theReferenceIsThere() { #expect(ReferenceCase.all.count == 54) }
+    @Test func theReferenceIsThere() { #expect(ReferenceCase.all.count == 54 + 3 * 28 + 16) }
 
     /// Token for token, with and without a cache, one prompt at a time and many.
     @Test(arguments: ReferenceCase.all)
@@ -62,7 +68,7 @@ extension GenerationTests {
     }
 
     /// A text does not depend on the number of threads, to the last bit of its score.
-    @Test(arguments: ReferenceCase.all.filter { $0.prompts.count > 3 && $0.draws == nil && $0.values["num_beams"]?.intValue != 10 })
+    @Test(arguments: ReferenceCase.all.filter { $0.prompts.count > 4 && $0.draws == nil && $0.values["num_beams"]?.intValue != 10 })
     func threadsAndBatchesChangeNoBit(_ row: ReferenceCase) throws {
       let before = Threads.count
       defer { Threads.count = before }

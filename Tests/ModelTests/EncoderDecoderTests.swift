@@ -55,7 +55,7 @@ import Testing
       let read = Self.targets.map { [start] + $0.dropLast() }
       return try model.logits(
         Batch(ids: read.flatMap { $0 }, offsets: Offsets(lengths: read.map(\.count))), rows: .all,
-        over: EncoderStates(encoded.states, ranges))
+        over: EncoderStates(#require(encoded.states), ranges))
     }
     #expect(try compare(name, shared, apart, absolute: 2e-5))
   }

@@ -62,8 +62,8 @@
 ---@class GenerationOptions
 ---@field max_new_tokens? integer tokens that are written at most (from 1 to 10000000)
 ---@field min_new_tokens? integer an end is not allowed before so many were written (from 0 to 10000000)
----@field max_length? integer the same as max_new_tokens, with the prompt's tokens; default: 20, as in Transformers (from 1 to 10000000)
----@field min_length? integer the same as min_new_tokens, with the prompt's tokens (from 0 to 10000000; default 0)
+---@field max_length? integer the same as max_new_tokens, with the prompt's tokens, or the decoder's start token; where both are left out, 20 tokens are written, as in Transformers (from 1 to 10000000)
+---@field min_length? integer the same as min_new_tokens, with the prompt's tokens, or the decoder's start token (from 0 to 10000000; default 0)
 ---@field do_sample? boolean draw each token by its probability, instead of the most probable one (default false)
 ---@field temperature? number with do_sample: scores are divided by it; below 1 sharpens (above 0; default 1)
 ---@field top_k? integer with do_sample: draw among the so many most probable tokens; 0: among all (from 0 to 10000000; default 50)
@@ -76,6 +76,9 @@
 ---@field no_repeat_ngram_size? integer no sequence of so many tokens occurs twice; 0: any may (from 0 to 1000; default 0)
 ---@field repetition_penalty? number above 1 makes tokens that occurred less probable (above 0; default 1)
 ---@field eos_token_id? integer|integer[] the token that ends a text, or a list of them; default: the model's
+---@field decoder_start_token_id? integer what the decoder of a model with an encoder begins with; default: the model's (from 0 to 2147483647)
+---@field forced_bos_token_id? integer|integer[] the only token that may follow the first one, which in a model with an encoder is the decoder's start; {}: none is forced; default: the model's
+---@field forced_eos_token_id? integer|integer[] the only token, or a list of them, at the last place; {}: none is forced; default: the model's
 ---@field stop_strings? string[] texts that end the writing once they were written; they stay in the result (default {})
 ---@field num_return_sequences? integer results for each prompt (from 1 to 1024; default 1)
 ---@field batch_size? integer prompts that are worked on at a time; says nothing about the results (from 1 to 65536; default 16)
@@ -263,7 +266,7 @@ function Model:logits(batch) end
 ---@return Prediction|Prediction[] # for one text what the model says about it; for a list the same for each, in order
 function Model:predict(texts, max_length) end
 
----Continues texts, with a model that base:causal_lm() gave.
+---Continues texts, with a model that base:causal_lm() gave; or writes for each what a decoder says about it, with one of base:seq2seq_lm().
 ---@param texts string|string[] one text, or a list of texts
 ---@param options? GenerationOptions see the fields
 ---@return string|string[]|string[][]|WrittenText|WrittenText[]|WrittenText[][] # for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each

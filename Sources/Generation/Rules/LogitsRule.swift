@@ -21,16 +21,19 @@ extension GenerationOptions {
   /// The rules, in Transformers' order.
   ///
   /// - Parameters:
-  ///   - ends: the tokens that end a text.
+  ///   - longest: tokens of the longest text, with the prompt's.
   ///   - countsPrompt: whether what stands in the prompt counts as written.
   ///   - own: a rule of the caller's, which sees what the options' rules made of the scores, and whose result is drawn from.
-  func rules(ends: [Int32], countsPrompt: Bool, own: LogitsProcessor? = nil) -> [any LogitsRule] {
+  func rules(_ special: SpecialTokens, longest: Int, countsPrompt: Bool, own: LogitsProcessor? = nil) -> [any LogitsRule] {
+    let ends = special.ends
     var rules: [any LogitsRule] = []
     if repetitionPenalty != 1 { rules.append(RepetitionPenalty(penalty: Float(repetitionPenalty), countsPrompt: countsPrompt)) }
     if noRepeatNgramSize > 0 { rules.append(NoRepeatNGram(size: noRepeatNgramSize, countsPrompt: countsPrompt)) }
     if !ends.isEmpty, minLength > 0 || minNewTokens ?? 0 > 0 {
       rules.append(MinimumLength(ends: ends, length: minLength, new: minNewTokens ?? 0))
     }
+    if !special.forcedBeginning.isEmpty { rules.append(ForcedToken(tokens: special.forcedBeginning, place: 1)) }
+    if !special.forcedEnd.isEmpty { rules.append(ForcedToken(tokens: special.forcedEnd, place: longest - 1)) }
     if let own { rules.append(own) }
     guard doSample else { return rules }
     if temperature != 1 { rules.append(Temperature(temperature: Float(temperature))) }
