@@ -1,27 +1,28 @@
 #!/usr/bin/env python3
-"""The peer of pipelines/data_to_text.lua: both trainings of a finished run once more, with PyTorch, Transformers and PEFT.
+"""The peer of pipelines/data_to_text.lua: the trainings of a finished run once more, with PyTorch, Transformers and PEFT.
 
-    perigee run pipelines/data_to_text.lua --precision fp32 --out run
+    perigee run pipelines/data_to_text.lua --precision fp32 --out run --set seeds=1,2,3
     python3 scripts/data_to_text_peer.py run
 
 Reads the parameters, the initial weights and the tokenizer from the run directory, and the data from the files that the run read;
-takes the examples in the run's order (a permutation by Philox from seed and epoch). The second training starts from the peer's own
-first one, or with --steps from the run's, and with the run's initial LoRA. Prints both curves, and exits with 1 where a loss differs by
-more than --tolerance. Reads CSV files with a header; paths are those of the run, so start it in the same folder. Needs the packages of
-scripts/requirements-bench.txt.
+takes the examples in the run's order (a permutation by Philox from seed and epoch). The LoRAs start from the peer's own model from
+scratch, or with --steps from the run's, each with its initial weights of the run. Prints the curves of both, and what the texts score that
+both wrote, by `perigee score`; exits with 1 where a loss differs by more than --tolerance. Reads CSV and JSONL files; paths are those of
+the run, so start it in the same folder. Needs the packages of scripts/requirements-bench.txt.
 """
-import argparse, csv, json, math, os, sys, time
+import argparse, csv, json, math, os, subprocess, sys, time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("run", help="directory of a finished run, in fp32")
 parser.add_argument("--tolerance", type=float, default=0.02, help="largest relative difference of losses")
-parser.add_argument("--steps", type=int, help="compare so many updates of the first training, not all of them")
+parser.add_argument("--steps", type=int, help="compare so many updates of the training from scratch, not all of them; 0: none")
+parser.add_argument("--perigee", default="perigee", help="the program that scores texts")
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 a = parser.parse_args()
 
 import torch
 from peft import PeftModel
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast, get_linear_schedule_with_warmup, logging
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast, get_linear_schedule_with_warmup, logging
 
 logging.set_verbosity_error()
 torch.set_num_threads(a.threads)
@@ -33,12 +34,13 @@ def load(name):
 
 
 p, log = load("params.json"), load("metrics.jsonl")
-seed = load("command.json")["invocations"][0]["seed"]
+main_seed = load("command.json")["invocations"][0]["seed"]
+is_t5 = p["family"] == "t5"
 tokenizer = PreTrainedTokenizerFast(tokenizer_file=os.path.join(a.run, "initial/model/tokenizer.json"))
 START, END = tokenizer.convert_tokens_to_ids("<s>"), tokenizer.convert_tokens_to_ids("</s>")
 
 
-def philox(block, stream, step):
+def philox(seed, block, stream, step):
     """Four 32-bit draws: Philox 4x32 with ten rounds."""
     c, key = [block & 0xFFFFFFFF, block >> 32, stream ^ (step >> 32 << 20), step & 0xFFFFFFFF], [seed & 0xFFFFFFFF, seed >> 32]
     for _ in range(10):
@@ -48,12 +50,12 @@ def philox(block, stream, step):
     return c
 
 
-def permutation(count, epoch):
+def permutation(seed, count, epoch):
     """The order of an epoch: Fisher and Yates, one draw for each exchange."""
     stream = 2166136261
     for byte in b"sampler":
         stream = (stream ^ byte) * 16777619 & 0xFFFFFFFF
-    draws = [draw for block in range((count + 3) // 4) for draw in philox(block, stream, epoch)]
+    draws = [draw for block in range((count + 3) // 4) for draw in philox(seed, block, stream, epoch)]
     order = list(range(count))
     for i in range(count - 1, 0, -1):
         j = draws[i] * (i + 1) >> 32
@@ -62,33 +64,40 @@ def permutation(count, epoch):
 
 
 def encode(prompt, completion):
-    """Token ids, and how many of them are given. Of too many, those that begin the prompt go first, then those that end the completion."""
+    """What the model reads, and labels: -100 where nothing is to be learnt."""
+    if is_t5:
+        whole = lambda text: [START] + tokenizer(text, add_special_tokens=False)["input_ids"][: p["max_length"] - 2] + [END]
+        return whole(p["source_prefix"] + prompt), whole(completion)
+    # Of too many tokens, those that begin the prompt go first, then those that end the completion.
     prompt = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     text = tokenizer(completion, add_special_tokens=False)["input_ids"] + [END]
     excess = max(0, 1 + len(prompt) + len(text) - p["max_length"])
     cut = min(excess, len(prompt))
     text = text[: len(text) - (excess - cut)]
-    return [START] + prompt[cut:] + text, 1 + len(prompt) - cut
+    return [START] + prompt[cut:] + text, [-100] * (1 + len(prompt) - cut) + text
 
 
-def read(path):
-    """Examples of a file: the known ones, and those that are held out."""
+def read(path, keep=lambda prompt: True):
+    """Prompts and completions of a file."""
     with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = [(row[p["prompt_column"]], row[p["completion_column"]]) for row in csv.DictReader(file)]
-    parts = ([], [])
-    for row in rows:
-        parts[any(text in row[0] for text in p["held_out"])].append(encode(*row))
-    return parts
+        table = csv.DictReader(file) if path.endswith(".csv") else map(json.loads, file)
+        rows = [(row[p["prompt_column"]], row[p["completion_column"]]) for row in table]
+    return [row for row in rows if keep(row[0])]
+
+
+def pad(lists, filler):
+    length = max(map(len, lists))
+    return torch.tensor([values + [filler] * (length - len(values)) for values in lists])
 
 
 def batch(rows):
-    length = max(len(ids) for ids, _ in rows)
-    pad = lambda values, filler: values + [filler] * (length - len(values))
-    return {
-        "input_ids": torch.tensor([pad(ids, END) for ids, _ in rows]),
-        "attention_mask": torch.tensor([pad([1] * len(ids), 0) for ids, _ in rows]),
-        "labels": torch.tensor([pad([-100] * given + ids[given:], -100) for ids, given in rows]),
-    }
+    ids = [ids for ids, _ in rows]
+    return {"input_ids": pad(ids, END), "attention_mask": pad([[1] * len(row) for row in ids], 0), "labels": pad([labels for _, labels in rows], -100)}
+
+
+def counted(labels):
+    """Labels that count in a loss: the first of a causal model's has nothing before it."""
+    return sum(label != -100 for label in (labels if is_t5 else labels[1:]))
 
 
 def evaluate(model, rows):
@@ -98,17 +107,18 @@ def evaluate(model, rows):
     rows = sorted(rows, key=lambda row: len(row[0]))
     with torch.no_grad():
         for first in range(0, len(rows), 32):
-            tokens = sum(len(ids) - given for ids, given in rows[first : first + 32])
+            tokens = sum(counted(labels) for _, labels in rows[first : first + 32])
             total += model(**batch(rows[first : first + 32])).loss.item() * tokens
             count += tokens
     return total / count
 
 
-def train(model, rows, learning_rate, steps, until):
+def train(model, rows, learning_rate, steps, until, seed):
     """Losses of the first updates of a training of so many steps."""
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    free = [parameter for name, parameter in named if name.endswith("bias") or ".ln_" in name]
-    decayed = [parameter for name, parameter in named if not (name.endswith("bias") or ".ln_" in name)]
+    is_free = lambda name: name.endswith("bias") or ".ln_" in name or "layer_norm" in name
+    free = [parameter for name, parameter in named if is_free(name)]
+    decayed = [parameter for name, parameter in named if not is_free(name)]
     groups = [{"params": decayed, "weight_decay": p["weight_decay"]}, {"params": free, "weight_decay": 0}]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate)
     schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(p["warmup_ratio"] * steps), steps)
@@ -117,7 +127,7 @@ def train(model, rows, learning_rate, steps, until):
     model.train()
     for step in range(until):
         if step % per_epoch == 0:
-            order = permutation(len(rows), step // per_epoch)
+            order = permutation(seed, len(rows), step // per_epoch)
         first = step % per_epoch * p["batch"]
         loss = model(**batch([rows[i] for i in order[first : first + p["batch"]]])).loss
         loss.backward()
@@ -154,28 +164,83 @@ def compare(stage, losses, final):
     return worst
 
 
-known, held_out = read(p["train"])
-known_dev, held_out_dev = read(p["validation"])
-print("known %d and %d examples, held out %d and %d" % (len(known), len(known_dev), len(held_out), len(held_out_dev)))
-def run(stage, model, rows, evaluation, learning_rate, steps, until):
+def run(stage, model, rows, evaluation, learning_rate, steps, until, seed):
     """One training, and its comparison; nothing to evaluate where it is a part of one."""
     start = time.time()
-    losses = train(model, rows, learning_rate, steps, until)
+    losses = train(model, rows, learning_rate, steps, until, seed)
     seconds = time.time() - start
     worst = compare(stage, losses, evaluate(model, evaluation) if until == steps else None)
     print("%d updates in %.0f s" % (until, seconds), flush=True)
     return worst
 
 
+def write(model, prompts):
+    """What the model writes for each prompt, without special tokens."""
+    model.eval()
+    texts = []
+    for prompt in prompts:
+        ids = encode(prompt, "")[0] if is_t5 else [START] + tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([ids])
+        with torch.no_grad():
+            found = model.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=p["max_new_tokens"], num_beams=p["num_beams"],
+                do_sample=False, eos_token_id=END, pad_token_id=END)[0]
+        text = tokenizer.decode(found[0 if is_t5 else ids.shape[1] :], skip_special_tokens=True)
+        texts.append(" ".join(text.split("\n")).strip())
+    return texts
+
+
+def score(stage, model, rows):
+    """Scores of what the model writes, beside those of the run."""
+    references = {}
+    for prompt, completion in rows:
+        references.setdefault(prompt, []).append(completion.strip())
+    paths = [os.path.join(a.run, "peer-%s.%s" % (stage, ending)) for ending in ("txt", "references.txt")]
+    start = time.time()
+    texts = write(model, list(references))
+    seconds = time.time() - start
+    with open(paths[0], "w", encoding="utf-8") as file:
+        file.write("\n".join(texts) + "\n")
+    with open(paths[1], "w", encoding="utf-8") as file:
+        file.write("\n\n".join("\n".join(texts) for texts in references.values()) + "\n")
+    command = [a.perigee, "score"] + p["metrics"] + ["--hyp", paths[0], "--ref", paths[1], "--json"]
+    scores = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["scores"]
+    own = next(row for table in load("results.json")["tables"] for row in table["rows"] if row["stage"] == stage and p["metrics"][0] in row)
+    print("%d texts in %.0f s" % (len(texts), seconds))
+    for name in p["metrics"]:
+        print("%12s: perigee %.4f, pytorch %.4f" % (name, own[name], scores[name]["score"]), flush=True)
+
+
 def load_model(folder):
-    return GPT2LMHeadModel.from_pretrained(os.path.join(a.run, folder), dtype=torch.float32)
+    kind = AutoModelForSeq2SeqLM if is_t5 else AutoModelForCausalLM
+    return kind.from_pretrained(os.path.join(a.run, folder), dtype=torch.float32)
 
 
-model, until = load_model("initial/model"), min(a.steps or p["steps"], p["steps"])
-worst = run("scratch", model, known, known_dev, p["learning_rate"], p["steps"], until)
-if until < p["steps"]:
-    model = load_model("stages/scratch/model")
-model = PeftModel.from_pretrained(model, os.path.join(a.run, "initial/adapter"), is_trainable=True)
-worst = max(worst, run("lora", model, held_out, held_out_dev, p["lora_learning_rate"], p["lora_steps"], p["lora_steps"]))
+is_held_out = lambda prompt: any(text in prompt for text in p["held_out"])
+if p["adapt_train"]:
+    texts = [read(p[name]) for name in ("train", "validation", "adapt_train", "adapt_validation")]
+    test = read(p["test"]) if p["test"] else texts[3]
+else:
+    known = lambda prompt: not is_held_out(prompt)
+    texts = [read(p[name], keep) for keep in (known, is_held_out) for name in ("train", "validation")]
+    test = read(p["test"], is_held_out) if p["test"] else texts[3]
+known, known_dev, held_out, held_out_dev = [[encode(*row) for row in rows] for rows in texts]
+print("known %d and %d examples, held out %d and %d" % (len(known), len(known_dev), len(held_out), len(held_out_dev)))
+until = p["steps"] if a.steps is None else min(a.steps, p["steps"])
+worst = 0
+if until:
+    model = load_model("initial/model")
+    worst = run("scratch", model, known, known_dev, p["learning_rate"], p["steps"], until, main_seed)
+for seed in p["seeds"] if "lora" in p["methods"] else []:
+    stage = "lora-%d" % seed
+    if until < p["steps"]:
+        start = load_model("stages/scratch/model")
+    else:
+        start = load_model("initial/model")
+        start.load_state_dict(model.state_dict())
+    adapted = PeftModel.from_pretrained(start, os.path.join(a.run, "initial", stage), is_trainable=True)
+    steps = p["adapter_steps"]
+    worst = max(worst, run(stage, adapted, held_out, held_out_dev, p["adapter_learning_rate"], steps, steps, seed))
+    score(stage, adapted, test)
 print("\nlargest relative difference of all: %.2e, allowed %.2e" % (worst, a.tolerance))
 sys.exit(worst > a.tolerance)

@@ -50,7 +50,7 @@ struct PipelineScriptTests {
       Script(
         name: "delta_lora_ablations", settings: text + ["ratios=2", "start_steps=1"],
         words: ["(Table 5)", "lora, 3 x rate", "(Table 7)", "start_step", "e2e, cosine with the base weight", "c_attn.weight values"]),
-      Script(name: "data_to_text", settings: ["steps=3", "lora_steps=3", "layers=1"], words: ["held out", "perplexity"]),
+      Script(name: "data_to_text", settings: ["steps=3", "adapter_steps=3", "layers=1", "max_new_tokens=4"], words: ["held out", "perplexity"]),
     ]
   }
 
