@@ -7,16 +7,31 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 step() { printf '\n== %s\n' "$*"; }
 
+# run_tests BUILD_OPTION...: tests take turns, because they set the number of threads and count memory of their process. Those that
+# run the whole program have one process, all others have another.
+run_tests() {
+  if [ ${#chosen[@]} -gt 0 ]; then
+    swift test --skip-build --no-parallel "$@" "${chosen[@]}"
+    return
+  fi
+  local tests
+  tests=$(swift build --show-bin-path "$@")/perigeePackageTests.xctest
+  printf '%s\n' '--filter ^PipelineTests' '--skip ^PipelineTests' \
+    | NO_COLOR=1 xargs -P 2 -L 1 "$tests" --testing-library swift-testing --no-parallel
+}
+
+chosen=("$@")
+
 step "packages"
 bash scripts/install-packages.sh
 
 step "debug"
 swift build --manifest-cache none --build-tests
 .build/debug/perigee stubs --check
-swift test --skip-build --no-parallel "$@"
+run_tests
 
 # Optimised code that tests can look into is another build than the product, so it has its own folder.
 step "release"
 optimised=(-c release --scratch-path .build/optimised-tests -Xswiftc -enable-testing)
 swift build --manifest-cache none --build-tests "${optimised[@]}"
-swift test --skip-build --no-parallel "${optimised[@]}" "$@"
+run_tests "${optimised[@]}"
