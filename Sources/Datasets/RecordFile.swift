@@ -34,12 +34,17 @@ public struct RecordFile {
   ///   - content: the whole file.
   ///   - path: its name, for messages.
   ///   - columns: names in the wanted order; empty: those that are usual.
+  ///   - more: names of columns behind those.
   /// - Throws: `EngineError` with the place for a row that is not as the format says, and where a column is missing.
-  public init(_ content: String, path: String, format: TableFormat?, columns: [String]) throws {
+  public init(_ content: String, path: String, format: TableFormat?, columns: [String], more: [String] = []) throws {
     var content = content
     if content.utf8.starts(with: [0xEF, 0xBB, 0xBF]) { content = String(content.utf8.dropFirst(3)) ?? content }
     self.format = format
     guard let format else {
+      if let name = (columns + more).first {
+        throw EngineError(
+          .argument, "\(path): a text a line has no column '\(name)'", hint: "give the format of the table: --format tsv, csv or jsonl")
+      }
       (header, names, self.columns) = (nil, [], ["text"])
       records = try Self.lines(of: &content, path)
       return
@@ -51,9 +56,9 @@ public struct RecordFile {
       guard let usual = Self.usual.first(where: { $0.allSatisfy(known.contains) && ($0 != ["sentence"] || !known.contains("question")) }) else {
         throw EngineError(.argument, "\(path): which column has the text? The columns are \(listing(known))", hint: "name it with --text")
       }
-      self.columns = usual
+      self.columns = usual + more
     } else {
-      self.columns = columns
+      self.columns = columns + more
     }
     let rows = try rows(of: &content, path, format: format, columns: .named(self.columns))
     let bytes = content.utf8

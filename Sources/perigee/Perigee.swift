@@ -26,7 +26,9 @@ struct Perigee: ParsableCommand {
       'perigee help trainer.fit' explains what scripts can call: a module, a function, Model:predict.
       """,
     version: "perigee \(EngineSetup.version)",
-    subcommands: [Run.self, Check.self, Params.self, Predict.self, Generate.self, Score.self, TestAdapter.self, Bench.self, Stubs.self])
+    subcommands: [
+      Run.self, Check.self, Params.self, Predict.self, Evaluate.self, Generate.self, Score.self, TestAdapter.self, Bench.self, Stubs.self,
+    ])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
 

@@ -103,7 +103,40 @@ import Testing
         let outcome = try predict(arguments, in: folder)
         #expect(outcome.code == 1 && outcome.error.contains(message) && outcome.output.isEmpty, "\(arguments): \(outcome.error)")
       }
+      try anEvaluationComparesWithLabels(folder)
       try aCommandThatWasCutOffGoesOn(folder)
+    }
+  }
+
+  private func anEvaluationComparesWithLabels(_ folder: String) throws {
+    func evaluate(_ arguments: [String]) throws -> Outcome {
+      try perigee(["evaluate"] + arguments + ["--precision", "fp32", "--threads", "1"], in: folder)
+    }
+    let predicted = try predict(["out/stages/kind", "train.tsv"], in: folder).output.split(separator: "\n").dropFirst().map {
+      $0.split(separator: "\t").map(String.init)
+    }
+    let right = predicted.count { $0[1] == $0[3] }
+    let outcome = try evaluate(["out/stages/kind", "train.tsv", "--label", "kind", "--json"])
+    #expect(outcome.code == 0, "\(outcome.error)")
+    let json = try JSONValue(parsing: outcome.output, source: "evaluation")
+    #expect(json["rows"] == .int(24))
+    let accuracy = try #require(json["metrics"]?["accuracy"])
+    #expect(accuracy["value"]?.doubleValue == Double(right) / 24)
+    #expect((accuracy["low"]?.doubleValue ?? 2) <= Double(right) / 24 && (accuracy["high"]?.doubleValue ?? -1) >= Double(right) / 24)
+    for (wanted, found) in [("yes", "yes"), ("yes", "no, not"), ("no, not", "yes"), ("no, not", "no, not")] {
+      #expect(json["confusion"]?[wanted]?[found] == .int(predicted.count { $0[1] == wanted && $0[3] == found }))
+    }
+    let scores = try evaluate(["out/stages/size", "train.tsv", "--label", "size", "--bootstrap", "0"])
+    #expect(
+      scores.code == 0 && scores.output.contains("pearson") && !scores.output.contains("accuracy") && !scores.output.contains("97.5"),
+      "\(scores.output)")
+    for (arguments, message) in [
+      (["out/stages/kind", "train.tsv", "--label", "size"], "train.tsv:2: '0' is none of the model's labels"),
+      (["out/stages/size", "train.tsv", "--label", "kind"], "'yes' is no number"), (["out/stages/kind", "train.tsv"], "no column 'label'"),
+      (["out/stages/language", "train.tsv", "--label", "kind"], "gives no labels"),
+    ] {
+      let wrong = try evaluate(arguments)
+      #expect(wrong.code == 1 && wrong.error.contains(message) && wrong.output.isEmpty, "\(arguments): \(wrong.error)")
     }
   }
 

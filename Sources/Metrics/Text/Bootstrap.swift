@@ -19,19 +19,29 @@ public struct BootstrapInterval: Sendable, Equatable {
   ///   - rows: what each segment adds to the counts.
   ///   - score: the metric of summed counts.
   init(_ rows: [[Double]], _ options: BootstrapOptions, score: ([Double]) -> Double) throws {
-    var random = PCG64(seed: options.seed)
-    var scores: [Double] = []
-    scores.reserveCapacity(options.resamples)
     let width = rows[0].count
     let flat = rows.flatMap { $0 }
+    try self.init(rows: rows.count, options) { drawn in
+      var sums = [Double](repeating: 0, count: width)
+      for row in drawn {
+        for column in 0..<width { sums[column] += flat[row * width + column] }
+      }
+      return score(sums)
+    }
+  }
+
+  /// Draws corpora from `count` rows, at least one.
+  ///
+  /// - Parameter score: the metric of the rows that were drawn, by their places.
+  public init(rows count: Int, _ options: BootstrapOptions, score: ([Int]) throws -> Double) throws {
+    var random = PCG64(seed: options.seed)
+    var drawn = [Int](repeating: 0, count: count)
+    var scores: [Double] = []
+    scores.reserveCapacity(options.resamples)
     for _ in 0..<options.resamples {
       try Interrupt.check()
-      var sums = [Double](repeating: 0, count: width)
-      for _ in rows.indices {
-        let start = random.below(rows.count) * width
-        for column in 0..<width { sums[column] += flat[start + column] }
-      }
-      scores.append(score(sums))
+      for place in drawn.indices { drawn[place] = random.below(count) }
+      scores.append(try score(drawn))
     }
     scores.sort()
     let tail = scores.count / 40
