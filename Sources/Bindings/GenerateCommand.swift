@@ -21,6 +21,7 @@ extension Runner {
     // Ctrl-C ends the writing between two tokens.
     Interrupt.protectWork()
     let generator = try TextGenerator(trained.network, trained.tokenizer, options, seed: UInt64(seed))
+    generator.remark.map(session.noteOnce)
     let start = ContinuousClock.now
     let results = try generator.generate([prompt]).joined()
     let time = start.duration(to: .now)

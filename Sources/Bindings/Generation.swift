@@ -80,6 +80,7 @@ func generateMethod(_ session: Session) -> Member<TrainableModel> {
     returns: "for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each"
   ) { model, prompts, options in
     let generator = try TextGenerator(model.network, model.tokenizer, options.generation, seed: UInt64(session.seed))
+    generator.remark.map(session.noteOnce)
     return WrittenTexts(texts: try generator.generate(prompts.texts), prompts: prompts, options: options)
   }
 }

@@ -1,4 +1,3 @@
-import Checkpoints
 import Diagnostics
 import TransformerModels
 
@@ -32,22 +31,5 @@ struct SpecialTokens {
           .argument, "generate: decoder_start_token_id is given, but the model has no encoder: it goes on with the prompt", hint: "leave it out")
       }
     }
-  }
-}
-
-extension TransformerModel {
-  /// The tokens that a key of the model's files names, alone or in a list. `generation_config.json` is asked first; where there is one,
-  /// it alone says what is forced.
-  func namedTokens(_ key: String) throws -> [Int32] {
-    let isForced = key.hasPrefix("forced_")
-    for source in [generationConfig, generationConfig != nil && isForced ? nil : config].compactMap(\.self) {
-      guard let value = source[key] else { continue }
-      let tokens = (value.arrayValue ?? [value]).map { $0.intValue.flatMap { Int32(exactly: $0) } ?? -1 }
-      guard tokens.allSatisfy({ $0 >= 0 }) else {
-        throw EngineError(.data, "\(source.path): '\(key)' must be a token's number, or a list of them, got \(value.excerpt())")
-      }
-      return tokens
-    }
-    return []
   }
 }

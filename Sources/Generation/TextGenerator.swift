@@ -16,6 +16,8 @@ public struct TextGenerator {
   private let generator: TokenGenerator
   private let tokenizer: Tokenizer
   private let hasEncoder: Bool
+  /// A line for whoever expects that the model's files choose the search, as in Transformers; nil: they say nothing else.
+  public let remark: String?
 
   /// - Parameters:
   ///   - seed: of the draws, where the options have none.
@@ -23,7 +25,7 @@ public struct TextGenerator {
   public init(
     _ network: TransformerModel, _ tokenizer: Tokenizer, _ options: GenerationOptions, seed: UInt64, processor: TokenGenerator.Processor? = nil
   ) throws {
-    (self.tokenizer, hasEncoder) = (tokenizer, network.encoderLayout != nil)
+    (self.tokenizer, hasEncoder, remark) = (tokenizer, network.encoderLayout != nil, network.remark(on: options))
     generator = try TokenGenerator(
       network, options, standardEnds: network.endTokens(tokenizer), seed: seed, text: { try Self.text($0, behind: $1, tokenizer) },
       processor: processor)

@@ -2,6 +2,7 @@ import Adapters
 import Diagnostics
 import Files
 import Foundation
+import Generation
 import NN
 import Tasks
 import TensorCore
@@ -247,13 +248,16 @@ public final class TrainableModel {
       values["merged"] = .bool(adapter.linearAdapters.contains { $0.linear.merged.contains(adapter.name) })
       return .object(values)
     }
-    return [
+    var identity: JSONObject = [
       "architecture": .string(network.architecture.modelType), "task": .string(type.name),
       "config": .string(Digest(of: .object(network.config.values)).hex), "parameters": .string(stream.finish().hex),
       "trainable": .string(Digest(of: .array(trainable)).hex), "adapters": .array(attached),
       "adapters_enabled": .bool(network.adaptersEnabled),
       "forward_passes": .int(Int(network.context.step)),
     ]
+    let tokens = network.generationTokens
+    if !tokens.isEmpty { identity["generation_tokens"] = .object(tokens) }
+    return .object(identity)
   }
 }
 

@@ -1,7 +1,6 @@
 """Continuations of tiny random decoders, and what tiny random encoder-decoders write: Transformers' `generate` in fp32, sampling with
 given draws, and the LoRA authors' beam search, written here from their paper's code. Run: `python generation.py`; writes
-`generation.json`, `generation_encoder_decoders.json`, and `generation_adapters.json` with the folders of adapters that lie nowhere else
-in `generation_adapters`.
+`generation.json`, `generation_encoder_decoders.json` and `generation_adapters.json`.
 
 A case: the model's folder, the options as Perigee has them, the prompts' tokens, and for each prompt the new tokens of each result
 with its score (of beam searches) or none. `draws[i][s]` is the draw of prompt i in step s. Prompts of an encoder-decoder are what the
@@ -13,7 +12,7 @@ import json
 import os
 
 import torch
-from peft import LoraConfig, PeftModel, PrefixTuningConfig, TaskType, get_peft_model
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.generation import (
     LogitsProcessorList,
@@ -22,8 +21,6 @@ from transformers.generation import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
-
-from peft_folders import _tidy
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PAD = 0
@@ -212,14 +209,8 @@ def write_adapters():
         for method in ["lora", "prefix"]:
             model = load(name, WRITERS.get(name, {}))
             end = model.config.eos_token_id
-            if name in WRITERS:
-                adapter = f"generation_adapters/{name}-{method}"
-                inputs = [p + [end] for p in prompts(4, 5, 1, 9)]
-                write_adapter(model, method, os.path.join(HERE, adapter))
-                model = load(name, WRITERS[name])
-            else:
-                adapter = f"peft/{name}-{method}/adapter"
-                inputs = prompts(3, 5)
+            adapter = f"peft/{name}-{method}/adapter"
+            inputs = [p + [end] for p in prompts(4, 5, 1, 9)] if name in WRITERS else prompts(3, 5)
             model = PeftModel.from_pretrained(model, os.path.join(HERE, adapter)).eval()
             for options in [dict(), dict(num_beams=4, length_penalty=0.8)]:
                 options = dict(eos_token_id=[end, 11, 35], max_new_tokens=10, **options)
@@ -227,22 +218,6 @@ def write_adapters():
                 case = dict(model=name, adapter=adapter, options=options, batch_size=1, prompts=inputs, results=results)
                 cases.append(dict(case, factors=WRITERS[name]) if name in WRITERS else case)
     write("generation_adapters.json", cases)
-
-
-def write_adapter(model, method, folder):
-    """Random values in everything that trains."""
-    torch.manual_seed(11)
-    kind = dict(task_type=TaskType.SEQ_2_SEQ_LM)
-    targets = dict(target_modules=["q_proj", "v_proj"] if model.config.model_type == "bart" else ["q", "v"])
-    config = PrefixTuningConfig(num_virtual_tokens=3, **kind) if method == "prefix" else LoraConfig(r=4, **targets, **kind)
-    base = os.path.relpath(model.name_or_path, HERE)
-    model = get_peft_model(model, config)
-    model.peft_config["default"].base_model_name_or_path = base
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data.add_(torch.randn(parameter.shape) * 0.2)
-    model.save_pretrained(folder)
-    _tidy(folder)
 
 
 def write(name, cases):

@@ -54,7 +54,9 @@ extension GenerationTests {
     /// Token for token, with and without a cache, one prompt at a time and many.
     @Test(arguments: ReferenceCase.all)
     func textsAreTheReferences(_ row: ReferenceCase) throws {
-      for (batchSize, usesCache) in [(16, true), (1, true), (16, false)] {
+      // What is shared in a batch of many is seen in smaller ones as well as in one of each, and costs a debug build less.
+      let small = row.prompts.count > 4 && row.values["num_beams"] != nil ? 5 : 1
+      for (batchSize, usesCache) in [(16, true), (small, true), (16, false)] {
         let results = try row.generate(["batch_size": .int(batchSize), "use_cache": .bool(usesCache)])
         for (i, (found, expected)) in zip(results, row.results).enumerated() {
           #expect(found.map(\.tokens) == expected.map(\.tokens), "prompt \(i), batch_size \(batchSize), cache \(usesCache)")
