@@ -34,7 +34,7 @@ struct StepRun {
   /// `trains`: false runs forward passes alone, in training mode.
   mutating func measure(epochs: Double, steps: Int?, repeats: Int, trains: Bool) throws -> Int {
     let started = ContinuousClock.now
-    let examples = try task.encoded(task.train, tokenizer: model.tokenizer, maxLength: arguments.maxLength).count
+    let examples = try task.encoded(task.train, model.tokenizer, arguments).count
     let stepsPerEpoch = arguments.stepsPerEpoch(examples: examples)
     let wanted = (epochs * Double(stepsPerEpoch)).rounded()
     guard wanted < 1e12 else { throw EngineError(.argument, "--epochs \(epochs): too many steps") }

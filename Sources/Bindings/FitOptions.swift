@@ -55,7 +55,7 @@ struct FitOptions: LuaRecord {
   /// The options that an evaluation reads.
   private static let evaluationNames: Set = [
     "model", "task", "max_length", "per_device_eval_batch_size", "mlm_probability", "label_smoothing_factor", "seed", "loss", "compute_metrics",
-    "generation",
+    "generation", "max_target_length",
   ]
 
   /// The options that are given and mean something to a training alone.

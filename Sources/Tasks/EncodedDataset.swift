@@ -27,22 +27,29 @@ public struct EncodedDataset: Sendable {
   /// Encodes examples on all threads; the result is the same for any number of them. Throws the first error, naming file
   /// and line.
   ///
-  /// - Parameter folder: where tokens are kept from run to run; nil: nowhere.
-  public init(_ examples: [Example], source: String, for type: any TaskType, tokenizer: Tokenizer, maxLength: Int, folder: String? = nil) throws {
+  /// - Parameters:
+  ///   - maxTargetLength: tokens of what a decoder should write; nil: `maxLength`.
+  ///   - folder: where tokens are kept from run to run; nil: nowhere.
+  public init(
+    _ examples: [Example], source: String, for type: any TaskType, tokenizer: Tokenizer, maxLength: Int, maxTargetLength: Int? = nil,
+    folder: String? = nil
+  ) throws {
     self.source = source
     targets = examples.map(\.target)
     lines = examples.map(\.line)
-    let file = try folder.map { try TokenFile(folder: $0, examples: examples, type: type, tokenizer: tokenizer, maxLength: maxLength) }
+    let file = try folder.map {
+      try TokenFile(folder: $0, examples: examples, type: type, tokenizer: tokenizer, maxLength: maxLength, maxTargetLength: maxTargetLength)
+    }
     if let known = file?.read(count: examples.count) {
       tokens = known
     } else {
-      tokens = try Self.encode(examples, source, type, tokenizer, maxLength)
+      tokens = try Self.encode(examples, source, type, tokenizer, maxLength, maxTargetLength ?? maxLength)
       file?.write(tokens)
     }
   }
 
   private static func encode(
-    _ examples: [Example], _ source: String, _ type: any TaskType, _ tokenizer: Tokenizer, _ maxLength: Int
+    _ examples: [Example], _ source: String, _ type: any TaskType, _ tokenizer: Tokenizer, _ maxLength: Int, _ maxTargetLength: Int
   ) throws -> TokenColumns {
     let slots = Mutex<(columns: [Int: TokenColumns], failure: (chunk: Int, error: EngineError)?)>(([:], nil))
     let chunk = 256
@@ -52,7 +59,7 @@ public struct EncodedDataset: Sendable {
         do {
           try Interrupt.check()
           columns.append(
-            try type.encode(example, tokenizer, maxLength: maxLength), target: try type.encodeTarget(example, tokenizer, maxLength: maxLength))
+            try type.encode(example, tokenizer, maxLength: maxLength), target: try type.encodeTarget(example, tokenizer, maxLength: maxTargetLength))
         } catch {
           var known = (error as? EngineError) ?? EngineError(.data, "\(error)")
           if known.kind != .interrupted { known = known.at("\(source):\(example.line)") }

@@ -12,6 +12,7 @@ import TransformerModels
 public struct Seq2SeqLM: LanguageTaskType {
   public static let name = "seq2seq_lm"
   public static let peftType: String? = "SEQ_2_SEQ_LM"
+  public static let ownArguments = ["max_target_length"]
   public static let kind = LanguageKind.sequenceToSequence
   public static let modelSummary =
     "A model whose decoder writes what follows from the encoder's text; every parameter trains, or none until an adapter says so where weights are in 4 bits."
@@ -79,7 +80,7 @@ public struct Seq2SeqLMData: Record {
   public static let foreignNames: [String: ForeignName] = [
     "text_column": .isCalled("input_column"), "source_column": .isCalled("input_column"), "prompt_column": .isCalled("input_column"),
     "summary_column": .isCalled("target_column"), "completion_column": .isCalled("target_column"), "prefix": .isCalled("source_prefix"),
-    "max_source_length": .isLeftOut("max_length of trainer.fit limits inputs and targets"),
-    "max_target_length": .isLeftOut("max_length of trainer.fit limits inputs and targets"),
+    "max_source_length": .isLeftOut("max_length of trainer.fit limits inputs"),
+    "max_target_length": .isLeftOut("that is an option of trainer.fit"),
   ]
 }

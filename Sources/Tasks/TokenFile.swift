@@ -19,10 +19,10 @@ struct TokenFile {
   /// Bytes of all files of the folder; the least recently used ones go first.
   private static let folderLimit = 1 << 30
 
-  init(folder: String, examples: [Example], type: any TaskType, tokenizer: Tokenizer, maxLength: Int) throws {
+  init(folder: String, examples: [Example], type: any TaskType, tokenizer: Tokenizer, maxLength: Int, maxTargetLength: Int? = nil) throws {
     self.folder = folder
     let stream = DigestStream()
-    stream.update(Array("\(Self.version) \(maxLength) \(examples.count)\n".utf8))
+    stream.update(Array("\(Self.version) \(maxLength) \(examples.count)\(maxTargetLength.map { " \($0)" } ?? "")\n".utf8))
     stream.update(Array((tokenizer.digest().hex + Swift.type(of: type).encodingName).utf8))
     func update(_ text: String) {
       var text = text

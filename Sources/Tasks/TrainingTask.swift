@@ -22,7 +22,7 @@ public final class TrainingTask {
   public let skippedRows: [SkippedRows]
   /// Where tokens are kept from run to run; nil: nowhere.
   public var tokenFolder: String?
-  private var cache: [(split: Split, tokenizer: Tokenizer, maxLength: Int, data: EncodedDataset)] = []
+  private var cache: [(split: Split, tokenizer: Tokenizer, lengths: [Int?], data: EncodedDataset)] = []
   private let makeTokens: ((_ maxLength: Int) -> EncodedDataset)?
   /// What it was made from; nil where it is no text.
   private var definition: TaskDefinition?
@@ -95,13 +95,16 @@ public final class TrainingTask {
     ]
   }
 
-  /// A split as token ids; encoded once for each tokenizer and length.
-  public func encoded(_ split: Split, tokenizer: Tokenizer, maxLength: Int) throws -> EncodedDataset {
+  /// A split as token ids; encoded once for each tokenizer and lengths, see `EncodedDataset`.
+  public func encoded(_ split: Split, tokenizer: Tokenizer, maxLength: Int, maxTargetLength: Int? = nil) throws -> EncodedDataset {
     if let makeTokens { return makeTokens(maxLength) }
+    let lengths = [maxLength, maxTargetLength]
     // Names do not tell splits apart, nor do paths: two limits of one file are two splits.
-    if let found = cache.first(where: { $0.split == split && $0.tokenizer === tokenizer && $0.maxLength == maxLength }) { return found.data }
-    let data = try EncodedDataset(split.examples, source: split.path, for: type, tokenizer: tokenizer, maxLength: maxLength, folder: tokenFolder)
-    cache.append((split, tokenizer, maxLength, data))
+    if let found = cache.first(where: { $0.split == split && $0.tokenizer === tokenizer && $0.lengths == lengths }) { return found.data }
+    let data = try EncodedDataset(
+      split.examples, source: split.path, for: type, tokenizer: tokenizer, maxLength: maxLength, maxTargetLength: maxTargetLength,
+      folder: tokenFolder)
+    cache.append((split, tokenizer, lengths, data))
     return data
   }
 }

@@ -26,7 +26,7 @@ struct Evaluator {
     let suffixes = Self.suffixes(of: task)
     for (i, split) in task.evaluation.enumerated() {
       let suffix = suffixes[i]
-      let data = try task.encoded(split, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
+      let data = try task.encoded(split, model.tokenizer, arguments)
       for (name, value) in try evaluate(data, set: i) { result[EvaluationName.of(name + suffix)] = value }
       guard let options = arguments.generation else { continue }
       let texts = try TextEvaluation(model, task, split, options, arguments, functions)
@@ -93,7 +93,7 @@ extension Trainer {
     _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments
   ) throws -> Predictions? {
     guard task.type.head.isSequence, let set = task.evaluation.first else { return nil }
-    let data = try task.encoded(set, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
+    let data = try task.encoded(set, model.tokenizer, arguments)
     let references = try task.type.references(data.batch(Array(0..<data.count)), of: data)
     return Predictions(
       answers: references, references: references, logits: try .zeros([data.count, task.type.head.labels.count]))

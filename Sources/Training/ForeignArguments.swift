@@ -21,6 +21,7 @@ extension TrainingArguments {
     "max_norm": .isCalled("max_grad_norm"), "clip_grad_norm": .isCalled("max_grad_norm"), "gradient_clipping": .isCalled("max_grad_norm"),
     "gradient_clip_val": .isCalled("max_grad_norm"), "label_smoothing": .isCalled("label_smoothing_factor"),
     "max_seq_length": .isCalled("max_length"), "max_seq_len": .isCalled("max_length"), "max_len": .isCalled("max_length"),
+    "max_source_length": .isCalled("max_length"), "val_max_target_length": .isCalled("max_target_length"),
     "evaluation_strategy": .isCalled("eval_strategy"), "do_eval": .isCalled("eval_strategy", reason: "\"no\", \"epoch\" or \"steps\""),
     "evaluate_during_training": .isCalled("eval_strategy", reason: "\"no\", \"epoch\" or \"steps\""),
     "early_stopping": .isCalled("early_stopping_patience", reason: "the evaluations without improvement after which to stop"),

@@ -1,12 +1,18 @@
+import Datasets
 import Tasks
 import TensorCore
 import Tokenizers
 import TransformerModels
 
 extension TrainingTask {
+  /// A split as token ids, of the lengths that the arguments say.
+  package func encoded(_ split: Split, _ tokenizer: Tokenizer, _ arguments: TrainingArguments) throws -> EncodedDataset {
+    try encoded(split, tokenizer: tokenizer, maxLength: arguments.maxLength, maxTargetLength: arguments.maxTargetLength)
+  }
+
   /// The labelled batches of the first epoch, for loops that do not train.
   package func batches(_ arguments: TrainingArguments, tokenizer: Tokenizer) throws -> [Batch] {
-    let data = try encoded(train, tokenizer: tokenizer, maxLength: arguments.maxLength)
+    let data = try encoded(train, tokenizer, arguments)
     let sampler = BatchSampler(
       lengths: data.lengths, batchSize: arguments.trainBatchSize, sampling: arguments.trainSamplingStrategy,
       seed: arguments.usedSeed)

@@ -22,6 +22,7 @@ extension TrainingArguments {
     if maxSteps >= 0 { meaningless.append("num_train_epochs") }
     if warmupSteps > 0 { meaningless.append("warmup_ratio") }
     for name in meaningless { values[name] = plain.fields[name] }
+    if maxTargetLength == maxLength { values["max_target_length"] = nil }
     if evalStrategy == .steps { values["eval_steps"] = .integer(usedEvalSteps) }
     if var generation {
       generation.batchSize = GenerationOptions().batchSize

@@ -62,7 +62,7 @@ public final class Trainer {
     try Self.check(model, task, arguments, functions)
     try LoRAPlus(arguments)?.check(model.network.namedParameters(), allowsFrozen: callbacks.mayUnfreeze)
     try arguments.parameterGroups?.check(model.network.namedParameters(), allowsFrozen: callbacks.mayUnfreeze)
-    data = try task.encoded(task.train, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
+    data = try task.encoded(task.train, model.tokenizer, arguments)
     guard data.count > 0 else { throw EngineError(.data, "\(task.train.path): no examples to train on") }
     sampler = BatchSampler(
       lengths: data.lengths, batchSize: arguments.trainBatchSize, sampling: arguments.trainSamplingStrategy,

@@ -41,9 +41,14 @@ extension Trainer {
           hint: "give the task validation files")
       }
     }
-    guard arguments.maxLength <= model.network.maxLength else {
+    for (name, length) in [("max_length", arguments.maxLength), ("max_target_length", arguments.maxTargetLength ?? 0)]
+    where length > model.network.maxLength {
+      throw EngineError(.argument, "\(name) = \(length): the model's positions end at \(model.network.maxLength)")
+    }
+    if arguments.maxTargetLength != nil, TaskTypeCatalogue.foreignArguments(of: Swift.type(of: task.type)).contains("max_target_length") {
       throw EngineError(
-        .argument, "max_length = \(arguments.maxLength): the model's positions end at \(model.network.maxLength)")
+        .argument, "max_target_length: task '\(task.name)' has no targets of their own, which a decoder writes from what an encoder reads",
+        hint: "max_length limits an example")
     }
     let table = model.network.config
     let vocabulary = try table.int("vocab_size")

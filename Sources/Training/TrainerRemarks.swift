@@ -31,14 +31,15 @@ extension Trainer {
 
   /// Texts that are longer than `max_length`, in words; nil where there are none.
   public func truncation() throws -> String? {
-    let train = try task.encoded(task.train, tokenizer: model.tokenizer, maxLength: arguments.maxLength)
-    let sets = try task.evaluation.map { try task.encoded($0, tokenizer: model.tokenizer, maxLength: arguments.maxLength) }
+    let train = try task.encoded(task.train, model.tokenizer, arguments)
+    let sets = try task.evaluation.map { try task.encoded($0, model.tokenizer, arguments) }
     var parts: [String] = []
     for (word, data) in [("training", [train]), ("evaluation", sets)] {
       let cut = data.reduce(0) { $0 + $1.truncatedCount }
       if cut > 0 { parts.append("\(cut) of \(data.reduce(0) { $0 + $1.count }) \(word) texts") }
     }
-    return parts.isEmpty ? nil : "\(parts.joined(separator: " and ")) are longer than max_length = \(arguments.maxLength) tokens and are cut"
+    let limits = "max_length = \(arguments.maxLength)" + (arguments.maxTargetLength.map { " or max_target_length = \($0)" } ?? "")
+    return parts.isEmpty ? nil : "\(parts.joined(separator: " and ")) are longer than \(limits) tokens and are cut"
   }
 
   /// What the user should know before the run begins.

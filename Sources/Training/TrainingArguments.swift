@@ -56,6 +56,8 @@ public struct TrainingArguments: Record {
   public var trainSamplingStrategy = Sampling.random
   public var gradientCheckpointing = false
   public var maxLength = 128
+  /// nil: `maxLength`.
+  public var maxTargetLength: Int?
   /// How an evaluation lets the model write; nil: it writes nothing.
   public var generation: GenerationOptions?
   public var mlmProbability = 0.15
@@ -110,6 +112,9 @@ public struct TrainingArguments: Record {
       "gradient_checkpointing", \.gradientCheckpointing,
       "compute layers again in the backward pass: less memory, about a third more time, the same results"),
     .int("max_length", \.maxLength, "tokens of an example; longer ones are truncated, longest text first", in: 2...1_000_000),
+    .int(
+      "max_target_length", \.maxTargetLength, "tokens of what an encoder-decoder should write; longer targets are cut; default: max_length",
+      in: 2...1_000_000),
     .value(
       "generation", \.generation,
       "let the model write texts in evaluations, for the task's metrics of texts: options as of Model:generate, { num_beams = 4 }; default: an evaluation reads, and writes nothing"

@@ -47,6 +47,10 @@ import TransformerModels
     #expect(try cut.batch([0]).targets?.ids == Self.tokenizer.encode("the film was not very bad", maxLength: 4).ids)
     #expect(cut.truncatedCount == 1)
     #expect(try data([example]).truncatedCount == 0)
+    let both = try EncodedDataset(
+      [Example(["the plot was very bad"], target: example.target, line: 1)], source: "t", for: Seq2SeqLM(), tokenizer: Self.tokenizer,
+      maxLength: 5, maxTargetLength: 4)
+    #expect(try both.batch([0]).ids.count == 5 && both.batch([0]).targets?.ids == cut.batch([0]).targets?.ids)
     let error = #expect(throws: EngineError.self) { try data([Example(["bad"], line: 3)]) }
     #expect("\(try #require(error))".hasPrefix("t.jsonl:3: the example has no target text"))
   }

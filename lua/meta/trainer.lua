@@ -136,6 +136,7 @@
 ---@field train_sampling_strategy? Sampling order of the examples (default "random")
 ---@field gradient_checkpointing? boolean compute layers again in the backward pass: less memory, about a third more time, the same results (default false)
 ---@field max_length? integer tokens of an example; longer ones are truncated, longest text first (from 2 to 1000000; default 128)
+---@field max_target_length? integer tokens of what an encoder-decoder should write; longer targets are cut; default: max_length (from 2 to 1000000)
 ---@field generation? GenerationOptions let the model write texts in evaluations, for the task's metrics of texts: options as of Model:generate, { num_beams = 4 }; default: an evaluation reads, and writes nothing
 ---@field mlm_probability? number share of tokens that masked language modelling asks for (above 0 and at most 1; default 0.15)
 ---@field frozen_layer_dropout? boolean whether layers below all that trains drop, as in Transformers; false: their outputs are computed once, not in every epoch (default true)
