@@ -85,7 +85,6 @@ function text.params(own)
     full_learning_rate = { 0.0, min = 0, doc = "of methods that train the model's own parameters; 0: the recipe's" },
     -- The tiny model.
     held_out = { {}, doc = "texts; the tiny model begins without the examples that have one of them; default: two words of the built-in data" },
-    only_held_out = { false, doc = "methods train and are tested on the held-out examples alone" },
     vocab_size = { 512, min = 261, doc = "tokens of the tiny model" },
     layers = { 2, min = 1, doc = "of the tiny model; of its encoder and of its decoder, where it has both" },
     width = { 64, min = 1, doc = "of its hidden states" },
@@ -106,17 +105,6 @@ end
 --- The names of a task's scores, the one that counts first.
 function text.columns(name) return kind(name).columns end
 
---- A function that tells whether an example has one of the held-out words.
-local function is_held_out(p, name)
-  local words = #p.held_out > 0 and p.held_out or kind(name).held_out
-  return function(example)
-    for _, word in ipairs(words) do
-      if example.text:find(word, 1, true) then return true end
-    end
-    return false
-  end
-end
-
 --- A task by its name; `options`: more of its options.
 function text.task(p, name, options)
   local is_builtin = experiment.is_builtin(p)
@@ -127,10 +115,12 @@ function text.task(p, name, options)
   }, options or {}))
 end
 
---- The task that methods train and are tested on.
-local function own_task(p, name, options)
-  local task = text.task(p, name, options)
-  return p.only_held_out and task:filter(is_held_out(p, name)) or task
+local made = {}
+
+--- What `make` gives, made once: files are read once for all methods.
+local function once(key, make)
+  made[key] = made[key] or make()
+  return made[key]
 end
 
 --- The configuration of a tiny model.
@@ -161,8 +151,13 @@ function text.base(p, name)
   elseif p.model ~= "builtin:tiny" then
     return models.load(p.model)
   end
-  local is_unknown = is_held_out(p, name)
-  local known = text.task(p, name):filter(function(example) return not is_unknown(example) end)
+  local held_out = #p.held_out > 0 and p.held_out or kind(name).held_out
+  local known = text.task(p, name):filter(function(example)
+    for _, word in ipairs(held_out) do
+      if example.text:find(word, 1, true) then return false end
+    end
+    return true
+  end)
   local tokenizer = tokenizers.train(known, { vocab_size = p.vocab_size, special_tokens = { "<s>", "<pad>", "</s>", "<unk>", "<|endoftext|>" } })
   local fresh = models.from_config { config = config(p, kind(name).model_type, tokenizer), tokenizer = tokenizer }
   return stage(name .. " from scratch", function()
@@ -177,18 +172,27 @@ end
 ---@param start BaseModel|Model
 function text.model(start, name) return start[kind(name).type](start) end
 
+--- The input, or as much of it as an encoder may read.
+local function cut(tokenizer, input, most)
+  local ids = tokenizer:encode(input, { add_special_tokens = false }).input_ids
+  return #ids <= most - 2 and input or tokenizer:decode(table.move(ids, 1, most - 2, 1, {}))
+end
+
 --- Writes a text for every input of a task's test set, and compares the texts with their references.
 ---@return table<string, number> # by the names that `text.columns` gives
 function text.score(p, recipe, name, model)
   local options = merged(recipe.generation[name], { max_new_tokens = p.max_new_tokens, num_beams = positive(p.num_beams) })
-  local limit = positive(p.test_limit) or experiment.is_builtin(p) and 30 or nil
-  local lists = {}
-  for _, part in ipairs(kind(name).tests or { {} }) do
-    local test = own_task(p, name, merged({
-      eval_split = "test", eval_files = not experiment.is_builtin(p) and p.test_files or nil, max_eval_samples = limit,
-    }, part))
-    local hypotheses = model:generate(test:inputs(), options)
-    for i, hypothesis in ipairs(hypotheses) do hypotheses[i] = hypothesis:match("^%s*(.-)%s*$") end
+  local limit, lists = positive(p.test_limit) or experiment.is_builtin(p) and 30 or nil, {}
+  for i, part in ipairs(kind(name).tests or { {} }) do
+    local test = once(name .. " test " .. i, function()
+      return text.task(p, name, merged({
+        eval_split = "test", eval_files = not experiment.is_builtin(p) and p.test_files or nil, max_train_samples = 1, max_eval_samples = limit,
+      }, part))
+    end)
+    local inputs, most = test:inputs(), kind(name).type == "seq2seq_lm" and experiment.arguments(p, recipe, name).max_length
+    for j, input in ipairs(inputs) do inputs[j] = most and cut(model.tokenizer, input, most) or input end
+    local hypotheses = model:generate(inputs, options)
+    for j, hypothesis in ipairs(hypotheses) do hypotheses[j] = hypothesis:match("^%s*(.-)%s*$") end
     lists[#lists + 1], lists[#lists + 2] = hypotheses, test:references()
   end
   return kind(name).scores(table.unpack(lists))
@@ -201,7 +205,7 @@ end
 ---@param more? table options that come before all of these
 ---@return table # a result as of trainer.fit, with the scores among its metrics
 function text.fit(p, recipe, start, name, seed, entry, more)
-  local task, arguments = own_task(p, name), experiment.arguments(p, recipe, name)
+  local task, arguments = once(name, function() return text.task(p, name) end), experiment.arguments(p, recipe, name)
   local options = merged(entry.has_recipe and experiment.adapter(p, recipe, name) or {}, entry.options or {}, more or {}, { seed = seed })
   if entry.has_schedule then
     local total = experiment.total_steps(arguments, task)

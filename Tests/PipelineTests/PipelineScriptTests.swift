@@ -38,6 +38,9 @@ struct PipelineScriptTests {
       Script(
         name: "lora_mini_tables", settings: short + ["ranks=4", "widths=8x16"], methods: ["lora_mini"],
         words: ["rte, LoRA-Mini (Tables 1 and 2)", "D+A", "rte, grid of the appendix", "8x16"]),
+      Script(
+        name: "lora_mini_translation", settings: text + ["lora_ranks=2", "ranks=4", "width=8", "grid=4:8x8,4:8x16"],
+        words: ["(Tables 3 and 4)", "lora_mini r=4 8x8", "sacrebleu", "LoRA-Mini by rank and widths", "lora_mini r=4 8x16"]),
       Script(name: "adalora_vs_lora", settings: short + ["budgets=2/4"], methods: ["adalora"], words: ["rte, at equal budget", "adalora"]),
       Script(name: "compare_methods", settings: short, words: ["rte, all methods", "classifier", "vera", "delora r=32"]),
       Script(
@@ -45,8 +48,8 @@ struct PipelineScriptTests {
         settings: ["pretrain_steps=3", "epochs=1", "rte_epochs=1", "mnli_limit=64", "rte_limit=64", "mnli_dev_limit=16"],
         words: ["rte-classifier", "rte-delora"]),
       Script(
-        name: "delta_lora_text", settings: text + ["tasks=e2e,webnlg", "methods=lora,delta_lora"],
-        words: ["E2E (Table 1)", "rouge_l", "WebNLG (Table 2)", "bleu_u", "ter_a", "delta_lora"]),
+        name: "delta_lora_text", settings: text + ["tasks=e2e,webnlg,xsum", "methods=lora,delta_lora"],
+        words: ["E2E (Table 1)", "rouge_l", "WebNLG (Table 2)", "bleu_u", "ter_a", "delta_lora", "XSum (Table 3)", "rougeLsum"]),
       Script(
         name: "delta_lora_ablations", settings: text + ["ratios=2", "start_steps=1"],
         words: ["(Table 5)", "lora, 3 x rate", "(Table 7)", "start_step", "e2e, cosine with the base weight", "c_attn.weight values"]),

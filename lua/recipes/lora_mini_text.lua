@@ -16,7 +16,7 @@ return {
   common = { lr_scheduler_type = "linear", max_length = 128 },
   tasks = { wmt16_en_ro = { learning_rate = 1e-3, num_train_epochs = 3, per_device_train_batch_size = 32 } },
   full_learning_rate = 1e-4,
-  builtin = { learning_rate = 5e-3, max_steps = 200, per_device_train_batch_size = 32, warmup_ratio = 0.06, lr_scheduler_type = "linear", max_length = 64 },
+  builtin = { learning_rate = 5e-3, max_steps = 100, per_device_train_batch_size = 32, warmup_ratio = 0.06, lr_scheduler_type = "linear", max_length = 64 },
   builtin_full_learning_rate = 1e-3,
   generation = { wmt16_en_ro = { num_beams = 4, length_penalty = 1.0 } },
 }
