@@ -49,7 +49,7 @@ struct ReferenceCase: CustomTestStringConvertible, Sendable {
 
 extension GenerationTests {
   @Suite struct ReferenceTests {
-    @Test func theReferenceIsThere() { #expect(ReferenceCase.all.count == 54 + 3 * 28 + 16) }
+    @Test func theReferenceIsThere() { #expect(ReferenceCase.all.count == 54 + 3 * 29 + 16) }
 
     /// Token for token, with and without a cache, one prompt at a time and many.
     @Test(arguments: ReferenceCase.all)
