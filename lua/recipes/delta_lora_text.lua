@@ -42,7 +42,7 @@ return {
   common = { lr_scheduler_type = "linear", optim = "adamw_hf" },
   tasks = {
     e2e = task(gpt2, 2, 500), webnlg = task(gpt2, 5, 500),
-    xsum = task({ per_device_train_batch_size = 64, num_train_epochs = 25, weight_decay = 0, warmup_steps = 3000, max_length = 768 }, 0.5, 1000),
+    xsum = task({ per_device_train_batch_size = 64, num_train_epochs = 25, weight_decay = 0, warmup_steps = 3000, max_length = 768, max_target_length = 64 }, 0.5, 1000),
   },
   builtin = {
     learning_rate = 5e-3, max_steps = 150, per_device_train_batch_size = 16, warmup_ratio = 0.06, lr_scheduler_type = "linear", max_length = 192,
