@@ -2,7 +2,7 @@ import Diagnostics
 import Files
 import Foundation
 
-/// What a SentencePiece file (`spiece.model`) holds: a message of protocol buffers, `ModelProto` of sentencepiece_model.proto.
+/// What a SentencePiece file (`spiece.model`, `tokenizer.model`) holds: a message of protocol buffers, `ModelProto` of sentencepiece_model.proto.
 struct SentencePieceFile {
   /// What a piece is for: the file's numbers.
   enum Kind: UInt64 {
@@ -10,23 +10,39 @@ struct SentencePieceFile {
     case unknown, control, userDefined, unused, byte
   }
 
+  /// How a text is cut into pieces: the file's numbers.
+  enum ModelType: UInt64 {
+    case unigram = 1
+    case bpe, word, character
+  }
+
+  let path: String
   private(set) var pieces: [(token: String, score: Double, kind: Kind)] = []
-  /// Whether the model is a unigram model; otherwise its number in the file.
   private var modelType: UInt64 = 1
+  /// The tokens that begin and end a text.
+  private(set) var (begin, end) = ("<s>", "</s>")
   private(set) var fallsBackToBytes = false
   private(set) var characterMap: [UInt8] = []
   private(set) var addsPrefixSpace = true
   private(set) var removesExtraSpaces = true
 
+  /// Throws for files that are damaged, or have options that nothing here reads.
   init(_ path: String) throws {
+    self.path = path
     let message = ProtocolMessage(Array(try readFile(path)), path)
     try message.forEach { field, value in
       switch (field, value) {
       case (1, .bytes(let piece)): try add(piece)
       case (2, .bytes(let trainer)):
         try trainer.forEach { field, value in
-          if field == 3, case .number(let type) = value { modelType = type }
-          if field == 35, case .number(let flag) = value { fallsBackToBytes = flag != 0 }
+          switch (field, value) {
+          case (3, .number(let type)): modelType = type
+          case (24, .number(let flag)) where flag != 0: throw unsupported("treat_whitespace_as_suffix")
+          case (35, .number(let flag)): fallsBackToBytes = flag != 0
+          case (46, .bytes(let text)): begin = String(decoding: text.bytes, as: UTF8.self)
+          case (47, .bytes(let text)): end = String(decoding: text.bytes, as: UTF8.self)
+          default: break
+          }
         }
       case (3, .bytes(let normalizer)):
         try normalizer.forEach { field, value in
@@ -34,19 +50,34 @@ struct SentencePieceFile {
           case (2, .bytes(let map)): characterMap = Array(map.bytes)
           case (3, .number(let flag)): addsPrefixSpace = flag != 0
           case (4, .number(let flag)): removesExtraSpaces = flag != 0
+          case (5, .number(let flag)) where flag == 0: throw unsupported("escape_whitespaces = false")
           default: break
           }
+        }
+      case (5, .bytes(let denormalizer)):
+        try denormalizer.forEach { field, value in
+          if field == 2, case .bytes(let map) = value, !map.bytes.isEmpty { throw unsupported("a denormalizer") }
         }
       default: break
       }
     }
     guard !pieces.isEmpty else { throw EngineError(.data, "\(path): holds no pieces: not a SentencePiece model") }
-    guard modelType == 1 else {
-      throw EngineError(
-        .data, "\(path): a SentencePiece model of type \(modelType), expected a unigram model (type 1)",
-        hint: "save the tokenizer as tokenizer.json with Transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)")
+  }
+
+  private static let remedy = "save the tokenizer as tokenizer.json with Transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+
+  private func unsupported(_ what: String) -> EngineError { EngineError(.data, "\(path): \(what) is not supported", hint: Self.remedy) }
+
+  /// Throws unless the model is of a type.
+  func require(_ type: ModelType) throws {
+    guard modelType == type.rawValue else {
+      let found = ModelType(rawValue: modelType).map { "\($0)" } ?? "unknown"
+      throw EngineError(.data, "\(path): a SentencePiece model of the type \(found), expected \(type)", hint: Self.remedy)
     }
   }
+
+  /// An error about pieces that are not those that are expected.
+  func misfit(_ what: String) -> EngineError { EngineError(.data, "\(path): \(what)", hint: Self.remedy) }
 
   private mutating func add(_ message: ProtocolMessage) throws {
     var (token, score, kind) = ("", 0.0, Kind.normal)
@@ -114,44 +145,5 @@ private struct ProtocolMessage {
       default: throw damaged(rest.startIndex)
       }
     }
-  }
-}
-
-extension TokenizerDefinition {
-  /// T5's tokenizer: the pieces, then sentinels that span corruption puts in the place of what is hidden, the last one first.
-  ///
-  /// Throws where the file's first pieces are not T5's special tokens, because other families put special tokens elsewhere.
-  static func t5(_ path: String, sentinels: Int) throws -> TokenizerDefinition {
-    let file = try SentencePieceFile(path)
-    let special = ["<pad>", "</s>", "<unk>"]
-    guard file.pieces.prefix(special.count).map(\.token) == special else {
-      throw EngineError(
-        .data, "\(path): its first pieces are not T5's (\(special.joined(separator: ", ")))",
-        hint: "save the tokenizer as tokenizer.json with Transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)")
-    }
-    let extra = file.pieces.contains { $0.token == "<extra_id_0>" } ? [] : (0..<sentinels).reversed().map { "<extra_id_\($0)>" }
-    let model = try Unigram(
-      file.pieces.map { ($0.token, $0.score) } + extra.map { ($0, 0) }, unknownId: file.unknownId, fallsBackToBytes: file.fallsBackToBytes, at: path)
-    var definition = TokenizerDefinition(place: path, model: model)
-    definition.addedTokens = special.enumerated().map { AddedToken($1, id: $0) }
-    definition.addedTokens += extra.enumerated().map { AddedToken($1, id: file.pieces.count + $0) }
-    let space = "\u{2581}"
-    var normalizers: [JSONValue] = []
-    if !file.characterMap.isEmpty {
-      normalizers.append(["type": .string("Precompiled"), "precompiled_charsmap": .string(Data(file.characterMap).base64EncodedString())])
-    }
-    if file.removesExtraSpaces {
-      normalizers.append(["type": .string("Strip"), "strip_left": .bool(false), "strip_right": .bool(true)])
-      normalizers.append(["type": .string("Replace"), "pattern": ["Regex": .string(" {2,}")], "content": .string(space)])
-    }
-    definition.normalizer = ["type": .string("Sequence"), "normalizers": .array(normalizers)]
-    let metaspace: JSONValue = [
-      "type": .string("Metaspace"), "replacement": .string(space), "prepend_scheme": .string(file.addsPrefixSpace ? "always" : "never"),
-      "split": .bool(true),
-    ]
-    definition.preTokenizer = metaspace
-    definition.postProcessor = t5JSON(end: (special[1], 1))
-    definition.decoder = metaspace
-    return definition
   }
 }

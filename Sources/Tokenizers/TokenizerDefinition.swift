@@ -58,9 +58,12 @@ extension TokenizerDefinition {
     return templateJSON(single: single, pair: single + [("B", 1), (sep.token, 1)], tokens: [cls, sep])
   }
 
-  static func t5JSON(end: (token: String, id: Int)) -> JSONValue {
-    let single = [("A", 0), (end.token, 0)]
-    return templateJSON(single: single, pair: single + [("B", 0), (end.token, 0)], tokens: [end])
+  /// Texts with a token in front of or behind each; at least one of the two.
+  static func sentenceJSON(begin: (token: String, id: Int)? = nil, end: (token: String, id: Int)? = nil) -> JSONValue {
+    func sentence(_ name: String) -> [(part: String, type: Int)] {
+      (begin.map { [($0.token, 0)] } ?? []) + [(name, 0)] + (end.map { [($0.token, 0)] } ?? [])
+    }
+    return templateJSON(single: sentence("A"), pair: sentence("A") + sentence("B"), tokens: [begin, end].compactMap { $0 })
   }
 
   /// `single`, `pair`: the texts "A" and "B" and special tokens in their order, each with its token type.

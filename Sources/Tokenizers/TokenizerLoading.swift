@@ -6,7 +6,8 @@ extension Tokenizer {
   /// Reads the tokenizer of a model folder.
   ///
   /// Takes `tokenizer.json`; else `vocab.txt` (BERT's WordPiece); else `vocab.json` with
-  /// `merges.txt` (byte-level BPE of GPT-2, RoBERTa and BART); else `spiece.model` (T5). `tokenizer_config.json`,
+  /// `merges.txt` (byte-level BPE of GPT-2, RoBERTa and BART); else `spiece.model` (T5);
+  /// else `tokenizer.model` (SentencePiece's BPE, of Llama 2, Mistral and Gemma). `tokenizer_config.json`,
   /// `special_tokens_map.json` and `added_tokens.json` are honoured where present: lower case,
   /// accents, prefix space, the longest input, special and added tokens.
   ///
@@ -28,10 +29,12 @@ extension Tokenizer {
       definition = try files.byteLevelBPE()
     } else if files.has("spiece.model") {
       definition = try .t5(files.path("spiece.model"), sentinels: files.sentinels())
+    } else if files.has("tokenizer.model") {
+      definition = try files.sentencePieceBPE()
     } else {
       throw EngineError(
         .file, "\(folder): no tokenizer in this folder",
-        hint: "expected tokenizer.json, or vocab.txt, or vocab.json and merges.txt, or spiece.model")
+        hint: "expected tokenizer.json, or vocab.txt, or vocab.json and merges.txt, or spiece.model, or tokenizer.model")
     }
     try files.configure(&definition)
     return try Tokenizer(definition)
@@ -65,7 +68,7 @@ private struct TokenizerFiles {
 
   private var configurationPath: String { path("tokenizer_config.json") }
 
-  // MARK: The three kinds of folders
+  // MARK: The kinds of folders
 
   func tokenizerJSON() throws -> TokenizerDefinition {
     let place = path("tokenizer.json")
@@ -192,6 +195,17 @@ private struct TokenizerFiles {
         sep: try require(.sep, "</s>", in: vocabulary, at: place), addsPrefixSpace: addsPrefixSpace)
       : TokenizerDefinition.byteLevelJSON(addsPrefixSpace: true)
     return definition
+  }
+
+  /// Llama 2's, Mistral's and Gemma's: a text begins with a token unless the configuration says otherwise.
+  func sentencePieceBPE() throws -> TokenizerDefinition {
+    func flag(_ key: String) throws -> Bool? {
+      guard configuration[key] != nil, configuration[key] != .null else { return nil }
+      return try configuration.bool(key, default: true, at: configurationPath)
+    }
+    return try .sentencePieceBPE(
+      path("tokenizer.model"), begins: flag("add_bos_token") ?? true, ends: flag("add_eos_token") ?? false,
+      begin: specialToken(.bos)?.content, end: specialToken(.eos)?.content, addsPrefixSpace: flag("add_prefix_space"))
   }
 
   /// How many sentinels (`<extra_id_0>`) T5's tokenizer has beside its pieces.

@@ -42,7 +42,7 @@ struct MalformedFileTests {
       "nothing",
       [:],
       ": no tokenizer in this folder; expected tokenizer.json, or vocab.txt, or vocab.json and "
-        + "merges.txt, or spiece.model"),
+        + "merges.txt, or spiece.model, or tokenizer.model"),
     Case(
       "empty",
       ["tokenizer.json": ""],

@@ -48,7 +48,7 @@ function Tokenizer:id_to_token(id) end
 ---@class tokenizerslib
 tokenizers = {}
 
----Reads tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model.
+---Reads tokenizer.json, vocab.txt, vocab.json with merges.txt, spiece.model, or tokenizer.model.
 ---@param folder string the model's folder
 ---@return Tokenizer # tokenizer
 function tokenizers.load(folder) end

@@ -72,7 +72,8 @@ func tokenizersModule(_ session: Session) -> Module {
     ],
     functions: [
       Function(
-        "load", "Reads tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model.", Param<String>("folder", "the model's folder"),
+        "load", "Reads tokenizer.json, vocab.txt, vocab.json with merges.txt, spiece.model, or tokenizer.model.",
+        Param<String>("folder", "the model's folder"),
         returns: "tokenizer"
       ) {
         try Tokenizer.load(folder: $0)
