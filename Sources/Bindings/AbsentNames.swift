@@ -21,7 +21,7 @@ enum AbsentNames {
   ]
   static let trainer: [String: String] = [
     "train": "it is trainer.fit { model = ..., task = ... }", "Trainer": "it is trainer.fit { model = ..., task = ... }",
-    "TrainingArguments": "training arguments stand in the table of trainer.fit", "predict": "it is model:predict(texts)",
+    "TrainingArguments": "training arguments stand in the table of trainer.fit",
     "test": "it is trainer.evaluate { model = ..., task = ... }", "optimizer": "trainer.adamw { model = model, ... } and its like make one",
     "save_model": "it is model:save(folder), and model:save_adapter(folder)",
   ]

@@ -17,6 +17,7 @@ struct FitOptions: LuaRecord {
   var schedule: LuaFunction?
   var loss: LuaFunction?
   var computeMetrics: LuaFunction?
+  var logitsProcessor: LuaFunction?
 
   static let recordName = "trainer options"
   static let typeName = "FitOptions"
@@ -35,6 +36,7 @@ struct FitOptions: LuaRecord {
         "compute_metrics", \.computeMetrics,
         "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]",
         type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
+      .logitsProcessor(\.logitsProcessor),
     ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
 
   static var foreignNames: [String: ForeignName] { TrainingArguments.foreignNames }
@@ -55,7 +57,7 @@ struct FitOptions: LuaRecord {
   /// The options that an evaluation reads.
   private static let evaluationNames: Set = [
     "model", "task", "max_length", "per_device_eval_batch_size", "mlm_probability", "label_smoothing_factor", "seed", "loss", "compute_metrics",
-    "generation", "max_target_length",
+    "generation", "max_target_length", "logits_processor",
   ]
 
   /// The options that are given and mean something to a training alone.
@@ -74,9 +76,9 @@ struct FitOptions: LuaRecord {
     let (model, task) = try subject()
     let arguments = arguments(in: session)
     var request = FitRequest(model: model, task: task, arguments: arguments)
-    request.functions = functions
+    request.functions = functions(in: session)
     request.callbacks = callbacks
-    request.functionIdentities = try functionIdentities(model)
+    request.functionIdentities = try Bindings.functionIdentities(given, model)
     request.isScripted = model.adapters.contains { $0.method is LuaMethod }
     request.metricNames = { try metricNames(model, task, arguments) }
     return request

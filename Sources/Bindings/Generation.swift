@@ -8,13 +8,15 @@ import Training
 struct GenerateOptions: LuaRecord {
   var generation = GenerationOptions()
   var returnDictInGenerate = false
+  var logitsProcessor: LuaFunction?
 
   static let recordName = GenerationOptions.recordName
   static let typeName = GenerationOptions.typeName
   static var foreignNames: [String: ForeignName] { GenerationOptions.foreignNames }
   static let fields: [Field<Self>] =
     Field.fields(of: \.generation) + [
-      .value("return_dict_in_generate", \.returnDictInGenerate, "give a table for each text, with its tokens and score, instead of the text")
+      .value("return_dict_in_generate", \.returnDictInGenerate, "give a table for each text, with its tokens and score, instead of the text"),
+      .logitsProcessor(\.logitsProcessor),
     ]
 
   func validate() throws(EngineError) { try generation.validate() }
@@ -79,8 +81,10 @@ func generateMethod(_ session: Session) -> Member<TrainableModel> {
     Param<Prompts>("texts", "one text, or a list of texts"), Param<GenerateOptions>("options", "see the fields"),
     returns: "for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each"
   ) { model, prompts, options in
-    let generator = try TextGenerator(model.network, model.tokenizer, options.generation, seed: UInt64(session.seed))
+    let seed = UInt64(options.generation.seed ?? session.seed)
+    let generator = try TextGenerator(
+      model.network, model.tokenizer, options.generation, seed: seed, processor: options.logitsProcessor?.logitsProcessor(session, seed: seed))
     generator.remark.map(session.noteOnce)
-    return WrittenTexts(texts: try generator.generate(prompts.texts), prompts: prompts, options: options)
+    return WrittenTexts(texts: try model.unchanged { try generator.generate(prompts.texts) }, prompts: prompts, options: options)
   }
 }

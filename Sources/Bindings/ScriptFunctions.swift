@@ -1,4 +1,5 @@
 import Diagnostics
+import Engine
 import Files
 import LuaHost
 import LuaMethods
@@ -70,29 +71,18 @@ extension FitOptions {
   }
 
   /// All functions that take part, by the names of their options.
-  private var given: [(role: String, function: LuaFunction)] {
+  var given: [(role: String, function: LuaFunction)] {
     let options = [
       ("on_step", onStep), ("on_evaluate", onEvaluate), ("on_epoch", onEpoch), ("lr_scheduler_type", schedule), ("loss", loss),
-      ("compute_metrics", computeMetrics),
+      ("compute_metrics", computeMetrics), ("logits_processor", logitsProcessor),
     ]
     return options.compactMap { role, function in function.map { (role, $0) } }
   }
 
-  /// What the functions compute, callbacks and those of the model's own methods included, with what they captured as it is
-  /// now; `model` is the one that is trained.
-  func functionIdentities(_ model: TrainableModel) throws -> JSONObject {
-    var functions = given
-    for case let method as LuaMethod in model.adapters.map(\.method) {
-      for (role, function) in method.definition?.parts.functions ?? [] where !functions.contains(where: { $0.function === function }) {
-        functions.append(("\(method.name).\(role)", function))
-      }
-    }
-    return try LuaFunction.identities(of: functions, known: [("model", model)]).json
-  }
-
   /// The functions for the trainer, with checks of what they return.
-  var functions: TrainerFunctions {
+  func functions(in session: Session) -> TrainerFunctions {
     var functions = TrainerFunctions()
+    functions.logitsProcessor = logitsProcessor?.logitsProcessor(session, seed: arguments(in: session).usedSeed)
     if let schedule {
       functions.schedule = { done, total in
         try ScriptAnswer(schedule, "lr_scheduler_type", [.integer(done), .integer(total)]).multiplier(step: done)
@@ -118,6 +108,18 @@ extension FitOptions {
   }
 }
 
+/// What functions compute, those of the model's own methods included, with what they captured as it is now; `model` is the one that
+/// they work on.
+func functionIdentities(_ given: [(role: String, function: LuaFunction)], _ model: TrainableModel) throws -> JSONObject {
+  var functions = given
+  for case let method as LuaMethod in model.adapters.map(\.method) {
+    for (role, function) in method.definition?.parts.functions ?? [] where !functions.contains(where: { $0.function === function }) {
+      functions.append(("\(method.name).\(role)", function))
+    }
+  }
+  return try LuaFunction.identities(of: functions, known: [("model", model)]).json
+}
+
 extension Predictions {
   /// The arguments of `compute_metrics`.
   fileprivate var lua: [LuaValue] {
@@ -137,7 +139,7 @@ extension Predictions {
 }
 
 /// What a script's function returned, which has to be checked.
-private struct ScriptAnswer {
+struct ScriptAnswer {
   private let values: [LuaValue]
   private let function: LuaFunction
   private let role: String
@@ -160,6 +162,20 @@ private struct ScriptAnswer {
   private func words(_ value: LuaValue) -> String {
     if let number = value.double { return number.isNaN ? "nan" : "\(number)" }
     return value.typeName == "nil" ? "nil" : "a \(value.typeName)"
+  }
+
+  /// Changed scores of tokens: those that were given, where nothing was returned. Another tensor is checked as they are.
+  func scores(_ given: Tensor) throws -> Tensor {
+    let expected = "a float32 tensor [\(given.count)] of numbers, or nothing where the scores were changed in place"
+    let result: Tensor
+    switch values.first {
+    case nil, .nil?: result = given
+    case .object(let tensor as Tensor)?: result = tensor
+    default: throw mismatch(got, expected)
+    }
+    guard result.dtype == .float32, result.shape == given.shape else { throw mismatch(got, expected) }
+    if let bad = result.floats.first(where: { $0.isNaN || $0 == .infinity }) { throw mismatch("a score of \(bad.isNaN ? "nan" : "inf")", expected) }
+    return result
   }
 
   func multiplier(step: Int) throws -> Double {

@@ -37,15 +37,10 @@ extension Session {
     let (model, task, arguments) = (request.model, request.task, request.arguments)
     try model.requireIdle("trainer.fit")
     try tell(of: model, task, trains: true)
-    let (name, inputs) = try nextFit()
+    let (name, inputs) = try nextFit("fit")
     let key = StageKey(name: name, inputs: try fitInputs(request, inputs))
     if mode == .check { return try planFit(key, request) }
-    try runDirectory?.checkStage(key)
-    let opened = try store.open(
-      key,
-      onWait: { [progress] pid in progress.note("\(name): waiting for process \(pid.map(String.init) ?? "?"), which runs the same stage") },
-      shouldStop: { Interrupt.isRequested })
-    switch opened {
+    switch try open(key) {
     case .finished(let stored):
       let result = try reuse(stored, model)
       try tellBegin(of: name, Trainer.logHistory(in: stored.folder), step: .max)
@@ -78,6 +73,15 @@ extension Session {
     }
   }
 
+  /// A stage's result, or the right to make it. Throws where a finished run has another under this name.
+  func open(_ key: StageKey) throws -> StageStore.Opened {
+    try runDirectory?.checkStage(key)
+    return try store.open(
+      key,
+      onWait: { [progress] pid in progress.note("\(key.name): waiting for process \(pid.map(String.init) ?? "?"), which runs the same stage") },
+      shouldStop: { Interrupt.isRequested })
+  }
+
   /// Says what the user should know of a model's head and labels before it works on a task. What trains takes the task's names
   /// of labels, where it has none.
   package func tell(of model: TrainableModel, _ task: TrainingTask, trains: Bool) throws {
@@ -90,7 +94,7 @@ extension Session {
   }
 
   /// Says why a stage runs that ran before.
-  private func sayWhy(_ key: StageKey) {
+  func sayWhy(_ key: StageKey) {
     guard let differences = store.why(key), !differences.isEmpty else { return }
     let shown = differences.prefix(4).map(\.description)
     let more = differences.count > shown.count ? ["\(differences.count - shown.count) more differences"] : []
@@ -140,13 +144,18 @@ extension Session {
 
   private func finish(_ result: FitResult, _ stored: StoredStage) throws -> FitResult {
     for warning in result.warnings { progress.note("\(result.stage): warning: \(warning)") }
-    record(result)
+    try conclude(result.facts, isReused: result.isReused, stored)
+    return result
+  }
+
+  /// Puts a stage's result into the run directory, and its numbers into `results.json`.
+  func conclude(_ facts: JSONObject, isReused: Bool, _ stored: StoredStage) throws {
+    record(facts)
     try begin()
     try runDirectory?.publish(stored)
-    for listener in try listeners() { try listener.stageEnded(result.facts, isReused: result.isReused) }
+    for listener in try listeners() { try listener.stageEnded(facts, isReused: isReused) }
     // Of a finished sweep, nobody waits for the disk at every point.
-    if !result.isReused || Date().timeIntervalSince(lastWritten) >= 1 { try writeResults() }
-    return result
+    if !isReused || Date().timeIntervalSince(lastWritten) >= 1 { try writeResults() }
   }
 
   private static let weightsFile = "weights.safetensors"
@@ -220,7 +229,7 @@ extension Session {
       model: model, task: task, arguments: request.arguments, functions: request.functions, callbacks: request.callbacks)
     let counts = model.network.parameterCounts()
     plan.append(
-      PlannedFit(
+      PlannedStage(
         stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
         steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch, memoryBytes: try trainer.estimatedMemory(),
         stored: stored != nil ? .yes : !isKnown ? .unknown : store.hasState(key) ? .state : .no,

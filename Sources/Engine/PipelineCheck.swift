@@ -25,9 +25,10 @@ extension PipelineRun {
       Table(
         columns: columns,
         rows: session.plan.map { fit in
-          [
-            .string(fit.stage), .string(fit.stored.rawValue), .int(fit.trainable), .int(fit.total), .int(fit.examples), .int(fit.steps),
-            .int(fit.tokens), .double(Double(fit.memoryBytes) / 1e6),
+          func number(_ value: Int?) -> JSONValue { value.map { .int($0) } ?? .null }
+          return [
+            .string(fit.stage), .string(fit.stored.rawValue), number(fit.trainable), .int(fit.total), .int(fit.examples), number(fit.steps),
+            number(fit.tokens), fit.memoryBytes.map { .double(Double($0) / 1e6) } ?? .null,
           ]
         }
       ).text())

@@ -21,15 +21,15 @@ package final class Session {
     case declare
   }
 
-  /// One training that `check` found.
-  package struct PlannedFit {
+  /// One training that `check` found, or one set for which a model writes: that has no steps.
+  package struct PlannedStage {
     package var stage: String
-    package var trainable: Int
+    package var trainable: Int?
     package var total: Int
     package var examples: Int
-    package var steps: Int
-    package var tokens: Int
-    package var memoryBytes: Int
+    package var steps: Int?
+    package var tokens: Int?
+    package var memoryBytes: Int?
     package var stored: Stored
     /// Lines about it: each adapter's method, parameters and modules, texts that are cut.
     package var remarks: [String]
@@ -82,9 +82,9 @@ package final class Session {
   package var stage: (name: String, inputs: JSONValue, fits: Int)?
   package private(set) var stageNames: Set<String> = []
   private var tables: [JSONValue] = []
-  /// The numbers of every training. Their models are the script's to keep or to drop.
+  /// The numbers of every stage. Their models are the script's to keep or to drop.
   private var results: [JSONObject] = []
-  package var plan: [PlannedFit] = []
+  package var plan: [PlannedStage] = []
   /// Stages of the plan whose result nobody has.
   package var unstoredStages: Set<String> = []
   private var shown: Set<String> = []
@@ -172,14 +172,15 @@ package final class Session {
     return try body()
   }
 
-  /// The name and inputs of the next fit: those of its stage, with a number from the second fit on.
-  package func nextFit() throws -> (name: String, inputs: JSONValue) {
+  /// The name and inputs of the next fit, or other work with a result: those of its stage, with a number from the second one on.
+  /// `usual`: what its name is outside of all stages.
+  package func nextFit(_ usual: String) throws -> (name: String, inputs: JSONValue) {
     try endDeclaration()
     try checkSettings()
     guard var current = stage else {
       var number = 1
-      while stageNames.contains(number == 1 ? "fit" : "fit-\(number)") { number += 1 }
-      let name = number == 1 ? "fit" : "fit-\(number)"
+      while stageNames.contains(number == 1 ? usual : "\(usual)-\(number)") { number += 1 }
+      let name = number == 1 ? usual : "\(usual)-\(number)"
       stageNames.insert(name)
       return (name, .null)
     }
@@ -190,7 +191,7 @@ package final class Session {
 
   // MARK: Reports
 
-  package func record(_ result: FitResult) { results.append(result.facts) }
+  package func record(_ facts: JSONObject) { results.append(facts) }
 
   /// Prints a table and keeps it for `results.json`.
   package func report(_ table: Table, title: String?) throws {

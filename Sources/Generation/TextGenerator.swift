@@ -68,6 +68,11 @@ public struct TextGenerator {
     }
   }
 
+  /// The text behind a prompt so far.
+  public static func text(of written: Written, _ tokenizer: Tokenizer) throws -> String {
+    try text(Array(written.new), behind: Array(written.tokens.prefix(written.promptCount)), tokenizer)
+  }
+
   /// New tokens are decoded with the prompt's: some decoders leave off the space in front of a text.
   private static func text(_ new: [Int32], behind prompt: [Int32], _ tokenizer: Tokenizer) throws -> String {
     let (before, all) = (try tokenizer.decode(prompt).utf8, try tokenizer.decode(prompt + new).utf8)

@@ -110,9 +110,9 @@ public final class Progress {
     self.write = write
   }
 
-  /// Starts a stage. `total` is its number of steps, if known; `step` and `tokens` are where a
+  /// Starts a stage. `total` is its number of steps, or of what else `unit` says, if known; `step` and `tokens` are where a
   /// resumed one goes on.
-  public func begin(_ stage: String, total: Int? = nil, step: Int = 0, tokens: Int = 0) {
+  public func begin(_ stage: String, total: Int? = nil, unit: String = "steps", step: Int = 0, tokens: Int = 0) {
     clearBar()
     self.stage = Table.printable(stage)
     self.total = total.flatMap { $0 > 0 ? $0 : nil }
@@ -122,7 +122,7 @@ public final class Progress {
     samples = [latest]
     detail = ""
     lastShown = started
-    let steps = self.total.map { ": \($0) steps" } ?? ""
+    let steps = self.total.map { ": \($0) \(unit)" } ?? ""
     let text = self.stage + steps + (step > 0 ? ", resumed at \(step)" : "")
     keep(text)
     if style.mode == .lines { line(text) }

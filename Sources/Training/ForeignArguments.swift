@@ -59,7 +59,7 @@ extension TrainingArguments {
     "resume_from_checkpoint": .isLeftOut(
       "leave it out: a training that was cut off goes on by itself, in the same run with perigee run --resume DIR"),
     "do_train": .isLeftOut("leave it out: trainer.fit trains, trainer.evaluate evaluates"),
-    "do_predict": .isLeftOut("leave it out: model:predict classifies texts"),
+    "do_predict": .isLeftOut("leave it out: trainer.predict lets a model write for a task, model:predict classifies texts"),
     "train_dataset": .isLeftOut("data is the 'task': tasks.glue, tasks.table or tasks.masked_lm"),
     "eval_dataset": .isLeftOut("evaluation sets are the task's: tasks.table { validation_files = { ... } }"),
     "args": .isLeftOut("write the training arguments here, beside 'model' and 'task'"),

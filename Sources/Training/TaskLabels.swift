@@ -5,7 +5,7 @@ import Tasks
 extension TrainableModel {
   /// The type of a task for this model, whose labels may be the same in another order. Throws where the model is for something
   /// else, or for labels of other names.
-  func fittedType(of task: TrainingTask) throws -> any TaskType {
+  package func fittedType(of task: TrainingTask) throws -> any TaskType {
     guard case .reordered(let places) = try labelMatch(task) else { return task.type }
     return task.type.reading(outputs: places)
   }

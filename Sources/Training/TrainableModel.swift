@@ -27,8 +27,14 @@ public final class TrainableModel {
   private var adapterLabels: [String: [String]] = [:]
   /// The content of a head that began with random values; nil: it came from somewhere.
   private let randomHead: Digest?
-  /// Whether `trainer.fit` works on it; see `requireIdle`.
-  public internal(set) var isInTraining = false
+  /// What works on it, so that it has to stay as it is; nil: nothing. See `requireIdle`.
+  var occupation: Occupation?
+  /// Whether something does.
+  public var isOccupied: Bool { occupation != nil }
+
+  enum Occupation {
+    case training, writing
+  }
 
   /// `isHeadNew`: the head's values are random.
   public init(

@@ -2,7 +2,7 @@ import Diagnostics
 import Foundation
 import TensorCore
 
-/// Keeps a model's structure and its frozen parameters as they are while a training of it is under way: no result would hold
+/// Keeps a model's structure and its frozen parameters as they are while a training of it is under way, or it writes: no result would hold
 /// what callbacks change of them, and a run that was cut off could not go on with it.
 final class TrainingGuard {
   private let model: TrainableModel
@@ -10,9 +10,9 @@ final class TrainingGuard {
   private var frozen: [(name: String, tensor: Tensor, before: Storage, offset: Int, version: Int)] = []
   private var locked: [Storage] = []
 
-  init(_ model: TrainableModel) {
+  init(_ model: TrainableModel, _ occupation: TrainableModel.Occupation = .training) {
     self.model = model
-    model.isInTraining = true
+    model.occupation = occupation
   }
 
   /// Locks what is frozen and not among the names of what the result will hold. Called again after each change of either.
@@ -46,7 +46,7 @@ final class TrainingGuard {
   func end() {
     unlock()
     frozen = []
-    model.isInTraining = false
+    model.occupation = nil
   }
 
   private func unlock() {
@@ -56,12 +56,26 @@ final class TrainingGuard {
 }
 
 extension TrainableModel {
-  /// Throws while a training of the model is under way. `what`: what somebody wants to do.
+  /// Throws while a training of the model is under way, or it writes. `what`: what somebody wants to do.
   public func requireIdle(_ what: String) throws {
-    guard isInTraining else { return }
-    throw EngineError(
-      .argument, "\(what): the model is being trained: no stored result would hold this change",
-      hint: "do it before or after the training; callbacks may freeze, unfreeze, change the learning rate, evaluate and stop")
+    switch occupation {
+    case nil: return
+    case .training:
+      throw EngineError(
+        .argument, "\(what): the model is being trained: no stored result would hold this change",
+        hint: "do it before or after the training; callbacks may freeze, unfreeze, change the learning rate, evaluate and stop")
+    case .writing:
+      throw EngineError(.argument, "\(what): the model is writing: what it has read would be that of another model", hint: "do it before or after")
+    }
+  }
+
+  /// Runs a part in which the model writes, and a script's function may be called that must leave it as it is.
+  public func unchanged<Result>(_ body: () throws -> Result) throws -> Result {
+    guard occupation == nil else { return try body() }
+    let guardian = TrainingGuard(self, .writing)
+    defer { guardian.end() }
+    guardian.lock(besides: [])
+    return try body()
   }
 }
 

@@ -3,6 +3,7 @@ import Bindings
 import Diagnostics
 import Engine
 import Files
+import Foundation
 import Generation
 
 /// `perigee generate`
@@ -11,8 +12,9 @@ struct Generate: ParsableCommand {
     commandName: "generate",
     abstract: "Continue a text with a language model.",
     discussion: """
-      Writes what follows the prompt to standard output, and the speed to standard error. With \
-      num_return_sequences, each text begins on a line of its own.
+      Writes what follows the prompt to standard output, and the speed to standard error. A text appears \
+      word by word; those of a beam search, or several, when they are there, each on a line of its own. \
+      Ctrl-C ends the writing: what stands there stays.
 
         perigee generate models/gpt2 --prompt 'name : The Vaults | food : Indian ||' --set num_beams=10
         perigee generate outputs/e2e --prompt - < prompt.txt
@@ -58,10 +60,13 @@ struct Generate: ParsableCommand {
 
   func run() throws {
     EngineSetup.configure(threads: threads, memory: limits.memory?.bytes, precision: precision)
-    let result = try Runner.generate(
-      model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: settings, seed: seed)
-    for text in result.texts { print(text) }
-    StandardError.write(result.speed + "\n")
+    let speed = try Runner.generate(
+      model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: settings, seed: seed
+    ) { text in
+      print(text, terminator: "")
+      fflush(nil)
+    }
+    StandardError.write(speed + "\n")
   }
 
   /// All of standard input, without the last line's end.

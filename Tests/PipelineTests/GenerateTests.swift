@@ -65,8 +65,91 @@ import Testing
       #expect(piped.output == one.output)
       let wrong = try perigee(["generate", "run/gpt", "--prompt", "x", "--set", "num_beam=2"], in: folder)
       #expect(wrong.code == 1 && wrong.error.contains("num_beams"), "\(wrong.error)")
+      let several = try perigee(
+        ["generate", "run/gpt", "--prompt", "a", "--set", "num_beams=3", "--set", "num_return_sequences=3"] + options, in: folder)
+      #expect(several.code == 0 && several.output.filter { $0 == "\n" }.count >= 3, "\(several)")
       let none = try perigee(["generate", "nowhere", "--prompt", "x"], in: folder)
       #expect(none.code == 1 && none.error.contains("nowhere"), "\(none.error)")
     }
+  }
+
+  /// A run with a trained stage, a stage's folder, and a model with an adapter beside it write the same; what does not fit together is told.
+  @Test(.enabled(if: perigeeExecutable != nil, "perigee is not built"))
+  func theCommandTakesRunsStagesAndAdapters() throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      let script =
+        WritingTask.script(folder) + """
+          base:causal_lm():save('base')
+          local other = models.from_config { seed = 3, tokenizer = base.tokenizer,
+            config = { model_type = 'gpt2', n_layer = 1, n_embd = 16, n_head = 2, n_positions = 32 } }
+          other:causal_lm():save('other')
+          local model = models.load('base'):causal_lm()
+          model:add_adapter(adapters.lora { r = 4 })
+          stage('lora', function() return trainer.fit(options(model, { generation = { max_new_tokens = 6 } })) end)
+          stage('texts', function() return trainer.predict { model = model, task = task, max_length = 32, generation = { max_new_tokens = 6 } } end)
+          print(model:generate('red, dog', { max_new_tokens = 6 }))
+          """
+      try script.write(toFile: folder + "/t.lua", atomically: true, encoding: .utf8)
+      let run = try perigee(["run", "t.lua", "--out", "r", "--quiet", "--precision", "fp32"], in: folder)
+      #expect(run.code == 0, "\(run.error)")
+      func generate(_ arguments: String...) throws -> Outcome {
+        try perigee(["generate"] + arguments + ["--prompt", "red, dog", "--set", "max_new_tokens=6", "--precision", "fp32"], in: folder)
+      }
+      let plain = try generate("r/base")
+      #expect(plain.code == 0 && plain.output != run.output)
+      for arguments in [["r"], ["r/stages/lora"], ["r/base", "--adapter", "r/stages/lora/adapter"]] {
+        let outcome = try perigee(
+          ["generate"] + arguments + ["--prompt", "red, dog", "--set", "max_new_tokens=6", "--precision", "fp32"], in: folder)
+        #expect(outcome.output == run.output, "\(arguments): \(outcome)")
+      }
+      let wrong = try generate("r/other", "--adapter", "r/stages/lora/adapter")
+      #expect(wrong.code == 1 && wrong.error.contains("adapter"), "\(wrong)")
+      let untrained = try generate("r/stages/texts")
+      #expect(untrained.code == 1 && untrained.error.contains("r/stages/texts"), "\(untrained)")
+    }
+  }
+
+  /// A text appears as it is written; Ctrl-C leaves what stands there, on a line that is ended.
+  @Test(.enabled(if: perigeeExecutable != nil, "perigee is not built")) func ctrlCEndsATextWhereItStands() throws {
+    try withTemporaryFolder { folder in
+      let make = try Self.model(folder).replacing("\"n_positions\": 64", with: "\"n_positions\": 5000") + "\nmodel:save('gpt')\n"
+      let config = try String(contentsOfFile: folder + "/config/config.json", encoding: .utf8)
+      try config.replacing("\"n_positions\": 64", with: "\"n_positions\": 5000").write(
+        toFile: folder + "/config/config.json", atomically: true, encoding: .utf8)
+      try make.write(toFile: folder + "/make.lua", atomically: true, encoding: .utf8)
+      let outcome = try bash(
+        [
+          "-c",
+          """
+          P=$1; O='--precision fp32 --threads 1 --set do_sample=true --set temperature=3'
+          $P run make.lua --out run --quiet --precision fp32
+          $P generate run/gpt --prompt 'the dog' $O --set max_new_tokens=4900 --set min_new_tokens=4900 >text 2>log & pid=$!
+          for i in $(seq 2000); do [ $(wc -c <text) -gt 40 ] && break; kill -0 $pid || break; sleep 0.01; done
+          kill -INT $pid; wait $pid; echo "code $?"; cat log
+          $P generate run/gpt --prompt 'the dog' $O --set max_new_tokens=60 --set min_new_tokens=60 2>/dev/null >whole
+          """, "bash", #require(perigeeExecutable),
+        ], in: folder)
+      #expect(outcome.output == "code 130\nperigee: interrupted\n", "\(outcome)")
+      let (text, whole) = (try readText(folder + "/text"), try readText(folder + "/whole"))
+      #expect(text.hasSuffix("\n") && text.utf8.count > 40)
+      let common = zip(text.dropLast(), whole).prefix { $0 == $1 }.count
+      #expect(common >= min(text.count, whole.count) - 12, "'\(text)' '\(whole)'")
+    }
+  }
+
+  /// What is shown so far is never taken back: words are shown when they are whole, letters of several bytes with them.
+  @Test func aStreamShowsWholeWords() {
+    func shown(_ steps: [String], end: String) -> [String] {
+      var pieces: [String] = []
+      var stream = TextStream { pieces.append($0) }
+      for step in steps { stream.show(step) }
+      stream.end(end)
+      return pieces.filter { !$0.isEmpty }
+    }
+    #expect(shown([" a", " a b\u{FFFD}", " a bé", " a bé c"], end: " a bé cd") == [" a", " bé", " cd\n"])
+    #expect(shown(["I do", "I do n", "I don't"], end: "I don't.") == ["I", " do", "n't.\n"])
+    #expect(shown(["a b c", "x y"], end: "x y z") == ["a b", "\nx y z\n"])
+    #expect(shown([], end: "") == ["\n"])
   }
 }

@@ -29,7 +29,7 @@ import Testing
     ("trainer.fit(options(model))", "trainer.fit: the model is being trained"),
     ("trainer.loop(options(model))", "trainer.loop: the model is being trained"),
     ("t:update()", "update: the model is being trained"),
-    ("model:parameter(frozen):fill_(0)", "float32 is a frozen parameter of a model that is being trained"),
+    ("model:parameter(frozen):fill_(0)", "float32 is a frozen parameter of a model that is being trained, or writes: no"),
     ("model:parameter(frozen):add_(1)", "add_: "), ("model:parameter(frozen):mul_(2)", "mul_: "), ("model:parameter(frozen):sub_(1)", "add_: "),
     ("model:parameter(frozen):copy_(tensor.zeros(1))", "copy_: "), ("model:parameter(frozen):set(1, 0)", "set: "),
     ("model:parameter(frozen):detach():zero_()", "fill_: "),

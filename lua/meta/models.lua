@@ -85,6 +85,7 @@
 ---@field use_cache? boolean keep the keys and values of what was read, instead of computing them for each token again (default true)
 ---@field seed? integer seeds the draws of do_sample; default: --seed, else 42 (at least 0)
 ---@field return_dict_in_generate? boolean give a table for each text, with its tokens and score, instead of the text (default false)
+---@field logits_processor? fun(tokens: integer[], scores: Tensor): Tensor? changes the scores of the next token: called for each text, or hypothesis of a beam search, and step, with the tokens so far (the prompt's too) and the scores, float32 [vocabulary]; changes them in place, or returns others; -inf forbids a token. It comes behind the rules of the options, and before temperature, top_k, top_p and min_p; in a beam search scores are log probabilities, in that of the LoRA authors logits
 
 ---What a model wrote behind a prompt.
 ---@class WrittenText

@@ -104,6 +104,7 @@
 ---@field on_epoch? fun(trainer: Trainer, epoch: integer) called after every epoch, numbered from 1
 ---@field loss? fun(logits: Tensor, labels: Tensor, model: Model): Tensor the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes (in the model's order) or tokens, or scores of the logits' shape
 ---@field compute_metrics? fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number> metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]
+---@field logits_processor? fun(tokens: integer[], scores: Tensor): Tensor? changes the scores of the next token: called for each text, or hypothesis of a beam search, and step, with the tokens so far (the prompt's too) and the scores, float32 [vocabulary]; changes them in place, or returns others; -inf forbids a token. It comes behind the rules of the options, and before temperature, top_k, top_p and min_p; in a beam search scores are log probabilities, in that of the LoRA authors logits
 ---@field num_train_epochs? number passes over the training data (above 0; default 3)
 ---@field max_steps? integer updates in all, instead of num_train_epochs; -1: not set (at least -1; default -1)
 ---@field learning_rate? number the schedule's highest step size (at least 0; default 5e-05)
@@ -141,6 +142,17 @@
 ---@field mlm_probability? number share of tokens that masked language modelling asks for (above 0 and at most 1; default 0.15)
 ---@field frozen_layer_dropout? boolean whether layers below all that trains drop, as in Transformers; false: their outputs are computed once, not in every epoch (default true)
 ---@field frozen_cache_mib? integer memory for outputs of frozen layers that are used again, in MiB; the rest goes to a file (from 0 to 1000000000; default 1024)
+---@field seed? integer seeds order, dropout and masking; default: --seed, else 42 (at least 0)
+---@field save_seconds? number seconds between saved states, from which a killed run goes on (at least 0; default 5)
+
+---predict options
+---@class PredictOptions
+---@field model Model what writes
+---@field task Task what it writes for
+---@field set? string name of the evaluation set; default: the task's first
+---@field logits_processor? fun(tokens: integer[], scores: Tensor): Tensor? changes the scores of the next token: called for each text, or hypothesis of a beam search, and step, with the tokens so far (the prompt's too) and the scores, float32 [vocabulary]; changes them in place, or returns others; -inf forbids a token. It comes behind the rules of the options, and before temperature, top_k, top_p and min_p; in a beam search scores are log probabilities, in that of the LoRA authors logits
+---@field max_length? integer tokens of an example; longer ones are truncated, longest text first (from 2 to 1000000; default 128)
+---@field generation? GenerationOptions let the model write texts in evaluations, for the task's metrics of texts: options as of Model:generate, { num_beams = 4 }; default: an evaluation reads, and writes nothing
 ---@field seed? integer seeds order, dropout and masking; default: --seed, else 42 (at least 0)
 ---@field save_seconds? number seconds between saved states, from which a killed run goes on (at least 0; default 5)
 
@@ -202,6 +214,20 @@ function Trainer:evaluate() end
 ---@field reused boolean whether a stored result was taken
 ---@field key string digest of everything that the result depends on
 local Result = {}
+
+---What a model wrote for an evaluation set: each prompt once, in the set's order.
+---@class Predictions
+---@field stage string the stage's name
+---@field prompts string[] what the model was given
+---@field texts string[] what it wrote, a text for each prompt
+---@field references table[] the set's own texts, a list for each prompt, for metrics
+---@field scores number[] log probability of each text, as the length penalty has it
+---@field metrics table the task's metrics of texts: eval_rougeL, ...
+---@field tokens integer tokens that were written
+---@field seconds number seconds of writing
+---@field reused boolean whether a stored result was taken
+---@field key string digest of everything that the texts depend on
+local Predictions = {}
 
 ---Packed sequences with their labels.
 ---@class Batch
@@ -275,6 +301,11 @@ function trainer.fit(options) end
 ---@param options? FitOptions model, task, sizes of batches, loss, metrics and generation; those of a training are left aside, with a line that says so
 ---@return table # table of metrics: eval_loss, eval_accuracy, ...
 function trainer.evaluate(options) end
+
+---Lets a model write for a task's evaluation set, and compares the texts with the set's own. Each prompt counts once; examples that share one are references. An equal result that is stored is taken; one that was cut off goes on with the texts that are missing.
+---@param options? PredictOptions see the fields
+---@return Predictions # the texts and their metrics; predictions.jsonl in the stage's folder has them, too
+function trainer.predict(options) end
 
 ---The steps of trainer.fit for a loop of the script's own: batches, learning rates, updates.
 ---@param options? FitOptions as for fit

@@ -2,10 +2,10 @@ import Datasets
 import Diagnostics
 import Engine
 import Files
+import Foundation
 import LuaHost
 import Tasks
 import Training
-import Foundation
 
 /// A task as a script holds it.
 public final class Task: LuaObject {
@@ -158,19 +158,6 @@ private func constructor<Data: TextToText>(_ data: Data.Type, _ session: Session
   }
 }
 
-extension TrainingTask {
-  /// The examples of a set that is evaluated; nil: the first.
-  fileprivate func evaluated(_ set: String?, for method: String) throws -> [Example] {
-    guard let found = set == nil ? evaluation.first : evaluation.first(where: { $0.name == set }) else {
-      let names = evaluation.map(\.name)
-      throw EngineError(
-        .argument, "\(method): task \(name) has no evaluation set\(set.map { " '\($0)'" } ?? "")",
-        hint: set.flatMap { suggestion(for: $0, among: names) })
-    }
-    return found.examples
-  }
-}
-
 private func tableTask(_ options: TableOptions) -> TableTask {
   var task = TableTask(train: options.trainFile, textColumn: options.textColumn, labelColumn: options.labelColumn)
   task.evaluation = options.validationFiles
@@ -207,12 +194,12 @@ private func taskClass(_ session: Session) -> Class<Task> {
     .method(
       "inputs", "The texts of an evaluation set, for Model:generate.", Param<String?>("set", "its name; default: the first set"),
       returns: "list of texts"
-    ) { task, set in try task.task.evaluated(set, for: "inputs").map(\.text) },
+    ) { task, set in try task.task.evaluationSet(set, for: "inputs").examples.map(\.text) },
     .method(
       "references", "What may be written for each of `inputs`, for metrics.", Param<String?>("set", "its name; default: the first set"),
       returns: "list of lists of texts, without white space at their ends"
     ) { task, set in
-      try task.task.evaluated(set, for: "references").map { example in
+      try task.task.evaluationSet(set, for: "references").examples.map { example in
         LuaValue.table(LuaTable(list: example.references.map { .string($0.trimmingCharacters(in: .whitespacesAndNewlines)) }))
       }
     },

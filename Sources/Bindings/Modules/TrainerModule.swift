@@ -36,7 +36,10 @@ public final class BatchObject: LuaObject {
 func trainerModule(_ session: Session) -> Module {
   Module(
     "trainer", "Training: the whole loop at once, or its steps one by one.",
-    classes: [trainerClass(session).declaration, resultClass().declaration, batchClass().declaration, optimizerClass().declaration],
+    classes: [
+      trainerClass(session).declaration, resultClass().declaration, predictionsClass().declaration, batchClass().declaration,
+      optimizerClass().declaration,
+    ],
     absent: AbsentNames.trainer,
     functions: optimizerFunctions() + [
       Function(
@@ -57,9 +60,15 @@ func trainerModule(_ session: Session) -> Module {
             "trainer.evaluate: \(others.joined(separator: ", ")): only trainer.fit and trainer.loop read \(others.count == 1 ? "it" : "them")")
         }
         if options.arguments.generation != nil { try task.textRemarks.forEach(session.noteOnce) }
-        let metrics = try Trainer.evaluate(model, task, options.arguments(in: session), functions: options.functions)
+        let metrics = try Trainer.evaluate(model, task, options.arguments(in: session), functions: options.functions(in: session))
         return LuaTable(fields: metrics.mapValues { .number($0) })
       },
+      Function(
+        "predict",
+        "Lets a model write for a task's evaluation set, and compares the texts with the set's own. Each prompt counts once; examples that share one are references. An equal result that is stored is taken; one that was cut off goes on with the texts that are missing.",
+        Param<PredictOptions>("options", "see the fields"),
+        returns: "the texts and their metrics; predictions.jsonl in the stage's folder has them, too"
+      ) { try session.predict($0.request(in: session)) },
       Function(
         "loop", "The steps of trainer.fit for a loop of the script's own: batches, learning rates, updates.",
         Param<FitOptions>("options", "as for fit"), returns: "trainer, not started"
@@ -76,7 +85,7 @@ func trainerModule(_ session: Session) -> Module {
         callbacks.onWarning = { session.progress.note("warning: " + $0) }
         // A function that captured the trainer, and the trainer, keep each other until the script ends.
         let trainer = try Trainer(
-          model: model, task: task, arguments: options.arguments(in: session), functions: options.functions, callbacks: callbacks)
+          model: model, task: task, arguments: options.arguments(in: session), functions: options.functions(in: session), callbacks: callbacks)
         try session.begin()
         return trainer
       },

@@ -16,7 +16,7 @@ extension Tensor {
     }
     guard storage.locks == 0 else {
       throw EngineError(
-        .argument, "\(name): \(summary) is a frozen parameter of a model that is being trained: no stored result would hold this change",
+        .argument, "\(name): \(summary) is a frozen parameter of a model that is being trained, or writes: no stored result would hold this change",
         hint: "unfreeze it, or change it before or after the training")
     }
     if requiresGrad {
