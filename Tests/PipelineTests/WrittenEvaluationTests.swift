@@ -9,13 +9,13 @@ import Training
 /// Evaluations in which the model writes: `generation` of `trainer.fit` and `trainer.evaluate`.
 @Suite(.engine) struct WrittenEvaluationTests {
   /// The metrics are those of what `model:generate` writes, against all texts that the set has for a prompt; the loss is what it always was.
-  @Test func metricsCompareWhatTheModelWrites() throws {
+  @Test(arguments: WritingTask.Family.allCases) func metricsCompareWhatTheModelWrites(_ family: WritingTask.Family) throws {
     try withTemporaryFolder { folder in
       try WritingTask.write(to: folder)
       let lines = try ScriptHost.with(in: folder) { host, _ in
         try host.printed(
-          WritingTask.script(folder) + """
-            local model = trainer.fit(options(make(), { max_steps = 25 })).model
+          WritingTask.script(folder, family: family) + """
+            local model = trainer.fit(options(make(), { max_steps = 40 })).model
             local texts = model:generate(\(WritingTask.prompts), { max_new_tokens = 8, num_beams = 2 })
             local found = trainer.evaluate(options(model, { generation = { max_new_tokens = 8, num_beams = 2, batch_size = 4 } }))
             local plain = trainer.evaluate { model = model, task = task, max_length = 32 }
@@ -26,6 +26,29 @@ import Training
             """)
       }
       #expect(lines.prefix(2) == ["true\ttrue\ttrue", "true\ttrue\tnil\tnil"], "\(lines)")
+    }
+  }
+
+  /// Targets are cut to a limit of their own, which a task without an encoder does not have.
+  @Test func targetsHaveALimitOfTheirOwn() throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      try ScriptHost.with(in: folder) { host, _ in
+        let lines = try host.printed(
+          WritingTask.script(folder, family: .t5) + """
+            local model = make()
+            local function loss(limit)
+              return trainer.evaluate { model = model, task = task, max_length = 32, max_target_length = limit }.eval_loss
+            end
+            print(loss(nil) == loss(32), loss(nil) == loss(3))
+            trainer.fit { model = model, task = task, max_length = 32, max_steps = 1, max_target_length = 3 }
+            """)
+        #expect(lines == ["true\tfalse"])
+        #expect(host.notes.contains { $0.contains("longer than max_length = 32 or max_target_length = 3 tokens and are cut") }, "\(host.notes)")
+        let failure = try host.failure(
+          WritingTask.script(folder) + "trainer.fit { model = make(), task = task, max_length = 32, max_target_length = 8 }")
+        #expect(failure?.contains("max_target_length: task 'causal_lm' has no targets of their own") == true, "\(failure ?? "none")")
+      }
     }
   }
 
@@ -81,6 +104,12 @@ import Training
       #expect((changed?.json != plain?.json) == (field.name != "batch_size"), "\(field.name)")
     }
     #expect(TrainingArguments().keyValues(for: CausalLM(), isScripted: false)["generation"] == nil)
+    var arguments = TrainingArguments()
+    func limit() -> ConfigValue? { arguments.keyValues(for: Seq2SeqLM(), isScripted: false)["max_target_length"] }
+    arguments.maxTargetLength = 8
+    #expect(limit()?.json == 8)
+    arguments.maxTargetLength = arguments.maxLength
+    #expect(limit() == nil)
   }
 
   /// Whatever cannot work is told before the first step.
