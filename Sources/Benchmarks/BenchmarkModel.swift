@@ -61,7 +61,8 @@ public enum BenchmarkModel {
 
   private static func changes(_ dropout: Double?) -> JSONObject {
     guard let dropout else { return [:] }
-    return ["hidden_dropout_prob": .double(dropout), "attention_probs_dropout_prob": .double(dropout)]
+    let names = ["hidden_dropout_prob", "attention_probs_dropout_prob", "embd_pdrop", "attn_pdrop", "resid_pdrop"]
+    return JSONObject(names.map { ($0, .double(dropout)) })
   }
 
   /// What trains, where nothing does.

@@ -25,6 +25,20 @@ public struct BenchmarkReport {
   /// Adds a table to the text alone.
   mutating func add(_ table: Table, title: String? = nil) { tables.append((title, table)) }
 
+  /// Adds a table of members with these names to the text alone.
+  mutating func add(values: JSONObject, _ names: [String]) {
+    add(Table(columns: ["measured", "value"], rows: names.map { [.string($0), Self.text(values[$0] ?? .null)] }))
+  }
+
+  /// A cell of a column in which texts and numbers stand together.
+  private static func text(_ value: JSONValue) -> JSONValue {
+    switch value {
+    case .double(let number): .string(numberText(number))
+    case .string, .null: value
+    default: .string(value.encoded(.ordered))
+    }
+  }
+
   /// The tables, with an empty line between them.
   public var text: String {
     tables.map { entry in (entry.title.map { $0 + "\n" } ?? "") + entry.table.text() }.joined(separator: "\n")

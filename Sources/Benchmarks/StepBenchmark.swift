@@ -26,6 +26,8 @@ public enum StepBenchmark {
     /// Synthetic data: sequences (nil: five batches), and tokens of each.
     public var sequences: Int?
     public var length = 128
+    /// Synthetic data: whether every token is named from those before it, instead of sequences classified.
+    public var isLanguage = false
     /// Real data: a GLUE task and its folder.
     public var task: String?
     public var data: String?
@@ -54,7 +56,8 @@ public enum StepBenchmark {
     let started = ContinuousClock.now
     let base = try BenchmarkModel.base(options.model, dropout: options.dropout, seed: UInt64(options.seed))
     let (task, tokenizer) = try data(options, base, labels: settings?.numLabels ?? 2)
-    let network = try base.make(task.type.head, headSeed: UInt64(options.seed), newHead: true)
+    if options.isLanguage { try base.requireFit(CausalLM.self) }
+    let network = try base.make(task.type.head, headSeed: UInt64(options.seed), newHead: !options.isLanguage)
     let longest = longestExample(options)
     guard longest <= network.maxLength else {
       throw EngineError(
@@ -92,6 +95,7 @@ public enum StepBenchmark {
     if options.sequences != nil {
       throw EngineError(.argument, "--sequences with --task: the data has its own", hint: "use --limit")
     }
+    if options.isLanguage { throw EngineError(.argument, "--causal-lm with --task: a GLUE task classifies") }
     if options.settings.contains(where: { $0.hasPrefix("num_labels=") }) {
       throw EngineError(.argument, "--set num_labels with --task: the task has its own")
     }
@@ -112,7 +116,7 @@ public enum StepBenchmark {
       let tokenizer = try BPETrainer.train(corpus: [], vocabularySize: size, specialTokens: special)
       let task = TrainingTask.synthetic(
         count: options.sequences ?? 5 * options.batch, length: options.length,
-        vocabulary: 5..<Int32(min(30_000, vocabulary)), labels: labels, seed: UInt64(options.seed))
+        vocabulary: 5..<Int32(min(30_000, vocabulary)), type: options.isLanguage ? CausalLM() : nil, labels: labels, seed: UInt64(options.seed))
       return (task, tokenizer)
     }
     let definition = try GLUE.read(name, folder: folder)
@@ -184,17 +188,8 @@ public enum StepBenchmark {
       "tokens_per_s_max", "s_per_step", "s_per_step_min", "s_per_step_max", "s_per_epoch", "tokenise_s", "startup_s",
       "peak_rss_mb", "peak_tensor_mb", "loss_first", "loss_last",
     ]
-    report.add(Table(columns: ["measured", "value"], rows: names.map { [.string($0), text(measured[$0] ?? .null)] }))
+    report.add(values: measured, names)
     if let profile = run.profile { report.add(profile, per: "step", count: allSteps) }
     return report
-  }
-
-  /// A cell of a column in which texts and numbers stand together.
-  private static func text(_ value: JSONValue) -> JSONValue {
-    switch value {
-    case .double(let number): .string(numberText(number))
-    case .string, .null: value
-    default: .string(value.encoded(.ordered))
-    }
   }
 }

@@ -4,21 +4,24 @@ import Tokenizers
 import TransformerModels
 
 extension TrainingTask {
-  /// Classification of random token ids, all sequences of one length: work without data, for measurements.
+  /// Work on random token ids without data, for measurements; all sequences have one length.
   ///
   /// - Parameters:
   ///   - count: sequences in all.
   ///   - length: tokens of each.
   ///   - vocabulary: the ids to draw from; not empty.
+  ///   - type: what is learnt of a text; nil: classes.
   ///   - labels: classes to draw from; at least one.
-  public static func synthetic(count: Int, length: Int, vocabulary: Range<Int32>, labels: Int, seed: UInt64) -> TrainingTask {
+  public static func synthetic(
+    count: Int, length: Int, vocabulary: Range<Int32>, type: (any LanguageTaskType)? = nil, labels: Int, seed: UInt64
+  ) -> TrainingTask {
     precondition(count > 0 && length > 0 && !vocabulary.isEmpty && labels > 0)
     func draws(_ count: Int, _ stream: UInt32, below limit: UInt64) -> [UInt64] {
       RandomSource(seed: seed, stream: stream).bits(count).map { (UInt64($0) * limit) >> 32 }
     }
     let name = "synthetic tokens"
     return TrainingTask(
-      name: "synthetic", type: SequenceClassification(labels: (0..<labels).map { "LABEL_\($0)" }), metricNames: [],
+      name: "synthetic", type: type ?? SequenceClassification(labels: (0..<labels).map { "LABEL_\($0)" }), metricNames: [],
       metricForBestModel: "loss", identity: ["synthetic": [.int(count), .int(length), .int(Int(truncatingIfNeeded: seed))]],
       train: Split(name: "train", path: name, examples: [])
     ) { maxLength in
@@ -26,7 +29,7 @@ extension TrainingTask {
       let ids = draws(count * length, 1, below: UInt64(vocabulary.count)).map { vocabulary.lowerBound + Int32($0) }
       return EncodedDataset(
         sequences: (0..<count).map { Array(ids[$0 * length..<($0 + 1) * length]) },
-        targets: draws(count, 2, below: UInt64(labels)).map { .label(Int($0)) }, source: name)
+        targets: draws(count, 2, below: UInt64(labels)).map { type == nil ? .label(Int($0)) : .none }, source: name)
     }
   }
 }

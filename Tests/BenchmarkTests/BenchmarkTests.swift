@@ -237,6 +237,48 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
   }
 }
 
+/// A GPT-2 that takes milliseconds.
+private let tinyDecoder = """
+  {"model_type": "gpt2", "vocab_size": 300, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 48}
+  """
+
+@Suite(.engine) struct DecoderBenchmarkTests {
+  private func withDecoder<Result>(_ body: (String) throws -> Result) throws -> Result {
+    try withTemporaryFolder { folder in
+      try tinyDecoder.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+      return try body(folder)
+    }
+  }
+
+  @Test(arguments: [(1, 1), (3, 4)]) func writes(prompts: Int, beams: Int) throws {
+    try withDecoder { model in
+      var options = GenerateBenchmark.Options()
+      (options.model, options.prompts, options.length, options.repeats) = (model, prompts, 5, 2)
+      (options.generation.maxNewTokens, options.generation.numBeams) = (7, beams)
+      BenchmarkSetup.configure(threads: 2, precision: .fp32)
+      let report = JSONValue.object(try GenerateBenchmark.run(options).json)
+      #expect(report["tokens"]?.intValue == 2 * 7 * prompts)
+      #expect(report["prompt_tokens"]?.intValue == 5 * prompts)
+      #expect((report["tokens_per_s"]?.doubleValue ?? 0) > 0)
+      #expect((report["share_by_kind"]?["attention"]?.doubleValue ?? 0) > 0)
+      options.texts = model + "/config.json"
+      #expect(throws: EngineError.self) { try GenerateBenchmark.run(options) }
+    }
+  }
+
+  @Test func trainsLanguageModels() throws {
+    try withDecoder { model in
+      var options = StepBenchmark.Options()
+      (options.model, options.batch, options.length, options.isLanguage) = (model, 4, 16, true)
+      (options.settings, options.dropout) = (["r=4", "target_modules=c_attn"], 0)
+      let report = JSONValue.object(try StepBenchmark.run(options).json)
+      #expect(report["trainable"]?.intValue == 2 * 4 * (32 + 96))
+      // Random tokens: the logarithm of the vocabulary's size.
+      #expect(abs((report["loss_first"]?.doubleValue ?? 0) - 5.7) < 0.3)
+    }
+  }
+}
+
 @Suite(.engine) struct LayerBenchmarkTests {
   @Test(arguments: [("lora", ["r=4"], 2 * 4 * 128), ("none", [], 0), ("full", [], 33_472)])
   func reportsBothPasses(adapter: String, settings: [String], trainable: Int) throws {

@@ -21,6 +21,9 @@ struct BenchStep: ParsableCommand {
     help: ArgumentHelp("Synthetic sequences in an epoch. (default: five batches)", valueName: "count"))
   var sequences: Int?
 
+  @Flag(help: "Synthetic data: name every token from those before it, instead of classifying sequences.")
+  var causalLm = false
+
   @Option(help: ArgumentHelp("Train on this GLUE task.", valueName: "name"))
   var task: String?
 
@@ -83,6 +86,7 @@ struct BenchStep: ParsableCommand {
     (step.batch, step.length, step.dropout) = (training.batch, training.length, training.dropout)
     (step.sequences, step.task, step.data, step.limit) = (sequences, task, data, limit)
     (step.maxLength, step.tokenizer, step.isGroupedByLength) = (maxLength, tokenizer, groupByLength)
+    step.isLanguage = causalLm
     (step.epochs, step.steps, step.repeats) = (epochs, steps, `repeat`)
     (step.learningRate, step.seed) = (learningRate, training.seed)
     options.show(try StepBenchmark.run(step))
