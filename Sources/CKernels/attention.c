@@ -57,8 +57,66 @@ static size_t visible_to_tile(const pg_attention *a, size_t row0, size_t first, 
   return n;
 }
 
+// One query over the first n keys of a sequence, whose rows are read once where they lie: what a step of decoding computes for each
+// text. Scores, probabilities and sums are fp32. room: n + 2 head_size floats.
+static inline __attribute__((always_inline)) float key_score(pg_dtype t, size_t d, const float *q, const void *key) {
+  PG_REASSOCIATE
+  float sum = 0;
+  if (t == PG_BF16) {
+    for (size_t i = 0; i < d; i++) sum += q[i] * pg_from_bf16(((const uint16_t *)key)[i]);
+  } else {
+    for (size_t i = 0; i < d; i++) sum += q[i] * ((const float *)key)[i];
+  }
+  return sum;
+}
+// Adds up to four rows of values, each times its probability.
+static inline __attribute__((always_inline)) void add_values(pg_dtype t, size_t d, size_t rows, const float *p, const char *v,
+                                                             size_t stride, float *restrict sum) {
+  float w[4] = {p[0], rows > 1 ? p[1] : 0, rows > 2 ? p[2] : 0, rows > 3 ? p[3] : 0};
+  const char *at[4];
+  for (size_t r = 0; r < 4; r++) at[r] = v + PG_MIN(r, rows - 1) * stride;
+  if (t == PG_BF16) {
+    const uint16_t *a = (const void *)at[0], *b = (const void *)at[1], *c = (const void *)at[2], *e = (const void *)at[3];
+    for (size_t i = 0; i < d; i++) {
+      sum[i] += (w[0] * pg_from_bf16(a[i]) + w[1] * pg_from_bf16(b[i])) + (w[2] * pg_from_bf16(c[i]) + w[3] * pg_from_bf16(e[i]));
+    }
+  } else {
+    const float *a = (const void *)at[0], *b = (const void *)at[1], *c = (const void *)at[2], *e = (const void *)at[3];
+    for (size_t i = 0; i < d; i++) sum[i] += (w[0] * a[i] + w[1] * b[i]) + (w[2] * c[i] + w[3] * e[i]);
+  }
+}
+
+PG_CLONES static void attend_one(pg_dtype t, const pg_attention *a, size_t sequence, size_t head, size_t n, ptrdiff_t at, const void *q, void *o,
+                       float *room);
+
 #define PG_TEMPLATE "attention.c"
 #include "both_types.h"
+
+PG_CLONES static void attend_one(pg_dtype t, const pg_attention *a, size_t sequence, size_t head, size_t n, ptrdiff_t at, const void *q,
+                                 void *o, float *room) {
+  size_t d = a->head_size, kv_head = head / (a->heads / a->kv_heads), size = pg_size(t), done = 0;
+  float *query = room, *sum = room + d, *p = room + 2 * d;
+  pg_convert(d, t, q, PG_F32, query);
+  for (size_t b = 0; b < a->blocks && done < n; b++) {
+    const pg_keys *block = a->keys + b;
+    size_t count = PG_MIN((size_t)block->count[sequence], n - done), stride = block->k_stride * size;
+    const char *k = (const char *)block->k + (size_t)block->start[sequence] * stride + kv_head * d * size;
+    for (size_t r = 0; r < count; r++) p[done++] = key_score(t, d, query, k + r * stride);
+  }
+  float scale = a->bias ? 1 : (float)a->scale;
+  if (a->bias) add_bias_f32(a, head, at, n, p);
+  float inverse = n ? 1 / exp_row_f32(n, scale, max_row_f32(n, p) * scale, p) : 0;
+  for (size_t j = 0; j < n; j++) p[j] *= inverse;
+  for (size_t i = 0; i < d; i++) sum[i] = 0;
+  for (size_t b = 0, first = 0; b < a->blocks && first < n; b++) {
+    const pg_keys *block = a->keys + b;
+    size_t count = PG_MIN((size_t)block->count[sequence], n - first), stride = block->v_stride * size;
+    const char *v = (const char *)block->v + (size_t)block->start[sequence] * stride + kv_head * d * size;
+    for (size_t r = 0; r < count; r += 4) add_values(t, d, PG_MIN((size_t)4, count - r), p + first + r, v + r * stride, stride, sum);
+    first += count;
+  }
+  pg_convert(d, PG_F32, sum, t, o);
+}
 
 bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, void *o, void *log_sum) {
   PG_TIMED(PG_KIND_ATTENTION);
@@ -108,19 +166,6 @@ static inline __attribute__((always_inline)) REAL FN(exp_row)(size_t n, REAL sca
   }
   return sum;
 }
-static inline __attribute__((always_inline)) REAL FN(max_row)(size_t n, const REAL *s) {
-  enum { LANES = 16 };
-  REAL lanes[LANES], m = s[0];
-  for (size_t l = 0; l < LANES; l++) lanes[l] = m;
-  size_t i = 0;
-  for (; i + LANES <= n; i += LANES) {
-    for (size_t l = 0; l < LANES; l++) lanes[l] = s[i + l] > lanes[l] ? s[i + l] : lanes[l];
-  }
-  for (; i < n; i++) m = s[i] > m ? s[i] : m;
-  for (size_t l = 0; l < LANES; l++) m = lanes[l] > m ? lanes[l] : m;
-  return m;
-}
-
 // Column of the bias for the first key of a query at `position`.
 static inline ptrdiff_t FN(bias_column)(const pg_attention *a, size_t head, ptrdiff_t position) {
   return (ptrdiff_t)(head * a->bias_columns + a->bias_zero) - position;
@@ -158,8 +203,8 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
   struct FN(attention_args) *x = context;
   const pg_attention *a = x->a;
   pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
-  size_t copied = copied_bytes(t, a), scores_bytes = TILE * longest(a) * sizeof(REAL), bytes = scores_bytes + 2 * copied;
   size_t d = a->head_size;
+  size_t copied = copied_bytes(t, a), scores_bytes = (TILE * longest(a) + 2 * d) * sizeof(REAL), bytes = scores_bytes + 2 * copied;
   REAL *scores = pg_allocate(bytes);
   bool done = scores != NULL;
   char *copy = (char *)scores + scores_bytes;
@@ -167,6 +212,12 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
     size_t sequence = item / a->heads, head = item % a->heads, kv_head = head / (a->heads / a->kv_heads);
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
     size_t keys = key_count(a, sequence);
+    if (a->decodes && queries == 1 && t != PG_F64 && !x->log_sum && a->dropout == 0) {
+      ptrdiff_t at = position(a, q0, 0, 1, keys);
+      attend_one(t, a, sequence, head, visible(a, at, keys), at, (const char *)x->q + (q0 * a->q_stride + head * d) * pg_size(t),
+                 (char *)x->out + (q0 * a->o_stride + head * d) * pg_size(t), (void *)scores);
+      continue;
+    }
     pg_factor k = transposed(rows_seen(t, a, false, sequence, kv_head, copy));
     pg_factor v = rows_seen(t, a, true, sequence, kv_head, copy + copied);
     for (size_t first = 0; first < queries && done; first += TILE) {
@@ -186,7 +237,9 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
 
 static bool FN(attention_forward)(pg_dtype t, const pg_attention *a, const void *q, void *o, REAL *log_sum) {
   struct FN(attention_args) x = {.t = t, .a = a, .q = q, .out = o, .log_sum = log_sum};
-  pg_parallel_for(a->sequences * a->heads, 1, FN(forward_range), &x);
+  size_t items = a->sequences * a->heads;
+  // Those of decoding are short.
+  pg_parallel_for(items, a->decodes ? (items + 63) / 64 : 1, FN(forward_range), &x);
   return !x.failed;
 }
 

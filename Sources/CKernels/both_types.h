@@ -3,6 +3,7 @@
 #define REAL float
 #define FN(name) name##_f32
 #define MATH(name) name##f
+#include "rows_template.h"
 #include PG_TEMPLATE
 #undef REAL
 #undef FN
@@ -10,4 +11,5 @@
 #define REAL double
 #define FN(name) name##_f64
 #define MATH(name) name
+#include "rows_template.h"
 #include PG_TEMPLATE

@@ -249,8 +249,9 @@ static pg_finish finish_at(const struct product *p, size_t row, size_t column) {
 static void multiply_item(void *context, size_t begin, size_t end) {
   struct product *p = context;
   size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, each = (panels + p->groups - 1) / p->groups;
-  size_t width = each * PG_PANEL, size = pg_size(p->type);
-  size_t sums_bytes = CHUNK_ROWS * width * sizeof(float), left_bytes = CHUNK_ROWS * BLOCK_K * size;
+  bool is_short = p->k <= BLOCK_K;  // sums are finished after one block
+  size_t most = PG_MIN(CHUNK_ROWS, p->m), width = is_short ? PG_PANEL : each * PG_PANEL, size = pg_size(p->type);
+  size_t sums_bytes = most * width * sizeof(float), left_bytes = most * BLOCK_K * size;
   size_t right_bytes = p->panels ? 0 : PG_PANEL * BLOCK_K * size, bytes = sums_bytes + left_bytes + right_bytes;
   float *sums = pg_allocate(bytes);
   if (!sums) {
@@ -266,7 +267,7 @@ static void multiply_item(void *context, size_t begin, size_t end) {
       const void *left = left_block(p, row, rows, k0, kb, scratch, &stride);
       for (size_t panel = first; panel < last; panel++) {
         size_t column = panel * PG_PANEL, w = panel_width(p->n, panel), columns = PG_MIN(w, p->n - column);
-        float *c = sums + (panel - first) * PG_PANEL;
+        float *c = is_short ? sums : sums + (panel - first) * PG_PANEL;
         const void *right = block;
         if (p->panels) right = p->panels + (column * padded_k(p->k) + k0 * w) * size;
         else fill_block(&p->b, k0, kb, p->k, column, columns, w, p->type, rounds(p), block);
@@ -459,15 +460,14 @@ static pg_packed *pack(const float *w, const pg_quantized *quantized, size_t out
     pg_dtype type = block_type(precision, PG_TILES);
     pg_factor b = {w, PG_F32, !transposed, in};
     p->bytes = panels_bytes(type, p->rows, p->columns);
-    p->panels = pg_allocate(p->bytes);
+    p->panels = quantized ? pg_allocate(p->bytes) : pg_allocate_lasting(p->bytes);
     if (p->panels && !lay_out_panels(type, bf16, p->rows, p->columns, &b, quantized, p->panels)) {
       pg_free(p->panels, p->bytes);
       p->panels = NULL;
     }
   }
   if (p->panels || p->onednn) return p;
-  free(p);
-  return NULL;
+  return free(p), NULL;
 }
 
 pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16) {

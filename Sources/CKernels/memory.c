@@ -100,11 +100,56 @@ void *pg_allocate(size_t bytes) {
   return (char *)block + HEADER;
 }
 
+// ---- blocks that stay -------------------------------------------------------------------------------------
+// Layouts of weights lie side by side: the system's large pages have to belong to one mapping whole, and few rows are multiplied
+// twice as fast by weights that lie in such pages.
+enum { CHUNK = 16 << 20, LEAST_LASTING = 1 << 19, LASTING = -2 };
+
+// At the beginning of a large block; `blocks` counts those in it.
+struct chunk {
+  size_t size, used, blocks;
+};
+static struct chunk *filling;
+static pthread_mutex_t lasting = PTHREAD_MUTEX_INITIALIZER;
+
+static struct chunk *new_chunk(size_t size) {
+  struct chunk *chunk = pg_allocate(size);
+  if (chunk) *chunk = (struct chunk){size, HEADER, 0};
+  return chunk;
+}
+
+void *pg_allocate_lasting(size_t bytes) {
+  if (bytes < LEAST_LASTING || bytes > pg_memory_limit()) return pg_allocate(bytes);
+  size_t size = HEADER + (bytes + 63) / 64 * 64;
+  struct block *block = NULL;
+  pthread_mutex_lock(&lasting);
+  if (!filling || filling->size - filling->used < size) {
+    struct chunk *chunk = new_chunk(PG_MAX((size_t)CHUNK, HEADER + size));
+    if (chunk) filling = chunk;
+  }
+  if (filling && filling->size - filling->used >= size) {
+    block = (struct block *)(void *)((char *)filling + filling->used);
+    *block = (struct block){(struct block *)(void *)filling, size, LASTING};
+    filling->used += size, filling->blocks++;
+  }
+  pthread_mutex_unlock(&lasting);
+  return block ? (char *)block + HEADER : pg_allocate(bytes);
+}
+
+static void leave_chunk(struct chunk *chunk) {
+  pthread_mutex_lock(&lasting);
+  bool is_empty = --chunk->blocks == 0;
+  if (is_empty && filling == chunk) filling = NULL;
+  pthread_mutex_unlock(&lasting);
+  if (is_empty) pg_free(chunk, chunk->size);
+}
+
 void pg_free(void *pointer, size_t bytes) {
   if (!pointer) return;
   (void)bytes;
   struct block *block = (struct block *)((char *)pointer - HEADER);
   int c = block->class;
+  if (c == LASTING) return leave_chunk((struct chunk *)(void *)block->next);
   size_t now = atomic_fetch_sub(&live, block->size) - block->size;
   // What is kept never exceeds what the program had in use at its peak.
   if (c >= 0) {

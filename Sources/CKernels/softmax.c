@@ -4,6 +4,18 @@
 #define PG_TEMPLATE "softmax.c"
 #include "both_types.h"
 
+PG_CLONES size_t pg_next_above(size_t n, const float *x, float minus, float plus, float least, size_t from) {
+  enum { BLOCK = 64 };
+  size_t i = from;
+  for (; i + BLOCK <= n; i += BLOCK) {
+    int any = 0;
+    for (size_t j = 0; j < BLOCK; j++) any |= (x[i + j] - minus) + plus > least;
+    if (any) break;
+  }
+  while (i < n && !((x[i] - minus) + plus > least)) i++;
+  return i;
+}
+
 void pg_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y) {
   PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, softmax, rows, cols, x, y);
@@ -15,6 +27,10 @@ void pg_log_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y
 void pg_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx) {
   PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, softmax_backward, rows, cols, y, dy, dx);
+}
+void pg_log_sums(pg_dtype t, size_t rows, size_t cols, const void *x, void *log_sums) {
+  PG_TIMED(PG_KIND_OTHER);
+  PG_DISPATCH(t, log_sums, rows, cols, x, log_sums);
 }
 void pg_log_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx) {
   PG_TIMED(PG_KIND_OTHER);
@@ -86,6 +102,20 @@ PG_CLONES static void FN(log_softmax_range)(void *context, size_t begin, size_t 
     REAL *y = a->out + r * a->cols, log_sum = FN(row_log_sum)(a->cols, x);
     for (size_t i = 0; i < a->cols; i++) y[i] = x[i] - log_sum;
   }
+}
+PG_CLONES static void FN(log_sums_range)(void *context, size_t begin, size_t end) {
+  PG_REASSOCIATE
+  const struct FN(softmax_args) *a = context;
+  for (size_t r = begin; r < end; r++) {
+    const REAL *x = a->x + r * a->cols;
+    REAL max = FN(max_row)(a->cols, x), sum = 0;
+    for (size_t i = 0; i < a->cols; i++) sum += FN(pg_exp)(x[i] - max);
+    a->out[r] = max + MATH(log)(sum);
+  }
+}
+static void FN(log_sums)(size_t rows, size_t cols, const REAL *x, REAL *log_sums) {
+  struct FN(softmax_args) a = {.cols = cols, .x = x, .out = log_sums};
+  pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(log_sums_range), &a);
 }
 static void FN(log_softmax)(size_t rows, size_t cols, const REAL *x, REAL *y) {
   struct FN(softmax_args) a = {.cols = cols, .x = x, .out = y};

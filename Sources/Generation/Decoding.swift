@@ -40,11 +40,19 @@ struct Decoding {
       }
       guard !live.isEmpty else { return }
       let logits = try model.scores(rows)
-      let logProbabilities = try Autograd.noGrad { try logits.logSoftmax() }
+      let logSums = logits.logSumsOfRows()
+      guard logSums.allSatisfy(\.isFinite) else {
+        throw EngineError(
+          .data, "generate: the model's scores are not finite (NaN or infinite)",
+          hint: "look for weights that are not: a training that diverged, for one")
+      }
       var (first, next, stay): (Int, [GrowingRow], [Live]) = (0, [], [])
       for var item in live {
-        let scores = try Self.scores(logits, logProbabilities, first..<first + item.rows)
-        let continuations = try item.search.advance(scores)
+        let (end, width) = (first + item.rows, logits.columns)
+        let continuations = try item.search.advance(
+          StepScores(
+            logits: UnsafeMutableBufferPointer(rebasing: logits.floats[first * width..<end * width]), logSums: logSums[first..<end],
+            vocabulary: width))
         if continuations.isEmpty {
           try finished(item.number, item.search.results)
         } else {
@@ -59,20 +67,5 @@ struct Decoding {
       }
       (live, rows) = (stay, next)
     }
-  }
-
-  private static func scores(_ logits: Tensor, _ logProbabilities: Tensor, _ rows: Range<Int>) throws -> StepScores {
-    let width = logits.columns
-    func part(_ tensor: Tensor) -> UnsafeMutableBufferPointer<Float> {
-      UnsafeMutableBufferPointer(rebasing: tensor.floats[rows.lowerBound * width..<rows.upperBound * width])
-    }
-    let result = StepScores(logits: part(logits), logProbabilities: part(logProbabilities), vocabulary: width)
-    // One that is not finite makes all log probabilities of its row NaN.
-    for row in 0..<rows.count where !result.logProbabilities(row)[0].isFinite {
-      throw EngineError(
-        .data, "generate: the model's scores are not finite (NaN or infinite)",
-        hint: "look for weights that are not: a training that diverged, for one")
-    }
-    return result
   }
 }

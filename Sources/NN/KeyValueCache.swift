@@ -104,7 +104,7 @@ extension EncoderStates {
       return KeyBlock(new.keys, new.values, ranges)
     }
     let all = try cache.keys.rows(layer, adding: new, to: cache.places)
-    return KeyBlock(try Columns(all.keys), try Columns(all.values), ranges)
+    return KeyBlock(try Columns(all.keys), try Columns(all.values), ranges, isCached: true)
   }
 }
 
@@ -147,6 +147,6 @@ public struct CachePass {
       }
     }
     let (keys, values) = (try Columns(all.keys), try Columns(all.values))
-    return ranges.map { KeyBlock(keys, values, $0) }
+    return ranges.map { KeyBlock(keys, values, $0, isCached: true) }
   }
 }

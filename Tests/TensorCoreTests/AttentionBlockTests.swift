@@ -19,6 +19,7 @@ import Testing
     var dropout: Dropout?
     /// Queries, keys and values are columns of one tensor.
     var isFused = false
+    var isCached = false
 
     var total: Int { queries.reduce(0, +) }
     var shapes: [[Int]] {
@@ -35,8 +36,8 @@ import Testing
       let (wide, narrow) = (heads * size, keyValueHeads * size)
       let keys = try ranges.enumerated().map { i, ranges in
         isFused
-          ? KeyBlock(try Columns(x[0], wide..<wide + narrow), try Columns(x[0], wide + narrow..<wide + 2 * narrow), ranges)
-          : KeyBlock(try Columns(x[2 * i + 1]), try Columns(x[2 * i + 2]), ranges)
+          ? KeyBlock(try Columns(x[0], wide..<wide + narrow), try Columns(x[0], wide + narrow..<wide + 2 * narrow), ranges, isCached: isCached)
+          : KeyBlock(try Columns(x[2 * i + 1]), try Columns(x[2 * i + 2]), ranges, isCached: isCached)
       }
       return try Tensor.attention(
         Columns(x[0], 0..<wide), Offsets(lengths: queries), over: keys, heads: heads, keyValueHeads: keyValueHeads,
@@ -89,6 +90,9 @@ import Testing
     Case(testDescription: "fewer keys than queries, causal", queries: [140], blocks: [(6, [(1, 5)])], size: 2, causal: true),
     Case(testDescription: "gaps", queries: [1, 2], blocks: [(12, [(1, 3), (7, 4)])]),
     Case(testDescription: "a growing cache", queries: [1, 1, 1], blocks: [(30, [(0, 7), (10, 1), (20, 9)])], heads: 4, causal: true),
+    Case(
+      testDescription: "a growing cache, wide heads", queries: [1, 2, 1], blocks: [(30, [(0, 7), (0, 7), (9, 0)]), (9, [(0, 2), (2, 3), (8, 1)])],
+      heads: 4, size: 70, causal: true),
     Case(testDescription: "one range shared by all", queries: [2, 3, 1], blocks: [(5, [(0, 5), (0, 5), (0, 5)])]),
     Case(testDescription: "ranges that overlap", queries: [2, 3], blocks: [(9, [(4, 5), (2, 5)])], heads: 4),
     Case(
@@ -124,6 +128,20 @@ import Testing
     plain.dropout = nil
     let inputs = try row.shapes.enumerated().map { try normal($1, stream: $0) }
     expectClose(row.testDescription, try plain.body(inputs).values, try plain.expected(inputs), relative: 1e-12, absolute: 1e-12)
+  }
+
+  /// Sequences of one query over a cache have a kernel of their own.
+  @Test(arguments: cases) func cachedKeysAgreeWithLoops(_ row: Case) throws {
+    var plain = row
+    (plain.dropout, plain.isCached) = (nil, true)
+    for type in [DType.float32, .bfloat16] {
+      let inputs = try row.shapes.enumerated().map { i, shape in
+        try normal(shape, stream: i, .float32).to(row.bias != nil && i == row.shapes.count - 1 ? .float32 : type)
+      }
+      let tolerance = type == .float32 ? 1e-5 : 2e-2
+      let expected = try plain.expected(inputs.map { try $0.to(.float32) })
+      expectClose("\(row.testDescription), \(type)", try plain.body(inputs).to(.float32).values, expected, relative: tolerance, absolute: tolerance)
+    }
   }
 
   @Test(arguments: cases) func gradientMatchesDifferences(_ row: Case) throws {

@@ -100,6 +100,33 @@ import Testing
     expectClose("layer_norm", normed.values, norm, relative: 1e-5, absolute: 1e-5)
   }
 
+  /// What a search of the next token asks of a row of scores.
+  @Test(arguments: [1, 7, 64, 200, 1023]) func sumsAndPlacesOfScores(_ n: Int) throws {
+    let x = try normal([3, n], stream: 3, .float32)
+    let values = x.values
+    let expected = (0..<3).map { row in
+      let row = values[row * n..<(row + 1) * n]
+      return (row.max() ?? 0) + log(row.reduce(0) { $0 + exp($1 - (row.max() ?? 0)) })
+    }
+    expectClose("log sums", x.logSumsOfRows().map(Double.init), expected, relative: 1e-5, absolute: 1e-6)
+    let row = UnsafeMutableBufferPointer(rebasing: x.floats[..<n])
+    for (minus, plus, least) in [(Float(0), Float(0), Float(1.5)), (0.5, -2, -2), (0, 0, -.infinity), (0, 0, 100)] {
+      var (found, start): ([Int], Int) = ([], 0)
+      while let place = row.next(from: start, above: least, minus: minus, plus: plus) {
+        found.append(place)
+        start = place + 1
+      }
+      #expect(found == (0..<n).filter { (row[$0] - minus) + plus > least })
+    }
+    let before = Array(row)
+    row.add(-2.5)
+    #expect(Array(row) == before.map { $0 - 2.5 })
+    row[n / 2] = .nan
+    #expect(row.logSums(rows: 1)[0].isNaN)
+    row[n / 2] = .infinity
+    #expect(!row.logSums(rows: 1)[0].isFinite)
+  }
+
   @Test func softmaxGivesMaskedScoresNoWeight() throws {
     for dtype in [DType.float32, .float64] {
       let x = try Tensor([1.0, -.infinity, 1, 300, -.infinity, 300], [2, 3]).to(dtype)

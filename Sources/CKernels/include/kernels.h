@@ -41,6 +41,8 @@ void pg_profile_read(pg_profile_entry entries[PG_KINDS]);
 // 64-byte aligned, not cleared; null beyond the limits of the process. Freed blocks are kept and handed out again for requests
 // of the same size class.
 void *pg_allocate(size_t bytes);
+// The same for what stays long and is read often: weights. In the system's large pages where it has them.
+void *pg_allocate_lasting(size_t bytes);
 void pg_free(void *pointer, size_t bytes);
 size_t pg_live_bytes(void);
 size_t pg_peak_bytes(void);
@@ -104,6 +106,10 @@ void pg_f16_to_f32(size_t n, const uint16_t *x, float *y);
 void pg_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y);
 void pg_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx);
 void pg_log_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y);
+// log_sums[row] = log(sum(exp(x))): NaN where an element is NaN or infinity.
+void pg_log_sums(pg_dtype t, size_t rows, size_t cols, const void *x, void *log_sums);
+// The first i from `from` on with (x[i] - minus) + plus > least, else n.
+size_t pg_next_above(size_t n, const float *x, float minus, float plus, float least, size_t from);
 void pg_log_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx);
 // losses[i] = (1-e) * -log p[label] + e * mean_c -log p[c]; 0 where label == ignore. log_sum[i] = log sum exp.
 void pg_cross_entropy(pg_dtype t, size_t rows, size_t cols, const void *logits, const int32_t *labels, int32_t ignore,
@@ -271,6 +277,7 @@ typedef struct {
   const void *bias;
   size_t bias_columns, bias_zero;
   bool causal;  // a query sees the keys up to its position
+  bool decodes;  // sequences of one query, without dropout and log_sum, are computed in fp32 and without tiles
   double dropout;
   pg_random random;
 } pg_attention;

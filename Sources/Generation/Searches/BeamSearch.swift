@@ -34,7 +34,7 @@ struct BeamSearch: Search {
     for (row, beam) in live.enumerated() {
       let values = scores.logProbabilities(row)
       for rule in rules { try rule.apply(to: values, after: beam.written) }
-      for i in values.indices { best.offer(values[i] + beam.score, row * width + i) }
+      best.offer(values, plus: beam.score, first: row * width)
     }
     let length = (live.first?.written.new.count ?? 0) + 1
     var (next, chosen): ([(Written, Float)], [Continuation]) = ([], [])

@@ -1,3 +1,5 @@
+import TensorCore
+
 /// The best of many candidates, found in one pass. Of equal ones the first offered is better.
 struct BestCandidates {
   typealias Candidate = (score: Float, index: Int)
@@ -10,8 +12,7 @@ struct BestCandidates {
   private static func isWorse(_ a: Candidate, _ b: Candidate) -> Bool { a.score < b.score || (a.score == b.score && a.index > b.index) }
 
   /// Offers a candidate; indices must come in ascending order. Those with `-infinity` are none.
-  @inline(__always)
-  mutating func offer(_ score: Float, _ index: Int) {
+  private mutating func offer(_ score: Float, _ index: Int) {
     if heap.count == count {
       if score <= heap[0].score { return }
       heap[0] = (score, index)
@@ -19,6 +20,16 @@ struct BestCandidates {
     } else if score > -.infinity {
       heap.append((score, index))
       rise()
+    }
+  }
+
+  /// Offers `(x - minus) + plus` of each of a row's elements, the first of which has the index `first`. Those that cannot be among
+  /// the best cost next to nothing.
+  mutating func offer(_ row: UnsafeMutableBufferPointer<Float>, minus: Float = 0, plus: Float = 0, first: Int = 0) {
+    var start = 0
+    while let i = row.next(from: start, above: heap.count == count ? heap[0].score : -.infinity, minus: minus, plus: plus) {
+      offer((row[i] - minus) + plus, first + i)
+      start = i + 1
     }
   }
 

@@ -1,5 +1,6 @@
 import Diagnostics
 import Foundation
+import TensorCore
 
 /// Beam search as in the LoRA authors' code for E2E, WebNLG and DART (`gpt2_beam.py`).
 ///
@@ -26,10 +27,11 @@ struct LoRABeamSearch: Search {
     let width = scores.vocabulary
     var candidates = BestCandidates(count: beams)
     for (row, beam) in live.enumerated() {
-      let values = scores.logits(row)
-      for rule in rules { try rule.apply(to: values, after: beam.written) }
-      let total = Self.logSum(values)
-      for i in values.indices { candidates.offer(values[i] - total + beam.score, row * width + i) }
+      for rule in rules { try rule.apply(to: scores.logits(row), after: beam.written) }
+    }
+    let sums = rules.isEmpty ? Array(scores.logSums) : scores.logits.logSums(rows: live.count)
+    for (row, beam) in live.enumerated() {
+      candidates.offer(scores.logits(row), minus: sums[row], plus: beam.score, first: row * width)
     }
     let length = (live.first?.written.new.count ?? 0) + 1
     var (next, chosen): ([(Written, Float)], [Continuation]) = ([], [])
@@ -48,10 +50,5 @@ struct LoRABeamSearch: Search {
     guard !next.isEmpty || best != nil else { throw noTokenLeft(length - 1) }
     live = next
     return chosen
-  }
-
-  private static func logSum(_ values: UnsafeMutableBufferPointer<Float>) -> Float {
-    guard let largest = values.max(), largest > -.infinity else { return 0 }
-    return Float(Double(largest) + log(values.reduce(0.0) { $0 + exp(Double($1 - largest)) }))
   }
 }

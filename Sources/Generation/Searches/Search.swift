@@ -29,15 +29,23 @@ protocol Search {
 
 /// The scores of a search's rows in one step.
 struct StepScores {
-  /// [rows, V] each; a search may change what it reads.
-  let logits, logProbabilities: UnsafeMutableBufferPointer<Float>
+  /// [rows, V]; a search may change what it reads.
+  let logits: UnsafeMutableBufferPointer<Float>
+  /// `log(sum(exp(logits)))` of each row: a logit less this is a log probability.
+  let logSums: ArraySlice<Float>
   let vocabulary: Int
 
-  func logits(_ row: Int) -> UnsafeMutableBufferPointer<Float> { Self.row(logits, row, vocabulary) }
-  func logProbabilities(_ row: Int) -> UnsafeMutableBufferPointer<Float> { Self.row(logProbabilities, row, vocabulary) }
+  func logits(_ row: Int) -> UnsafeMutableBufferPointer<Float> {
+    UnsafeMutableBufferPointer(rebasing: logits[row * vocabulary..<(row + 1) * vocabulary])
+  }
 
-  private static func row(_ all: UnsafeMutableBufferPointer<Float>, _ row: Int, _ width: Int) -> UnsafeMutableBufferPointer<Float> {
-    UnsafeMutableBufferPointer(rebasing: all[row * width..<(row + 1) * width])
+  func logSum(_ row: Int) -> Float { logSums[logSums.startIndex + row] }
+
+  /// The log probabilities of a row, which are written over its logits.
+  func logProbabilities(_ row: Int) -> UnsafeMutableBufferPointer<Float> {
+    let values = logits(row)
+    values.add(-logSum(row))
+    return values
   }
 }
 

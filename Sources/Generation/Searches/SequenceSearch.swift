@@ -18,20 +18,22 @@ struct SequenceSearch: Search {
 
   mutating func advance(_ scores: StepScores) throws -> [Continuation] {
     let logits = scores.logits(0)
+    // The score is the model's, whatever rules make of it.
+    let own = rules.isEmpty ? [] : Array(logits)
     for rule in rules { try rule.apply(to: logits, after: written) }
     guard let token = draw.map({ Self.drawn(logits, at: $0(written.new.count)) }) ?? Self.largest(logits) else {
       throw noTokenLeft(written.new.count)
     }
-    score += Double(scores.logProbabilities(0)[token])
+    score += Double((own.isEmpty ? logits[token] : own[token]) - scores.logSum(0))
     let isEnd = try ending.isEnd(Int32(token), after: written)
     written.tokens.append(Int32(token))
     return isEnd ? [] : [Continuation(parent: 0, token: Int32(token))]
   }
 
   private static func largest(_ scores: UnsafeMutableBufferPointer<Float>) -> Int? {
-    var best = 0
-    for i in scores.indices where scores[i] > scores[best] { best = i }
-    return scores[best] > -.infinity ? best : nil
+    var best = BestCandidates(count: 1)
+    best.offer(scores)
+    return best.sorted.first?.index
   }
 
   /// The first token up to which the probabilities exceed `draw`.

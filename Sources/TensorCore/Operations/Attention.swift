@@ -25,9 +25,12 @@ public struct KeyBlock {
   /// [rows, key-value heads * head size] both.
   public let keys, values: Columns
   public let ranges: KeyRanges
+  /// Whether they are kept from step to step of a text that grows: then sequences of one query are computed in a way of their own,
+  /// which is fast for them, with sums in fp32.
+  public let isCached: Bool
 
-  public init(_ keys: Columns, _ values: Columns, _ ranges: KeyRanges) {
-    (self.keys, self.values, self.ranges) = (keys, values, ranges)
+  public init(_ keys: Columns, _ values: Columns, _ ranges: KeyRanges, isCached: Bool = false) {
+    (self.keys, self.values, self.ranges, self.isCached) = (keys, values, ranges, isCached)
   }
 }
 
@@ -235,7 +238,8 @@ private struct AttentionCall {
               q_offsets: q.baseAddress, q_positions: positions == nil ? nil : places.baseAddress,
               q_stride: queries.matrix.columns, o_stride: queries.range.count, keys: keys.baseAddress, blocks: blocks.count,
               scale: scale, bias: bias?.table.pointer, bias_columns: bias?.table.columns ?? 0, bias_zero: bias?.zero ?? 0,
-              causal: causal, dropout: dropout?.p ?? 0, random: (dropout?.source ?? RandomSource(seed: 0)).kernel)
+              causal: causal, decodes: blocks.contains(where: \.isCached), dropout: dropout?.p ?? 0,
+              random: (dropout?.source ?? RandomSource(seed: 0)).kernel)
             try body(&options)
           }
         }
