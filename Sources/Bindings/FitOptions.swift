@@ -56,8 +56,8 @@ struct FitOptions: LuaRecord {
 
   /// The options that an evaluation reads.
   private static let evaluationNames: Set = [
-    "model", "task", "max_length", "per_device_eval_batch_size", "mlm_probability", "label_smoothing_factor", "seed", "loss", "compute_metrics",
-    "generation", "max_target_length", "logits_processor",
+    "model", "task", "max_length", "per_device_eval_batch_size", "mlm_probability", "label_smoothing_factor", "label_smoothing_type", "seed", "loss",
+    "compute_metrics", "generation", "max_target_length", "logits_processor",
   ]
 
   /// The options that are given and mean something to a training alone.

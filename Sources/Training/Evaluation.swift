@@ -53,7 +53,7 @@ struct Evaluator {
       try Interrupt.check()
       var batch = try data.batch(indices, for: type, arguments.preparation("evaluation masks", step: i, model.tokenizer))
       batch.hiddenStates = cache
-      let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch, labelSmoothing: arguments.labelSmoothingFactor) }
+      let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch, labelSmoothing: arguments.labelSmoothing(of: model)) }
       lossSum += try loss.item() * Double(batch.labelCount)
       labelCount += batch.labelCount
       guard readsAnswers else { continue }

@@ -21,6 +21,7 @@ extension TrainingArguments {
     if !isScripted { meaningless.append("gradient_checkpointing") }
     if maxSteps >= 0 { meaningless.append("num_train_epochs") }
     if warmupSteps > 0 { meaningless.append("warmup_ratio") }
+    if labelSmoothingFactor == 0 { meaningless.append("label_smoothing_type") }
     for name in meaningless { values[name] = plain.fields[name] }
     if maxTargetLength == maxLength { values["max_target_length"] = nil }
     if evalStrategy == .steps { values["eval_steps"] = .integer(usedEvalSteps) }

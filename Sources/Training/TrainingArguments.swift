@@ -20,6 +20,14 @@ public struct TrainingArguments: Record {
     case sequential
   }
 
+  /// Over which classes a label is smoothed.
+  public enum LabelSmoothing: String, FieldChoice {
+    /// All of them, the label's own as well: Transformers, and the LoRA authors.
+    case transformers
+    /// All others: fairseq's `label_smoothed_cross_entropy`.
+    case fairseq
+  }
+
   public var numTrainEpochs = 3.0
   public var maxSteps = -1
   public var learningRate = 5e-5
@@ -44,6 +52,7 @@ public struct TrainingArguments: Record {
   public var evalBatchSize = 32
   public var gradientAccumulationSteps = 1
   public var labelSmoothingFactor = 0.0
+  public var labelSmoothingType = LabelSmoothing.transformers
   public var evalStrategy = Strategy.epoch
   /// nil: 500.
   public var evalSteps: Int?
@@ -99,6 +108,7 @@ public struct TrainingArguments: Record {
     .float(
       "label_smoothing_factor", \.labelSmoothingFactor,
       "share of the label spread over all classes, in training and in eval_loss, as in Transformers", in: 0..<1),
+    .value("label_smoothing_type", \.labelSmoothingType, "whether the share goes to all classes, or to all but the label's own, as in fairseq"),
     .value("eval_strategy", \.evalStrategy, "when to evaluate; the end of training always does"),
     .int("eval_steps", \.evalSteps, "updates between evaluations, with eval_strategy = \"steps\"; default: 500", in: 1...),
     .int("logging_steps", \.loggingSteps, "updates between rows of metrics.jsonl", in: 1...),
@@ -157,6 +167,13 @@ public struct TrainingArguments: Record {
 
   /// Updates between evaluations, where these are by step.
   public var usedEvalSteps: Int { evalSteps ?? 500 }
+
+  /// The share of a label that the loss of a model spreads over all classes, the label's own among them.
+  public func labelSmoothing(of model: TrainableModel) throws -> Double {
+    let classes = Double(try model.network.outputCount())
+    // What fairseq gives to each of the others, given to all: the label's own has the rest.
+    return labelSmoothingType == .fairseq && classes > 1 ? labelSmoothingFactor * classes / (classes - 1) : labelSmoothingFactor
+  }
 
   /// The seed that is used.
   public var usedSeed: UInt64 { UInt64(seed ?? 42) }

@@ -130,6 +130,7 @@ import Training
     ("per_device_eval_batch_size", "", "per_device_eval_batch_size = 2", nil),
     ("gradient_accumulation_steps", "", "gradient_accumulation_steps = 2", nil),
     ("label_smoothing_factor", "", "label_smoothing_factor = 0.1", nil),
+    ("label_smoothing_type", "label_smoothing_factor = 0.1", "label_smoothing_factor = 0.1, label_smoothing_type = 'fairseq'", nil),
     ("eval_strategy", "", "eval_strategy = 'steps'", "the stage's log has other rows"),
     ("eval_steps", "eval_strategy = 'steps', eval_steps = 1", "eval_strategy = 'steps', eval_steps = 2", "the stage's log has other rows"),
     ("logging_steps", "", "logging_steps = 1", "the stage's log has other rows"),

@@ -118,6 +118,26 @@ import TransformerModels
     }
   }
 
+  /// Both definitions in their authors' words, e = 0.3: fairseq's `(1 - e - e_i) nll + e_i sum(-log p)` with `e_i = e / (C - 1)`, and
+  /// Transformers' `(1 - e) nll + e mean(-log p)`.
+  @Test(arguments: [TrainingArguments.LabelSmoothing.transformers, .fairseq]) func labelsAreSmoothed(_ type: TrainingArguments.LabelSmoothing) throws
+  {
+    let task = try task(.classes, ["a", "b", "c"], ["accuracy"])
+    let model = try model(task)
+    var arguments = arguments(batch: 4)
+    (arguments.labelSmoothingFactor, arguments.labelSmoothingType) = (0.3, type)
+    let split = task.evaluation[0]
+    let losses = try zip(answers(model, split), split.examples).map { logits, example in
+      let total = log(logits.reduce(0) { $0 + exp($1) })
+      let costs = logits.map { total - $0 }
+      let own = costs[Int(try #require(example.target.answer).number)]
+      let sum = costs.reduce(0, +)
+      return type == .fairseq ? (1 - 0.3 - 0.3 / 2) * own + 0.3 / 2 * sum : (1 - 0.3) * own + 0.3 * sum / 3
+    }
+    let loss = try Trainer.evaluate(model, task, arguments)["eval_loss"] ?? .nan
+    expectClose("eval_loss", [loss], [losses.reduce(0, +) / Double(losses.count)], relative: 1e-5)
+  }
+
   @Test(arguments: [1, 5, 100]) func theLossOfScoresIsTheMeanOverExamples(batch: Int) throws {
     let task = try task(.scores, ["score"], ["mse", "pearson"])
     let model = try model(task)

@@ -85,6 +85,10 @@
 ---| "paged_adamw_32bit"
 ---| "paged_lion_32bit"
 
+---@alias LabelSmoothing
+---| "transformers"
+---| "fairseq"
+
 ---@alias Strategy
 ---| "no"
 ---| "steps"
@@ -126,6 +130,7 @@
 ---@field per_device_eval_batch_size? integer examples in a batch of the evaluation (from 1 to 1000000; default 32)
 ---@field gradient_accumulation_steps? integer batches for one update; the loss is the mean over all their labels (from 1 to 100000; default 1)
 ---@field label_smoothing_factor? number share of the label spread over all classes, in training and in eval_loss, as in Transformers (at least 0 and below 1; default 0)
+---@field label_smoothing_type? LabelSmoothing whether the share goes to all classes, or to all but the label's own, as in fairseq (default "transformers")
 ---@field eval_strategy? Strategy when to evaluate; the end of training always does (default "epoch")
 ---@field eval_steps? integer updates between evaluations, with eval_strategy = "steps"; default: 500 (at least 1)
 ---@field logging_steps? integer updates between rows of metrics.jsonl (at least 1; default 10)

@@ -125,7 +125,8 @@ private func trainerClass(_ session: Session) -> Class<Trainer> {
       trainer in
       let batches = try trainer.nextBatches()
       let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
-      return batches.map { BatchObject($0, divisor: divisor, labelSmoothing: trainer.arguments.labelSmoothingFactor) }
+      let labelSmoothing = try trainer.arguments.labelSmoothing(of: trainer.model)
+      return batches.map { BatchObject($0, divisor: divisor, labelSmoothing: labelSmoothing) }
     },
     .method(
       "update", "Clips the gradients, updates the parameters, clears the gradients, and goes to the next step.",
