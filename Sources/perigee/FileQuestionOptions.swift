@@ -29,23 +29,16 @@ struct FileQuestionOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: ArgumentHelp("Seed of what is random: the run's, if it had one.", valueName: "number"))
   var seed = 42
 
-  @Option(help: ArgumentHelp("Arithmetic of products with frozen weights.", valueName: "type"))
-  var precision = PrecisionChoice.auto
-
-  @Option(parsing: .unconditional, help: ArgumentHelp("Threads to compute with. (default: one per core)", valueName: "count"))
-  var threads: Int?
-
-  @OptionGroup var limits: MemoryOption
+  @OptionGroup var compute: ComputeOptions
 
   func validate() throws {
-    try check("--threads", threads, in: 1...1024)
     try check("--seed", seed, in: 0...Int.max)
     try check("--max-length", maxLength, in: 2...1_000_000)
   }
 
   /// The same in the words of the engine, which is set up for it.
   func prepared() -> FileQuestion {
-    EngineSetup.configure(threads: threads, memory: limits.memory?.bytes, precision: precision)
+    compute.configure()
     var question = FileQuestion()
     (question.model, question.adapters, question.path, question.format) = (model, adapter, file, format)
     (question.columns, question.maxLength, question.seed) = (text, maxLength, seed)

@@ -45,21 +45,12 @@ struct Generate: ParsableCommand {
   @Option(help: ArgumentHelp("Seeds what do_sample draws.", valueName: "number"))
   var seed = 42
 
-  @Option(help: ArgumentHelp("Arithmetic of products with frozen weights.", valueName: "type"))
-  var precision = PrecisionChoice.auto
+  @OptionGroup var compute: ComputeOptions
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("Threads to compute with. (default: one per core)", valueName: "count"))
-  var threads: Int?
-
-  @OptionGroup var limits: MemoryOption
-
-  func validate() throws {
-    try check("--threads", threads, in: 1...1024)
-    try check("--seed", seed, in: 0...Int.max)
-  }
+  func validate() throws { try check("--seed", seed, in: 0...Int.max) }
 
   func run() throws {
-    EngineSetup.configure(threads: threads, memory: limits.memory?.bytes, precision: precision)
+    compute.configure()
     let speed = try Runner.generate(
       model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: settings, seed: seed
     ) { text in
