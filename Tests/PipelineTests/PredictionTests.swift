@@ -51,7 +51,7 @@ import Testing
       let script =
         WritingTask.script(folder) + """
           local calls = 0
-          local out = trainer.predict { model = make(), task = task, save_seconds = 0, max_length = 32,
+          local out = trainer.predict { model = make(), task = task, save_seconds = 1000, max_length = 32,
             generation = { max_new_tokens = 8, do_sample = true, temperature = 2, batch_size = 1 },
             logits_processor = function(tokens, scores)
               calls = calls + 1
