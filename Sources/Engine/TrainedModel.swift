@@ -15,7 +15,11 @@ extension Session {
   ///
   /// - Parameter adapters: folders of adapters that are loaded onto it, in this order.
   package func trainedModel(_ name: String, adapters: [String] = []) throws -> TrainableModel {
-    let place = try TrainedFolder(FilePath.expandHome(name))
+    let path = FilePath.expandHome(name)
+    if !fileExists(path), let run = TrainedFolder.newestRun(path) {
+      throw EngineError(.file, "\(name): no such folder", hint: "did you mean \(run)?")
+    }
+    let place = try TrainedFolder(path)
     let folders = place.adapters + adapters.map { FilePath.expandHome($0) }
     let facts = try folders.first.map { try AdapterFacts(folder: $0) }
     var failures: [String] = []
@@ -112,6 +116,12 @@ struct TrainedFolder {
     let neighbours =
       stages.map { stages in (facts?.stages ?? []).reversed().map { stages + "/" + RunDirectory.stageFolderName($0) + "/model" } } ?? []
     return neighbours.filter { fileExists($0 + "/config.json") } + [base].compactMap(\.self)
+  }
+
+  /// The last run directory of a script, where `perigee run` chose its name: "outputs/x-20261130-152945" for "outputs/x".
+  static func newestRun(_ path: String) -> String? {
+    let (folder, name) = (FilePath.folder(of: path), FilePath.name(of: path) + "-")
+    return names(folder).last { $0.hasPrefix(name) && fileExists(FilePath.join(folder, $0) + "/command.json") }.map { FilePath.join(folder, $0) }
   }
 
   private var isTrained: Bool { !adapters.isEmpty || model?.hasSuffix("/model") == true }

@@ -89,6 +89,7 @@ import Testing
       #expect(try readText(folder + "/answers.tsv") == tsv.output)
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).allSatisfy { !$0.contains(".partial") })
 
+      try FileManager.default.createSymbolicLink(atPath: folder + "/ou-1", withDestinationPath: "out")
       for (arguments, message) in [
         (["out", "new.tsv"], "a run with 3 trained stages"), (["out/stages/kind", "none.tsv"], "none.tsv"),
         (["out/stages/kind", "new.tsv", "--text", "txt"], "did you mean 'text'?"),
@@ -98,7 +99,7 @@ import Testing
         (["out/stages/language", "new.tsv"], "masked_lm"), (["out/stages/kind", "new.tsv", "--set", "num_beams=2"], "no options of generation"),
         (["out/stages/kind", "new.tsv", "--out", "answers.tsv"], "--overwrite"),
         (["builtin:tiny", "--adapter", "out/stages/kind/adapter", "new.tsv"], "has other weights"),
-        (["nowhere", "new.tsv"], "nowhere"),
+        (["nowhere", "new.tsv"], "nowhere"), (["out/stages/ki", "new.tsv"], "no such"), (["ou", "new.tsv"], "did you mean ou-1?"),
       ] {
         let outcome = try predict(arguments, in: folder)
         #expect(outcome.code == 1 && outcome.error.contains(message) && outcome.output.isEmpty, "\(arguments): \(outcome.error)")
