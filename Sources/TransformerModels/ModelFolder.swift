@@ -65,6 +65,8 @@ extension TransformerModel {
     values["architectures"] = [.string(architecture.className(head))]
     // Where the decoder is the word embeddings, it is not in the file.
     if head == .language { values["tie_word_embeddings"] = .bool(isTied) }
+    // Transformers trains and writes with no T5 whose configuration leaves this out.
+    if let encoderLayout, values["decoder_start_token_id"] == nil { values["decoder_start_token_id"] = .int(Int(encoderLayout.startToken)) }
     values["dtype"] = "float32"
     // Weights in 4 bits are written as what they stand for.
     values["quantization_config"] = nil
