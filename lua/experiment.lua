@@ -92,6 +92,23 @@ function experiment.fit(p, recipe, start, name, seed, method, options, changes)
   return trainer.fit(experiment.merged(experiment.arguments(p, recipe, name), changes or {}, { model = model, task = task, seed = seed }))
 end
 
+--- The cosine between a model's weights before and after, in the model's order: { name, cosine } each.
+---@param parts function gets a parameter's name and value, and gives the parts that are compared, by name; nil: none
+function experiment.cosines(before, after, parts)
+  local list = {}
+  after:merge()
+  for _, parameter in ipairs(before:parameters()) do
+    local was = parts(parameter.name, before:parameter(parameter.name))
+    local is = was and parts(parameter.name, after:parameter(parameter.name))
+    for name, part in pairs(was or {}) do
+      local a, b = part:double(), is[name]:double()
+      list[#list + 1] = { name = name, cosine = ((a * b):sum() / (a:square():sum() * b:square():sum()):sqrt()):item() }
+    end
+  end
+  after:unmerge()
+  return list
+end
+
 --- The metric that a task's table shows.
 function experiment.metric(p, name) return experiment.task(p, name).metrics[1] end
 

@@ -2,7 +2,8 @@
 -- and by K (Table 8); and data of its figure: the cosine between queries' and values' weights before and after.
 --
 --   perigee run pipelines/delta_lora_ablations.lua --set model=openai-community/gpt2-medium --set data=nlg --set ratios=0,1,2,3,4,5
-local text, sweep, recipe = require "text_experiment", require "sweep", require "recipes.delta_lora_text"
+local text, experiment, sweep = require "text_experiment", require "experiment", require "sweep"
+local recipe = require "recipes.delta_lora_text"
 
 local p = text.params {
   tasks = { { "e2e" }, doc = "some of e2e, webnlg, xsum" },
@@ -10,29 +11,12 @@ local p = text.params {
   start_steps = { { 0, 50, 100 }, min = 0, doc = "values of K, start_step; the paper's are 0, 100, ..., 1000" },
 }
 
---- Queries and values of a weight that gives both, or the whole weight.
+--- Queries and values of a weight that gives both, or the whole weight; of weights that give neither, nothing.
 local function parts(name, weight)
-  weight = weight:double()
-  if not name:find("c_attn", 1, true) then return { [name] = weight } end
+  if name:find("[qv]_proj%.weight$") then return { [name] = weight } end
+  if not name:find("c_attn%.weight$") then return nil end
   local thirds = weight:chunk(3, weight:size(0) > weight:size(1) and 0 or 1)
   return { [name .. " queries"] = thirds[1], [name .. " values"] = thirds[3] }
-end
-
---- The cosine between each weight that gives queries or values and the base's.
-local function cosines(before, after)
-  local list = {}
-  after:merge()
-  for _, parameter in ipairs(before:parameters()) do
-    local name = parameter.name
-    if name:find("c_attn%.weight$") or name:find("[qv]_proj%.weight$") then
-      local was = parts(name, before:parameter(name))
-      for part, b in pairs(parts(name, after:parameter(name))) do
-        list[part] = ((was[part] * b):sum() / (was[part]:square():sum() * b:square():sum()):sqrt()):item()
-      end
-    end
-  end
-  after:unmerge()
-  return list
 end
 
 for _, name in ipairs(p.tasks) do
@@ -48,10 +32,10 @@ for _, name in ipairs(p.tasks) do
   sweep.report(rows({ "delta_lora" }, { label = "K", grid = { start_step = p.start_steps } }), { title = name .. ", by K (Table 8)" })
   local figure, row_of = { title = name .. ", cosine with the base weight", columns = { "weight", "selective", "lora", "delta_lora" } }, {}
   for i, method in ipairs { "selective", "lora", "delta_lora" } do
-    for part, cosine in pairs(cosines(text.model(base, name), trained[i].results[1].model)) do
-      row_of[part] = row_of[part] or { weight = part }
-      row_of[part][method] = cosine
-      log.metrics { figure = "cosine", task = name, method = method, weight = part, cosine = cosine }
+    for _, entry in ipairs(experiment.cosines(text.model(base, name), trained[i].results[1].model, parts)) do
+      row_of[entry.name] = row_of[entry.name] or { weight = entry.name }
+      row_of[entry.name][method] = entry.cosine
+      log.metrics { figure = "cosine", task = name, method = method, weight = entry.name, cosine = entry.cosine }
     end
   end
   for _, row in pairs(row_of) do figure[#figure + 1] = row end

@@ -23,16 +23,9 @@ end
 
 --- The cosine between each adapted weight and the base model's.
 local function cosines(result)
-  local before, after, list = base:classifier { num_labels = #result.model.labels }, result.model, {}
-  after:merge()
-  for _, parameter in ipairs(before:parameters()) do
-    if parameter.name:find("query%.weight$") or parameter.name:find("value%.weight$") then
-      local a, b = before:parameter(parameter.name):double(), after:parameter(parameter.name):double()
-      list[#list + 1] = { name = parameter.name, cosine = ((a * b):sum() / (a:square():sum() * b:square():sum()):sqrt()):item() }
-    end
-  end
-  after:unmerge()
-  return list
+  return experiment.cosines(base:classifier { num_labels = #result.model.labels }, result.model, function(name, weight)
+    if name:find("query%.weight$") or name:find("value%.weight$") then return { [name] = weight } end
+  end)
 end
 
 for _, name in ipairs(p.tasks) do

@@ -4,6 +4,7 @@ import Files
 import Foundation
 import Generation
 import Pipelines
+import TensorCore
 
 extension Runner {
   /// Shows what a model writes behind a prompt: one text as it grows, several, or a beam search's, when they are there. An interruption
@@ -18,8 +19,7 @@ extension Runner {
     model: String, adapter: String?, prompt: String, settings: [String], seed: Int, write: @escaping (String) -> Void
   ) throws -> String {
     let options = try GenerationOptions(settings: settings)
-    let session = Session(
-      mode: .run, settings: [], runDirectory: nil, store: StageStore(), progress: Pipelines.Progress(style: .detect()), seed: seed, print: { _ in })
+    let session = Session(asking: seed)
     let trained = try session.trainedModel(model, adapters: [adapter].compactMap(\.self))
     // Ctrl-C ends the writing between two tokens.
     Interrupt.protectWork()
@@ -35,8 +35,7 @@ extension Runner {
       if stream.hasBegun { write("\n") }
       throw error
     }
-    let time = start.duration(to: .now)
-    let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
+    let seconds = start.duration(to: .now).seconds
     let tokens = results.reduce(0) { $0 + $1.tokens.count }
     for result in results { stream.end(result.text) }
     return String(format: "%d tokens in %.2f s, %.1f tokens/s", tokens, seconds, Double(tokens) / max(seconds, 1e-9))

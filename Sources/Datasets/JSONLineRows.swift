@@ -8,23 +8,19 @@ func jsonLineRows(_ bytes: UnsafeBufferPointer<UInt8>, columns: ColumnSelection)
   guard case .named(let names) = columns else { return [] }
   var rows: [Row] = []
   forEachLine(of: bytes) { number, line in
-    guard line.contains(where: { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }) else {
-      return
-    }
+    guard hasContent(line) else { return }
     rows.append(Row(line: number, content: content(of: line, names: names), range: range(of: line, in: bytes)))
   }
   return rows
 }
 
 /// The names of the first row's members, none where it is no object.
-func jsonNames(_ bytes: UnsafeBufferPointer<UInt8>, path: String) throws -> [String] {
-  var names: [String]?
-  forEachLine(of: bytes) { _, line in
-    if names == nil, line.contains(where: { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }) {
-      names = (try? JSONValue(parsing: line, source: "", duplicateKeys: .keepLast))?.objectValue?.keys ?? []
-    }
-  }
-  return names ?? []
+func jsonNames(_ bytes: UnsafeBufferPointer<UInt8>) -> [String] {
+  (try? JSONValue(parsing: firstLine(of: bytes, where: hasContent), source: "", duplicateKeys: .keepLast))?.objectValue?.keys ?? []
+}
+
+private func hasContent(_ line: UnsafeBufferPointer<UInt8>) -> Bool {
+  line.contains { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
 }
 
 private func content(of line: UnsafeBufferPointer<UInt8>, names: [String]) -> Row.Content {

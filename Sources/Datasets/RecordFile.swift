@@ -96,9 +96,9 @@ public struct RecordFile {
       try refuseNUL(in: bytes, path: path)
       found =
         switch format {
-        case .tsv: try tabSeparatedHeader(bytes)
+        case .tsv: tabSeparatedHeader(bytes)
         case .csv: try commaSeparatedHeader(bytes, path: path)
-        case .jsonl: (0..<0, try jsonNames(bytes, path: path))
+        case .jsonl: (0..<0, jsonNames(bytes))
         }
     }
     guard format != .jsonl else { return (nil, found.names) }

@@ -33,6 +33,25 @@ public struct Example: Sendable, Equatable {
   public var texts: [String] { inputs + references }
 }
 
+extension [Example] {
+  /// The examples with all texts of an input in one place, that of the first. Inputs are told apart by their bytes, not as Swift compares
+  /// texts, to which two spellings of a letter are the same.
+  public var grouped: [Example] {
+    var places: [[UInt8]: Int] = [:]
+    var result: [Example] = []
+    for example in self {
+      let input = [UInt8](example.text.utf8)
+      if let place = places[input] {
+        result[place].target = .texts(result[place].references + example.references)
+      } else {
+        places[input] = result.count
+        result.append(example)
+      }
+    }
+    return result
+  }
+}
+
 /// The examples of one file.
 public struct Split: Sendable, Equatable {
   /// `train`, `dev`, `dev_matched`, ...: the file's name without its extension.

@@ -28,15 +28,11 @@ func tabSeparatedRows(
 }
 
 /// The first line, and its fields.
-func tabSeparatedHeader(_ bytes: UnsafeBufferPointer<UInt8>) throws -> (range: Range<Int>, names: [String]) {
-  var found: (range: Range<Int>, names: [String]) = (0..<0, [])
-  forEachLine(of: bytes) { _, line in
-    guard found.names.isEmpty else { return }
-    var ends: [Int] = []
-    fieldEnds(of: line, into: &ends)
-    found = (range(of: line, in: bytes), columnNames(ends.indices.map { string(field($0, of: line, ends: ends)) }))
-  }
-  return found
+func tabSeparatedHeader(_ bytes: UnsafeBufferPointer<UInt8>) -> (range: Range<Int>, names: [String]) {
+  let line = firstLine(of: bytes)
+  var ends: [Int] = []
+  fieldEnds(of: line, into: &ends)
+  return (range(of: line, in: bytes), columnNames(ends.indices.map { string(field($0, of: line, ends: ends)) }))
 }
 
 /// Too few fields are a line break inside a text, too many a tab; empty ones at the end do no harm.

@@ -147,13 +147,44 @@ func forEachLine(
   var start = 0
   var number = 1
   while start < bytes.count {
-    let rest = UnsafeBufferPointer(rebasing: bytes[start...])
-    let length = firstIndex(of: UInt8(ascii: "\n"), in: rest) ?? rest.count
-    var end = start + length
-    if end > start, bytes[end - 1] == UInt8(ascii: "\r") { end -= 1 }
-    if end > start { try body(number, UnsafeBufferPointer(rebasing: bytes[start..<end])) }
-    start += length + 1
+    let found = line(of: bytes, at: start)
+    if !found.line.isEmpty { try body(number, found.line) }
+    start = found.next
     number += 1
+  }
+}
+
+/// The first line that is wanted, as `forEachLine` gives it; empty where there is none.
+func firstLine(
+  of bytes: UnsafeBufferPointer<UInt8>, where isWanted: (UnsafeBufferPointer<UInt8>) -> Bool = { !$0.isEmpty }
+) -> UnsafeBufferPointer<UInt8> {
+  var start = 0
+  while start < bytes.count {
+    let found = line(of: bytes, at: start)
+    if isWanted(found.line) { return found.line }
+    start = found.next
+  }
+  return UnsafeBufferPointer(rebasing: bytes[bytes.count...])
+}
+
+/// The line that begins at a place, without its end, and where the next one begins.
+private func line(of bytes: UnsafeBufferPointer<UInt8>, at start: Int) -> (line: UnsafeBufferPointer<UInt8>, next: Int) {
+  let rest = UnsafeBufferPointer(rebasing: bytes[start...])
+  let length = firstIndex(of: UInt8(ascii: "\n"), in: rest) ?? rest.count
+  let hasReturn = length > 0 && rest[length - 1] == UInt8(ascii: "\r")
+  return (UnsafeBufferPointer(rebasing: rest[..<(hasReturn ? length - 1 : length)]), start + length + 1)
+}
+
+/// The lines of a text file that are not empty, with their numbers. Throws where it has none.
+func linesOfText(_ path: String) throws -> [(number: Int, text: String)] {
+  var text = try readText(path)
+  return try text.withUTF8 { buffer in
+    let bytes = withoutByteOrderMark(buffer)
+    try refuseNUL(in: bytes, path: path)
+    var lines: [(Int, String)] = []
+    forEachLine(of: bytes) { lines.append(($0, string($1))) }
+    guard !lines.isEmpty else { throw EngineError(.data, "\(path): no text in it") }
+    return lines
   }
 }
 

@@ -72,16 +72,9 @@ public struct TextTask: Sendable {
   }
 
   private func lines(_ path: String, hasPairs: Bool) throws -> [Example] {
-    var text = try readText(path)
-    var examples: [Example] = []
-    try text.withUTF8 { buffer in
-      let bytes = withoutByteOrderMark(buffer)
-      try refuseNUL(in: bytes, path: path)
-      forEachLine(of: bytes) { number, bytes in
-        let line = string(bytes)
-        let texts = hasPairs ? line.split(separator: "\t", maxSplits: 1).map(String.init) : [line]
-        if let first = texts.first, first.contains(where: { !$0.isWhitespace }) { examples.append(Example(texts, line: number)) }
-      }
+    let examples = try linesOfText(path).compactMap { number, line -> Example? in
+      let texts = hasPairs ? line.split(separator: "\t", maxSplits: 1).map(String.init) : [line]
+      return texts.first?.contains { !$0.isWhitespace } == true ? Example(texts, line: number) : nil
     }
     guard !examples.isEmpty else { throw EngineError(.data, "\(path): no text in it") }
     return examples

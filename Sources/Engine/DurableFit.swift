@@ -133,9 +133,8 @@ extension Session {
     func texts(_ name: String) -> [String] { (facts[name]?.arrayValue ?? []).compactMap(\.stringValue) }
     let counts = model.network.parameterCounts()
     model.lineage.append(stored.key.name)
-    let metrics = (facts["metrics"]?.objectValue ?? JSONObject()).members.map { ($0, $1.doubleValue ?? .nan) }
     return FitResult(
-      stage: stored.key.name, model: model, metrics: Dictionary(metrics, uniquingKeysWith: { a, _ in a }),
+      stage: stored.key.name, model: model, metrics: stored.metrics,
       trainable: counts.trainable, total: counts.total, steps: facts["steps"]?.intValue ?? 0,
       tokens: facts["tokens"]?.intValue ?? 0, seconds: facts["seconds"]?.doubleValue ?? 0,
       peakTensorMB: facts["peak_tensor_mb"]?.intValue, bestStep: facts["best_step"]?.intValue, endings: texts("endings"),
@@ -217,14 +216,20 @@ extension Session {
     for listener in try listeners() { try listener.stageBegan(stage, rows: rows, step: step) }
   }
 
+  /// A stage's stored result, and what a plan says of it.
+  func lookUp(_ key: StageKey, _ model: TrainableModel) throws -> (stored: StoredStage?, status: PlannedStage.Stored) {
+    // The weights of a stage that is still to be trained are part of the keys of those that build on it.
+    guard unstoredStages.isDisjoint(with: model.lineage) else { return (nil, .unknown) }
+    let stored = try store.lookup(key)
+    return (stored, stored != nil ? .yes : store.hasState(key) ? .state : .no)
+  }
+
   /// Notes what would be trained. The result is the stored one, where there is one; else it has the metrics' names, without
   /// values.
   private func planFit(_ key: StageKey, _ request: FitRequest) throws -> FitResult {
     let (model, task) = (request.model, request.task)
     let name = key.name
-    // The weights of a stage that is still to be trained are part of the keys of those that build on it.
-    let isKnown = unstoredStages.isDisjoint(with: model.lineage)
-    let stored = isKnown ? try store.lookup(key) : nil
+    let (stored, status) = try lookUp(key, model)
     let trainer = try Trainer(
       model: model, task: task, arguments: request.arguments, functions: request.functions, callbacks: request.callbacks)
     let counts = model.network.parameterCounts()
@@ -232,7 +237,7 @@ extension Session {
       PlannedStage(
         stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
         steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch, memoryBytes: try trainer.estimatedMemory(),
-        stored: stored != nil ? .yes : !isKnown ? .unknown : store.hasState(key) ? .state : .no,
+        stored: status,
         remarks: model.adapters.map(\.summary) + [try trainer.truncation()].compactMap(\.self)))
     if let stored { return try reuse(stored, model) }
     try trainer.tryFunctions()
@@ -242,6 +247,13 @@ extension Session {
     return FitResult(
       stage: name, model: model, metrics: Dictionary(names.map { (EvaluationName.of($0), Double.nan) }, uniquingKeysWith: { a, _ in a }),
       trainable: counts.trainable, total: counts.total, steps: trainer.totalSteps, tokens: 0, seconds: 0, isReused: false, key: "")
+  }
+}
+
+extension StoredStage {
+  /// The metrics among its facts, by name.
+  var metrics: [String: Double] {
+    Dictionary((facts["metrics"]?.objectValue ?? JSONObject()).members.map { ($0, $1.doubleValue ?? .nan) }, uniquingKeysWith: { a, _ in a })
   }
 }
 

@@ -153,9 +153,8 @@ extension Session {
   }
 
   private func reuse(_ stored: StoredStage) throws -> PredictResult {
-    let metrics = (stored.facts["metrics"]?.objectValue ?? JSONObject()).members.map { ($0, $1.doubleValue ?? .nan) }
-    return PredictResult(
-      stage: stored.key.name, predictions: try PredictedText.read(stored.folder), metrics: Dictionary(metrics, uniquingKeysWith: { a, _ in a }),
+    PredictResult(
+      stage: stored.key.name, predictions: try PredictedText.read(stored.folder), metrics: stored.metrics,
       seconds: stored.facts["seconds"]?.doubleValue ?? 0, isReused: true, key: stored.key.digest.hex)
   }
 
@@ -169,12 +168,11 @@ extension Session {
 
   /// Notes what would be written. The result is the stored one, where there is one; else it has the prompts, and metrics without values.
   private func planPredict(_ key: StageKey, _ request: PredictRequest, _ set: PromptSet) throws -> PredictResult {
-    let isKnown = unstoredStages.isDisjoint(with: request.model.lineage)
-    let stored = isKnown ? try store.lookup(key) : nil
+    let (stored, status) = try lookUp(key, request.model)
     plan.append(
       PlannedStage(
         stage: key.name, total: request.model.network.parameterCounts().total, examples: set.prompts.count,
-        stored: stored != nil ? .yes : !isKnown ? .unknown : store.hasState(key) ? .state : .no, remarks: try request.task.textRemarks))
+        stored: status, remarks: try request.task.textRemarks))
     if let stored { return try reuse(stored) }
     let names = try request.task.textMetrics.map { EvaluationName.of($0.name) }
     return PredictResult(

@@ -42,9 +42,7 @@ public struct EvaluateCommand {
     for start in stride(from: 0, to: file.records.count, by: Self.rowsAtATime) {
       try Interrupt.check()
       let rows = file.records[start..<min(start + Self.rowsAtATime, file.records.count)]
-      predictions += try predictor.predictions(
-        for: rows.map { Predictor.Input($0.values[0], pair: $0.values.count > 2 ? $0.values[1] : nil) }
-      ).map {
+      predictions += try predictor.predictions(for: rows.map { Predictor.Input($0.values.dropLast()) }).map {
         switch $0 {
         case .label(_, let index, _): Double(index)
         case .score(let score): score

@@ -12,7 +12,8 @@ package struct FilePrediction {
 
   private let file: RecordFile
   private let path: String
-  private let answer: ([RecordFile.Record]) throws -> [[Cell]]
+  /// Of some rows, the first of which has this place.
+  private let answer: ([RecordFile.Record], _ first: Int) throws -> [[Cell]]
   private let added: [String]
 
   /// A value of a new column.
@@ -37,8 +38,8 @@ package struct FilePrediction {
       let predictor = try Predictor(model, maxLength: maxLength)
       guard file.columns.count <= 2 else { throw EngineError(.argument, "\(path): \(file.columns.count) columns of text, expected one or two") }
       added = model.type is Regression ? ["prediction"] : ["prediction", "score", "probabilities"]
-      answer = { records in
-        try predictor.predictions(for: records.map { Predictor.Input($0.values[0], pair: $0.values.count > 1 ? $0.values[1] : nil) }).map {
+      answer = { records, _ in
+        try predictor.predictions(for: records.map { Predictor.Input($0.values[...]) }).map {
           switch $0 {
           case .score(let score): [.number(score)]
           case .label(let label, let index, let probabilities):
@@ -63,9 +64,8 @@ package struct FilePrediction {
       try generator.check(file.records.map { $0.values[0] })
       added = ["prediction"]
       // Draws depend on the row's place in the file.
-      let places = Dictionary(file.records.enumerated().map { ($1.line, $0) }, uniquingKeysWith: { first, _ in first })
-      answer = { records in
-        try generator.generate(records.map { $0.values[0] }, numbers: records.map { places[$0.line] ?? 0 }).map { [.text($0.first?.text ?? "")] }
+      answer = { records, first in
+        try generator.generate(records.map { $0.values[0] }, numbers: Array(first..<first + records.count)).map { [.text($0.first?.text ?? "")] }
       }
     }
     if let twice = added.first(where: file.names.contains) {
@@ -84,7 +84,7 @@ package struct FilePrediction {
     for start in stride(from: first, to: count, by: Self.rowsAtATime) {
       try Interrupt.check()
       let records = Array(file.records[start..<min(start + Self.rowsAtATime, count)])
-      let lines = try zip(records, answer(records)).map { try line($0, $1) }
+      let lines = try zip(records, answer(records, start)).map { try line($0, $1) }
       try write(lines.joined(separator: "\n") + "\n", start + records.count)
     }
   }

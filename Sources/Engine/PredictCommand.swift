@@ -45,9 +45,7 @@ public struct FileQuestion {
 
   /// The model. From here on, Ctrl-C ends the work between two batches.
   func trained() throws -> TrainableModel {
-    let session = Session(
-      mode: .run, settings: [], runDirectory: nil, store: StageStore(), progress: Progress(style: .detect()), seed: seed, print: { _ in })
-    let model = try session.trainedModel(model, adapters: adapters)
+    let model = try Session(asking: seed).trainedModel(model, adapters: adapters)
     Interrupt.protectWork()
     return model
   }
@@ -101,7 +99,7 @@ public struct PredictCommand {
     } else {
       try prediction.run { text, _ in Swift.print(text, terminator: "") }
     }
-    let seconds = start.duration(to: .now) / .seconds(1)
+    let seconds = start.duration(to: .now).seconds
     let done = prediction.count - first
     let before = first > 0 ? " (\(first) were there already)" : ""
     return String(format: "%d rows in %.2f s, %.1f rows/s", done, seconds, Double(done) / max(seconds, 1e-9)) + before

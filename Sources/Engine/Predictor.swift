@@ -21,6 +21,9 @@ package struct Predictor {
     package var pair: String?
 
     package init(_ text: String, pair: String? = nil) { (self.text, self.pair) = (text, pair) }
+
+    /// One text, or two.
+    init(_ texts: ArraySlice<String>) { self.init(texts.first ?? "", pair: texts.dropFirst().first) }
   }
 
   private let model: TrainableModel

@@ -8,6 +8,12 @@ import Training
 import TransformerModels
 
 extension Session {
+  /// A session of a command that runs no script.
+  package convenience init(asking seed: Int) {
+    self.init(
+      mode: .run, settings: [], runDirectory: nil, store: StageStore(), progress: Progress(style: .detect()), seed: seed, print: { _ in })
+  }
+
   /// A model to be asked, as a command names it: a run directory, a folder in its `stages`, a model folder, or a hub name.
   ///
   /// What a stage trained on another stage's model stands on that one: it is looked for among the folder's neighbours. The digest in

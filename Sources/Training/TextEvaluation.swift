@@ -8,28 +8,19 @@ import Tasks
 /// What a model is asked to write for a set: each prompt once, with all texts that the set has for it.
 public struct PromptSet: Sendable {
   /// In the order in which the set first has them.
-  public private(set) var prompts: [String] = []
+  public let prompts: [String]
   /// Of each prompt, in the set's order: examples with the same prompt are references of one another.
-  public private(set) var references: [[String]] = []
+  public let references: [[String]]
 
   /// Throws where an example is no prompt with a text that should follow.
   public init(_ split: Split) throws {
-    var places: [[UInt8]: Int] = [:]
-    for example in split.examples {
-      guard case .texts(let texts) = example.target else {
-        throw EngineError(
-          .argument, "generation: \(split.path): its examples are texts without prompts",
-          hint: "give the task columns for what the model reads and for what it should write")
-      }
-      // Not as Swift compares texts, to which two spellings of a letter are the same.
-      let place = places[Array(example.text.utf8), default: prompts.count]
-      if place == prompts.count {
-        places[Array(example.text.utf8)] = place
-        prompts.append(example.text)
-        references.append([])
-      }
-      references[place] += texts
+    guard split.examples.allSatisfy({ if case .texts = $0.target { true } else { false } }) else {
+      throw EngineError(
+        .argument, "generation: \(split.path): its examples are texts without prompts",
+        hint: "give the task columns for what the model reads and for what it should write")
     }
+    let grouped = split.examples.grouped
+    (prompts, references) = (grouped.map(\.text), grouped.map(\.references))
   }
 }
 

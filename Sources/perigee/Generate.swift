@@ -35,12 +35,7 @@ struct Generate: ParsableCommand {
   @Option(help: ArgumentHelp("Folder of an adapter to load onto the model.", valueName: "dir"), completion: .directory)
   var adapter: String?
 
-  @Option(
-    name: .customLong("set"),
-    help: ArgumentHelp(
-      "Give an option of generation a value; may be repeated. max_new_tokens is \(GenerationOptions.commandMaxNewTokens) unless it or max_length is given.",
-      valueName: "name=value"))
-  var settings: [String] = []
+  @OptionGroup var generation: GenerationSettings
 
   @Option(help: ArgumentHelp("Seeds what do_sample draws.", valueName: "number"))
   var seed = 42
@@ -52,7 +47,7 @@ struct Generate: ParsableCommand {
   func run() throws {
     compute.configure()
     let speed = try Runner.generate(
-      model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: settings, seed: seed
+      model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: generation.settings, seed: seed
     ) { text in
       print(text, terminator: "")
       fflush(nil)

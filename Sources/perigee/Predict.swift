@@ -29,16 +29,11 @@ struct Predict: ParsableCommand {
   @Flag(help: "Replace the file of --out.")
   var overwrite = false
 
-  @Option(
-    name: .customLong("set"),
-    help: ArgumentHelp(
-      "Give an option of generation a value; may be repeated. max_new_tokens is \(GenerationOptions.commandMaxNewTokens) unless it or max_length is given.",
-      valueName: "name=value"))
-  var settings: [String] = []
+  @OptionGroup var generation: GenerationSettings
 
   func run() throws {
     var command = PredictCommand()
-    (command.question, command.output, command.overwrites, command.settings) = (question.prepared(), out, overwrite, settings)
+    (command.question, command.output, command.overwrites, command.settings) = (question.prepared(), out, overwrite, generation.settings)
     StandardError.write(try command.run() + "\n")
   }
 }

@@ -63,7 +63,7 @@ extension TextToText {
     return TaskDefinition(
       name: Self.name, labels: nil, metricNames: ["perplexity"] + Self.metrics, metricForBestModel: "perplexity",
       train: split(.train, train, limit.train),
-      evaluation: [split(part, Self.repeatsInputs ? grouped(evaluated) : evaluated, limit.evaluation)], skippedRows: skipped)
+      evaluation: [split(part, Self.repeatsInputs ? evaluated.grouped : evaluated, limit.evaluation)], skippedRows: skipped)
   }
 
   private func examples(_ part: DataPart, _ given: [String], _ skipped: inout [SkippedRows]) throws -> [Example] {
@@ -92,21 +92,6 @@ extension TextToText {
     }
     return all
   }
-}
-
-/// The examples with all texts of an input in one place, that of the first.
-private func grouped(_ examples: [Example]) -> [Example] {
-  var places: [String: Int] = [:]
-  var result: [Example] = []
-  for example in examples {
-    if let place = places[example.text] {
-      result[place].target = .texts(result[place].references + example.references)
-    } else {
-      places[example.text] = result.count
-      result.append(example)
-    }
-  }
-  return result
 }
 
 /// A part of a data set.
@@ -168,17 +153,4 @@ public struct TextToTextOptions: Record {
 /// The data sets; scripts see this list.
 public enum TextToTextCatalogue {
   public static let tasks: [any TextToText.Type] = [E2E.self, WebNLG.self, XSum.self, WMT16.self]
-}
-
-/// One line of a file, with what it is for. Throws with the line's place.
-func linesOfText(_ path: String) throws -> [(number: Int, text: String)] {
-  var text = try readText(path)
-  return try text.withUTF8 { buffer in
-    let bytes = withoutByteOrderMark(buffer)
-    try refuseNUL(in: bytes, path: path)
-    var lines: [(Int, String)] = []
-    forEachLine(of: bytes) { lines.append(($0, string($1))) }
-    guard !lines.isEmpty else { throw EngineError(.data, "\(path): no text in it") }
-    return lines
-  }
 }

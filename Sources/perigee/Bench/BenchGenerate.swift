@@ -29,10 +29,7 @@ struct BenchGenerate: ParsableCommand {
   @Option(help: ArgumentHelp("File whose lines are prompts, instead of random tokens.", valueName: "file"), completion: .file())
   var texts: String?
 
-  @Option(
-    name: .customLong("set"),
-    help: ArgumentHelp("Give an option of generation a value; may be repeated.", valueName: "name=value"))
-  var settings: [String] = []
+  @OptionGroup var generation: GenerationSettings
 
   @Option(help: ArgumentHelp("Arithmetic of products with frozen weights.", valueName: "type"))
   var precision: PrecisionChoice = .auto
@@ -56,7 +53,7 @@ struct BenchGenerate: ParsableCommand {
     BenchmarkSetup.configure(threads: options.threads, memory: options.limits.memory?.bytes, precision: precision)
     var generate = GenerateBenchmark.Options()
     (generate.model, generate.prompts, generate.length, generate.texts) = (model, prompts, length, texts)
-    (generate.generation, generate.repeats, generate.seed) = (try GenerationOptions(settings: settings), `repeat`, seed)
+    (generate.generation, generate.repeats, generate.seed) = (try GenerationOptions(settings: generation.settings), `repeat`, seed)
     options.show(try GenerateBenchmark.run(generate))
   }
 }
