@@ -5,7 +5,7 @@
 #   kill-and-resume.sh [N=20] [--signals] [--quick] [--seed S] [--perigee PATH] [--script FILE] [-- OPTIONS OF perigee run]
 #
 #   N           how many kills
-#   --signals   each kill is one of SIGINT, SIGTERM, SIGHUP and SIGKILL, at random
+#   --signals   each kill is one of SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGKILL, at random; --resume auto goes on
 #   --quick     shorter training, for tests
 #   --seed S    seeds the moments (default 0)
 #   --perigee   the program (default: the release build, built first)
@@ -22,12 +22,12 @@ quick=(--set epochs=1 --set rte_epochs=1 --set mnli_limit=512 --set rte_limit=51
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 mistake() { echo "kill-and-resume.sh: $1 (see --help)" >&2; exit 1; }
 
-signals=(KILL)
+signals=(KILL) go_on=()
 kills=20 seed=0 perigee="" script="$root/pipelines/mnli_to_rte.lua" options=()
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
-    --signals) signals=(INT TERM HUP KILL); shift ;;
+    --signals) signals=(INT TERM HUP USR1 USR2 KILL); go_on=(--resume auto); shift ;;
     --quick) options+=("${quick[@]}"); shift ;;
     --seed | --perigee | --script)
       [ $# -ge 2 ] || mistake "missing value for $1"
@@ -91,7 +91,7 @@ digests() {
   (cd "$work/$1/out/stages" && find . -name '*.safetensors' -type f -print0 | sort -z | xargs -0 -r sha256sum)
 }
 
-fresh() { start "$1" "$script" --out "$work/$1/out" ${options[@]+"${options[@]}"}; }
+fresh() { start "$1" "$script" --out "$work/$1/out" ${go_on[@]+"${go_on[@]}"} ${options[@]+"${options[@]}"}; }
 
 failure() {
   touch "$work/keep"
@@ -108,7 +108,7 @@ files=$(wc -l <"$work/expected")
 [ "$files" -gt 0 ] || { failure "the unbroken run saved no weights:" "$work/unbroken/log"; exit 1; }
 echo "unbroken: $duration ms, $files files of weights"
 
-declare -A codes=([INT]=130 [TERM]=143 [HUP]=129 [KILL]=137)
+declare -A codes=([INT]=130 [TERM]=143 [HUP]=129 [USR1]=138 [USR2]=140 [KILL]=137)
 done=0 early=0 differing=0
 while [ "$done" -lt "$kills" ]; do
   # Two draws, because one has 15 bits.
@@ -137,7 +137,7 @@ while [ "$done" -lt "$kills" ]; do
   done=$((done + 1))
   if [ -f "$work/$name/out/command.json" ]; then
     how="resumed" state=$(find "$work/$name/out" -path '*/stages/*' -prune -type d | wc -l)
-    start "$name" --resume "$work/$name/out"
+    if [ ${#go_on[@]} -gt 0 ]; then fresh "$name"; else start "$name" --resume "$work/$name/out"; fi
   else
     how="started again" state=0
     fresh "$name"

@@ -1,10 +1,8 @@
-#define _GNU_SOURCE  // sched_getaffinity
 #include "internal.h"
 #include <CLimits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 // One pool for every parallel loop. Products run inside its chunks, on one thread each: oneDNN (see onednn.c) and OpenBLAS are
 // told so, because several pools fight for the cores. Waiting threads spin for a moment,
@@ -90,16 +88,7 @@ void pg_set_threads(int threads) {
 }
 
 int pg_threads(void) {
-  if (thread_count == 0) {
-    int n = 1;
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
-#else
-    n = (int)sysconf(_SC_NPROCESSORS_ONLN);
-#endif
-    pg_set_threads(n);
-  }
+  if (thread_count == 0) pg_set_threads(cl_cores());
   return thread_count;
 }
 

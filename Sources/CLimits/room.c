@@ -1,8 +1,9 @@
-#define _GNU_SOURCE
+#define _GNU_SOURCE  // sched_getaffinity
 #include "CLimits.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,13 +86,54 @@ static size_t number_in(const char *path) {
   return found && value < CL_UNLIMITED ? (size_t)value : CL_UNLIMITED;
 }
 
-// The least limit of a group and those above it. `root` is where groups are mounted, `name` the file of the limit.
-static size_t group_limit(const char *root, char *group, const char *name) {
+// What one kind of limit is called in a control group, in both versions of them.
+typedef struct {
+  const char *controller;  // version 1: where its groups are mounted below /sys/fs/cgroup
+  size_t (*unified)(const char *folder);
+  size_t (*older)(const char *folder);
+} Limit;
+
+// The number in the file `name` of a group's folder.
+static size_t number_of(const char *folder, const char *name) {
+  char path[PATH_MAX];
+  return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path ? number_in(path) : CL_UNLIMITED;
+}
+
+// Whole cores that `quota` microseconds of computing in every `period` are worth, rounded up.
+static size_t whole_cores(size_t quota, size_t period) {
+  if (quota == 0 || quota >= CL_UNLIMITED || period == 0 || period >= CL_UNLIMITED) return CL_UNLIMITED;
+  return (quota + period - 1) / period;
+}
+
+static size_t unified_memory(const char *folder) { return number_of(folder, "memory.max"); }
+static size_t older_memory(const char *folder) { return number_of(folder, "memory.limit_in_bytes"); }
+
+// "150000 100000": so much in every such period; "max 100000": no quota.
+static size_t unified_cores(const char *folder) {
+  char path[PATH_MAX];
+  if (snprintf(path, sizeof path, "%s/cpu.max", folder) >= (int)sizeof path) return CL_UNLIMITED;
+  FILE *file = fopen(path, "re");
+  if (!file) return CL_UNLIMITED;
+  size_t quota, period;
+  bool found = fscanf(file, "%zu %zu", &quota, &period) == 2;
+  fclose(file);
+  return found ? whole_cores(quota, period) : CL_UNLIMITED;
+}
+
+// A quota of -1, which reads as a number past every limit, is none.
+static size_t older_cores(const char *folder) {
+  return whole_cores(number_of(folder, "cpu.cfs_quota_us"), number_of(folder, "cpu.cfs_period_us"));
+}
+
+static const Limit MEMORY = {"memory", unified_memory, older_memory}, CORES = {"cpu", unified_cores, older_cores};
+
+// The least limit of a group and those above it. `root` is where groups are mounted.
+static size_t group_limit(const char *root, char *group, size_t (*limit_in)(const char *folder)) {
   size_t least = CL_UNLIMITED;
   for (;;) {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s%s/%s", root, group, name) < (int)sizeof path) {
-      size_t limit = number_in(path);
+    char folder[PATH_MAX];
+    if (snprintf(folder, sizeof folder, "%s%s", root, group) < (int)sizeof folder) {
+      size_t limit = limit_in(folder);
       if (limit < least) least = limit;
     }
     char *last = strrchr(group, '/');
@@ -100,20 +142,33 @@ static size_t group_limit(const char *root, char *group, const char *name) {
   }
 }
 
-static size_t control_group_memory(void) {
+// Whether `name` is one of the controllers "cpu,cpuacct".
+static bool has_controller(const char *controllers, const char *name) {
+  size_t length = strlen(name);
+  for (const char *part = controllers; part; part = strchr(part, ',')) {
+    if (*part == ',') part++;
+    if (strncmp(part, name, length) == 0 && (part[length] == ',' || part[length] == 0)) return true;
+  }
+  return false;
+}
+
+// The least limit of the process's control groups, which `groups` lists ("/proc/self/cgroup") and `root` holds.
+static size_t control_group_limit(const char *groups, const char *root, Limit kind) {
   size_t least = CL_UNLIMITED;
-  FILE *file = fopen("/proc/self/cgroup", "re");
+  FILE *file = fopen(groups, "re");
   if (!file) return least;
-  char line[PATH_MAX];
+  char line[PATH_MAX], mounted[PATH_MAX];
   // "0::/group" (version 2), or "4:memory:/group" (version 1).
   while (fgets(line, sizeof line, file)) {
     line[strcspn(line, "\n")] = 0;
     char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
     if (!group) continue;
-    *group++ = 0;
+    controllers++, *group++ = 0;
     size_t limit = CL_UNLIMITED;
-    if (controllers[1] == 0) limit = group_limit("/sys/fs/cgroup", group, "memory.max");
-    else if (strstr(controllers, "memory")) limit = group_limit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+    if (*controllers == 0) limit = group_limit(root, group, kind.unified);
+    else if (has_controller(controllers, kind.controller) &&
+             snprintf(mounted, sizeof mounted, "%s/%s", root, kind.controller) < (int)sizeof mounted)
+      limit = group_limit(mounted, group, kind.older);
     if (limit < least) least = limit;
   }
   fclose(file);
@@ -125,7 +180,7 @@ static size_t machine;
 static void read_machine(void) {
   long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   machine = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : CL_UNLIMITED;
-  size_t group = control_group_memory();
+  size_t group = control_group_limit("/proc/self/cgroup", "/sys/fs/cgroup", MEMORY);
   if (group < machine) machine = group;
 }
 
@@ -133,4 +188,18 @@ size_t cl_machine_memory(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, read_machine);
   return machine;
+}
+
+size_t cl_quota_cores(const char *groups, const char *root) { return control_group_limit(groups, root, CORES); }
+
+int cl_cores(void) {
+  size_t cores;
+#ifdef __linux__
+  cpu_set_t set;
+  cores = sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+#else
+  cores = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+#endif
+  size_t quota = cl_quota_cores("/proc/self/cgroup", "/sys/fs/cgroup");
+  return (int)(quota < cores ? quota : cores);
 }

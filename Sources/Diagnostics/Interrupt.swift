@@ -1,14 +1,14 @@
 import Foundation
 import Synchronization
 
-/// Ctrl-C, SIGTERM and SIGHUP: asked for once, the work in progress saves and stops; asked for twice, the process ends at
-/// once. Where no work is in progress that could be saved, the first signal ends the process.
+/// Ctrl-C, SIGTERM, SIGHUP, and the SIGUSR1 and SIGUSR2 by which batch systems announce the end of a job: asked for once, the
+/// work in progress saves and stops; asked for twice, the process ends at once. Where no work is in progress that could be saved, the first signal ends the process.
 ///
 /// The handler only counts. Long loops call `check()` between steps, and running scripts are stopped by
 /// their interpreter, which looks at `isRequested` every few thousand instructions.
 public enum Interrupt {
   /// The exit code of an interrupted process, 128 and the signal's number: 130 after Ctrl-C, 143 after SIGTERM, 129 after
-  /// SIGHUP.
+  /// SIGHUP, 138 after SIGUSR1, 140 after SIGUSR2.
   public static var exitCode: Int32 { 128 + lastSignal.load(ordering: .relaxed) }
 
   private static let requests = Atomic<Int>(0)
@@ -29,7 +29,7 @@ public enum Interrupt {
     _ = (isRequested, exitCode, firstTime.load(ordering: .relaxed), hasWork.load(ordering: .relaxed))
     var signals = sigset_t()
     sigemptyset(&signals)
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2] {
       sigaddset(&signals, number)
       let before = signal(number) { Interrupt.receive($0) }
       let isIgnored = before.map { unsafeBitCast($0, to: Int.self) == 1 } ?? false

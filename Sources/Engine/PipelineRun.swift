@@ -66,19 +66,22 @@ extension PipelineRun {
   /// Opens the run directory. A resumed run takes what its command line did not say from the run that it continues: its
   /// result must not depend on where it was interrupted.
   private mutating func openDirectory() throws -> RunDirectory {
-    guard let resume = options.resume else {
-      guard !options.script.isEmpty else { throw EngineError(.argument, "no script: give one, or --resume DIR") }
-      let directory = try RunDirectory.create(out: options.out, overwrite: options.overwrite)
-      // What was measured once is not measured anew, with another outcome, when the same command is given again.
-      if !options.overwrite { takePrecision(of: directory) }
-      return directory
+    let directory: RunDirectory
+    if let resume = options.resume {
+      directory = try RunDirectory.resume(resume, overwrite: options.overwrite)
+    } else {
+      directory = try RunDirectory.create(out: options.out, overwrite: options.overwrite)
+      guard !options.script.isEmpty || directory.earlier != nil && options.goesOn else {
+        throw EngineError(.argument, "no script: give one, or --resume DIR")
+      }
     }
-    let directory = try RunDirectory.resume(resume, overwrite: options.overwrite)
-    if let last = directory.earlier?.invocations.last {
+    let isResumed = options.resume != nil || options.goesOn
+    if isResumed, let last = directory.earlier?.invocations.last {
       options.settings = last.settings + options.settings
       options.seed = options.seed ?? last.seed
     }
-    takePrecision(of: directory)
+    // What was measured once is not measured anew, with another outcome, when the same command is given again.
+    if isResumed || !options.overwrite { takePrecision(of: directory) }
     return directory
   }
 

@@ -13,6 +13,8 @@ package struct RunOptions {
   package var out: String?
   /// An earlier run's directory to go on with.
   package var resume: String?
+  /// Goes on with a run that `out` holds, as `resume` does.
+  package var goesOn = false
   /// Replaces the run that `out` or `resume` holds, finished or not.
   package var overwrite = false
   /// Threads of the engine; nil takes all cores of the process.

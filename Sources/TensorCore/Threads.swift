@@ -2,7 +2,8 @@ import CKernels
 
 /// The one pool of threads that every parallel loop and product runs on.
 public enum Threads {
-  /// Number of threads; the default is the number of cores in the process's affinity mask.
+  /// Number of threads. The default is the number of cores in the process's affinity mask, or what the quota of its control
+  /// group comes to, rounded up, if that is less.
   public static var count: Int {
     get { Int(pg_threads()) }
     set { pg_set_threads(Int32(clamping: max(1, newValue))) }

@@ -15,8 +15,11 @@ struct Run: ScriptCommand {
 
       A finished run is never replaced by one with another script, other parameters, seed, precision or \
       version, unless --overwrite says so; the same command again reuses what is there. A run that did \
-      not finish goes on with --resume, also with other --set values, or with --out again.
+      not finish goes on with --resume, also with other --set values, or with --out again. In the file of a \
+      batch job, '--out DIR --resume auto' starts the run, and goes on with it when the job comes back.
       """)
+
+  private static let auto = "auto"
 
   @Argument(
     help: ArgumentHelp(
@@ -32,7 +35,8 @@ struct Run: ScriptCommand {
   var out: String?
 
   @Option(
-    help: ArgumentHelp("Go on with the run in this directory.", valueName: "dir"),
+    help: ArgumentHelp(
+      "Go on with the run in this directory; 'auto': with that in --out, if there is one, else start it.", valueName: "dir"),
     completion: .directory)
   var resume: String?
 
@@ -47,7 +51,11 @@ struct Run: ScriptCommand {
     if script ?? "" == "", resume == nil {
       throw ValidationError("Missing expected argument '<script.lua>'")
     }
-    if out != nil, resume != nil {
+    if resume == Self.auto {
+      if out == nil {
+        throw ValidationError("--resume auto: which directory? Name it with --out (a directory called auto is ./auto)")
+      }
+    } else if out != nil, resume != nil {
       throw ValidationError("--out and --resume exclude each other: --resume names the directory")
     }
   }
@@ -55,7 +63,8 @@ struct Run: ScriptCommand {
   func run() throws {
     var choices = options.runOptions(script: script ?? "")
     choices.out = out
-    choices.resume = resume
+    choices.resume = resume == Self.auto ? nil : resume
+    choices.goesOn = resume == Self.auto
     choices.overwrite = overwrite
     try Runner.run(choices)
   }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Pipelines
 
-/// Ctrl-C, SIGTERM and SIGHUP at a running `perigee`.
+/// Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 at a running `perigee`.
 @Suite(.enabled(if: perigeeExecutable != nil, "perigee is not built"), .serialized)
 struct SignalTests {
   private static let options = "--threads 1 --precision fp32 --quiet"
@@ -108,6 +108,28 @@ struct SignalTests {
       let outcome = try shell("run_until r/output.txt ready $P run t.lua $O --out r\nkill -INT $pid; sleep 0.3; kill -TERM $pid; end", in: folder)
       #expect(outcome.output == "code 143\n" || outcome.output == "code 130\n")
       #expect(try invocations(folder + "/r").map(\.status) == (outcome.output == "code 143\n" ? [.running] : [.interrupted]))
+    }
+  }
+
+  /// A batch system that says by SIGUSR1 that the time of a job is nearly over, and starts the same job again.
+  @Test func aJobThatComesBackGoesOn() throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write(Self.training, to: folder + "/t.lua")
+      let job = "$P run t.lua $O --out r --resume auto --set n="
+      let outcome = try shell(
+        """
+        run_until r/output.txt 'step\tone\t2' \(job)3; kill -USR1 $pid; end
+        run_until r/output.txt 'step\ttwo\t2' \(job)3; kill -USR2 $pid; end
+        $P run --out r --resume auto $O >log; echo "code $?"; cat r/params.json
+        $P run --out other --resume auto $O
+        PERIGEE_CACHE=other $P run t.lua $O --out whole
+        """, in: folder)
+      let lines = outcome.output.split(separator: "\n")
+      #expect(lines.prefix(3) == ["code 138", "code 140", "code 0"] && lines.contains { $0.contains("\"n\": 3") }, "\(outcome)")
+      #expect(outcome.error.contains("no script: give one"))
+      let losses = try [readText(folder + "/log"), outcome.output].map { $0.split(separator: "\n").last { $0.hasPrefix("loss") } }
+      #expect(losses[0] != nil && losses[0] == losses[1])
+      #expect(try invocations(folder + "/r").map(\.exitCode) == [138, 140, 0])
     }
   }
 

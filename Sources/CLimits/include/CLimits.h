@@ -20,6 +20,12 @@ bool cl_has_room(size_t bytes);
 size_t cl_reserve(void);
 // Bytes of memory that the machine has, or that its control group may use, whichever is less.
 size_t cl_machine_memory(void);
+// Cores that the process may use: those of its affinity mask, or what the quota of its control group comes to, rounded up,
+// whichever is less.
+int cl_cores(void);
+// Cores that the quota of a control group comes to; CL_UNLIMITED where it has none. `groups`: a file such as /proc/self/cgroup;
+// `root`: where control groups are mounted.
+size_t cl_quota_cores(const char *groups, const char *root);
 // 64-byte aligned memory from malloc's heap, or null: for callers that can handle that. Others get the end below.
 void *cl_allocate_or_null(size_t bytes);
 
