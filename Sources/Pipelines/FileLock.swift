@@ -55,6 +55,14 @@ final class FileLock {
 
   deinit { close(descriptor) }
 
+  /// Whether a process holds the lock on `path`. To find out, it is shared for a moment.
+  static func isHeld(_ path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+  }
+
   /// The process that holds the lock on `path`, as it says itself.
   static func holder(_ path: String) -> Int32? {
     guard let text = try? readText(path) else { return nil }

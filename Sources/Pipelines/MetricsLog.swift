@@ -116,6 +116,9 @@ public final class MetricsLog {
     length = text.utf8.count
   }
 
+  /// The rows of a file that another process may be writing. Throws `EngineError` (`.file`).
+  static func rows(inFile path: String) throws -> [JSONObject] { try wholeRows(readFile(path)).map(\.row) }
+
   /// The rows up to the first line that is none, each with the offset behind it.
   private static func wholeRows(_ data: Data) throws -> [(row: JSONObject, end: Int)] {
     var rows: [(JSONObject, Int)] = []

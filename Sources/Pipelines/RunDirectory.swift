@@ -51,11 +51,11 @@ public final class RunDirectory {
     case resume = "--resume"
   }
 
-  private static let commandFile = "command.json"
-  private static let parametersFile = "params.json"
-  private static let resultsFile = "results.json"
-  private static let metricsFile = "metrics.jsonl"
-  private static let outputFile = "output.txt"
+  static let commandFile = "command.json"
+  static let parametersFile = "params.json"
+  static let resultsFile = "results.json"
+  static let metricsFile = "metrics.jsonl"
+  static let outputFile = "output.txt"
   /// The metrics of a finished run that is run again.
   private static let newMetricsFile = ".metrics.jsonl.new"
   /// What the run itself keeps at the top of its directory: no place for a script's files.

@@ -72,7 +72,11 @@ enum RunPlace {
 
   static func lock(_ path: String) throws -> FileLock {
     let lockPath = path + "/" + lockFile
-    if let lock = try FileLock(lockPath) { return lock }
+    for attempt in 1...4 {
+      if let lock = try FileLock(lockPath) { return lock }
+      // Whoever looks whether a run works here shares the lock for a moment.
+      if attempt < 4 { usleep(10_000) }
+    }
     let holder = FileLock.holder(lockPath).map { " (process \($0))" } ?? ""
     throw EngineError(.file, "\(path): another run is using this folder\(holder)")
   }
