@@ -31,7 +31,7 @@ public struct EvaluateCommand {
         .argument, "evaluate: the model is \(trained.type.name), and gives no labels",
         hint: "write the texts with 'perigee predict', and compare them with 'perigee score'")
     }
-    let predictor = try Predictor(trained, maxLength: question.maxLength)
+    let predictor = try Predictor(trained, maxLength: question.maxLength ?? FileQuestion.classifierMaxLength)
     let labels = trained.type is Regression ? nil : predictor.labels
     let references = try file.records.map { record in
       do { return try Self.reference(record.values.last ?? "", labels) } catch let error as EngineError {

@@ -21,6 +21,7 @@ package struct FilePrediction {
     case text(String)
     case number(Double)
     case numbers([(name: String, value: Double)])
+    case vector([Float])
   }
 
   /// - Parameters:
@@ -68,9 +69,22 @@ package struct FilePrediction {
         try generator.generate(records.map { $0.values[0] }, numbers: Array(first..<first + records.count)).map { [.text($0.first?.text ?? "")] }
       }
     }
-    if let twice = added.first(where: file.names.contains) {
-      throw EngineError(.data, "\(path): it has a column '\(twice)' already", hint: "rename that column")
+    try requireNewColumns()
+  }
+
+  /// The rows with the vectors of their texts. Throws as the one above.
+  package init(_ embedder: Embedder, _ file: RecordFile, path: String) throws {
+    (self.file, self.path, added) = (file, path, ["embedding"])
+    answer = { records, _ in
+      let result = try embedder.embeddings(of: records.map { $0.values[0] })
+      return records.indices.map { [.vector(result.vector($0))] }
     }
+    try requireNewColumns()
+  }
+
+  private func requireNewColumns() throws {
+    guard let twice = added.first(where: file.names.contains) else { return }
+    throw EngineError(.data, "\(path): it has a column '\(twice)' already", hint: "rename that column")
   }
 
   /// Rows of the file.
@@ -129,12 +143,14 @@ package struct FilePrediction {
 }
 
 extension FilePrediction.Cell {
-  /// Numbers with six digits behind the point, of which zeros at the end are left out.
+  /// Numbers with six digits behind the point, of which zeros at the end are left out; those of vectors with all their digits.
   fileprivate var json: JSONValue {
     switch self {
     case .text(let text): .string(text)
     case .number(let number): .double(Self.rounded(number))
     case .numbers(let numbers): .object(JSONObject(numbers.map { ($0.name, .double(Self.rounded($0.value))) }))
+    // The shortest number that is the same in float32.
+    case .vector(let numbers): .array(numbers.map { .double(Double($0.description) ?? Double($0)) })
     }
   }
 
@@ -142,7 +158,7 @@ extension FilePrediction.Cell {
   fileprivate var plain: String {
     switch self {
     case .text(let text): text
-    case .number, .numbers: json.encoded(.line)
+    case .number, .numbers, .vector: json.encoded(.line)
     }
   }
 

@@ -19,8 +19,10 @@ public struct FileQuestion {
   public var format: String?
   /// Columns of a text, or of a pair; empty: those that are usual.
   public var columns: [String] = []
-  /// Tokens of a row at most, where the model classifies.
-  public var maxLength = 128
+  /// Tokens of a row at most; nil: see `classifierMaxLength`, and `EmbeddingOptions`.
+  public var maxLength: Int?
+  /// Tokens of a row at most, where a model classifies and nothing else is said.
+  static let classifierMaxLength = 128
   public var seed = 42
 
   public init() {}
@@ -44,64 +46,84 @@ public struct FileQuestion {
   }
 
   /// The model. From here on, Ctrl-C ends the work between two batches.
-  func trained() throws -> TrainableModel {
-    let model = try Session(asking: seed).trainedModel(model, adapters: adapters)
+  func trained(needsHead: Bool = true) throws -> TrainableModel {
+    let model = try Session(asking: seed).trainedModel(model, adapters: adapters, needsHead: needsHead)
     Interrupt.protectWork()
     return model
+  }
+}
+
+/// Where a command writes the rows of a file.
+public struct AnswerFile {
+  /// nil: standard output.
+  public var path: String?
+  /// Whether it may be replaced.
+  public var overwrites = false
+
+  public init() {}
+
+  /// Throws where the file is there and may not be replaced.
+  func check() throws {
+    guard let path else { return }
+    try FilePath.require(path)
+    guard overwrites || !fileExists(path) else {
+      throw EngineError(.file, "\(path): the file exists", hint: "choose another name, or give --overwrite")
+    }
+  }
+
+  /// Writes the rows, and returns a line about the speed. Rows in a file are kept where the command is cut off: the same command goes on
+  /// behind them.
+  ///
+  /// - Parameter settings: all that the answers depend on beside the question, the model and the file's content.
+  func write(_ answers: FilePrediction, to question: FileQuestion, of trained: TrainableModel, _ content: String, settings: [JSONValue]) throws
+    -> String
+  {
+    let start = ContinuousClock.now
+    var first = 0
+    if let path {
+      let key: JSONValue = [
+        "engine": .string(EngineSetup.version), "model": try trained.identity(), "content": .string(Digest(of: content).hex),
+        "columns": .array(question.columns.map { .string($0) }), "format": question.format.map { .string($0) } ?? .null,
+        "settings": .array(settings), "max_length": question.maxLength.map { .int($0) } ?? .null, "seed": .int(question.seed),
+        "precision": .string(Precision.current.rawValue),
+      ]
+      let partial = try PartialFile(path, key: Digest(of: key).hex)
+      first = partial.count
+      try answers.run(from: first) { try partial.append($0, count: $1) }
+      try partial.finish()
+    } else {
+      try answers.run { text, _ in Swift.print(text, terminator: "") }
+    }
+    return Self.speed(rows: answers.count - first, since: start) + (first > 0 ? " (\(first) were there already)" : "")
+  }
+
+  /// "5 rows in 0.10 s, 50.0 rows/s"
+  static func speed(rows: Int, since start: ContinuousClock.Instant) -> String {
+    let seconds = start.duration(to: .now).seconds
+    return String(format: "%d rows in %.2f s, %.1f rows/s", rows, seconds, Double(rows) / max(seconds, 1e-9))
   }
 }
 
 /// What `perigee predict` was asked for.
 public struct PredictCommand {
   public var question = FileQuestion()
-  /// Where the rows go; nil: to standard output.
-  public var output: String?
-  /// Whether `output` may be replaced.
-  public var overwrites = false
+  /// Where the rows go.
+  public var output = AnswerFile()
   /// `name=value` for options of generation.
   public var settings: [String] = []
 
   public init() {}
 
   /// Writes the file's rows with the answers, and returns a line about the speed.
-  ///
-  /// Rows that are written to `output` are kept where the command is cut off: the same command goes on behind them.
   public func run() throws -> String {
-    if let output {
-      try FilePath.require(output)
-      guard overwrites || !fileExists(output) else {
-        throw EngineError(.file, "\(output): the file exists", hint: "choose another name, or give --overwrite")
-      }
-    }
+    try output.check()
     let content = try question.content()
     let file = try question.file(content)
     let generation = settings.isEmpty ? nil : try GenerationOptions(settings: settings)
     let trained = try question.trained()
     let prediction = try FilePrediction(
-      trained, file, path: question.name, generation: generation, maxLength: question.maxLength, seed: question.seed)
-    return try write(prediction, trained, content)
-  }
-
-  private func write(_ prediction: FilePrediction, _ trained: TrainableModel, _ content: String) throws -> String {
-    let start = ContinuousClock.now
-    var first = 0
-    if let output {
-      let key: JSONValue = [
-        "engine": .string(EngineSetup.version), "model": try trained.identity(), "content": .string(Digest(of: content).hex),
-        "columns": .array(question.columns.map { .string($0) }), "format": question.format.map { .string($0) } ?? .null,
-        "settings": .array(settings.map { .string($0) }), "max_length": .int(question.maxLength), "seed": .int(question.seed),
-        "precision": .string(Precision.current.rawValue),
-      ]
-      let partial = try PartialFile(output, key: Digest(of: key).hex)
-      first = partial.count
-      try prediction.run(from: first) { try partial.append($0, count: $1) }
-      try partial.finish()
-    } else {
-      try prediction.run { text, _ in Swift.print(text, terminator: "") }
-    }
-    let seconds = start.duration(to: .now).seconds
-    let done = prediction.count - first
-    let before = first > 0 ? " (\(first) were there already)" : ""
-    return String(format: "%d rows in %.2f s, %.1f rows/s", done, seconds, Double(done) / max(seconds, 1e-9)) + before
+      trained, file, path: question.name, generation: generation, maxLength: question.maxLength ?? FileQuestion.classifierMaxLength,
+      seed: question.seed)
+    return try output.write(prediction, to: question, of: trained, content, settings: settings.map { .string($0) })
   }
 }

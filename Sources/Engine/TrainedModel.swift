@@ -19,8 +19,10 @@ extension Session {
   /// What a stage trained on another stage's model stands on that one: it is looked for among the folder's neighbours. The digest in
   /// the adapter's folder says which weights are meant, and others are refused.
   ///
-  /// - Parameter adapters: folders of adapters that are loaded onto it, in this order.
-  package func trainedModel(_ name: String, adapters: [String] = []) throws -> TrainableModel {
+  /// - Parameters:
+  ///   - adapters: folders of adapters that are loaded onto it, in this order.
+  ///   - needsHead: whether its head has to have been trained.
+  package func trainedModel(_ name: String, adapters: [String] = [], needsHead: Bool = true) throws -> TrainableModel {
     let path = FilePath.expandHome(name)
     if !fileExists(path), let run = TrainedFolder.newestRun(path) {
       throw EngineError(.file, "\(name): no such folder", hint: "did you mean \(run)?")
@@ -43,9 +45,10 @@ extension Session {
         continue
       }
       for (number, folder) in folders.enumerated() {
-        try model.loadAdapter(folder, name: "adapter\(number + 1)", head: .saved).forEach(progress.note)
+        let notes = try model.loadAdapter(folder, name: "adapter\(number + 1)", head: .saved)
+        if needsHead { notes.forEach(progress.note) }
       }
-      guard !model.hasRandomFrozenHead else {
+      guard !needsHead || !model.hasRandomFrozenHead else {
         throw EngineError(.argument, "\(name): nothing has trained the head that would answer", hint: "give a folder of an adapter that has a head")
       }
       return model

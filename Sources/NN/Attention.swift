@@ -178,7 +178,7 @@ public final class Attention: AdapterHost {
       blocks = [KeyBlock(keys, values, KeyRanges(keyOffsets))]
     }
     // Where only some rows are wanted, the last of them need not stand at the last key.
-    let positions = layout.isCausal && rows.wanted != nil ? rows.wantedPositions(from: skipped) : nil
+    let positions = (layout.isCausal || layout.relative != nil) && rows.wanted != nil ? rows.wantedPositions(from: skipped) : nil
     return try Tensor.attention(
       queries, rows.wantedOffsets, over: blocks, heads: layout.heads, keyValueHeads: layout.keyValueHeads, positions: positions,
       scale: layout.scale, causal: layout.isCausal, bias: layout.relative == nil ? nil : rows.bias, dropout: context.dropout(layout.dropout))

@@ -101,6 +101,15 @@ public final class Stack {
     return try finished(run(batch, over: nil, context, from: states, layers[depth...], rows: rows), context)
   }
 
+  /// The states of some tokens after the first `depth` layers, [rows, C], bfloat16 in bf16 precision: 0 gives the embeddings, all layers
+  /// give the last hidden states. Throws what `callAsFunction` does.
+  func states(_ batch: Batch, depth: Int, rows: RowChoice, _ context: ForwardContext) throws -> Tensor {
+    try checkLengths(batch)
+    let wanted = wanted(.tokens, rows, batch.offsets, promptLength(of: batch))
+    let states = try run(batch, over: nil, context, from: nil, layers[..<depth], rows: wanted)
+    return depth == layers.count ? try finished(states, context) : states
+  }
+
   /// What an encoder's batch is for the decoder's sequences, one for each.
   public func encode(_ batch: Batch, _ context: ForwardContext) throws -> EncoderStates {
     let states = try self(batch, .everything, rows: .all, context)

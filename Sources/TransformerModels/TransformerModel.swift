@@ -107,6 +107,16 @@ public final class TransformerModel: AdapterHost {
   /// Scores in evaluation mode and without gradients.
   public func predict(_ batch: Batch, rows: RowChoice = .all) throws -> Tensor { try evaluating { try logits(batch, rows: rows) } }
 
+  /// Layers of what `hiddenStates` gives the states of.
+  public var layerCount: Int { (encoder ?? body).layout.layers.count }
+
+  /// The states of tokens in evaluation mode and without gradients, float32: [rows, C]; of a model with an encoder, those of what it reads.
+  ///
+  /// - Parameter depth: the state after so many layers, in 0...layerCount: 0 is the embeddings; the norm above the last layer counts to it.
+  public func hiddenStates(_ batch: Batch, depth: Int, rows: RowChoice = .all) throws -> Tensor {
+    try evaluating { try (encoder ?? body).states(batch, depth: depth, rows: rows, context).to(.float32) }
+  }
+
   /// Computes with the model in evaluation mode and without gradients.
   public func evaluating<Result>(_ compute: () throws -> Result) throws -> Result {
     let wasTraining = context.isTraining

@@ -23,8 +23,12 @@ struct FileQuestionOptions: ParsableArguments {
   @Option(help: ArgumentHelp("tsv, csv, jsonl or text. (default: by the file's ending; text for standard input)", valueName: "format"))
   var format: String?
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("Tokens of a row at most, for a model that classifies.", valueName: "count"))
-  var maxLength = 128
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Tokens of a row at most; longer ones are cut. (default: 128 for a model that classifies; for embed what the model's folder says, else what the model takes)",
+      valueName: "count"))
+  var maxLength: Int?
 
   @Option(parsing: .unconditional, help: ArgumentHelp("Seed of what is random: the run's, if it had one.", valueName: "number"))
   var seed = 42
@@ -33,7 +37,7 @@ struct FileQuestionOptions: ParsableArguments {
 
   func validate() throws {
     try check("--seed", seed, in: 0...Int.max)
-    try check("--max-length", maxLength, in: 2...1_000_000)
+    if let maxLength { try check("--max-length", maxLength, in: 2...1_000_000) }
   }
 
   /// The same in the words of the engine, which is set up for it.
@@ -43,5 +47,21 @@ struct FileQuestionOptions: ParsableArguments {
     (question.model, question.adapters, question.path, question.format) = (model, adapter, file, format)
     (question.columns, question.maxLength, question.seed) = (text, maxLength, seed)
     return question
+  }
+}
+
+/// Where a command writes the rows of a file.
+struct AnswerFileOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Write to this file, not to standard output.", valueName: "file"), completion: .file())
+  var out: String?
+
+  @Flag(help: "Replace the file of --out.")
+  var overwrite = false
+
+  /// The same in the words of the engine.
+  var file: AnswerFile {
+    var file = AnswerFile()
+    (file.path, file.overwrites) = (out, overwrite)
+    return file
   }
 }

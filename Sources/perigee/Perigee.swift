@@ -27,7 +27,7 @@ struct Perigee: ParsableCommand {
       """,
     version: "perigee \(EngineSetup.version)",
     subcommands: [
-      Run.self, Check.self, Params.self, Predict.self, Evaluate.self, Generate.self, Score.self, TestAdapter.self, Bench.self, Stubs.self,
+      Run.self, Check.self, Params.self, Predict.self, Embed.self, Evaluate.self, Generate.self, Score.self, TestAdapter.self, Bench.self, Stubs.self,
     ])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
@@ -47,9 +47,10 @@ struct Perigee: ParsableCommand {
 
   /// What other tools call their commands.
   private static let otherNames = [
-    "train": "run", "fit": "run", "finetune": "run", "start": "run", "exec": "run", "evaluate": "run", "validate": "check", "plan": "check",
+    "train": "run", "fit": "run", "finetune": "run", "start": "run", "exec": "run", "validate": "check", "plan": "check",
     "dry-run": "check",
-    "version": "--version", "infer": "generate", "complete": "generate", "predict": "generate", "count": "params", "parameters": "params",
+    "version": "--version", "infer": "generate", "complete": "generate", "embeddings": "embed", "encode": "embed", "count": "params",
+    "parameters": "params",
   ]
 
   /// Catches `--set name value`, whose value would be called unexpected.

@@ -23,17 +23,13 @@ struct Predict: ParsableCommand {
 
   @OptionGroup var question: FileQuestionOptions
 
-  @Option(help: ArgumentHelp("Write to this file, not to standard output.", valueName: "file"), completion: .file())
-  var out: String?
-
-  @Flag(help: "Replace the file of --out.")
-  var overwrite = false
+  @OptionGroup var output: AnswerFileOptions
 
   @OptionGroup var generation: GenerationSettings
 
   func run() throws {
     var command = PredictCommand()
-    (command.question, command.output, command.overwrites, command.settings) = (question.prepared(), out, overwrite, generation.settings)
+    (command.question, command.output, command.settings) = (question.prepared(), output.file, generation.settings)
     StandardError.write(try command.run() + "\n")
   }
 }

@@ -15,6 +15,7 @@ import decoders
 import encoder_decoders
 import methods
 from cases import CASES, write_case, write_method_case
+from embeddings import write_embeddings
 from labels import write_label_checkpoints
 from language_cases import write_language_case
 from layers import write_layers
@@ -45,6 +46,7 @@ PARTS = (
     "torch",
     "trainer",
     "labels",
+    "embeddings",
     "minilm",
 )
 
@@ -105,6 +107,8 @@ def main():
         write_trainer_rules("trainer.json")
     if "labels" in arguments.only:
         write_label_checkpoints("labels")
+    if "embeddings" in arguments.only:
+        write_embeddings("models", "labels", "embeddings.safetensors")
     if "minilm" in arguments.only and minilm:
         write_minilm(minilm, "minilm", report)
 

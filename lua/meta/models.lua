@@ -93,6 +93,23 @@
 ---@field tokens integer[] what was written, with the token that ended the text if one did
 ---@field score number log probability; of a beam search divided as length_penalty says
 
+---@alias Pooling
+---| "mean"
+---| "cls"
+---| "lasttoken"
+
+---embed options
+---@class EmbeddingOptions
+---@field pooling? Pooling the mean over a text's tokens, the first token's state or the last token's; default: what the model's folder says where it is one of sentence-transformers', else mean
+---@field normalize? boolean divide each vector by its length; default: what the folder says, else false
+---@field layer? integer which layer's states: 0: the embeddings, 1: the first layer's, ...; negative ones count from the end, as in Transformers' hidden_states (from -1000 to 1000; default -1)
+---@field max_length? integer tokens of one text, longer ones are cut; default: what the folder says, else what the model takes (from 1 to 1000000)
+
+---hidden_states options
+---@class HiddenStateOptions
+---@field layer? integer which layer's states: 0: the embeddings, 1: the first layer's, ...; negative ones count from the end, as in Transformers' hidden_states (from -1000 to 1000; default -1)
+---@field max_length? integer tokens of one text, longer ones are cut; default: what the folder says, else what the model takes (from 1 to 1000000)
+
 ---set_adapter options
 ---@class SetAdapterOptions
 ---@field inference_mode? boolean freeze the adapters; else their parameters train (default false)
@@ -272,6 +289,18 @@ function Model:predict(texts, max_length) end
 ---@param options? GenerationOptions see the fields
 ---@return string|string[]|string[][]|WrittenText|WrittenText[]|WrittenText[][] # for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each
 function Model:generate(texts, options) end
+
+---Turns texts into vectors: without gradients, and without the head. Of a model with an encoder, its states are taken.
+---@param texts string|string[] one text, or a list of texts
+---@param options? EmbeddingOptions see the fields
+---@return Tensor # for one text a tensor [size], for a list [texts, size]
+function Model:embed(texts, options) end
+
+---The states of the texts' tokens in a layer, those of tokens that the tokenizer adds included; without gradients.
+---@param texts string|string[] one text, or a list of texts
+---@param options? HiddenStateOptions see the fields
+---@return Tensor|Tensor[] # for one text a tensor [tokens, size], for a list one for each
+function Model:hidden_states(texts, options) end
 
 ---Lets some adapters take part, in the order in which they were attached, and no others. The last with a head of its own brings it.
 ---@param names string|string[] one or several

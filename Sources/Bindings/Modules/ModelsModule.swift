@@ -254,7 +254,8 @@ private func reportUnused(_ base: PretrainedModel, _ session: Session) {
 private func modelClass(_ session: Session) -> Class<TrainableModel> {
   Class<TrainableModel>(
     "A model with a head, and the adapters attached to it.",
-    members: modelState(session) + modelChanges(session) + [generateMethod(session)] + modelAdapters() + adapterChoices() + modelFiles(session)
+    members: modelState(session) + modelChanges(session) + [generateMethod(session)] + embedMethods() + modelAdapters() + adapterChoices()
+      + modelFiles(session)
       + TaskTypeCatalogue.languageTypes.map { languageHead($0) } + [.absent(AbsentNames.model)])
 }
 
