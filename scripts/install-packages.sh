@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks for a Swift toolchain and the Debian packages that the build needs, and installs the packages that
-# are missing. Without root it says which command does that, and fails. Safe to repeat and to interrupt.
+# Checks for the Debian packages that the build needs, and installs those that are missing. Without root it says which
+# command does that, and fails. Safe to repeat and to interrupt.
 #
 #   PERIGEE_ONEDNN=0   do without oneDNN
 set -euo pipefail
@@ -12,25 +12,6 @@ optional=()
 [ "${PERIGEE_ONEDNN:-1}" = 0 ] || optional=(libdnnl-dev)
 
 say() { printf '%s\n' "$*" >&2; }
-
-swift_is_there() {
-  local version
-  if ! command -v swift >/dev/null; then
-    say "error: there is no 'swift' on the PATH; Perigee needs a Swift toolchain, version 6.0 or newer."
-  elif ! version=$(swift build --version 2>&1); then
-    say "error: 'swift build --version' fails: ${version##*$'\n'}"
-    say "The toolchain's own packages may be missing; they are listed where it is described:"
-  elif [[ $version =~ ([0-9]+)\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 6)); then
-    return 0
-  else
-    say "error: $(command -v swift) is too old (${version##*$'\n'}); Perigee needs Swift 6.0 or newer."
-  fi
-  say "  https://www.swift.org/install/linux/"
-  say "The short way, without root:"
-  say "  curl -O https://download.swift.org/swiftly/linux/swiftly-\$(uname -m).tar.gz"
-  say "  tar zxf swiftly-\$(uname -m).tar.gz && ./swiftly init && . ~/.local/share/swiftly/env.sh"
-  return 1
-}
 
 is_installed() {
   dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
@@ -102,13 +83,10 @@ install_missing() {
   done
 }
 
-failed=0
-swift_is_there || failed=1
-
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   say "note: no Debian or Ubuntu: packages are not checked. The build needs what these are there:"
   say "  ${required[*]} ${optional[*]}"
-  exit "$failed"
+  exit 0
 fi
 
 needed=$(missing_of "${required[@]}")
@@ -125,7 +103,7 @@ if [ -n "$needed$wanted" ]; then
     exit 1
   else
     say "note: building without oneDNN, in fp32 on OpenBLAS. For bf16: sudo ${command% }"
-    exit "$failed"
+    exit 0
   fi
   if ! install_missing "$needed" "$wanted"; then
     say "error: packages could not be installed. Run this to see why, then try again:"
@@ -133,4 +111,3 @@ if [ -n "$needed$wanted" ]; then
     exit 1
   fi
 fi
-exit "$failed"

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs all tests, in debug and in release. Arguments go to `swift test`:
 #
-#   bash scripts/test.sh --filter TokenizerTests
+#   bash scripts/test.sh [--yes | --no-install] --filter TokenizerTests
+#
+# Where there is no Swift, it asks whether to install it, or does so where $CI is set; --yes answers, --no-install installs none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,10 +22,11 @@ run_tests() {
     | NO_COLOR=1 xargs -P 2 -L 1 "$tests" --testing-library swift-testing --no-parallel
 }
 
-chosen=("$@")
-
 step "packages"
+. scripts/toolchain.sh
 bash scripts/install-packages.sh
+toolchain_works || exit 1
+chosen=("$@")
 
 step "debug"
 swift build --manifest-cache none --build-tests

@@ -56,7 +56,7 @@ package func moduleFolders(of script: String) -> [String] {
     candidates.append(FilePath.join(FilePath.folder(of: FilePath.folder(of: script)), "lua"))
   }
   // The program lies somewhere in the build folder, or beside `lua`. The declarations in it tell ours from another's.
-  var folder = FilePath.folder(of: realPath(CommandLine.arguments[0]) ?? "/")
+  var folder = FilePath.folder(of: realPath("/proc/self/exe") ?? realPath(CommandLine.arguments[0]) ?? "/")
   while folder != "/" {
     let own = FilePath.join(folder, "lua")
     if fileExists(own + "/meta/tensor.lua") { candidates.append(own) }

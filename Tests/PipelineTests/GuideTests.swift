@@ -48,8 +48,7 @@ import Testing
     try withTemporaryFolder { folder in
       let program = try #require(perigeeExecutable)
       let setting = """
-        export PATH='\(FilePath.folder(of: program))':$PATH HOME='\(folder)' PERIGEE_CACHE='\(folder)/.cache' XDG_DATA_HOME='\(folder)/.data'
-        export PERIGEE_LUA='\(packageRoot)/lua' CI=1
+        export PATH='\(FilePath.folder(of: program))':$PATH HOME='\(folder)' PERIGEE_CACHE='\(folder)/.cache' XDG_DATA_HOME='\(folder)/.data' CI=1
 
         """
       let outcome = try bash(["-c", setting + script(of: page)], in: folder)
