@@ -14,17 +14,21 @@ private struct ScoredCorpus: Decodable {
   let bootstrap: [String: [Double]]?
 }
 
-/// The corpora of `Generators/make_text_metrics.py`, or of another file that it has written.
-private let corpora: [ScoredCorpus] = {
-  let path = ProcessInfo.processInfo.environment["PERIGEE_TEXT_METRICS"] ?? packageRoot + "/Tests/MetricTests/Fixtures/text_metrics.jsonl"
+private let fixtures = packageRoot + "/Tests/MetricTests/Fixtures/"
+
+private func rows<Row: Decodable>(_ path: String, as type: Row.Type = Row.self) -> [Row] {
   guard let data = FileManager.default.contents(atPath: path) else { return [] }
-  return data.split(separator: UInt8(ascii: "\n")).compactMap { try? JSONDecoder().decode(ScoredCorpus.self, from: Data($0)) }
-}()
+  return data.split(separator: UInt8(ascii: "\n")).compactMap { try? JSONDecoder().decode(Row.self, from: Data($0)) }
+}
+
+/// The corpora of `Generators/make_text_metrics.py`, or of another file that it has written; texts of several lines are apart.
+private let corpora: [ScoredCorpus] =
+  rows(ProcessInfo.processInfo.environment["PERIGEE_TEXT_METRICS"] ?? fixtures + "text_metrics.jsonl") + rows(fixtures + "text_metrics_lines.jsonl")
 
 private let cases = Set(corpora.flatMap { $0.scores.keys }).sorted()
 
 @Test func corporaOfTheReferencesAreThere() {
-  #expect(corpora.count >= 32 && cases.count >= 35)
+  #expect(corpora.count >= 47 && cases.count >= 35)
 }
 
 @Test(arguments: cases)
@@ -40,6 +44,20 @@ func equalsTheReferenceProgram(_ name: String) throws {
     #expect(
       difference <= 1e-9 * max(1, abs(expected)),
       "corpus \(place), \(corpus.hypotheses[0].prefix(60)): \(report.score.value), expected \(expected)")
+  }
+}
+
+/// Texts that meet the rarer rules of the captions' tokenizer.
+@Test func wordsAreThoseOfTheCaptionsTokenizer() {
+  struct Row: Decodable {
+    let text: String
+    let words: [String]
+  }
+  let texts = rows(fixtures + "coco_words.jsonl", as: Row.self)
+  #expect(texts.count > 100)
+  for row in texts {
+    // By scalar: Swift takes texts that look alike for equal.
+    #expect(cocoWords(Array(row.text.unicodeScalars)) == row.words.map { Array($0.unicodeScalars) }.filter { !$0.isEmpty }, "\(row.text)")
   }
 }
 

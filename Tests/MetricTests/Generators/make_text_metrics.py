@@ -9,6 +9,9 @@ pycocoevalcap, perl, and in REFERENCES the programs that are not packaged:
 
     python3 make_text_metrics.py --references REFERENCES [--pairs 1000] [--output FILE]
 
+--small writes Fixtures/coco_words.jsonl and text_metrics_lines.jsonl instead: hard texts with the words that the captions' tokenizer
+finds, and ROUGE of texts of several lines.
+
 The first `kept` of the pairs are committed; the test reads as many as there are, so that the whole set can be tested too:
 
     python3 make_text_metrics.py --references REFERENCES --output all.jsonl
@@ -27,6 +30,13 @@ import tempfile
 import types
 
 KEPT = 60
+
+# Rules of the captions' tokenizer that the words above seldom or never meet.
+HARD = """n'tΣΟΦΟΣ won'tİstanbul n’tab don't\x1cx a\x1cb 'em\x1c ‘single’straße ’relational 'relational ’sand 'sand ‘single’@home
+y’all’d john@example.com] a\u00a0john@example.com ab@c{d.e x:y.com fo;o.com 1.com foo.com/ab, www.foo-bar.de/x www.foo.d http://x.y/a{b
+http://x.y/a\u2009 12:30-5 -5-5 3.5-inch 3.5-a-3.5 a-3.5 o'5-3 o'neill-x d'3.5 a-b.c x-U.S. non-U.S.A. etc.a etc.ab etc.x/y Mr.a Inc.é
+<a,b> </a> <!--\u00a0x--> <a> “” »“ ”`` ‚‘ ‹› '' ''' “it’s” «x» e.g.\x1cb no.\x1c5 .\x1c. A.\x85The""".replace("\n", " ").split(" ")
+HARD += ['<a b="c d">', "<a b=c>", "</a b>", "<a b c />", "5 1/2", "a 'n' b"]
 
 WORDS = """the a restaurant Alimentum is located near City centre and serves Italian food It has high price range but not family friendly
 Wildwood coffee shop moderately priced running runs ran generously relational hopping hopefulness skies dying agreed feed proceed
@@ -229,6 +239,33 @@ def ptb_tokens(texts):
     return {t: tokens[2 * i][0] for i, t in enumerate(texts)}
 
 
+def line_segments():
+    """Pairs of texts of several lines, some of them empty or without words."""
+    rng = random.Random(15)
+
+    def lines(text):
+        return "".join(w + (rng.choice(["\n", "\n\n", " \n", "\n...\n"]) if rng.random() < 0.25 else " ") for w in text.split(" "))
+
+    result = []
+    for _ in range(12):
+        reference = text(rng, 40)
+        result.append((lines(changed(rng, reference)), [lines(reference)] + [lines(changed(rng, reference)) for _ in range(rng.choice([0, 1]))]))
+    return result + [("\n", ["a\nb"]), ("a b\nb a", ["b a\na b"]), ("a\n\na", ["a"])]
+
+
+def write_small(folder):
+    texts = HARD + [a + " " + b for a, b in zip(HARD, HARD[7:])]
+    tokens = ptb_tokens(texts)
+    with open(f"{folder}/coco_words.jsonl", "w", encoding="utf-8") as out:
+        for t in texts:
+            out.write(json.dumps({"text": t, "words": tokens[t].split(" ")}, ensure_ascii=False) + "\n")
+    with open(f"{folder}/text_metrics_lines.jsonl", "w", encoding="utf-8") as out:
+        for hypothesis, references in line_segments():
+            row = {"hypotheses": [hypothesis], "references": [references], "scores": {}}
+            rouge_scores([hypothesis], [references], row["scores"])
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
 def coco_scores(hyps, refs, tokens, scores):
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
@@ -297,11 +334,17 @@ def pyter_score(hyps, refs, scores):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--references", required=True)
+    parser.add_argument("--references")
+    parser.add_argument("--small", action="store_true")
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--output")
     options = parser.parse_args()
     here = os.path.dirname(os.path.abspath(__file__))
+    if options.small:
+        write_small(f"{here}/../Fixtures")
+        return
+    if not options.references:
+        parser.error("--references: the folder of the programs that are not packaged")
     output = options.output or f"{here}/../Fixtures/text_metrics.jsonl"
     data = segments(options.pairs)
     # Groups of segments are corpora of their own: single ones, and some of several.

@@ -3,7 +3,10 @@
 /// Brackets stay, as `-lrb-` and the like: its list of punctuation has them in capitals, and the tokens are in lower case by then.
 func cocoWords(_ text: [Unicode.Scalar]) -> [Word] {
   var lexer = TreebankLexer(text.map { $0 == "\n" ? " " : $0 })
-  return lexer.words().map(\.lowercased).filter { !punctuation.contains($0) }
+  var words = lexer.words().map(\.lowercased)
+  // An address may end with a space of other kinds; the evaluation cuts spaces off the whole line.
+  if let last = words.popLast() { words.append(last.withoutTrailingSpaces) }
+  return words.filter { !punctuation.contains($0) }
 }
 
 /// The same cut at all spaces: the program's BLEU and CIDEr take a token with a no-break space inside, such as "1 1/2", for two words.

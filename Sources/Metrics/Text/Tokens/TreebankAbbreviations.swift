@@ -1,15 +1,20 @@
 /// Words that keep their stop as tokens of the Penn Treebank.
 enum TreebankAbbreviations {
-  /// Those in any case.
+  /// Those that never end a sentence, in any case.
   static let inAnyCase = Set(
     """
-    adj adm adv al ala apr ariz assn assoc asst atty attys aug ave bancorp bhd bldg blvd brig bros calif capt cf cie cmdr co col colo \
-    comdr conn corp cos cpl ct dak dec dept det dr drs elec ens esq est etc ext feb fla fri ft ga gen gov govs hon inc ind insp intl \
-    invt jan jos jr jul jun kan kans ky lieut lt ltd maj mar md messrs mfg mich minn mlle mme mo mon mont mr mrs ms msgr mt natl neb \
-    nev nov oct okla penn pfc ph.d plc pres prof profs pte pty pvt rd rep reps rev rt sen sens sep sept seq sfc sgt spc sq sr st ste \
-    supt supts sys tel tenn thu thurs treas tue tues univ va vs vt wed wis wisc wm wyo
+    adj adm adv assoc asst atty attys ave brig capt cf cie cmdr col comdr cpl dept det dr drs elec ens ft gen gov govs hon insp invt \
+    jos lieut lt maj messrs mfg mlle mme mr mrs ms msgr mt natl pfc pres prof profs pvt rep reps rev sen sens sfc sgt spc st ste \
+    supt supts treas vs wm
     """.split(separator: " ").map(String.init))
-  /// Those that are words unless they begin with a capital.
+  /// Those that may end one, in any case. They are found before a word that goes on behind the stop with a single letter.
+  static let beforeAnything = Set(
+    """
+    al ala apr ariz assn aug bancorp bhd bldg blvd bros calif co colo conn corp cos ct dak dec esq est etc ext feb fla fri ga inc \
+    ind intl jan jr jul jun kan kans ky ltd mar md mich minn mo mon mont neb nev nov oct okla penn ph.d plc pte pty rd rt sep sept \
+    seq sq sr sys tel tenn thu thurs tue tues univ va vt wed wis wisc wyo
+    """.split(separator: " ").map(String.init))
+  /// Those too, but words unless they begin with a capital.
   static let capitalized: Set = ["Ark", "Az", "Del", "Ill", "La", "Mass", "Miss", "Ore", "Pa", "Tex", "Wash"]
   /// Those that are words unless a number follows.
   static let beforeNumbers: Set = [

@@ -5,10 +5,10 @@
 /// abbreviation that ends a sentence, smileys of East Asia, telephone numbers with spaces, and entities of SGML but the common
 /// ones.
 struct TreebankLexer {
-  private let text: [Unicode.Scalar]
+  let text: [Unicode.Scalar]
 
   /// What a rule found: how far it saw, how far it takes, and the token if that is not the text itself.
-  private struct Match {
+  struct Match {
     let seen: Int
     let end: Int
     let token: String?
@@ -68,7 +68,7 @@ struct TreebankLexer {
 
   // MARK: Words
 
-  private func isLetter(_ scalar: Unicode.Scalar) -> Bool {
+  func isLetter(_ scalar: Unicode.Scalar) -> Bool {
     if scalar.isASCII { return isASCIILetter(scalar) }
     // The program reads 16 bits at a time and knows nothing beyond them.
     guard scalar.value <= 0xFFFF else { return false }
@@ -78,7 +78,7 @@ struct TreebankLexer {
     }
   }
 
-  private func isASCIILetter(_ scalar: Unicode.Scalar) -> Bool { ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) }
+  func isASCIILetter(_ scalar: Unicode.Scalar) -> Bool { ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) }
 
   private func isDigit(_ scalar: Unicode.Scalar) -> Bool {
     scalar.isASCIIDigit || !scalar.isASCII && scalar.properties.generalCategory == .decimalNumber
@@ -88,9 +88,9 @@ struct TreebankLexer {
     at(place) { $0 == "'" || $0 == "\u{2019}" || $0 == "\u{92}" }
   }
 
-  private func at(_ place: Int, _ isFit: (Unicode.Scalar) -> Bool) -> Bool { text.indices.contains(place) && isFit(text[place]) }
+  func at(_ place: Int, _ isFit: (Unicode.Scalar) -> Bool) -> Bool { text.indices.contains(place) && isFit(text[place]) }
 
-  private func run(_ place: Int, _ isFit: (Unicode.Scalar) -> Bool) -> Int {
+  func run(_ place: Int, _ isFit: (Unicode.Scalar) -> Bool) -> Int {
     var end = place
     while at(end, isFit) { end += 1 }
     return end
@@ -103,7 +103,7 @@ struct TreebankLexer {
     String(String.UnicodeScalarView(Array(text[start..<min(end, text.count)]).lowercased))
   }
 
-  private func has(_ word: String, at place: Int) -> Bool { lowered(place, place + word.unicodeScalars.count) == word }
+  func has(_ word: String, at place: Int) -> Bool { lowered(place, place + word.unicodeScalars.count) == word }
 
   /// Letters and digits, also with single stops inside: "U.S", "hi!there".
   private func word(_ place: Int) -> Int? {
@@ -144,8 +144,9 @@ struct TreebankLexer {
   }
 
   private func clitic(_ place: Int) -> Match? {
-    guard let end = cliticEnd(place), !at(end, isASCIILetter) else { return nil }
-    return Match(min(end + 1, text.count), end, nil)
+    guard let end = cliticEnd(place) else { return nil }
+    // Before a letter it sees less than the rule of a straight quote.
+    return at(end, isASCIILetter) ? text[place] == "'" ? nil : Match(end) : Match(min(end + 1, text.count), end, nil)
   }
 
   /// Words with an apostrophe that stay whole, and "n't" by itself.
@@ -157,7 +158,7 @@ struct TreebankLexer {
       for word in ["em", "till", "til", "cause"] where has(word, at: place + 1) { offer(place + 1 + word.count) }
       if at(place + 1, { ("1"..."9").contains($0) }), has("0s", at: place + 2) { offer(place + 4) }
     } else {
-      if has("n", at: place), isApostrophe(place + 1), has("t", at: place + 2), !at(place + 3, isASCIILetter) {
+      if has("n", at: place), isApostrophe(place + 1), has("t", at: place + 2), run(place + 2, isLetter) <= place + 4, !at(place + 3, isASCIILetter) {
         return Match(min(place + 4, text.count), place + 3, nil)
       }
       let end = run(place, isLetter)
@@ -166,7 +167,7 @@ struct TreebankLexer {
       if end == place + 1 {
         if at(place, { "lLdDjJ".unicodeScalars.contains($0) }) { offer(end + 1) }
         if at(place, { "nABCDEFGHJKLMNOPQRSTUVWXZ".unicodeScalars.contains($0) }), rest >= end + 3 { offer(rest) }
-        if has("y", at: place), rest > end + 1 { return Match(end + 2, end + 1, nil) }
+        if has("y", at: place), rest > end + 1 { return Match(end + 2, end + 1, written(place, end + 1)) }
       }
       if ["dunkin", "somethin", "ol"].contains(lowered(place, end)) { offer(end + 1) }
       // As in "Shi'ite", behind a vowel and before a vowel or a capital.
@@ -180,8 +181,11 @@ struct TreebankLexer {
         offer(place + word.count)
       }
     }
-    return best.map { Match($0, token: String(String.UnicodeScalarView(text[place..<$0]))) }
+    return best.map { Match($0, token: written(place, $0)) }
   }
+
+  /// A stretch of the text as a token, with its apostrophes as they are.
+  func written(_ start: Int, _ end: Int) -> String { String(String.UnicodeScalarView(text[start..<end])) }
 
   /// "foo." before a comma, semicolon or colon.
   private func stoppedWord(_ place: Int) -> Match? {
@@ -239,21 +243,17 @@ struct TreebankLexer {
     return count > 0 ? Match(end) : nil
   }
 
-  /// Letters, digits and numbers, with hyphens between them, each also with "d'", "o'" or "l'" in front.
+  /// Letters and digits, with hyphens between them, each also with "d'", "o'" or "l'" in front.
   private func thingEnd(_ place: Int) -> Int? {
-    func part(_ place: Int, isFirst: Bool) -> Int? {
-      var start = place
-      if at(place, { "dDoOlL".unicodeScalars.contains($0) }), isApostrophe(place + 1), at(place + 2, isLetterOrDigit) { start = place + 3 }
-      let plain = run(start, isLetterOrDigit)
-      let signed = isFirst && at(start, { $0 == "-" || $0 == "+" }) ? start + 1 : start
-      let end = max(plain, at(signed, isDigit) ? numberEnd(signed) ?? start : start)
-      if end > start { return end }
-      // Without the elision.
-      let short = run(place, isLetterOrDigit)
-      return short > place ? short : nil
+    func part(_ place: Int) -> Int? {
+      if at(place, { "dDoOlL".unicodeScalars.contains($0) }), isApostrophe(place + 1), at(place + 2, isLetter), at(place + 3, isLetterOrDigit) {
+        return run(place + 3, isLetterOrDigit)
+      }
+      let end = run(place, isLetterOrDigit)
+      return end > place ? end : nil
     }
-    guard var end = part(place, isFirst: true) else { return nil }
-    while at(end, isHyphen), let next = part(end + 1, isFirst: false) { end = next }
+    guard var end = part(place) else { return nil }
+    while at(end, isHyphen), let next = part(end + 1) { end = next }
     return end
   }
 
@@ -267,7 +267,8 @@ struct TreebankLexer {
     var count = 0
     while at(end, { $0 == "-" }) {
       let plain = run(end + 1, isPlain)
-      let next = max(plain, acronymEnd(end + 1) ?? 0)
+      let acronym = acronymEnd(end + 1).flatMap { $0 > end + 3 ? $0 : nil }
+      let next = max(plain, acronym ?? 0)
       guard next > end + 1 else { break }
       (end, count) = (next, count + 1)
     }
@@ -312,95 +313,26 @@ struct TreebankLexer {
   private func abbreviation(_ place: Int) -> Match? {
     if let end = acronymEnd(place) {
       guard end == place + 2 else { return Match(end) }
-      let next = run(end) { $0 == " " || $0 == "\u{A0}" }
+      let next = run(end) { $0 == " " || $0 == "\u{A0}" || $0 == "\u{85}" }
       let opener = run(next) { isASCIILetter($0) || $0 == "." }
-      if next > end, opener < text.count, TreebankAbbreviations.openers.contains(String(String.UnicodeScalarView(text[next..<opener]))) {
+      if next > end, TreebankAbbreviations.openers.contains(String(String.UnicodeScalarView(text[next..<opener]))) {
         return Match(opener + 1, place + 1, nil)
       }
       return Match(end)
     }
+    // "etc.a" is a word too, and shorter than what the abbreviation sees.
+    let first = run(place, isLetterOrDigit)
+    if let end = [word(place), first].lazy.compactMap({ $0 }).first(where: { mayEndSentence(place, $0) }) { return Match(end + 3, end + 1, nil) }
     guard let end = word(place), at(end, { $0 == "." }) else { return nil }
     let name = lowered(place, end)
     if TreebankAbbreviations.inAnyCase.contains(name) { return Match(end + 1) }
-    if TreebankAbbreviations.capitalized.contains(String(String.UnicodeScalarView(text[place..<end]))) { return Match(end + 1) }
     let next = at(end + 1) { $0 == " " || $0 == "\u{A0}" } ? end + 2 : end + 1
     return TreebankAbbreviations.beforeNumbers.contains(name) && at(next, isDigit) ? Match(next + 1, end + 1, nil) : nil
   }
 
-  // MARK: Addresses, tags, names
-
-  /// What ends an address in any case.
-  private func isBreak(_ scalar: Unicode.Scalar) -> Bool { " \t\n\u{C}\r".unicodeScalars.contains(scalar) }
-
-  private func address(_ place: Int) -> Match? {
-    func isPlain(_ scalar: Unicode.Scalar) -> Bool { !(isBreak(scalar) || "\"<>|()".unicodeScalars.contains(scalar)) }
-    func last(_ start: Int, _ end: Int) -> Int? {
-      // It does not end with punctuation.
-      let end = text[start..<end].lastIndex { !".!?{},-".unicodeScalars.contains($0) }
-      return end.flatMap { $0 > start ? $0 + 1 : nil }
-    }
-    for scheme in ["ftp://", "http://", "https://"] where has(scheme, at: place) {
-      let start = place + scheme.count
-      if let end = last(start, run(start, isPlain)) { return Match(end) }
-    }
-    if at(place, { $0 == "@" || $0 == "#" }) {
-      let isAt = text[place] == "@"
-      guard at(place + 1, { isAt ? isASCIILetter($0) || $0 == "_" : isLetter($0) }) else { return nil }
-      return Match(run(place + 1) { isAt ? isASCIILetter($0) || $0.isASCIIDigit || $0 == "_" : isLetter($0) })
-    }
-    guard at(place, { isASCIILetter($0) || $0.isASCIIDigit }) else { return nil }
-    return [mail(place), host(place, last)].compactMap { $0 }.max { $0.seen < $1.seen }
-  }
-
-  private func mail(_ place: Int) -> Match? {
-    let local = run(place) { !(isBreak($0) || "\u{A0}\"<>|(){}@".unicodeScalars.contains($0)) }
-    guard at(local, { $0 == "@" }) else { return nil }
-    let end = run(local + 1) { !(isBreak($0) || "\u{A0}\"<>|(){}[]".unicodeScalars.contains($0)) }
-    let stop = text[(local + 1)..<end].lastIndex { $0 != "." }
-    return stop.map { Match($0 + 1) }
-  }
-
-  /// "www.foo.de/bar", "foo.com".
-  private func host(_ place: Int, _ last: (Int, Int) -> Int?) -> Match? {
-    let end = run(place) { !(isBreak($0) || "\"`'<>|!?(){},-_$".unicodeScalars.contains($0)) }
-    var stop: Int?
-    let parts = text[place..<end].split(separator: "/", omittingEmptySubsequences: false)
-    guard let name = parts.first else { return nil }
-    let labels = name.split(separator: ".", omittingEmptySubsequences: false)
-    guard labels.count > 1 else { return nil }
-    for count in stride(from: labels.count, through: 2, by: -1) where labels[..<count].allSatisfy({ !$0.isEmpty }) {
-      let label = String(String.UnicodeScalarView(Array(labels[count - 1]).lowercased))
-      let isWeb = labels[0].elementsEqual("www".unicodeScalars) && count > 2 && (2...4).contains(label.unicodeScalars.count)
-      if isWeb || ["com", "net", "org", "edu"].contains(label) {
-        stop = labels[count - 1].endIndex
-        break
-      }
-    }
-    guard let stop, !at(stop, isASCIILetter) else { return nil }
-    guard at(stop, { $0 == "/" }) else { return Match(stop) }
-    let path = run(stop + 1) { !(isBreak($0) || "\"<>|()".unicodeScalars.contains($0)) }
-    return Match(last(stop + 1, path) ?? stop)
-  }
-
-  /// "<b>", "</b>", "<a href="x">".
-  private func tag(_ place: Int) -> Match? {
-    guard text[place] == "<" else { return nil }
-    let start = at(place + 1) { $0 == "/" } ? place + 2 : place + 1
-    guard at(start, isASCIILetter) || start == place + 1 && at(start, { $0 == "!" || $0 == "?" }) && at(start + 1, isASCIILetter) else {
-      return nil
-    }
-    let end = run(start) { !(">\r\n<".unicodeScalars.contains($0)) }
-    guard at(end, { $0 == ">" }) else { return nil }
-    return Match(end + 1, token: String(String.UnicodeScalarView(text[place...end].map { $0 == " " ? "\u{A0}" : $0 })))
-  }
-
-  private func entity(_ place: Int) -> Match? {
-    guard text[place] == "&" else { return nil }
-    for (name, token) in [("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "''"), ("&mdash;", "--"), ("&ndash;", "--"), ("&md;", "--")]
-    where has(name, at: place) {
-      return Match(place + name.count, token: token)
-    }
-    return nil
+  private func mayEndSentence(_ place: Int, _ end: Int) -> Bool {
+    at(end) { $0 == "." }
+      && (TreebankAbbreviations.beforeAnything.contains(lowered(place, end)) || TreebankAbbreviations.capitalized.contains(written(place, end)))
   }
 
   // MARK: Marks
@@ -467,17 +399,17 @@ struct TreebankLexer {
   private func isSpacedEllipsis(_ place: Int) -> Match? { text[place] == "\u{85}" ? ellipsis(place) : nil }
 
   private func quotes(_ place: Int) -> Match? {
-    // It looks beyond a letter, so that "'em" and "'s" are found before it, but not "'n" of "'neill".
-    let seen = at(place + 1, isLetter) && at(place + 2, { !$0.isPythonSpace }) ? place + 3 : place + 1
-    switch text[place] {
-    case "\"": return Match(place + 1, token: "''")
-    case "'", "`":
-      if at(place + 1, { $0 == text[place] || $0 == "'" }) { return Match(place + 2, token: "''") }
-      return Match(seen, place + 1, nil)
-    case "\u{2018}", "\u{2019}", "\u{201B}", "\u{91}", "\u{92}", "\u{2039}", "\u{203A}": return Match(place + 1, token: "'")
-    case "\u{201C}", "\u{201D}", "\u{93}", "\u{94}", "\u{AB}", "\u{BB}": return Match(place + 1, token: "''")
-    default: return nil
+    func isFancy(_ scalar: Unicode.Scalar) -> Bool { fancyQuotes[scalar] != nil }
+    if text[place] == "\"" { return Match(place + 1, token: "''") }
+    if text[place] == "'" {
+      if at(place + 1, { $0 == "'" }) { return Match(place + 2, token: "''") }
+      // It looks beyond a letter, so that "'em" and "'s" are found before it, but not "'n" of "'neill".
+      return Match(at(place + 1, isLetter) && at(place + 2, { !$0.isPythonSpace }) ? place + 3 : place + 1, place + 1, nil)
     }
+    guard isFancy(text[place]) else { return nil }
+    // Two in a row are one token.
+    let end = at(place + 1, isFancy) ? place + 2 : place + 1
+    return Match(end, token: text[place..<end].compactMap { fancyQuotes[$0] }.joined())
   }
 
   /// Punctuation and symbols that stand alone; control characters and what is beyond 16 bits are no tokens.
@@ -489,3 +421,13 @@ struct TreebankLexer {
     }
   }
 }
+
+/// Quotes beyond ASCII's straight ones, as the treebank writes them.
+private let fancyQuotes: [Unicode.Scalar: String] = {
+  let groups = [
+    ("`\u{2018}\u{201B}\u{91}\u{2039}", "`"), ("\u{2019}\u{92}\u{203A}", "'"), ("\u{201C}\u{93}\u{AB}", "``"), ("\u{201D}\u{94}\u{BB}", "''"),
+  ]
+  var quotes: [Unicode.Scalar: String] = ["\u{201A}": "\u{201A}", "\u{201E}": "\u{201E}", "\u{201F}": "\u{201F}"]
+  for (marks, token) in groups { for mark in marks.unicodeScalars { quotes[mark] = token } }
+  return quotes
+}()
