@@ -38,7 +38,8 @@ let package = Package(
     .target(name: "CLimits"),
     .target(
       name: "CKernels", dependencies: ["COpenBLAS", "CLimits"],
-      cSettings: hasOneDNN ? [.define("PERIGEE_ONEDNN", to: "1")] : [],
+      // Debug builds look into Swift; kernels that are not optimised would only make them slow.
+      cSettings: (hasOneDNN ? [.define("PERIGEE_ONEDNN", to: "1")] : []) + [.unsafeFlags(["-O2"], .when(configuration: .debug))],
       linkerSettings: [.linkedLibrary("m"), .linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "CLuaBridge", dependencies: ["CLua", "CLimits"]),
     .target(name: "CBenchmarks", dependencies: ["CKernels"]),
