@@ -1,5 +1,6 @@
 import Diagnostics
 import Files
+import NN
 
 /// `perigee.json` of an adapter's folder: what PEFT's files have no words for. A file of its own, because PEFT answers an
 /// unknown key in its configuration with the advice to upgrade. It is read strictly: see `Record.init(jsonFile:)`.
@@ -9,6 +10,8 @@ public struct AdapterFacts: Record, Equatable, Sendable {
   public var baseModel: String?
   public var baseDigest: String?
   public var stages: [String]?
+  /// How the model's weights were held, where that was in 4 bits.
+  public var baseQuantization: BitsAndBytesConfig?
   /// The adapters that it was trained on top of.
   public var upstream: [Upstream] = []
   /// Names of the labels, in the order of the head's outputs.
@@ -61,6 +64,7 @@ public struct AdapterFacts: Record, Equatable, Sendable {
     .value("base_model", \.baseModel, "name or path of the base model"),
     .value("base_digest", \.baseDigest, "digest of the weights that it was trained on"),
     .value("stages", \.stages, "names of the stages that led to it"),
+    .value("base_quantization", \.baseQuantization, "how the model's weights were held in 4 bits"),
     .value("upstream", \.upstream, "the adapters that it was trained on top of"),
     .value("labels", \.labels, "names of the labels, in the order of the head's outputs"),
     .value("initialised", \.initialised, "digests of parameters of the body that began with random values, by name"),

@@ -17,7 +17,8 @@ extension Session {
   /// A model to be asked, as a command names it: a run directory, a folder in its `stages`, a model folder, or a hub name.
   ///
   /// What a stage trained on another stage's model stands on that one: it is looked for among the folder's neighbours. The digest in
-  /// the adapter's folder says which weights are meant, and others are refused.
+  /// the adapter's folder says which weights are meant, and others are refused. An adapter that was trained on weights in 4 bits gets them
+  /// so (QLoRA).
   ///
   /// - Parameters:
   ///   - adapters: folders of adapters that are loaded onto it, in this order.
@@ -34,7 +35,7 @@ extension Session {
     for candidate in place.candidates(for: facts) {
       let base: PretrainedModel
       do {
-        base = try self.base(candidate)
+        base = try self.base(candidate, facts?.baseQuantization?.quantization)
       } catch let error as EngineError where place.model == nil {
         failures.append("\(error)")
         continue

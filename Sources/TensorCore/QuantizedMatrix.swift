@@ -4,7 +4,7 @@ import Diagnostics
 /// How frozen weights are held in 4 bits: the words, and the defaults, of Transformers' `BitsAndBytesConfig`.
 public struct QuantizationConfig: Sendable, Hashable {
   /// The values that the 16 codes stand for, times the largest magnitude of their block.
-  public enum QuantType: String, Sendable, CaseIterable {
+  public enum QuantType: String, FieldChoice {
     /// A floating-point number of 1 sign, 2 exponent and 1 mantissa bit.
     case fp4
     /// Quantiles of the normal distribution: QLoRA's.

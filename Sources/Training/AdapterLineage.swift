@@ -13,6 +13,7 @@ extension TrainableModel {
   func facts(of adapter: AttachedAdapter) throws -> AdapterFacts {
     var facts = AdapterFacts()
     (facts.baseModel, facts.baseDigest, facts.stages) = (base.name, try baseDigest().hex, lineage)
+    facts.baseQuantization = base.quantization.map(BitsAndBytesConfig.init)
     let own = Set(adapter.modelParameters.map { ObjectIdentifier($0.tensor) })
     let below = adapters.prefix { $0 !== adapter }.filter { other in
       other.isActive && !other.adapters.isEmpty || !own.isSuperset(of: other.partsOfBody)

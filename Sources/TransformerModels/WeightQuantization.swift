@@ -16,6 +16,24 @@ public struct WeightQuantization: Sendable, Equatable {
   }
 }
 
+extension BitsAndBytesConfig {
+  public init(_ quantization: WeightQuantization) {
+    self.init()
+    loadIn4bit = true
+    bnb4bitQuantType = quantization.config.quantType
+    bnb4bitUseDoubleQuant = quantization.config.useDoubleQuant
+    bnb4bitBlocksize = quantization.config.blocksize
+    llmInt8SkipModules = quantization.skipModules
+  }
+
+  /// What it asks for; nil: weights stay as they are.
+  public var quantization: WeightQuantization? {
+    guard loadIn4bit else { return nil }
+    let config = QuantizationConfig(bnb4bitQuantType, blocksize: bnb4bitBlocksize, useDoubleQuant: bnb4bitUseDoubleQuant)
+    return WeightQuantization(config, skipModules: llmInt8SkipModules)
+  }
+}
+
 extension TransformerModel {
   /// The linear layers whose weights are in 4 bits.
   public var quantizedWeights: [(path: String, matrix: QuantizedMatrix)] {
