@@ -117,7 +117,7 @@ extension Session {
     case .finished(let stored):
       let result = try reuse(stored)
       progress.note("\(name): reused (\(result.summary))")
-      return try finish(result, stored)
+      return try finish(result, stored, of: model)
     case .begun(let work):
       defer { work.close() }
       if !work.isResumed { sayWhy(key) }
@@ -130,7 +130,7 @@ extension Session {
         key: key.digest.hex)
       let stored = try work.finish(result.facts) { try PredictedText.write(result.predictions, to: $0) }
       progress.end(result.summary)
-      return try finish(result, stored)
+      return try finish(result, stored, of: model)
     }
   }
 
@@ -158,11 +158,13 @@ extension Session {
       seconds: stored.facts["seconds"]?.doubleValue ?? 0, isReused: true, key: stored.key.digest.hex)
   }
 
-  private func finish(_ result: PredictResult, _ stored: StoredStage) throws -> PredictResult {
+  private func finish(_ result: PredictResult, _ stored: StoredStage, of model: TrainableModel) throws -> PredictResult {
     var row: JSONObject = ["stage": .string(result.stage), "texts": .int(result.predictions.count), "tokens": .int(result.tokens)]
     for (name, value) in result.metrics.sorted(by: { $0.key < $1.key }) { row[name] = .double(value) }
     try log(row)
-    try conclude(result.facts, isReused: result.isReused, stored)
+    var facts = result.facts
+    if !model.lineage.isEmpty { facts["lineage"] = .array(model.lineage.map { .string($0) }) }
+    try conclude(facts, isReused: result.isReused, stored)
     return result
   }
 

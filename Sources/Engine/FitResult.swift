@@ -70,6 +70,8 @@ package final class FitResult {
       "tokens": .int(tokens), "seconds": .double(seconds), "adapters": .array(model.adapters.map(\.facts)),
       "metrics": .object(JSONObject(metrics.sorted { $0.key < $1.key }.map { ($0.key, .double($0.value)) })),
     ]
+    let earlier = model.lineage.filter { $0 != stage }
+    if !earlier.isEmpty { facts["lineage"] = .array(earlier.map { .string($0) }) }
     if let peakTensorMB { facts["peak_tensor_mb"] = .int(peakTensorMB) }
     if let bestStep { facts["best_step"] = .int(bestStep) }
     for (name, texts) in [("endings", endings), ("warnings", warnings)] where !texts.isEmpty {

@@ -14,6 +14,8 @@ public struct RunFolder: Sendable {
   public let stages: [RunStage]
   /// The report's tables, as `results.json` has them: `title` (if it has one), `columns`, and `rows` as objects.
   public let tables: [JSONObject]
+  /// The figures of `report.plot`, as `results.json` has them.
+  public let figures: [JSONObject]
 
   /// Reads everything but the rows of `metrics.jsonl`. A run that has not got so far lacks results, which is no error.
   ///
@@ -32,6 +34,7 @@ public struct RunFolder: Sendable {
     let results = fileExists(file) ? try JSONValue(file: file) : .null
     stages = (results["stages"]?.arrayValue ?? []).compactMap { $0.objectValue.map { RunStage(facts: $0) } }
     tables = (results["tables"]?.arrayValue ?? []).compactMap(\.objectValue)
+    figures = (results["figures"]?.arrayValue ?? []).compactMap(\.objectValue)
   }
 
   /// Whether a folder is a run directory, by its name of the file that every one has.

@@ -43,19 +43,10 @@ public struct Table: Sendable, Equatable {
   /// - Parameter bold: shows the header in bold type (terminals only).
   public func text(bold: Bool = false) -> String {
     guard !columns.isEmpty else { return "" }
-    let formats = columns.indices.map { column in
-      NumberFormat(rows.compactMap { if case .double(let number) = $0[column] { number } else { nil } })
-    }
-    let cells = rows.map { row in
-      row.indices.map { Self.text(of: row[$0], decimals: columns[$0].decimals, formats[$0]) }
-    }
+    let (cells, isRight) = (cellTexts, isNumeric)
     let headers = columns.map { Self.printable($0.name) }
     let widths = columns.indices.map { column in
       ([headers[column]] + cells.map { $0[column] }).map(displayWidth).max() ?? 0
-    }
-    let isRight = columns.indices.map { column in
-      let values = rows.map { $0[column] }.filter { $0 != .null }
-      return !values.isEmpty && values.allSatisfy { $0.doubleValue != nil }
     }
     func line(_ texts: [String]) -> String {
       var line = ""
@@ -70,6 +61,24 @@ public struct Table: Sendable, Equatable {
     let rule = widths.map { String(repeating: "-", count: $0) }.joined(separator: "  ")
     return ([bold ? "\u{1B}[1m\(header)\u{1B}[0m" : header, rule] + cells.map(line))
       .map { $0 + "\n" }.joined()
+  }
+
+  /// What is shown of every cell: the numbers of a column with their points below each other.
+  public var cellTexts: [[String]] {
+    let formats = columns.indices.map { column in
+      NumberFormat(rows.compactMap { if case .double(let number) = $0[column] { number } else { nil } })
+    }
+    return rows.map { row in
+      row.indices.map { Self.text(of: row[$0], decimals: columns[$0].decimals, formats[$0]) }
+    }
+  }
+
+  /// For every column whether it has numbers and nothing else.
+  public var isNumeric: [Bool] {
+    columns.indices.map { column in
+      let values = rows.map { $0[column] }.filter { $0 != .null }
+      return !values.isEmpty && values.allSatisfy { $0.doubleValue != nil }
+    }
   }
 
   private static func text(of value: JSONValue, decimals: Int?, _ format: NumberFormat) -> String {
