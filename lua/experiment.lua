@@ -92,7 +92,8 @@ function experiment.fit(p, recipe, start, name, seed, method, options, changes)
   return trainer.fit(experiment.merged(experiment.arguments(p, recipe, name), changes or {}, { model = model, task = task, seed = seed }))
 end
 
---- The cosine between a model's weights before and after, in the model's order: { name, cosine } each.
+--- The cosine between a model's weights before and after, in the model's order: { name, cosine, layer, part } each; `part` is the
+--- name without the layer's number.
 ---@param parts function gets a parameter's name and value, and gives the parts that are compared, by name; nil: none
 function experiment.cosines(before, after, parts)
   local list = {}
@@ -102,7 +103,10 @@ function experiment.cosines(before, after, parts)
     local is = was and parts(parameter.name, after:parameter(parameter.name))
     for name, part in pairs(was or {}) do
       local a, b = part:double(), is[name]:double()
-      list[#list + 1] = { name = name, cosine = ((a * b):sum() / (a:square():sum() * b:square():sum()):sqrt()):item() }
+      list[#list + 1] = {
+        name = name, layer = math.tointeger(tonumber(name:match("%.(%d+)%."))), part = name:gsub("%.%d+%.", "."):gsub("%.weight", ""),
+        cosine = ((a * b):sum() / (a:square():sum() * b:square():sum()):sqrt()):item(),
+      }
     end
   end
   after:unmerge()

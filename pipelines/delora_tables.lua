@@ -27,6 +27,7 @@ for _, name in ipairs(p.tasks) do
     metric = metric, run = run(name, "delora", { target_modules = modules }),
   }
   sweep.report(by_rank, { title = name .. ", by rank (Table 2)" })
+  report.plot { line = by_rank, x = "r", y = metric, by = "sigma", spread = "spread", x_scale = "log", title = name .. ", by rank" }
 
   local rows = { names = { "method" }, metric = metric }
   for _, method in ipairs { "classifier", "lora" } do

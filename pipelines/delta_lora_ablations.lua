@@ -1,5 +1,5 @@
 -- Delta-LoRA's ablations on E2E with GPT-2: with LoRA's dropout (Table 5), LoRA at three times the rate (Table 6), by lambda (Table 7)
--- and by K (Table 8); and data of its figure: the cosine between queries' and values' weights before and after.
+-- and by K (Table 8); and its figure: the cosine between queries' and values' weights before and after.
 --
 --   perigee run pipelines/delta_lora_ablations.lua --set model=openai-community/gpt2-medium --set data=nlg --set ratios=0,1,2,3,4,5
 local text, experiment, sweep = require "text_experiment", require "experiment", require "sweep"
@@ -31,14 +31,17 @@ for _, name in ipairs(p.tasks) do
   sweep.report(rows({ "delta_lora" }, { label = "lambda", grid = { update_ratio = p.ratios } }), { title = name .. ", by lambda (Table 7)" })
   sweep.report(rows({ "delta_lora" }, { label = "K", grid = { start_step = p.start_steps } }), { title = name .. ", by K (Table 8)" })
   local figure, row_of = { title = name .. ", cosine with the base weight", columns = { "weight", "selective", "lora", "delta_lora" } }, {}
+  local points = {}
   for i, method in ipairs { "selective", "lora", "delta_lora" } do
     for _, entry in ipairs(experiment.cosines(text.model(base, name), trained[i].results[1].model, parts)) do
       row_of[entry.name] = row_of[entry.name] or { weight = entry.name }
       row_of[entry.name][method] = entry.cosine
       log.metrics { figure = "cosine", task = name, method = method, weight = entry.name, cosine = entry.cosine }
+      points[#points + 1] = { layer = entry.layer, cosine = entry.cosine, series = method .. ", " .. entry.part }
     end
   end
   for _, row in pairs(row_of) do figure[#figure + 1] = row end
   table.sort(figure, function(x, y) return x.weight < y.weight end)
   report.table(figure)
+  report.plot { line = points, x = "layer", y = "cosine", by = "series", title = figure.title }
 end

@@ -37,6 +37,7 @@ for _, name in ipairs(p.tasks) do
     }
   end
   local rows, figure = { names = { "method" }, metric = metric }, { title = name .. ", cosine with the base weight", columns = { "weight", "lora", "delta_lora" } }
+  local points = {}
   for _, method in ipairs { "lora", "delta_lora" } do
     rows[#rows + 1] = swept(method, method, method == "lora" and {} or K, nil, true)[1]
     rows[#rows].method = method
@@ -44,10 +45,12 @@ for _, name in ipairs(p.tasks) do
       figure[i] = figure[i] or { weight = entry.name }
       figure[i][method] = entry.cosine
       log.metrics { figure = "cosine", task = name, method = method, weight = entry.name, cosine = entry.cosine }
+      points[#points + 1] = { layer = entry.layer, cosine = entry.cosine, series = method .. ", " .. entry.part }
     end
   end
   sweep.report(rows, { title = name .. " (Table 4)" })
   report.table(figure)
+  report.plot { line = points, x = "layer", y = "cosine", by = "series", title = figure.title }
   sweep.report(swept("lambda", "delta_lora", K, { update_ratio = p.ratios }), { title = name .. ", by lambda" })
   sweep.report(swept("K", "delta_lora", {}, { start_step = p.start_steps }), { title = name .. ", by K" })
 end

@@ -25,12 +25,17 @@ for _, name in ipairs(p.tasks) do
       end,
     }
   end
-  sweep.report(swept("lora", { r = p.ranks }, nil, function(point)
+  local lora = swept("lora", { r = p.ranks }, nil, function(point)
     return "lora", { r = point.r, lora_alpha = 2 * point.r, target_modules = { "dense" } }
-  end), { title = name .. ", LoRA on dense layers" })
-  sweep.report(swept("lora_mini", { targets = recipe.targets, r = p.ranks }, { "targets", "r" }, function(point)
+  end)
+  sweep.report(lora, { title = name .. ", LoRA on dense layers" })
+  local mini = swept("lora_mini", { targets = recipe.targets, r = p.ranks }, { "targets", "r" }, function(point)
     return "lora_mini", { r = point.r, a = p.width, b = p.width, targets = point.targets, init = p.init }
-  end), { title = name .. ", LoRA-Mini (Tables 1 and 2)" })
+  end)
+  sweep.report(mini, { title = name .. ", LoRA-Mini (Tables 1 and 2)" })
+  local points = table.move(mini, 1, #mini, #lora + 1, table.move(lora, 1, #lora, 1, {}))
+  for _, row in ipairs(points) do row.method = row.targets and "LoRA-Mini, " .. row.targets or "LoRA" end
+  report.plot { line = points, x = "r", y = metric, by = "method", spread = "spread", x_scale = "log", title = name .. ", rank against " .. metric }
   sweep.report(swept("lora_mini", { widths = p.widths, r = p.ranks }, { "r", "widths" }, function(point)
     local a, b = point.widths:match("^(%d+)x(%d+)$")
     if not a then error(("widths: '%s' is not like 16x32"):format(point.widths)) end

@@ -82,6 +82,7 @@ package final class Session {
   package var stage: (name: String, inputs: JSONValue, fits: Int)?
   package private(set) var stageNames: Set<String> = []
   private var tables: [JSONValue] = []
+  private var figures: [JSONValue] = []
   /// The numbers of every stage. Their models are the script's to keep or to drop.
   private var results: [JSONObject] = []
   package var plan: [PlannedStage] = []
@@ -203,13 +204,19 @@ package final class Session {
     try writeResults()
   }
 
-  /// Writes the tables and every fit's numbers so far.
+  /// Keeps a figure for `results.json`.
+  package func addFigure(_ figure: JSONObject) throws {
+    figures.append(.object(figure))
+    try writeResults()
+  }
+
+  /// Writes the tables, the figures and every fit's numbers so far.
   package func writeResults() throws {
     try begin()
     lastWritten = Date()
-    try runDirectory?.writeResults([
-      "tables": .array(tables), "stages": .array(results.map { .object($0) }),
-    ])
+    var all: JSONObject = ["tables": .array(tables), "stages": .array(results.map { .object($0) })]
+    if !figures.isEmpty { all["figures"] = .array(figures) }
+    try runDirectory?.writeResults(.object(all))
   }
 
   /// A row of `metrics.jsonl`.
