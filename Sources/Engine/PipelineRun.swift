@@ -45,6 +45,7 @@ extension PipelineRun {
         print(line)
         directory.record(line)
       })
+    session.writesTensorBoard = options.writesTensorBoard
     let interpreter = try open(session, options, script.original)
     defer { interpreter.close() }
     do {

@@ -25,6 +25,8 @@ package struct RunOptions {
   /// Seed where a script gives none; nil takes 42.
   package var seed: Int?
   package var isQuiet = false
+  /// Whether the run gets event files for TensorBoard.
+  package var writesTensorBoard = true
   package var allowIO = false
   /// Limits reading to what `ReadPolicy` calls named.
   package var isStrict = false
@@ -40,7 +42,7 @@ extension RunOptions {
       let value = String(setting.drop { $0 != "=" }.dropFirst())
       return ([value] + value.split(separator: ",").map(String.init)).map { FilePath.expandHome($0) }
     }
-    let named = [".", ModelLocation.hubCache(), StageStore.defaultRoot(), script] + [out, resume].compactMap(\.self)
+    let named = [".", ModelLocation.hubCache(), StageStore.defaultRoot(), script] + [out, resume, TensorBoardLog.chosenFolder()].compactMap(\.self)
     ReadPolicy.current = ReadPolicy(
       named: named.filter { !$0.isEmpty } + values.filter(fileExists),
       codeFolders: moduleFolders(of: script) + (script.isEmpty ? [] : [FilePath.folder(of: script)]),

@@ -59,6 +59,10 @@ package final class Session {
   /// Frees the models and tensors that the script has dropped.
   package var collect: () -> Void = {}
 
+  /// Whether the run gets event files for TensorBoard.
+  package var writesTensorBoard = true
+  private var tensorBoard: TensorBoardLog?
+
   /// When `results.json` was last written.
   package var lastWritten = Date.distantPast
   /// Trainings that are under way: more than one where a callback trains another model.
@@ -149,7 +153,10 @@ package final class Session {
   /// Those who hear what happens in the run; none in a check.
   package func listeners() throws -> [any RunListener] {
     try begin()
-    return try [runDirectory?.metrics()].compactMap(\.self)
+    guard let runDirectory else { return [] }
+    // A finished run that is run again has its files already.
+    if writesTensorBoard, tensorBoard == nil, !runDirectory.isKept { tensorBoard = TensorBoardLog(run: runDirectory.path) }
+    return [try runDirectory.metrics()] + [tensorBoard].compactMap(\.self)
   }
 
   // MARK: Stages

@@ -1,21 +1,29 @@
-/// The checksum of zip archives: CRC-32 with the polynomial 0xEDB88320.
+/// Checksums of 32 bits, one table for each polynomial.
 ///
 /// Eight bytes at a time ("slicing by 8", Kounavis and Berry 2008), about a gigabyte a second.
-enum CRC32 {
+public struct CRC32: Sendable {
   /// `tables[k][b]`: what byte b contributes k bytes further on; 8 tables of 256.
-  private static let tables: [UInt32] = {
+  private let tables: [UInt32]
+
+  /// That of zip archives.
+  static let zip = CRC32(polynomial: 0xEDB8_8320)
+  /// Castagnoli's, CRC-32C: that of TensorFlow's records.
+  public static let castagnoli = CRC32(polynomial: 0x82F6_3B78)
+
+  /// - Parameter polynomial: with the lowest power in the highest bit.
+  private init(polynomial: UInt32) {
     var tables = [UInt32](repeating: 0, count: 8 * 256)
     for i in 0..<256 {
-      tables[i] = (0..<8).reduce(UInt32(i)) { crc, _ in crc & 1 == 1 ? 0xEDB8_8320 ^ crc >> 1 : crc >> 1 }
+      tables[i] = (0..<8).reduce(UInt32(i)) { crc, _ in crc & 1 == 1 ? polynomial ^ crc >> 1 : crc >> 1 }
     }
     for i in 256..<tables.count {
       let before = tables[i - 256]
       tables[i] = before >> 8 ^ tables[Int(before & 0xFF)]
     }
-    return tables
-  }()
+    self.tables = tables
+  }
 
-  static func checksum(of bytes: UnsafeRawBufferPointer) -> UInt32 {
+  public func checksum(of bytes: UnsafeRawBufferPointer) -> UInt32 {
     tables.withUnsafeBufferPointer { tables in
       var crc = ~UInt32(0)
       var i = 0

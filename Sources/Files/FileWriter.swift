@@ -35,7 +35,7 @@ public final class FileWriter {
     init(_ call: @escaping SystemWrite) { self.call = call }
   }
 
-  init(descriptor: Int32, path: String) {
+  package init(descriptor: Int32, path: String) {
     self.descriptor = descriptor
     self.path = path
   }
@@ -84,7 +84,7 @@ public final class FileWriter {
 ) -> Int { write(descriptor, bytes, count) }
 
 /// The error for a failed write to `path`, from `errno`.
-func writeError(_ path: String, code: Int32 = errno) -> EngineError {
+package func writeError(_ path: String, code: Int32 = errno) -> EngineError {
   let hint: String? =
     switch code {
     case ENOSPC, EDQUOT: "free some space, or write to another disk"

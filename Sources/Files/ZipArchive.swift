@@ -58,7 +58,7 @@ public final class ZipArchive: Sendable {
   /// Reads a member once in the archive's life, and throws `EngineError` (`.data`) where its checksum is wrong.
   public func verify(_ entry: Entry) throws {
     guard verified.withLock({ !$0.contains(entry.name) }) else { return }
-    let checksum = file.withBytes { CRC32.checksum(of: UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
+    let checksum = file.withBytes { CRC32.zip.checksum(of: UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
     guard checksum == entry.checksum else {
       throw EngineError(
         .data, "\(path): member '\(entry.name)' is damaged: its bytes do not have the checksum that the zip archive says",

@@ -10,6 +10,7 @@ import Foundation
 ///     output.txt        what was printed, notes and warnings
 ///     metrics.jsonl     one row per logged step or evaluation
 ///     results.json      the report's tables as data
+///     tensorboard/      the same numbers as metrics.jsonl, for TensorBoard
 ///     stages/<name>/    what each stage saved
 ///
 /// A new directory appears whole, with `begin`: a run that fails before there is anything worth keeping leaves none. One that
@@ -60,7 +61,8 @@ public final class RunDirectory {
   private static let newMetricsFile = ".metrics.jsonl.new"
   /// What the run itself keeps at the top of its directory: no place for a script's files.
   public static let ownNames: Set<String> = [
-    commandFile, parametersFile, metricsFile, resultsFile, outputFile, newMetricsFile, "code", "stages", RunPlace.lockFile,
+    commandFile, parametersFile, metricsFile, resultsFile, outputFile, newMetricsFile, "code", "stages", TensorBoardLog.folderName,
+    RunPlace.lockFile,
   ]
 
   // MARK: - Opening
@@ -110,8 +112,11 @@ public final class RunDirectory {
     command = RunCommand()
   }
 
+  /// The words of the command that runs here, behind the program's name.
+  public var arguments: [String] { Array(invocation.argv.dropFirst()) }
+
   /// Whether a run finished here, and is to stay.
-  private var isKept: Bool { !isOverwritten && earlier?.isFinished ?? false }
+  public var isKept: Bool { !isOverwritten && earlier?.isFinished ?? false }
 
   // MARK: - What it is a run of
 
@@ -347,12 +352,16 @@ public final class RunDirectory {
 
   /// Puts a stage's files into its folder, in place of an older one: copies of small files, links to large ones. The store has
   /// them on the disk already, and a resumed run puts them there again.
-  public func publish(_ stage: StoredStage) throws {
+  ///
+  /// - Parameter complete: adds files of the run's own; it gets the new folder, and the older one.
+  public func publish(_ stage: StoredStage, complete: (_ folder: String, _ earlier: String) throws -> Void = { _, _ in }) throws {
     try begin()
-    try AtomicFolder.write(to: place("stages/" + Self.stageFolderName(stage.key.name)), isDurable: false) { temporary in
+    let place = try place("stages/" + Self.stageFolderName(stage.key.name))
+    try AtomicFolder.write(to: place, isDurable: false) { temporary in
       for name in try AtomicFolder.names(in: stage.folder) {
         try AtomicFolder.share(stage.folder + "/" + name, at: temporary + "/" + name)
       }
+      try complete(temporary, place)
     }
   }
 }

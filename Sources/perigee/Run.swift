@@ -43,6 +43,11 @@ struct Run: ScriptCommand {
   @Flag(help: "Replace the run that --out or --resume holds, also one that finished.")
   var overwrite = false
 
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Write event files for TensorBoard: into the run directory, or where TENSORBOARD_LOGGING_DIR says.")
+  var tensorboard = true
+
   @OptionGroup var options: ScriptOptions
 
   var scriptPath: String? { script }
@@ -66,6 +71,7 @@ struct Run: ScriptCommand {
     choices.resume = resume == Self.auto ? nil : resume
     choices.goesOn = resume == Self.auto
     choices.overwrite = overwrite
+    choices.writesTensorBoard = tensorboard
     try Runner.run(choices)
   }
 }

@@ -10,29 +10,8 @@ import TestSupport
 import Testing
 import TransformerModels
 
-/// Runs Python in the folder of the checks; its exit code and output.
-func python(_ arguments: [String]) -> (code: Int32, output: String) {
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = ["python3"] + arguments
-  process.currentDirectoryURL = URL(fileURLWithPath: fixturesFolder)
-  var environment = ProcessInfo.processInfo.environment
-  (environment["HF_HUB_OFFLINE"], environment["PYTHONDONTWRITEBYTECODE"]) = ("1", "1")
-  // Two OpenMP runtimes that spin on the same cores slow each other down.
-  environment["OMP_NUM_THREADS"] = "1"
-  process.environment = environment
-  let pipe = Pipe()
-  (process.standardOutput, process.standardError) = (pipe, pipe)
-  do { try process.run() } catch { return (-1, "\(error)") }
-  let data = pipe.fileHandleForReading.readDataToEndOfFile()
-  process.waitUntilExit()
-  return (process.terminationStatus, String(decoding: data, as: UTF8.self))
-}
-
 /// The reference implementations, where they are installed.
-let hasPEFT =
-  python(["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('peft')"])
-  .code == 0
+let hasPEFT = hasPython("torch", "peft")
 
 extension EngineTests {
   /// What is trained and saved here, read by the real PEFT and Transformers.
