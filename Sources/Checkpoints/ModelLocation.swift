@@ -58,6 +58,12 @@ public enum ModelLocation {
     return cache + "/huggingface/hub"
   }
 
+  /// Whether `folder`, which `folder(of: name)` gave, is the hub cache's.
+  public static func isCached(_ name: String, in folder: String) -> Bool {
+    guard isHubName(name), let cache = realPath(hubCache()), let real = realPath(folder) else { return false }
+    return real.hasPrefix(cache + "/")
+  }
+
   private static func snapshot(in repository: String, revision: String) -> String? {
     var commits = [revision]
     let reference = repository + "/refs/" + revision

@@ -45,7 +45,7 @@ extension Session {
       let result = try reuse(stored, model)
       try tellBegin(of: name, Trainer.logHistory(in: stored.folder), step: .max)
       progress.note("\(name): reused (\(result.summary))")
-      return try finish(result, stored)
+      return try finish(result, stored, request)
     case .begun(let work):
       defer { work.close() }
       if !work.isResumed { sayWhy(key) }
@@ -69,7 +69,7 @@ extension Session {
       model.lineage.append(name)
       let stored = try work.finish(result.facts) { try save(model, trainer, to: $0) }
       progress.end(result.summary)
-      return try finish(result, stored)
+      return try finish(result, stored, request)
     }
   }
 
@@ -141,17 +141,24 @@ extension Session {
       warnings: texts("warnings"), isReused: true, key: stored.key.digest.hex)
   }
 
-  private func finish(_ result: FitResult, _ stored: StoredStage) throws -> FitResult {
+  private func finish(_ result: FitResult, _ stored: StoredStage, _ request: FitRequest) throws -> FitResult {
     for warning in result.warnings { progress.note("\(result.stage): warning: \(warning)") }
-    try conclude(result.facts, isReused: result.isReused, stored)
+    try conclude(result.facts, isReused: result.isReused, stored) { folder, earlier in
+      let card = ModelCard(
+        stage: stored, task: request.task, base: result.model.base,
+        command: runDirectory?.arguments ?? [], history: try Trainer.logHistory(in: stored.folder))
+      try card.write(in: folder, earlier: earlier)
+    }
     return result
   }
 
   /// Puts a stage's result into the run directory, and its numbers into `results.json`.
-  func conclude(_ facts: JSONObject, isReused: Bool, _ stored: StoredStage) throws {
+  func conclude(
+    _ facts: JSONObject, isReused: Bool, _ stored: StoredStage, complete: (_ folder: String, _ earlier: String) throws -> Void = { _, _ in }
+  ) throws {
     record(facts)
     try begin()
-    try runDirectory?.publish(stored)
+    try runDirectory?.publish(stored, complete: complete)
     for listener in try listeners() { try listener.stageEnded(facts, isReused: isReused) }
     // Of a finished sweep, nobody waits for the disk at every point.
     if !isReused || Date().timeIntervalSince(lastWritten) >= 1 { try writeResults() }

@@ -17,11 +17,14 @@ public final class PretrainedModel {
   public let folder: String?
   /// What to call it in reports and adapter configs: the name or path that was asked for.
   public let name: String
+  /// Its name on the hub; nil where it is not from the hub's cache.
+  public var hubName: String? { folder.flatMap { ModelLocation.isCached(name, in: $0) ? name : nil } }
   /// Names that the file has and no model made from it used, in its last use; and names that were missing.
   public private(set) var lastReport = LoadReport()
   /// How the linear layers' weights are held in 4 bits, if they are.
   public let quantization: WeightQuantization?
   private let weights: WeightsFolder?
+  private var weightsDigest: Digest?
   private let stamps: [(path: String, stamp: FileStamp?)]
   private let seed: UInt64
   private var cache: [String: Tensor] = [:]
@@ -70,7 +73,9 @@ public final class PretrainedModel {
   public func identity() throws -> JSONValue {
     var identity: JSONObject = ["config": .object(config.values), "seed": .int(Int(truncatingIfNeeded: seed))]
     if let weights {
-      identity = ["weights": .string(try weights.digest().hex), "config": .string(Digest(of: .object(config.values)).hex)]
+      let digest = try weightsDigest ?? weights.digest()
+      weightsDigest = digest
+      identity = ["weights": .string(digest.hex), "config": .string(Digest(of: .object(config.values)).hex)]
     }
     if let quantization {
       identity["quantization"] = .string(([quantization.config.summary] + quantization.skipModules).joined(separator: ", "))
