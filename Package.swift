@@ -34,6 +34,7 @@ let package = Package(
     // System libraries and C.
     .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .target(name: "CLimits"),
     .target(
@@ -62,8 +63,9 @@ let package = Package(
     library("Training", ["Tasks", "Adapters", "Optimizers", "Generation"]),
     library("LuaHost", ["CLuaBridge", "Files"]),
     library("Pipelines", ["Files"]),
+    library("Runs", ["Pipelines", "CSQLite"]),
     library("Reports", ["Pipelines", "Metrics"]),
-    library("Engine", ["Training", "Pipelines"]),
+    library("Engine", ["Training", "Runs"]),
     library("LuaTensors", ["LuaHost", "NN"]),
     library("LuaMethods", ["LuaTensors", "Engine"]),
     library("Bindings", ["LuaMethods", "Reports"]),
@@ -86,7 +88,7 @@ let package = Package(
     tests("TrainingTests", ["Training"]),
     tests("GenerationTests", ["Generation", "Engine"]),
     tests("ReportTests", ["Reports"]),
-    tests("PipelineTests", ["Pipelines", "Bindings"]),
+    tests("PipelineTests", ["Runs", "Bindings"]),
     tests("BenchmarkTests", ["Benchmarks"]),
   ],
   swiftLanguageModes: [.v6]

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 # gcc brings libgomp's and the C library's development files, g++ those of the C++ library that Swift links.
-required=(ca-certificates git gcc g++ pkg-config libopenblas-dev liblua5.4-dev libxxhash-dev)
+required=(ca-certificates git gcc g++ pkg-config libopenblas-dev liblua5.4-dev libsqlite3-dev libxxhash-dev)
 # oneDNN multiplies bf16 fast on CPUs that can; everything works without it.
 optional=()
 [ "${PERIGEE_ONEDNN:-1}" = 0 ] || optional=(libdnnl-dev)

@@ -2,6 +2,7 @@ import Diagnostics
 import Files
 import Foundation
 import Pipelines
+import Runs
 import TensorCore
 
 /// What executes a pipeline's script.
@@ -30,8 +31,10 @@ extension PipelineRun {
     let arithmetic = EngineSetup.configure(threads: options.threads, memory: options.memory, precision: options.precision)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     progress.keep = directory.record
+    let index = RunIndex { progress.note("warning: \($0)") }
     directory.onBegin = { path in
       Interrupt.protectWork()
+      index.register(path)
       progress.note("run directory: \(path)")
     }
     progress.note("\(Threads.count) threads, \(arithmetic)")
@@ -53,12 +56,14 @@ extension PipelineRun {
       try session.checkSettings()
       try session.writeResults()
       try directory.end(.finished, sources: session.requiredSources())
+      if directory.isBegun { index.register(directory.path) }
     } catch {
       progress.end("stopped")
       let error = directory.refusal ?? error
       // What was finished before is worth as much as in a run that ends well.
       if directory.isBegun { try? session.writeResults() }
       note(error, in: directory, session.requiredSources())
+      if directory.isBegun { index.register(directory.path) }
       throw error
     }
     if let failure = directory.outputFailure { progress.note("warning: \(failure)") }

@@ -2,6 +2,7 @@ import Checkpoints
 import Files
 import Foundation
 import Pipelines
+import Runs
 
 /// How a pipeline is run.
 package struct RunOptions {
@@ -42,7 +43,9 @@ extension RunOptions {
       let value = String(setting.drop { $0 != "=" }.dropFirst())
       return ([value] + value.split(separator: ",").map(String.init)).map { FilePath.expandHome($0) }
     }
-    let named = [".", ModelLocation.hubCache(), StageStore.defaultRoot(), script] + [out, resume, TensorBoardLog.chosenFolder()].compactMap(\.self)
+    let named =
+      [".", ModelLocation.hubCache(), StageStore.defaultRoot(), script]
+      + [out, resume, TensorBoardLog.chosenFolder(), RunIndex.defaultFolder()].compactMap(\.self)
     ReadPolicy.current = ReadPolicy(
       named: named.filter { !$0.isEmpty } + values.filter(fileExists),
       codeFolders: moduleFolders(of: script) + (script.isEmpty ? [] : [FilePath.folder(of: script)]),

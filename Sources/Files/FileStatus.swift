@@ -42,6 +42,14 @@ public struct FileStamp: Equatable, Sendable {
   }
 }
 
+extension FileStamp {
+  /// The stamp in one word.
+  /// When the file was last written.
+  public var date: Date { Date(timeIntervalSince1970: Double(seconds) + Double(nanoseconds) / 1e9) }
+
+  public var text: String { "\(device).\(inode).\(size).\(seconds).\(nanoseconds)" }
+}
+
 /// Whether there is anything that may be read, a file or a folder. Links are followed.
 public func fileExists(_ path: String) -> Bool { fileKind(path) != nil }
 

@@ -107,7 +107,7 @@ public struct ParameterSet: Sendable {
 
 extension JSONValue {
   /// A string without quotes, a list as `a,b`, all else as JSON: how a user writes it.
-  var word: String {
+  package var word: String {
     switch self {
     case .string(let text): text
     case .array(let elements): elements.map(\.word).joined(separator: ",")

@@ -62,6 +62,7 @@ public final class RunDirectory {
   /// What the run itself keeps at the top of its directory: no place for a script's files.
   public static let ownNames: Set<String> = [
     commandFile, parametersFile, metricsFile, resultsFile, outputFile, newMetricsFile, "code", "stages", TensorBoardLog.folderName,
+    RunNotes.recordName,
     RunPlace.lockFile,
   ]
 

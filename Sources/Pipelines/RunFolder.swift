@@ -117,3 +117,10 @@ public struct LearningCurve: Sendable {
   public let name: String
   public internal(set) var points: [(step: Int, value: Double)] = []
 }
+
+/// The right to remove a run directory, until the object goes. Throws `EngineError` (`.file`) where a run works there.
+public final class RunLock {
+  private let lock: FileLock
+
+  public init(_ run: RunFolder) throws { lock = try RunPlace.lock(run.path) }
+}

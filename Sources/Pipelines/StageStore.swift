@@ -13,6 +13,7 @@ public final class StageStore {
   public let root: String
   private let warn: (String) -> Void
   private let index: StageIndex
+  private let locks: StageLocks
 
   /// Where stages are, below the root.
   static let folderName = "stages-3"
@@ -27,6 +28,7 @@ public final class StageStore {
     self.root = root
     self.warn = warn
     index = StageIndex(folder: root + "/names-3")
+    locks = StageLocks(root + "/in-use")
   }
 
   /// `$PERIGEE_CACHE`, else `$XDG_CACHE_HOME/perigee`, else `~/.cache/perigee`. A `~` at the beginning is the home folder, as in
@@ -44,6 +46,8 @@ public final class StageStore {
   public func lookup(_ key: StageKey) throws -> StoredStage? {
     let folder = finishedFolder(key.digest)
     guard fileExists(folder) else { return nil }
+    locks.use(key.digest)
+    touch(folder)
     do {
       let manifest = try FolderManifest(verifying: folder)
       guard let stored = Self.key(in: manifest.facts), stored.digest == key.digest else {
@@ -100,6 +104,7 @@ public final class StageStore {
           key: key, folder: folder, finishedFolder: finishedFolder(key.digest), lock: lock,
           warn: warn,
           willFinish: { [index] in
+            self.locks.use(key.digest)
             try self.completeIndex()
             try index.add(key)
           })
@@ -173,6 +178,26 @@ public final class StageStore {
     return summaries.sorted {
       ($0.key.name, $0.key.digest.hex, $0.isFinished ? 0 : 1)
         < ($1.key.name, $1.key.digest.hex, $1.isFinished ? 0 : 1)
+    }
+  }
+
+  /// When a stage was last stored, found, or worked at.
+  public func lastUse(_ stage: Summary) -> Date {
+    ([stage.folder] + ((try? AtomicFolder.names(in: stage.folder)) ?? []).map { stage.folder + "/" + $0 })
+      .compactMap { FileStamp($0)?.date }.max() ?? .distantPast
+  }
+
+  /// Removes a stored stage, finished or not. False: a process uses it or works at it, and it stays.
+  public func remove(_ stage: Summary) throws -> Bool {
+    let place = try OwnFolder(root).place("\(Self.folderName)/\(FilePath.name(of: stage.folder))")
+    if !stage.isFinished {
+      guard let lock = try FileLock(place + "/lock") else { return false }
+      discard(place)
+      return withExtendedLifetime(lock) { true }
+    }
+    return try locks.whileUnused(stage.key.digest) {
+      discard(place)
+      index.remove(stage.key)
     }
   }
 
