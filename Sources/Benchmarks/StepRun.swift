@@ -119,7 +119,7 @@ private struct ForwardPasses {
     for step in 0..<steps {
       try Interrupt.check()
       let batch = batches[max(0, step - 1) % batches.count]
-      let loss = try Autograd.noGrad { try model.type.loss(model.network, batch).loss.item() }
+      let loss = try Autograd.noGrad { try model.type.loss(model.network, batch).item() }
       tokens += batch.ids.count
       onStep(loss, tokens)
     }

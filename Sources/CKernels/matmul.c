@@ -101,6 +101,21 @@ PG_CLONES static void load_block(const pg_factor *f, size_t row, size_t column, 
   }
 }
 
+struct read_args {
+  pg_factor matrix;
+  size_t columns;
+  float *out;
+};
+static void read_rows(void *context, size_t begin, size_t end) {
+  const struct read_args *a = context;
+  load_block(&a->matrix, begin, 0, end - begin, a->columns, PG_F32, false, a->out + begin * a->columns, a->columns);
+}
+void pg_read_matrix(pg_factor matrix, size_t rows, size_t columns, float *out) {
+  PG_TIMED(PG_KIND_COPIES);
+  struct read_args a = {matrix, columns, out};
+  pg_parallel_for(rows, PG_PANEL, read_rows, &a);
+}
+
 // ---- panels of B ------------------------------------------------------------------------------------
 
 static size_t padded_k(size_t k) { return (k + 1) / 2 * 2; }
@@ -259,9 +274,12 @@ static void multiply_item(void *context, size_t begin, size_t end) {
     return;
   }
   void *scratch = (char *)sums + sums_bytes, *block = (char *)scratch + left_bytes;
+  size_t chunks = (p->m + CHUNK_ROWS - 1) / CHUNK_ROWS;
   for (size_t item = begin; item < end; item++) {
-    size_t row = item / p->groups * CHUNK_ROWS, rows = PG_MIN(CHUNK_ROWS, p->m - row);
-    size_t first = item % p->groups * each, last = PG_MIN(panels, first + each);
+    // The larger operand is read once: threads go over its parts in order, and those of the smaller one stay in a cache.
+    size_t chunk = p->m < p->n ? item % chunks : item / p->groups, group = p->m < p->n ? item / chunks : item % p->groups;
+    size_t row = chunk * CHUNK_ROWS, rows = PG_MIN(CHUNK_ROWS, p->m - row);
+    size_t first = group * each, last = PG_MIN(panels, first + each);
     for (size_t k0 = 0; k0 < p->k; k0 += BLOCK_K) {
       size_t kb = PG_MIN(BLOCK_K, p->k - k0), stride;
       const void *left = left_block(p, row, rows, k0, kb, scratch, &stride);
@@ -295,8 +313,10 @@ static bool run_tiles(struct product *p) {
 
 static bool multiply_panels(const pg_packed_product *q, const void *panels) {
   pg_dtype type = block_type(q->precision, PG_TILES);
-  struct product p = {.precision = q->precision, .type = type, .m = q->m, .n = q->n, .k = q->k,
-                      .alpha = 1, .beta = q->beta, .a = {q->x, q->x_type, false, q->k}, .panels = panels, .bias = q->bias,
+  // Where rows of x end in a 0, an odd k is as good as an even one: so do the panels.
+  size_t k = type == PG_BF16 && q->x_stride > q->k ? padded_k(q->k) : q->k;
+  struct product p = {.precision = q->precision, .type = type, .m = q->m, .n = q->n, .k = k,
+                      .alpha = 1, .beta = q->beta, .a = {q->x, q->x_type, false, q->x_stride}, .panels = panels, .bias = q->bias,
                       .c_type = q->y_type, .c = q->y, .c_stride = q->n};
   return run_tiles(&p);
 }
@@ -443,7 +463,7 @@ struct pg_packed {
 };
 
 // The matrix `w`, or the quantized one.
-static pg_packed *pack(const float *w, const pg_quantized *quantized, size_t out, size_t in, bool transposed, bool bf16) {
+static pg_packed *pack(const pg_factor *w, const pg_quantized *quantized, size_t out, size_t in, bool transposed, bool bf16) {
   pg_dtype precision = bf16 ? PG_BF16 : PG_F32;
   enum pg_provider provider = pg_provider_of(precision);
   if (out == 0 || in == 0 || provider == PG_OPENBLAS) return NULL;
@@ -452,13 +472,17 @@ static pg_packed *pack(const float *w, const pg_quantized *quantized, size_t out
   p->provider = provider, p->precision = precision;
   p->rows = transposed ? out : in, p->columns = transposed ? in : out;
   if (provider == PG_ONEDNN) {
-    float *plain = quantized ? pg_allocate(out * in * sizeof(float)) : NULL;
-    if (plain) pg_dequantize_4bit(quantized, out * in, plain);
-    if (w || plain) p->onednn = pg_onednn_pack(plain ? plain : w, p->rows, p->columns, transposed, bf16, &p->bytes);
+    bool is_plain = w && w->type == PG_F32 && !w->transposed;
+    float *plain = is_plain ? NULL : pg_allocate(out * in * sizeof(float));
+    if (plain && w) pg_read_matrix(*w, out, in, plain);
+    else if (plain) pg_dequantize_4bit(quantized, out * in, plain);
+    const float *elements = is_plain ? w->data : plain;
+    if (elements) p->onednn = pg_onednn_pack(elements, p->rows, p->columns, transposed, bf16, &p->bytes);
     if (plain) pg_free(plain, out * in * sizeof(float));
   } else {
     pg_dtype type = block_type(precision, PG_TILES);
-    pg_factor b = {w, PG_F32, !transposed, in};
+    pg_factor b = w ? *w : (pg_factor){NULL, PG_F32, false, in};
+    b.transposed = b.transposed != !transposed;
     p->bytes = panels_bytes(type, p->rows, p->columns);
     p->panels = quantized ? pg_allocate(p->bytes) : pg_allocate_lasting(p->bytes);
     if (p->panels && !lay_out_panels(type, bf16, p->rows, p->columns, &b, quantized, p->panels)) {
@@ -470,9 +494,9 @@ static pg_packed *pack(const float *w, const pg_quantized *quantized, size_t out
   return free(p), NULL;
 }
 
-pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16) {
+pg_packed *pg_pack(pg_factor w, size_t out, size_t in, bool transposed, bool bf16) {
   PG_TIMED(PG_KIND_COPIES);
-  return pack(w, NULL, out, in, transposed, bf16);
+  return pack(&w, NULL, out, in, transposed, bf16);
 }
 
 pg_packed *pg_pack_4bit(const pg_quantized *w, size_t out, size_t in, bool transposed, bool bf16) {
@@ -489,12 +513,12 @@ void pg_packed_free(pg_packed *p) {
   free(p);
 }
 
-bool pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
+bool pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, size_t x_stride, const float *bias, double beta,
                         pg_dtype y_type, void *y) {
   PG_TIMED_WORK(PG_KIND_PRODUCTS, 2.0 * (double)m * (double)p->rows * (double)p->columns);
   if (m == 0) return true;
   pg_packed_product q = {.precision = p->precision, .m = m, .n = p->columns, .k = p->rows, .x = x, .x_type = x_type,
-                         .bias = bias, .beta = beta, .y = y, .y_type = y_type};
+                         .x_stride = x_stride, .bias = bias, .beta = beta, .y = y, .y_type = y_type};
   if (p->provider == PG_ONEDNN) return pg_onednn_multiply(p->onednn, &q);
   return multiply_panels(&q, p->panels);
 }

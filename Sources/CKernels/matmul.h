@@ -32,6 +32,7 @@ typedef struct {
   size_t m, n, k;
   const void *x;
   pg_dtype x_type;
+  size_t x_stride;
   const float *bias;
   double beta;
   void *y;

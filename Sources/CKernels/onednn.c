@@ -319,16 +319,17 @@ static void packed_range(void *context, size_t begin, size_t end) {
   pg_dtype type = p->bf16 ? PG_BF16 : PG_F32;
   size_t m = end - begin, padded = (m + STEP - 1) / STEP * STEP;
   struct primitive *primitive = m == ROWS ? a->whole : a->last;
-  const char *x = (const char *)q->x + begin * p->rows * pg_size(q->x_type);
+  size_t x_row = q->x_stride * pg_size(q->x_type);
+  const char *x = (const char *)q->x + begin * x_row;
   char *y = (char *)q->y + begin * p->columns * pg_size(q->y_type);
   // The last chunk is padded to a multiple of STEP rows, in buffers of its own.
-  size_t x_bytes = q->x_type != type || padded != m ? padded * p->rows * pg_size(type) : 0;
+  size_t x_bytes = q->x_type != type || padded != m || q->x_stride != p->rows ? padded * p->rows * pg_size(type) : 0;
   size_t y_bytes = padded != m || q->beta != 0 ? padded * p->columns * pg_size(q->y_type) : 0;
   char *x_copy = x_bytes ? pg_allocate(x_bytes) : NULL, *y_copy = y_bytes ? pg_allocate(y_bytes) : NULL;
   bool ok = (x_copy || !x_bytes) && (y_copy || !y_bytes);
   if (ok && x_copy) {
     size_t used = m * p->rows;
-    pg_convert(used, q->x_type, x, type, x_copy);
+    for (size_t i = 0; i < m; i++) pg_convert(p->rows, q->x_type, x + i * x_row, type, x_copy + i * p->rows * pg_size(type));
     memset(x_copy + used * pg_size(type), 0, x_bytes - used * pg_size(type));
   }
   ok = ok && execute(p, primitive, x_copy ? x_copy : x, q->bias, y_copy ? y_copy : y);

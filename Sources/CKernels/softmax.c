@@ -4,7 +4,8 @@
 #define PG_TEMPLATE "softmax.c"
 #include "both_types.h"
 
-PG_CLONES size_t pg_next_above(size_t n, const float *x, float minus, float plus, float least, size_t from) {
+// The first i from `from` on with (x[i] - minus) + plus > least, else n.
+static inline __attribute__((always_inline)) size_t next_above(size_t n, const float *x, float minus, float plus, float least, size_t from) {
   enum { BLOCK = 64 };
   size_t i = from;
   for (; i + BLOCK <= n; i += BLOCK) {
@@ -14,6 +15,75 @@ PG_CLONES size_t pg_next_above(size_t n, const float *x, float minus, float plus
   }
   while (i < n && !((x[i] - minus) + plus > least)) i++;
   return i;
+}
+
+struct best_args {
+  size_t cols, count;
+  const float *x, *minus, *plus;
+  float *scores;
+  int32_t *places;
+};
+// A heap of candidates, the worst of which comes first; of equal ones, the last.
+static inline bool is_worse(const float *s, const int32_t *p, size_t a, size_t b) {
+  return s[a] < s[b] || (s[a] == s[b] && p[a] > p[b]);
+}
+static inline void swap_candidates(float *s, int32_t *p, size_t a, size_t b) {
+  float score = s[a];
+  int32_t place = p[a];
+  s[a] = s[b], p[a] = p[b], s[b] = score, p[b] = place;
+}
+static void sink_first(float *s, int32_t *p, size_t n) {
+  for (size_t i = 0, least = 0;; i = least) {
+    for (size_t child = 2 * i + 1; child < PG_MIN(n, 2 * i + 3); child++) least = is_worse(s, p, child, least) ? child : least;
+    if (least == i) return;
+    swap_candidates(s, p, i, least);
+  }
+}
+PG_CLONES static void best_range(void *context, size_t begin, size_t end) {
+  const struct best_args *a = context;
+  for (size_t row = begin; row < end; row++) {
+    const float *x = a->x + row * a->cols;
+    float minus = a->minus ? a->minus[row] : 0, plus = a->plus ? a->plus[row] : 0, *s = a->scores + row * a->count;
+    int32_t *p = a->places + row * a->count;
+    size_t n = 0;
+    for (size_t i = 0; (i = next_above(a->cols, x, minus, plus, n == a->count ? s[0] : -INFINITY, i)) < a->cols; i++) {
+      bool grows = n < a->count;
+      size_t at = grows ? n++ : 0;
+      s[at] = (x[i] - minus) + plus, p[at] = (int32_t)i;
+      if (!grows) sink_first(s, p, n);
+      for (; grows && at && is_worse(s, p, at, (at - 1) / 2); at = (at - 1) / 2) swap_candidates(s, p, at, (at - 1) / 2);
+    }
+    for (size_t i = n; i < a->count; i++) p[i] = -1;
+    // The worst of those that are left goes behind them.
+    for (size_t left = n; left > 1; left--) {
+      swap_candidates(s, p, 0, left - 1);
+      sink_first(s, p, left - 1);
+    }
+  }
+}
+void pg_best_of_rows(size_t rows, size_t cols, const float *x, const float *minus, const float *plus, size_t count, float *scores,
+                     int32_t *places) {
+  PG_TIMED(PG_KIND_OTHER);
+  struct best_args a = {cols, count, x, minus, plus, scores, places};
+  if (count) pg_parallel_for(rows, 1, best_range, &a);
+}
+
+struct shift_args {
+  size_t cols;
+  float *x;
+  const float *minus;
+};
+PG_CLONES static void shift_range(void *context, size_t begin, size_t end) {
+  const struct shift_args *a = context;
+  for (size_t row = begin; row < end; row++) {
+    float *x = a->x + row * a->cols, minus = a->minus[row];
+    for (size_t i = 0; i < a->cols; i++) x[i] -= minus;
+  }
+}
+void pg_subtract_from_rows(size_t rows, size_t cols, float *x, const float *minus) {
+  PG_TIMED(PG_KIND_OTHER);
+  struct shift_args a = {cols, x, minus};
+  pg_parallel_for(rows, pg_rows_per_chunk(cols), shift_range, &a);
 }
 
 void pg_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y) {
@@ -41,6 +111,11 @@ void pg_cross_entropy(pg_dtype t, size_t rows, size_t cols, const void *logits, 
   PG_TIMED(PG_KIND_OTHER);
   PG_DISPATCH(t, cross_entropy, rows, cols, logits, labels, ignore, smoothing, losses, log_sum);
 }
+void pg_cross_entropy_and_gradient(pg_dtype t, size_t rows, size_t cols, void *logits, const int32_t *labels, int32_t ignore,
+                                   double smoothing, void *losses, double scale, bool narrow) {
+  PG_TIMED(PG_KIND_OTHER);
+  PG_DISPATCH(t, cross_entropy_and_gradient, rows, cols, logits, labels, ignore, smoothing, losses, scale, narrow);
+}
 void pg_cross_entropy_backward(pg_dtype t, size_t rows, size_t cols, const void *logits, const int32_t *labels,
                                int32_t ignore, double smoothing, const void *log_sum, double scale, void *d_logits) {
   PG_TIMED(PG_KIND_OTHER);
@@ -56,15 +131,10 @@ struct FN(softmax_args) {
   const int32_t *labels;
   int32_t ignore;
   REAL smoothing, scale;
+  bool narrow;
 };
 
-static inline REAL FN(row_max)(size_t n, const REAL *x) {
-  PG_REASSOCIATE
-  REAL m = x[0];
-  for (size_t i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
-  return m;
-}
-static inline REAL FN(row_exp_sum)(size_t n, const REAL *x, REAL max, REAL *y) {
+static inline __attribute__((always_inline)) REAL FN(row_exp_sum)(size_t n, const REAL *x, REAL max, REAL *y) {
   PG_REASSOCIATE
   REAL sum = 0;
   for (size_t i = 0; i < n; i++) {
@@ -74,9 +144,9 @@ static inline REAL FN(row_exp_sum)(size_t n, const REAL *x, REAL max, REAL *y) {
   }
   return sum;
 }
-static inline REAL FN(row_log_sum)(size_t n, const REAL *x) {
+static inline __attribute__((always_inline)) REAL FN(row_log_sum)(size_t n, const REAL *x) {
   PG_REASSOCIATE
-  REAL max = FN(row_max)(n, x), sum = 0;
+  REAL max = FN(max_row)(n, x), sum = 0;
   for (size_t i = 0; i < n; i++) sum += FN(pg_exp)(x[i] - max);
   return max + MATH(log)(sum);
 }
@@ -86,7 +156,7 @@ PG_CLONES static void FN(softmax_range)(void *context, size_t begin, size_t end)
   for (size_t r = begin; r < end; r++) {
     const REAL *x = a->x + r * a->cols;
     REAL *y = a->out + r * a->cols;
-    REAL scale = 1 / FN(row_exp_sum)(a->cols, x, FN(row_max)(a->cols, x), y);
+    REAL scale = 1 / FN(row_exp_sum)(a->cols, x, FN(max_row)(a->cols, x), y);
     for (size_t i = 0; i < a->cols; i++) y[i] *= scale;
   }
 }
@@ -152,22 +222,23 @@ static void FN(log_softmax_backward)(size_t rows, size_t cols, const REAL *y, co
   pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(log_softmax_backward_range), &a);
 }
 
-PG_CLONES static void FN(cross_entropy_range)(void *context, size_t begin, size_t end) {
+// The loss of a row that counts; its log-sum goes to `log_sum`.
+static inline __attribute__((always_inline)) REAL FN(row_loss)(size_t n, const REAL *x, int32_t label, REAL smoothing, REAL *log_sum) {
   PG_REASSOCIATE
+  REAL whole = *log_sum = FN(row_log_sum)(n, x), loss = (1 - smoothing) * (whole - x[label]);
+  if (smoothing > 0) {
+    REAL sum = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i];
+    loss += smoothing * (whole - sum / (REAL)n);
+  }
+  return loss;
+}
+PG_CLONES static void FN(cross_entropy_range)(void *context, size_t begin, size_t end) {
   const struct FN(softmax_args) *a = context;
   for (size_t r = begin; r < end; r++) {
-    const REAL *x = a->x + r * a->cols;
-    if (a->labels[r] == a->ignore) {
-      a->losses[r] = 0, a->out[r] = 0;
-      continue;
-    }
-    REAL log_sum = FN(row_log_sum)(a->cols, x), loss = (1 - a->smoothing) * (log_sum - x[a->labels[r]]);
-    if (a->smoothing > 0) {
-      REAL sum = 0;
-      for (size_t i = 0; i < a->cols; i++) sum += x[i];
-      loss += a->smoothing * (log_sum - sum / (REAL)a->cols);
-    }
-    a->losses[r] = loss, a->out[r] = log_sum;
+    a->losses[r] = 0, a->out[r] = 0;
+    if (a->labels[r] == a->ignore) continue;
+    a->losses[r] = FN(row_loss)(a->cols, a->x + r * a->cols, a->labels[r], a->smoothing, a->out + r);
   }
 }
 static void FN(cross_entropy)(size_t rows, size_t cols, const REAL *logits, const int32_t *labels, int32_t ignore,
@@ -177,19 +248,53 @@ static void FN(cross_entropy)(size_t rows, size_t cols, const REAL *logits, cons
   pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(cross_entropy_range), &a);
 }
 
+// Columns first ..< first + n of the gradient of a row's loss, from its scores there.
+static inline __attribute__((always_inline)) void FN(loss_gradient)(const struct FN(softmax_args) *a, size_t n, const REAL *restrict x,
+                                                                    int32_t label, size_t first, REAL log_sum, REAL *restrict dx) {
+  REAL scale = a->scale, uniform = a->smoothing / (REAL)a->cols;
+  for (size_t i = 0; i < n; i++) dx[i] = scale * (FN(pg_exp)(x[i] - log_sum) - uniform);
+  if ((size_t)label - first < n) dx[(size_t)label - first] -= scale * (1 - a->smoothing);
+}
 PG_CLONES static void FN(cross_entropy_backward_range)(void *context, size_t begin, size_t end) {
   const struct FN(softmax_args) *a = context;
   for (size_t r = begin; r < end; r++) {
-    const REAL *x = a->x + r * a->cols;
-    REAL *dx = a->out + r * a->cols, scale = a->scale;
+    REAL *dx = a->out + r * a->cols;
+    if (a->labels[r] == a->ignore) memset(dx, 0, a->cols * sizeof(REAL));
+    else FN(loss_gradient)(a, a->cols, a->x + r * a->cols, a->labels[r], 0, a->y[r], dx);
+  }
+}
+// The gradient takes the place of the scores, block by block: in bfloat16, the first half of it.
+PG_CLONES static void FN(cross_entropy_and_gradient_range)(void *context, size_t begin, size_t end) {
+  enum { BLOCK = 512 };
+  const struct FN(softmax_args) *a = context;
+  for (size_t r = begin; r < end; r++) {
+    REAL *x = a->out + r * a->cols, log_sum;
+    a->losses[r] = 0;
     if (a->labels[r] == a->ignore) {
-      memset(dx, 0, a->cols * sizeof(REAL));
+      memset(x, 0, a->cols * sizeof(REAL));
       continue;
     }
-    REAL log_sum = a->y[r], uniform = a->smoothing / (REAL)a->cols;
-    for (size_t i = 0; i < a->cols; i++) dx[i] = scale * (FN(pg_exp)(x[i] - log_sum) - uniform);
-    dx[a->labels[r]] -= scale * (1 - a->smoothing);
+    a->losses[r] = FN(row_loss)(a->cols, x, a->labels[r], a->smoothing, &log_sum);
+    for (size_t i = 0; i < a->cols; i += BLOCK) {
+      REAL block[BLOCK];
+      uint16_t narrowed[BLOCK];
+      size_t n = PG_MIN((size_t)BLOCK, a->cols - i);
+      FN(loss_gradient)(a, n, x + i, a->labels[r], i, log_sum, block);
+      if (!a->narrow) {
+        memcpy(x + i, block, n * sizeof(REAL));
+        continue;
+      }
+      for (size_t j = 0; j < n; j++) narrowed[j] = pg_to_bf16((float)block[j]);
+      memcpy((char *)x + 2 * i, narrowed, 2 * n);
+    }
+    if (a->narrow) memset((char *)x + 2 * a->cols, 0, 2);
   }
+}
+static void FN(cross_entropy_and_gradient)(size_t rows, size_t cols, REAL *logits, const int32_t *labels, int32_t ignore,
+                                           double smoothing, REAL *losses, double scale, bool narrow) {
+  struct FN(softmax_args) a = {.cols = cols, .labels = labels, .ignore = ignore, .smoothing = (REAL)smoothing, .losses = losses,
+                               .scale = (REAL)scale, .out = logits, .narrow = narrow};
+  pg_parallel_for(rows, pg_rows_per_chunk(cols), FN(cross_entropy_and_gradient_range), &a);
 }
 static void FN(cross_entropy_backward)(size_t rows, size_t cols, const REAL *logits, const int32_t *labels,
                                        int32_t ignore, double smoothing, const REAL *log_sum, double scale, REAL *dx) {

@@ -66,6 +66,19 @@ public final class Linear: AdapterHost {
     return y
   }
 
+  /// Mean cross-entropy of the layer's output plus `shift` against class indices; of a layer that is frozen and not adapted, the output
+  /// never exists whole. `labels`, `labelSmoothing` and `divisor`: see `Tensor.crossEntropy`.
+  public func crossEntropy(
+    _ x: Tensor, plus shift: Tensor? = nil, _ labels: [Int32], labelSmoothing: Double, divisor: Double?, _ context: ForwardContext
+  ) throws -> Tensor {
+    let isPlain = activeAdapters.allSatisfy { merged.contains($0.name) || !($0.adapter is any LinearAdapter) }
+    guard isPlain, x.rank == 2, !weight.requiresGrad, bias?.requiresGrad != true, bias == nil || shift == nil else {
+      let y = try self(x, context)
+      return try (shift.map { try y.add($0) } ?? y).crossEntropy(labels, labelSmoothing: labelSmoothing, divisor: divisor)
+    }
+    return try x.linearCrossEntropy(weight, bias ?? shift, labels, labelSmoothing: labelSmoothing, divisor: divisor)
+  }
+
   public override func willChangeAdapters() throws { try unmerge() }
 
   /// Puts the active adapters into weight and bias, in fp32. Throws, and changes nothing, where a value is not finite or an

@@ -26,6 +26,18 @@ extension TensorFile {
     }
   }
 
+  /// A matrix that a file has transposed, or in bfloat16, as float32 that takes no memory while nobody reads its elements; nil where
+  /// there is no such way to have it. The tensor reads the mapped file.
+  public func storedMatrix(_ entry: TensorEntry, isTransposed: Bool) throws -> Tensor? {
+    guard entry.shape.count == 2, entry.dtype == .bfloat16 || entry.dtype == .float32 && isTransposed else { return nil }
+    let elements = try elements(of: entry)
+    let dtype: DType = entry.dtype == .float32 ? .float32 : .bfloat16
+    guard !elements.bytes.isEmpty, UInt(bitPattern: elements.bytes.baseAddress) % UInt(dtype.size) == 0 else { return nil }
+    let stored = try Tensor(
+      borrowing: elements.bytes, owner: elements.owner, shape: entry.shape, dtype, whenUnneeded: elements.whenUnneeded)
+    return Tensor(stored: stored, isTransposed: isTransposed)
+  }
+
   /// A tensor of the file by name, in the type that it is stored in (integers become int32).
   public func tensor(_ name: String) throws -> Tensor {
     let entry = try entry(name)

@@ -48,6 +48,8 @@ public protocol TaskType: Sendable {
   ///   - labelSmoothing: share of a label that is spread over all classes.
   ///   - divisor: what the sum is divided by; nil: the number of labels.
   func loss(_ logits: Tensor, _ labels: Tensor, labelSmoothing: Double, divisor: Double?) throws -> Tensor
+  /// The mean loss of a batch that `prepare` made: what `lossAndLogits` gives, with no need for all logits at once.
+  func loss(_ model: TransformerModel, _ batch: Batch, labelSmoothing: Double, divisor: Double?) throws -> Tensor
   /// What the logits say, one answer for each row.
   func answers(_ logits: Tensor) -> [Answer]
   /// What they should have said about a batch that `prepare` made.
@@ -73,8 +75,12 @@ extension TaskType {
   /// Its name.
   public var name: String { Self.name }
 
+  public func loss(_ model: TransformerModel, _ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> Tensor {
+    try lossAndLogits(model, batch, labelSmoothing: labelSmoothing, divisor: divisor).loss
+  }
+
   /// The mean loss of a batch, and the logits that it was computed from: those of the rows that have labels.
-  public func loss(
+  public func lossAndLogits(
     _ model: TransformerModel, _ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil
   ) throws -> (loss: Tensor, logits: Tensor) {
     model.context.begin()
@@ -121,6 +127,11 @@ extension LanguageTaskType {
 
   public func loss(_ logits: Tensor, _ labels: Tensor, labelSmoothing: Double, divisor: Double?) throws -> Tensor {
     try logits.crossEntropy(Array(labels.int32s), labelSmoothing: labelSmoothing, divisor: divisor)
+  }
+
+  public func loss(_ model: TransformerModel, _ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> Tensor {
+    model.context.begin()
+    return try model.crossEntropy(batch, Array(batch.requiredLabels().int32s), labelSmoothing: labelSmoothing, divisor: divisor)
   }
 
   public func answers(_ logits: Tensor) -> [Answer] { logits.largestColumns.map { .token(Int32($0)) } }

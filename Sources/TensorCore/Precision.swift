@@ -66,7 +66,7 @@ private final class LayerProduct {
     guard let weight = try? Tensor.full([size, size], 0.01),
       let x = try? Tensor.full([tokens, size], 0.5, precision == .bf16 ? .bfloat16 : .float32),
       let y = try? Tensor(uninitialized: [tokens, size], x.dtype),
-      let packed = pg_pack(weight.floats.baseAddress, size, size, false, precision == .bf16)
+      let packed = pg_pack(weight.factor, size, size, false, precision == .bf16)
     else { return nil }
     (self.x, self.y, self.packed) = (x, y, packed)
   }
@@ -77,7 +77,7 @@ private final class LayerProduct {
   func seconds() -> Double {
     let start = Self.now()
     // Without memory the times say nothing, and what follows will report it.
-    _ = pg_packed_multiply(packed, x.rows, x.dtype.kernel, x.pointer, nil, 0, y.dtype.kernel, y.pointer)
+    _ = pg_packed_multiply(packed, x.rows, x.dtype.kernel, x.pointer, x.columns, nil, 0, y.dtype.kernel, y.pointer)
     return Self.now() - start
   }
 

@@ -4,15 +4,18 @@ import Diagnostics
 
 /// A block of bytes that tensors share. Own blocks come from the kernels' allocator (64-byte aligned, reused
 /// from step to step); borrowed ones belong to an owner that the storage keeps alive, such as a mapped file; and those of a
-/// matrix in 4 bits are computed when somebody reads them.
+/// matrix in 4 bits, or of one that a file has in another form, are computed when somebody reads them.
 public final class Storage {
-  /// The bytes' address. Those of a matrix in 4 bits stay where they are until `giveBack()`.
+  /// The bytes' address. Those that were computed stay where they are until `giveBack()`.
   public var pointer: UnsafeMutableRawPointer { fixed ?? expanded() }
   public let byteCount: Int
   /// What the bytes are computed from, if they are.
   package let quantized: QuantizedMatrix?
+  package let stored: StoredMatrix?
+  /// Whether the bytes are computed when somebody reads them.
+  var isComputed: Bool { quantized != nil || stored != nil }
   /// Where the bytes are.
-  public var device: Device { quantized == nil && fixed == nil ? .meta : .cpu }
+  public var device: Device { !isComputed && fixed == nil ? .meta : .cpu }
   private let fixed: UnsafeMutableRawPointer?
   private var expansion: UnsafeMutableRawPointer?
   private let owner: AnyObject?
@@ -31,7 +34,7 @@ public final class Storage {
     guard let pointer = pg_allocate(byteCount) else { throw Memory.exhausted() }
     fixed = pointer
     self.byteCount = byteCount
-    quantized = nil
+    (quantized, stored) = (nil, nil)
     owner = nil
     isWritable = true
     whenUnneeded = nil
@@ -44,7 +47,7 @@ public final class Storage {
   public init(borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, whenUnneeded: (() -> Void)? = nil) {
     fixed = UnsafeMutableRawPointer(mutating: bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!)
     byteCount = bytes.count
-    quantized = nil
+    (quantized, stored) = (nil, nil)
     self.owner = owner
     isWritable = false
     self.whenUnneeded = whenUnneeded
@@ -54,7 +57,7 @@ public final class Storage {
   public init(mapping bytes: UnsafeMutableRawBufferPointer, owner: AnyObject) {
     fixed = bytes.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 64)!
     byteCount = bytes.count
-    quantized = nil
+    (quantized, stored) = (nil, nil)
     self.owner = owner
     isWritable = true
     whenUnneeded = nil
@@ -64,7 +67,7 @@ public final class Storage {
   fileprivate init(lending other: Storage) {
     fixed = other.pointer
     byteCount = other.byteCount
-    quantized = nil
+    (quantized, stored) = (nil, nil)
     owner = other
     isWritable = false
     whenUnneeded = nil
@@ -74,7 +77,7 @@ public final class Storage {
   init() {
     fixed = nil
     byteCount = 0
-    quantized = nil
+    (quantized, stored) = (nil, nil)
     owner = nil
     isWritable = true
     whenUnneeded = nil
@@ -82,7 +85,7 @@ public final class Storage {
 
   /// The float32 elements of a matrix in 4 bits. They must never be written.
   package init(_ matrix: QuantizedMatrix) {
-    quantized = matrix
+    (quantized, stored) = (matrix, nil)
     byteCount = matrix.count * 4
     fixed = nil
     owner = nil
@@ -90,14 +93,29 @@ public final class Storage {
     whenUnneeded = nil
   }
 
+  /// The float32 elements of a matrix of a file. They must never be written.
+  init(_ matrix: StoredMatrix) {
+    (quantized, stored) = (nil, matrix)
+    byteCount = matrix.count * 4
+    fixed = nil
+    owner = nil
+    isWritable = false
+    whenUnneeded = matrix.whenUnneeded
+  }
+
   private func expanded() -> UnsafeMutableRawPointer {
-    precondition(quantized != nil, "a tensor on the device meta has no elements")
+    precondition(isComputed, "a tensor on the device meta has no elements")
     if let expansion { return expansion }
-    guard let memory = pg_allocate(byteCount),
-      (try? quantized?.dequantize(into: memory.assumingMemoryBound(to: Float.self))) != nil
+    guard let memory = pg_allocate(byteCount), (try? compute(into: memory.assumingMemoryBound(to: Float.self))) != nil
     else { cl_end_without_memory(byteCount) }
     expansion = memory
     return memory
+  }
+
+  /// Writes the elements of a matrix in 4 bits, or of a file's.
+  func compute(into target: UnsafeMutablePointer<Float>) throws {
+    try quantized?.dequantize(into: target)
+    stored?.read(into: target)
   }
 
   /// Tells the owner that the bytes will not be read again soon. They can still be read, but `pointer` may change: do not keep it.
@@ -113,7 +131,7 @@ public final class Storage {
   }
 
   deinit {
-    if quantized != nil { pg_free(expansion, byteCount) } else if owner == nil { pg_free(fixed, byteCount) }
+    if isComputed { pg_free(expansion, byteCount) } else if owner == nil { pg_free(fixed, byteCount) }
   }
 }
 
@@ -121,14 +139,15 @@ extension Tensor {
   /// The same elements, and the same place in the graph, for a function that must not change them: it, and every view of it,
   /// cannot be written.
   package func lent() throws -> Tensor {
-    let source = try dequantized()
+    // What is computed may move.
+    let source = storage.isComputed ? try copy() : self
     return Tensor(
       shape: shape, dtype: source.dtype, storage: Storage(lending: source.storage), byteOffset: source.byteOffset, count: count,
-      slot: source.slot)
+      slot: slot)
   }
 }
 
 extension Storage {
   /// Bytes of memory that are its own: not those of a file, or of another storage.
-  var heldBytes: Int { quantized?.byteCount ?? (owner == nil ? byteCount : 0) }
+  var heldBytes: Int { quantized?.byteCount ?? (owner == nil && stored == nil ? byteCount : 0) }
 }

@@ -196,9 +196,12 @@ extension Tensor {
 
   /// A copy with its own elements, outside the graph.
   public func copy() throws -> Tensor {
-    if let quantized { return try quantized.dequantized() }
     let result = try Tensor(uninitialized: shape, dtype, on: device)
     guard device == .cpu else { return result }
+    if storage.isComputed, byteOffset == 0, storage.byteCount == count * 4 {
+      try storage.compute(into: result.floats.baseAddress!)
+      return result
+    }
     result.pointer.copyMemory(from: pointer, byteCount: count * dtype.size)
     return result
   }

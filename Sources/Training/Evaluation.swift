@@ -53,10 +53,14 @@ struct Evaluator {
       try Interrupt.check()
       var batch = try data.batch(indices, for: type, arguments.preparation("evaluation masks", step: i, model.tokenizer))
       batch.hiddenStates = cache
-      let (loss, logits) = try Autograd.noGrad { try functions.loss(model, batch, labelSmoothing: arguments.labelSmoothing(of: model)) }
-      lossSum += try loss.item() * Double(batch.labelCount)
       labelCount += batch.labelCount
-      guard readsAnswers else { continue }
+      let smoothing = try arguments.labelSmoothing(of: model)
+      guard readsAnswers else {
+        lossSum += try Autograd.noGrad { try functions.loss(model, batch, labelSmoothing: smoothing).item() } * Double(batch.labelCount)
+        continue
+      }
+      let (loss, logits) = try Autograd.noGrad { try functions.lossAndLogits(model, batch, labelSmoothing: smoothing) }
+      lossSum += try loss.item() * Double(batch.labelCount)
       // Metrics see the task's order: which class F1 is about does not depend on the model.
       try seen.add(type.answers(logits), type.references(batch, of: data), type.aligned(logits), batch.examples)
     }

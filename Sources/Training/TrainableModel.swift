@@ -176,10 +176,9 @@ public final class TrainableModel {
     return copy
   }
 
-  /// The mean loss of a batch with the methods' own terms, and the logits. Parameters are those of `TaskType.loss`.
-  public func loss(_ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> (loss: Tensor, logits: Tensor) {
-    let (loss, logits) = try type.loss(network, batch, labelSmoothing: labelSmoothing, divisor: divisor)
-    return (try addingTerms(to: loss, batch, divisor: divisor), logits)
+  /// The mean loss of a batch with the methods' own terms. Parameters are those of `TaskType.loss`.
+  public func loss(_ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil) throws -> Tensor {
+    try addingTerms(to: type.loss(network, batch, labelSmoothing: labelSmoothing, divisor: divisor), batch, divisor: divisor)
   }
 
   /// A loss with the methods' own terms. They count by the batch's share of the divisor, so that they count once in an update.
@@ -273,7 +272,7 @@ extension Tensor {
     if quantized != nil || other.quantized != nil { return quantized != nil && other.quantized != nil }
     guard dtype == other.dtype, count == other.count else { return false }
     // What never trained is shared.
-    guard pointer != other.pointer else { return true }
+    guard storage !== other.storage || byteOffset != other.byteOffset else { return true }
     defer {
       storage.giveBack()
       other.storage.giveBack()

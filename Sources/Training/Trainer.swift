@@ -230,7 +230,7 @@ public final class Trainer {
     let passes = model.network.context.step
     let total = try group.sum(of: batches.indices, into: trainedParameters().map(\.tensor)) { i in
       if group.count > 1 { model.network.context.resume(after: passes + UInt64(i)) }
-      let (mean, _) = try functions.loss(model, batches[i], labelSmoothing: arguments.labelSmoothing(of: model), divisor: divisor)
+      let mean = try functions.loss(model, batches[i], labelSmoothing: arguments.labelSmoothing(of: model), divisor: divisor)
       let loss = try model.addingTerms(to: mean, batches[i], divisor: divisor)
       let value = try loss.item()
       guard value.isFinite else { throw notFinite("the loss is \(value)", batches[i]) }

@@ -19,15 +19,21 @@ public struct TrainerFunctions {
 
   public init() {}
 
-  /// The loss of a batch, and the logits that it was computed from.
+  /// The loss of a batch.
   ///
   /// - Parameter divisor: the labels of all batches of an update; each batch's mean counts with its share of them. nil: the
   ///   batch stands alone.
-  func loss(
-    _ model: TrainableModel, _ batch: Batch, labelSmoothing: Double = 0, divisor: Double? = nil
+  func loss(_ model: TrainableModel, _ batch: Batch, labelSmoothing: Double, divisor: Double? = nil) throws -> Tensor {
+    guard loss == nil else { return try lossAndLogits(model, batch, labelSmoothing: labelSmoothing, divisor: divisor).loss }
+    return try model.type.loss(model.network, batch, labelSmoothing: labelSmoothing, divisor: divisor)
+  }
+
+  /// The loss of a batch, and the logits that it was computed from.
+  func lossAndLogits(
+    _ model: TrainableModel, _ batch: Batch, labelSmoothing: Double, divisor: Double? = nil
   ) throws -> (loss: Tensor, logits: Tensor) {
     let network = model.network
-    guard let loss else { return try model.type.loss(network, batch, labelSmoothing: labelSmoothing, divisor: divisor) }
+    guard let loss else { return try model.type.lossAndLogits(network, batch, labelSmoothing: labelSmoothing, divisor: divisor) }
     network.context.begin()
     let logits = try network.logits(batch, rows: batch.rows)
     let value = try loss(logits, batch.requiredLabels(), model)

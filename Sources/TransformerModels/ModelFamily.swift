@@ -82,9 +82,19 @@ public protocol ModelHead: AnyObject {
 
   /// hidden: [rows, C], float32. Result: [rows, scores].
   func callAsFunction(_ hidden: Tensor, _ context: ForwardContext) throws -> Tensor
+  /// Mean cross-entropy of the scores against class indices, see `Tensor.crossEntropy`. Default: of scores that exist all at once.
+  func crossEntropy(
+    _ hidden: Tensor, _ labels: [Int32], labelSmoothing: Double, divisor: Double?, _ context: ForwardContext
+  ) throws -> Tensor
 }
 
 extension ModelHead {
+  func crossEntropy(
+    _ hidden: Tensor, _ labels: [Int32], labelSmoothing: Double, divisor: Double?, _ context: ForwardContext
+  ) throws -> Tensor {
+    try self(hidden, context).crossEntropy(labels, labelSmoothing: labelSmoothing, divisor: divisor)
+  }
+
   func rows(_ chosen: RowChoice, of batch: Batch) throws -> RowChoice { chosen }
   var buffers: [(name: String, tensor: Tensor)] { [] }
 }

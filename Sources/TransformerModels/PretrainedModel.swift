@@ -160,7 +160,9 @@ extension PretrainedModel: ParameterSource {
     if let bad = tensor.firstNonFinite {
       throw EngineError(.data, "\(file.path): tensor '\(entry.name)' has a value that is not finite at index \(bad)")
     }
-    cache[name] = isStoredTransposed ? try Autograd.noGrad { try tensor.transpose(0, 1).copy() } : tensor
+    tensor.storage.giveBack()
+    let matrix = try file.storedMatrix(entry, isTransposed: isStoredTransposed)
+    cache[name] = try matrix ?? (isStoredTransposed ? Autograd.noGrad { try tensor.transpose(0, 1).copy() } : tensor)
     return cache[name]
   }
 

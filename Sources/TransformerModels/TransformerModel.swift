@@ -49,17 +49,30 @@ public final class TransformerModel: AdapterHost {
 
   /// Scores for the batch: [sequences, labels] of a sequence head, [rows, V] of a language head. In a model with an encoder, rows are
   /// the decoder's.
-  public func logits(_ batch: Batch, rows: RowChoice) throws -> Tensor {
+  public func logits(_ batch: Batch, rows: RowChoice) throws -> Tensor { try scores(states(batch, rows), context) }
+
+  /// Mean cross-entropy of those scores against the batch's labels, class indices: see `Tensor.crossEntropy`. Where the head is frozen,
+  /// its scores are never in memory all at once.
+  public func crossEntropy(_ batch: Batch, _ labels: [Int32], labelSmoothing: Double, divisor: Double?) throws -> Tensor {
+    try scores.crossEntropy(states(batch, batch.rows), labels, labelSmoothing: labelSmoothing, divisor: divisor, context)
+  }
+
+  /// What the head reads of a batch.
+  private func states(_ batch: Batch, _ rows: RowChoice) throws -> Tensor {
     let rows = try scores.rows(rows, of: batch)
-    guard let encoder, let layout = encoderLayout else { return try logits(batch, rows: rows, over: nil) }
-    return try logits(batch.decoderInput(startingWith: layout.startToken), rows: rows, over: encoder.encode(batch, context))
+    guard let encoder, let layout = encoderLayout else { return try states(batch, rows, over: nil) }
+    return try states(batch.decoderInput(startingWith: layout.startToken), rows, over: encoder.encode(batch, context))
+  }
+
+  private func states(_ batch: Batch, _ rows: RowChoice, over encoded: EncoderStates?) throws -> Tensor {
+    try body(batch, scores.reads, rows: rows, over: encoded, context).to(.float32)
   }
 
   /// Scores for tokens of the body, the decoder where there is an encoder, which has read its own already.
   ///
   /// `encoded`: what it made of them, for each of the batch's sequences; several may share the states of one input.
   public func logits(_ batch: Batch, rows: RowChoice, over encoded: EncoderStates?) throws -> Tensor {
-    try scores(body(batch, scores.reads, rows: rows, over: encoded, context).to(.float32), context)
+    try scores(states(batch, rows, over: encoded), context)
   }
 
   /// What the encoder makes of the batch's tokens, computed once for all that a decoder says about them; nil: there is no encoder.

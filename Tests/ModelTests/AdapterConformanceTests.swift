@@ -23,7 +23,7 @@ extension EngineTests {
       let attached = try row.attach(to: model)
       try perturb(attached)
       model.context.isTraining = true
-      try model.loss(tinyBatch()).loss.backward()
+      try model.loss(tinyBatch()).backward()
       let own = Set(attached.state().map { ObjectIdentifier($0.tensor) })
       for (name, tensor) in model.namedParameters() {
         if tensor.requiresGrad, tensor.grad == nil, (row.method as? any DrawsParameters)?.drawsParameters ?? false { continue }

@@ -281,7 +281,7 @@ func train(
   for step in steps {
     try training.beforeStep(place(step))
     model.zeroGrad()
-    var loss = try model.loss(tinyBatch()).loss
+    var loss = try model.loss(tinyBatch())
     if let term = try training.regularization() { loss = try loss.add(term) }
     try loss.backward()
     try training.beforeUpdate(place(step))
@@ -293,8 +293,8 @@ func train(
 }
 
 extension TransformerModel {
-  /// The loss of the type of task that the head and the labels are for, and the logits.
-  func loss(_ batch: Batch) throws -> (loss: Tensor, logits: Tensor) {
+  /// The loss of the type of task that the head and the labels are for.
+  func loss(_ batch: Batch) throws -> Tensor {
     guard head.isSequence else { return try MaskedLM().loss(self, batch) }
     return try batch.labels?.dtype == .float32 ? Regression().loss(self, batch) : SequenceClassification(labels: labels).loss(self, batch)
   }

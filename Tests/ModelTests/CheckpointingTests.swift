@@ -26,7 +26,7 @@ import TransformerModels
     let batch = try tinyBatch()
     _ = try model.predict(batch)  // lays out frozen weights, which is memory of its own
     let before = Memory.liveBytes
-    let loss = try model.loss(batch).loss
+    let loss = try model.loss(batch)
     let saved = Memory.liveBytes - before
     try loss.backward()
     let gradients = model.namedParameters().compactMap { name, tensor in tensor.grad.map { (name, $0.values) } }

@@ -36,7 +36,7 @@ private func train(_ model: TransformerModel, steps: Int = 5, learningRate: Doub
   let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model, weightDecay: 0.01))
   return try (0..<steps).map { _ in
     model.zeroGrad()
-    let loss = try model.head.isSequence ? model.loss(tinyBatch(for: model)).loss : CausalLM().loss(model, textBatch(model)).loss
+    let loss = try model.head.isSequence ? model.loss(tinyBatch(for: model)) : CausalLM().loss(model, textBatch(model))
     try loss.backward()
     try optimizer.step(learningRate: learningRate)
     return try loss.item()

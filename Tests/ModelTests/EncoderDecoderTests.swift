@@ -91,7 +91,7 @@ import Testing
       let batch = try batch()
       _ = try model.predict(batch)
       let before = Memory.liveBytes
-      let loss = try model.loss(batch).loss
+      let loss = try model.loss(batch)
       let saved = Memory.liveBytes - before
       try loss.backward()
       return (
@@ -114,7 +114,7 @@ import Testing
     var targets = AdapterTargets()
     targets.targetModules = .pattern(".*\\b" + stack + "\\..*\\.(q_proj|q)")
     try perturb(model.attach(LoRA(), targets: targets))
-    try model.loss(batch()).loss.backward()
+    try model.loss(batch()).backward()
     let trained = model.trainableParameters()
     #expect(!trained.isEmpty && trained.allSatisfy { $0.name.contains(stack + ".") })
     for (name, tensor) in trained { #expect(try #require(tensor.grad, "\(name)").sumOfSquares > 0, "\(name)") }

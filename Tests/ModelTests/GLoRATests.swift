@@ -109,7 +109,7 @@ extension EngineTests {
         var values: [Double] = []
         for _ in 0..<4 {
           model.zeroGrad()
-          let loss = try model.loss(tinyBatch()).loss
+          let loss = try model.loss(tinyBatch())
           values.append(try loss.item())
           try loss.backward()
         }

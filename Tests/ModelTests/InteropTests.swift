@@ -126,7 +126,7 @@ extension EngineTests {
       let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model, weightDecay: 0.01))
       for _ in 0..<5 {
         model.zeroGrad()
-        try model.loss(tinyBatch()).loss.backward()
+        try model.loss(tinyBatch()).backward()
         try optimizer.step(learningRate: 0.01)
       }
     }

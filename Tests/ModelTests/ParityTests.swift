@@ -57,7 +57,7 @@ extension EngineTests {
           #expect(try compare("logits", model.predict(fixture.batch(0)), fixture.tensor("logits"), absolute: tolerance))
         }
         model.zeroGrad()
-        var (loss, _) = try model.loss(fixture.batch(step))
+        var loss = try model.loss(fixture.batch(step))
         if let term = try training.regularization() { loss = try loss.add(term) }
         #expect(abs(try loss.item() - losses[step]) <= tolerance * abs(losses[step]), "\(fixture.name): loss of step \(step)")
         try loss.backward()

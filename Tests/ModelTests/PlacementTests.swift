@@ -28,7 +28,7 @@ private struct Step: Equatable {
 
   init(_ model: TransformerModel, _ batch: Batch) throws {
     model.zeroGrad()
-    let loss = try model.loss(batch).loss
+    let loss = try model.loss(batch)
     self.loss = try loss.item()
     try loss.backward()
     gradients = Dictionary(model.namedParameters().compactMap { name, tensor in tensor.grad.map { (name, $0.values) } }) { a, _ in a }
@@ -162,7 +162,7 @@ extension EngineTests {
         let model = try droppingModel(name, dropout: 0.3)
         try attach(model)
         model.context.isTraining = true
-        return try model.loss(tinyBatch()).loss.item()
+        return try model.loss(tinyBatch()).item()
       }
       if case .linear = row.method.placement { return }
       let base = try loss { _ in }

@@ -59,7 +59,7 @@ extension EngineTests {
         try perturb(attached)
         var result = [try model.predict(tinyBatch()).values]
         model.context.isTraining = true
-        try model.loss(tinyBatch()).loss.backward()
+        try model.loss(tinyBatch()).backward()
         model.context.isTraining = false
         result += model.trainableParameters().map { $0.tensor.grad?.values ?? [] }
         if row.method.isMergeable {
@@ -107,7 +107,7 @@ extension EngineTests {
         let optimizer = Optimizer(AdamW(), ParameterGroup.decaying(model, weightDecay: 0.01))
         for _ in 0..<3 {
           model.zeroGrad()
-          let loss = try model.loss(tinyBatch()).loss
+          let loss = try model.loss(tinyBatch())
           try loss.backward()
           result.append(loss.values)
           result += try model.trainableParameters().map { try #require($0.tensor.grad).values }
@@ -146,7 +146,7 @@ extension EngineTests {
       Memory.resetPeak()
       for _ in 0..<2 {
         model.zeroGrad()
-        try model.loss(Batch(ids: [3, 4, 5, 6], offsets: Offsets(values: [0, 4]), labels: Tensor([0] as [Int32], [1]))).loss.backward()
+        try model.loss(Batch(ids: [3, 4, 5, 6], offsets: Offsets(values: [0, 4]), labels: Tensor([0] as [Int32], [1]))).backward()
       }
       model.zeroGrad()
       #expect(Memory.liveBytes - adapters < 192 * 768 * 4)

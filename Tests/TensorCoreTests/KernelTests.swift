@@ -110,17 +110,18 @@ import Testing
     }
     expectClose("log sums", x.logSumsOfRows().map(Double.init), expected, relative: 1e-5, absolute: 1e-6)
     let row = UnsafeMutableBufferPointer(rebasing: x.floats[..<n])
-    for (minus, plus, least) in [(Float(0), Float(0), Float(1.5)), (0.5, -2, -2), (0, 0, -.infinity), (0, 0, 100)] {
-      var (found, start): ([Int], Int) = ([], 0)
-      while let place = row.next(from: start, above: least, minus: minus, plus: plus) {
-        found.append(place)
-        start = place + 1
-      }
-      #expect(found == (0..<n).filter { (row[$0] - minus) + plus > least })
+    let before = Array(x.floats)
+    // Many are equal, some are forbidden.
+    for i in before.indices { x.floats[i] = i % 11 == 0 ? -.infinity : (before[i] * 4).rounded() }
+    let (minus, plus): ([Float], [Float]) = ([0.5, 0, -1], [-2, 0, 1])
+    let sums = x.floats.indices.map { (x.floats[$0] - minus[$0 / n]) + plus[$0 / n] }
+    let order = x.floats.indices.filter { sums[$0] > -.infinity }.sorted { sums[$0] > sums[$1] || (sums[$0] == sums[$1] && $0 < $1) }
+    for count in [1, 5, 20, 2000] {
+      let best = x.floats.best(count, rows: 3, minus: minus, plus: plus)
+      #expect(best.map(\.index) == Array(order.prefix(count)) && best.map(\.score) == order.prefix(count).map { sums[$0] })
     }
-    let before = Array(row)
-    row.add(-2.5)
-    #expect(Array(row) == before.map { $0 - 2.5 })
+    x.floats.subtract(fromRows: minus)
+    #expect(Array(x.floats) == x.floats.indices.map { i in i % 11 == 0 ? -.infinity : (before[i] * 4).rounded() - minus[i / n] })
     row[n / 2] = .nan
     #expect(row.logSums(rows: 1)[0].isNaN)
     row[n / 2] = .infinity

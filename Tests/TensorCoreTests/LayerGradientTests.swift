@@ -167,6 +167,12 @@ import Testing
     GradientCase("cross_entropy, ignored rows", [[6, 5]]) {
       try $0[0].crossEntropy([0, -100, 2, -100, 1, 3])
     },
+    GradientCase("cross_entropy of a frozen head", [[5, 4], [7, 4], [7]], frozen: [1, 2]) {
+      try $0[0].linearCrossEntropy($0[1], $0[2], [0, -100, 6, 2, 1], labelSmoothing: 0.2, divisor: 7)
+    },
+    GradientCase("cross_entropy of a frozen head, scaled, 400 rows", [[400, 3], [5, 3]], frozen: [1]) {
+      try $0[0].linearCrossEntropy($0[1], nil, (0..<400).map { (i: Int32) in i % 5 }).mul(1.7)
+    },
     GradientCase("cross_entropy, all ignored", [[2, 5]]) { try $0[0].crossEntropy([-100, -100]) },
     GradientCase("cross_entropy, smoothing and divisor", [[4, 5]]) {
       try $0[0].crossEntropy([0, -100, 2, 1], labelSmoothing: 0.2, divisor: 7)

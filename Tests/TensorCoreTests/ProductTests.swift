@@ -95,14 +95,14 @@ import Testing
     let x = try normal([m, k], stream: 2, .float32)
     let bias = try normal([n], stream: 3, .float32)
     // Null where OpenBLAS alone multiplies: then nothing is packed.
-    guard let packed = pg_pack(w.floats.baseAddress, out, inner, row.isTransposed, row.precision == .bf16) else { return }
+    guard let packed = pg_pack(w.factor, out, inner, row.isTransposed, row.precision == .bf16) else { return }
     defer { pg_packed_free(packed) }
     for withBias in [false, true] {
       let y = try Tensor.full([m + 1, n], 77)
       let expected = try Tensor.zeros([m, n])
       #expect(
         pg_packed_multiply(
-          packed, m, PG_F32, x.pointer, withBias ? bias.floats.baseAddress : nil, 0, PG_F32, y.pointer))
+          packed, m, PG_F32, x.pointer, k, withBias ? bias.floats.baseAddress : nil, 0, PG_F32, y.pointer))
       // bfloat16 rounds the factors, not the sums: compare with the product of rounded factors.
       let rounded = { (t: Tensor) in row.precision == .bf16 ? try t.to(.bfloat16).to(.float32) : t }
       let (a, b) = (try rounded(x), try rounded(w))
@@ -156,12 +156,12 @@ import Testing
     defer { Threads.count = threads }
     let w = try normal([96, 64], stream: 1, .float32)
     let x = try normal([777, 64], stream: 2, .float32)
-    guard let packed = pg_pack(w.floats.baseAddress, 96, 64, false, precision == .bf16) else { return }
+    guard let packed = pg_pack(w.factor, 96, 64, false, precision == .bf16) else { return }
     defer { pg_packed_free(packed) }
     let results = try [1, 2].map { count in
       Threads.count = count
       let y = try Tensor(uninitialized: [777, 96])
-      #expect(pg_packed_multiply(packed, 777, PG_F32, x.pointer, nil, 0, PG_F32, y.pointer))
+      #expect(pg_packed_multiply(packed, 777, PG_F32, x.pointer, 64, nil, 0, PG_F32, y.pointer))
       return y.values
     }
     #expect(results[0] == results[1])

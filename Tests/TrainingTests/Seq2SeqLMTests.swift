@@ -108,7 +108,7 @@ import TransformerModels
     let (loss, perplexity) = (try #require(metrics["eval_loss"]), try #require(metrics["eval_perplexity"]))
     #expect(abs(loss - sum / Double(count)) < 1e-5 * loss && abs(perplexity - exp(loss)) < 1e-6 * perplexity)
     let all = try batch(data, Array(Self.examples.indices))
-    let mean = try Autograd.noGrad { try model.type.loss(model.network, all, labelSmoothing: 0.1).loss.item() }
+    let mean = try Autograd.noGrad { try model.type.loss(model.network, all, labelSmoothing: 0.1).item() }
     #expect(abs(mean - smoothed / Double(count)) < 1e-5 * mean)
   }
 

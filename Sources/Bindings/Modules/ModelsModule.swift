@@ -373,7 +373,7 @@ private func modelChanges(_ session: Session) -> [Member<TrainableModel>] {
       "loss", "The mean loss of a batch, for a training loop of one's own.", Param<BatchObject>("batch", "made by trainer.loop"),
       returns: "scalar tensor"
     ) { model, batch in
-      try model.loss(batch.batch, labelSmoothing: batch.labelSmoothing, divisor: batch.divisor).loss
+      try model.loss(batch.batch, labelSmoothing: batch.labelSmoothing, divisor: batch.divisor)
     },
     .method(
       "logits", "Scores of a batch, [sequences, labels], with gradients.", Param<BatchObject>("batch", "made by trainer.loop"), returns: "tensor"

@@ -108,12 +108,19 @@ void pg_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, co
 void pg_log_softmax(pg_dtype t, size_t rows, size_t cols, const void *x, void *y);
 // log_sums[row] = log(sum(exp(x))): NaN where an element is NaN or infinity.
 void pg_log_sums(pg_dtype t, size_t rows, size_t cols, const void *x, void *log_sums);
-// The first i from `from` on with (x[i] - minus) + plus > least, else n.
-size_t pg_next_above(size_t n, const float *x, float minus, float plus, float least, size_t from);
+// The best `count` of (x[row][i] - minus[row]) + plus[row] in each row: scores and places, [rows, count], the best first, and of equal
+// ones the first. minus, plus: null for zeros. Those with -inf are none; where a row has too few, the last places are -1.
+void pg_best_of_rows(size_t rows, size_t cols, const float *x, const float *minus, const float *plus, size_t count, float *scores,
+                     int32_t *places);
+void pg_subtract_from_rows(size_t rows, size_t cols, float *x, const float *minus);  // x[row][i] -= minus[row]
 void pg_log_softmax_backward(pg_dtype t, size_t rows, size_t cols, const void *y, const void *dy, void *dx);
 // losses[i] = (1-e) * -log p[label] + e * mean_c -log p[c]; 0 where label == ignore. log_sum[i] = log sum exp.
 void pg_cross_entropy(pg_dtype t, size_t rows, size_t cols, const void *logits, const int32_t *labels, int32_t ignore,
                       double smoothing, void *losses, void *log_sum);
+// The same, and scale * d losses[i] / d logits[i] in place of the logits. `narrow` (t is fp32): in bfloat16, 2 cols elements from one row
+// to the next, and a 0 behind each row.
+void pg_cross_entropy_and_gradient(pg_dtype t, size_t rows, size_t cols, void *logits, const int32_t *labels, int32_t ignore,
+                                   double smoothing, void *losses, double scale, bool narrow);
 // d_logits = scale * d losses[i] / d logits.
 void pg_cross_entropy_backward(pg_dtype t, size_t rows, size_t cols, const void *logits, const int32_t *labels,
                                int32_t ignore, double smoothing, const void *log_sum, double scale, void *d_logits);
@@ -207,6 +214,8 @@ PG_CHECKED bool pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, do
 // The same with one type for everything.
 PG_CHECKED bool pg_gemm(pg_dtype t, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const void *a,
              size_t lda, const void *b, size_t ldb, double beta, void *c, size_t ldc);
+// out = op(matrix), row-major.
+void pg_read_matrix(pg_factor matrix, size_t rows, size_t columns, float *out);
 bool pg_has_onednn(void);
 // To be called before a routine of OpenBLAS: false where its buffers have no room.
 PG_CHECKED bool pg_prepare_blas(void);
@@ -219,11 +228,13 @@ bool pg_packs_frozen(pg_dtype precision);
 
 // A frozen matrix laid out for products from the left: y[m, columns] = x[m, rows] * matrix (+ bias) (+ beta y).
 typedef struct pg_packed pg_packed;
-// w is [out, in]. transposed == false packs w^T (rows = in, columns = out: the forward product); true packs w itself
+// op(w) is [out, in], in fp32 or bfloat16. transposed == false packs w^T (rows = in, columns = out: the forward product); true packs w itself
 // (rows = out, columns = in: the product for the input's gradient). Null where pg_packs_frozen says no, or without memory.
-pg_packed *pg_pack(const float *w, size_t out, size_t in, bool transposed, bool bf16);
+pg_packed *pg_pack(pg_factor w, size_t out, size_t in, bool transposed, bool bf16);
 size_t pg_packed_bytes(const pg_packed *p);
-PG_CHECKED bool pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, const float *bias, double beta,
+// x_stride: elements from one row of x to the next. Where it is more than the matrix has rows, and their number is odd, the element
+// behind each row of x is 0.
+PG_CHECKED bool pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, size_t x_stride, const float *bias, double beta,
                         pg_dtype y_type, void *y);
 void pg_packed_free(pg_packed *p);
 

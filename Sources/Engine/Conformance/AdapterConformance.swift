@@ -349,7 +349,7 @@ package struct AdapterConformance {
     Precision.current = .bf16
     defer { Precision.current = before }
     try requireEqual(logits(model), exact, 0.2, "in bfloat16")
-    try model.loss(batch()).loss.backward()
+    try model.loss(batch()).backward()
     return .passed
   }
 

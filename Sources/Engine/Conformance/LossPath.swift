@@ -15,12 +15,12 @@ struct LossPath {
   private static let reaches = [0.1, 0.02, 0.5, 0.004]
   private static let points = 8
 
-  private func loss() throws -> Double { try Autograd.noGrad { try model.loss(batch).loss.item() } }
+  private func loss() throws -> Double { try Autograd.noGrad { try model.loss(batch).item() } }
 
   /// Gradients at the present values.
   func backward() throws {
     model.network.zeroGrad()
-    try model.loss(batch).loss.backward()
+    try model.loss(batch).backward()
   }
 
   /// How far the gradients are off, as a share of the slope.

@@ -4,9 +4,7 @@ struct TopK: LogitsRule {
 
   func apply(to scores: UnsafeMutableBufferPointer<Float>, after written: Written) {
     guard count < scores.count else { return }
-    var best = BestCandidates(count: count)
-    best.offer(scores)
-    guard let least = best.sorted.last?.score else { return }
+    guard let least = scores.best(count).last?.score else { return }
     for i in scores.indices where scores[i] < least { scores[i] = -.infinity }
   }
 }

@@ -30,15 +30,14 @@ struct BeamSearch: Search {
 
   mutating func advance(_ scores: StepScores) throws -> [Continuation] {
     let width = scores.vocabulary
-    var best = BestCandidates(count: max(2, 1 + ending.tokens.count) * options.beams)
+    scores.takeLogProbabilities()
     for (row, beam) in live.enumerated() {
-      let values = scores.logProbabilities(row)
-      for rule in rules { try rule.apply(to: values, after: beam.written) }
-      best.offer(values, plus: beam.score, first: row * width)
+      for rule in rules { try rule.apply(to: scores.logits(row), after: beam.written) }
     }
+    let best = scores.logits.best(max(2, 1 + ending.tokens.count) * options.beams, rows: live.count, plus: live.map(\.score))
     let length = (live.first?.written.new.count ?? 0) + 1
     var (next, chosen): ([(Written, Float)], [Continuation]) = ([], [])
-    for (place, candidate) in best.sorted.enumerated() {
+    for (place, candidate) in best.enumerated() {
       let (row, token) = (candidate.index / width, Int32(candidate.index % width))
       let isEnd = try ending.isEnd(token, after: live[row].written)
       guard !isEnd else {

@@ -25,17 +25,14 @@ struct LoRABeamSearch: Search {
 
   mutating func advance(_ scores: StepScores) throws -> [Continuation] {
     let width = scores.vocabulary
-    var candidates = BestCandidates(count: beams)
     for (row, beam) in live.enumerated() {
       for rule in rules { try rule.apply(to: scores.logits(row), after: beam.written) }
     }
     let sums = rules.isEmpty ? Array(scores.logSums) : scores.logits.logSums(rows: live.count)
-    for (row, beam) in live.enumerated() {
-      candidates.offer(scores.logits(row), minus: sums[row], plus: beam.score, first: row * width)
-    }
+    let candidates = scores.logits.best(beams, rows: live.count, minus: sums, plus: live.map(\.score))
     let length = (live.first?.written.new.count ?? 0) + 1
     var (next, chosen): ([(Written, Float)], [Continuation]) = ([], [])
-    for candidate in candidates.sorted {
+    for candidate in candidates {
       let (row, token) = (candidate.index / width, Int32(candidate.index % width))
       var written = live[row].written
       written.tokens.append(token)

@@ -41,12 +41,8 @@ struct StepScores {
 
   func logSum(_ row: Int) -> Float { logSums[logSums.startIndex + row] }
 
-  /// The log probabilities of a row, which are written over its logits.
-  func logProbabilities(_ row: Int) -> UnsafeMutableBufferPointer<Float> {
-    let values = logits(row)
-    values.add(-logSum(row))
-    return values
-  }
+  /// Writes log probabilities over the logits.
+  func takeLogProbabilities() { logits.subtract(fromRows: Array(logSums)) }
 }
 
 /// When a text ends.

@@ -31,9 +31,7 @@ struct SequenceSearch: Search {
   }
 
   private static func largest(_ scores: UnsafeMutableBufferPointer<Float>) -> Int? {
-    var best = BestCandidates(count: 1)
-    best.offer(scores)
-    return best.sorted.first?.index
+    scores.best(1).first?.index
   }
 
   /// The first token up to which the probabilities exceed `draw`.

@@ -20,7 +20,7 @@ package final class PackedMatrix {
   init?(_ weight: Tensor, _ layout: PackedLayout) throws {
     guard weight.dtype == .float32, weight.rank == 2, layout.isUsed else { return nil }
     let handle = pg_pack(
-      weight.floats.baseAddress, weight.shape[0], weight.shape[1], layout.isTransposed, layout.precision == .bf16)
+      weight.storage.stored?.factor ?? weight.factor, weight.shape[0], weight.shape[1], layout.isTransposed, layout.precision == .bf16)
     // Another product in its place would round differently.
     guard let handle else { throw Memory.exhausted() }
     self.handle = handle
@@ -47,7 +47,7 @@ package final class PackedLayouts {
 
 extension Tensor {
   /// The packed layout of a frozen parameter; nil where the weight trains, is small, is not to be packed, or oneDNN is missing.
-  private func packedMatrix(transposed: Bool) throws -> PackedMatrix? {
+  func packedMatrix(transposed: Bool) throws -> PackedMatrix? {
     guard Precision.packsWeights, !requiresGrad, rank == 2, shape[0] >= 32, shape[1] >= 32 else { return nil }
     let layout = PackedLayout(isTransposed: transposed, precision: Precision.current)
     if let quantized {
@@ -84,7 +84,7 @@ extension Tensor {
     if let matrix = try weight.packedMatrix(transposed: false) {
       try Memory.require(
         pg_packed_multiply(
-          matrix.handle, y.rows, x.dtype.kernel, x.pointer, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer))
+          matrix.handle, y.rows, x.dtype.kernel, x.pointer, x.columns, bias?.floats.baseAddress, 0, y.dtype.kernel, y.pointer))
     } else {
       let plain = try weight.dequantized()
       try withExtendedLifetime(plain) { try y.assignProduct(x.factor, plain.factor.flipped, inner: columns, precision) }
@@ -101,7 +101,7 @@ extension Tensor {
       if needsX {
         let dx = try Tensor(uninitialized: inputShape, inputType)
         if let matrix = try weight.packedMatrix(transposed: true) {
-          try Memory.require(pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, nil, 0, dx.dtype.kernel, dx.pointer))
+          try Memory.require(pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, dy.columns, nil, 0, dx.dtype.kernel, dx.pointer))
         } else {
           let plain = try weight.dequantized()
           try withExtendedLifetime(plain) { try dx.assignProduct(dy.factor, plain.factor, inner: dy.columns, precision) }

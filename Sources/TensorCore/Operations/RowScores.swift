@@ -17,12 +17,26 @@ extension UnsafeMutableBufferPointer<Float> {
     }
   }
 
-  /// Adds a number to every element.
-  package func add(_ value: Float) { pg_scale(PG_F32, count, 1, baseAddress, Double(value), baseAddress) }
+  /// Subtracts a number from all elements of each of so many rows.
+  package func subtract(fromRows numbers: [Float]) {
+    if !numbers.isEmpty { pg_subtract_from_rows(numbers.count, count / numbers.count, baseAddress, numbers) }
+  }
 
-  /// The first place from `start` on where `(x - minus) + plus` is above `least`; nil: there is none.
-  package func next(from start: Int, above least: Float, minus: Float = 0, plus: Float = 0) -> Int? {
-    let place = pg_next_above(count, baseAddress, minus, plus, least, start)
-    return place < count ? place : nil
+  /// The best of many candidates, the elements of some rows that lie one after another: the best first, and of equal ones the first.
+  /// Those with `-infinity` are none.
+  ///
+  /// `minus`, `plus`: a number for each row; a candidate's score is `(x - minus) + plus`. nil: zeros.
+  package func best(_ wanted: Int, rows: Int = 1, minus: [Float]? = nil, plus: [Float]? = nil) -> [(score: Float, index: Int)] {
+    precondition(minus?.count ?? rows == rows && plus?.count ?? rows == rows)
+    let width = count / rows
+    let each = Swift.min(wanted, width)
+    var places = [Int32](repeating: -1, count: rows * each)
+    let scores = [Float](unsafeUninitializedCapacity: rows * each) { scores, count in
+      pg_best_of_rows(rows, width, baseAddress, minus, plus, each, scores.baseAddress, &places)
+      count = rows * each
+    }
+    let all = places.indices.filter { places[$0] >= 0 }.map { (score: scores[$0], index: $0 / each * width + Int(places[$0])) }
+    guard rows > 1 else { return all }
+    return Array(all.sorted { $0.score > $1.score || ($0.score == $1.score && $0.index < $1.index) }.prefix(wanted))
   }
 }

@@ -40,4 +40,11 @@ final class LanguageHead: ModelHead {
     let scores = try projection(scale == 1 ? hidden : hidden.mul(scale), context)
     return try bias.map { try scores.add($0) } ?? scores
   }
+
+  func crossEntropy(
+    _ hidden: Tensor, _ labels: [Int32], labelSmoothing: Double, divisor: Double?, _ context: ForwardContext
+  ) throws -> Tensor {
+    try projection.crossEntropy(
+      scale == 1 ? hidden : hidden.mul(scale), plus: bias, labels, labelSmoothing: labelSmoothing, divisor: divisor, context)
+  }
 }

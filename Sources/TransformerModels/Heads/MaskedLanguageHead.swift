@@ -45,6 +45,16 @@ final class MaskedLanguageHead: Module, ModelHead {
   var reads: HeadInput { .tokens }
 
   func callAsFunction(_ hidden: Tensor, _ context: ForwardContext) throws -> Tensor {
-    try decoder(norm(dense(hidden, context).unary(activation)), context)
+    try decoder(transformed(hidden, context), context)
+  }
+
+  func crossEntropy(
+    _ hidden: Tensor, _ labels: [Int32], labelSmoothing: Double, divisor: Double?, _ context: ForwardContext
+  ) throws -> Tensor {
+    try decoder.crossEntropy(transformed(hidden, context), labels, labelSmoothing: labelSmoothing, divisor: divisor, context)
+  }
+
+  private func transformed(_ hidden: Tensor, _ context: ForwardContext) throws -> Tensor {
+    try norm(dense(hidden, context).unary(activation))
   }
 }
