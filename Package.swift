@@ -28,7 +28,8 @@ let package = Package(
   platforms: [.macOS(.v14)],
   products: [.executable(name: "perigee", targets: ["perigee"])],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/swhitty/FlyingFox", exact: "0.27.1"),
   ],
   targets: [
     // System libraries and C.
@@ -70,10 +71,11 @@ let package = Package(
     library("LuaMethods", ["LuaTensors", "Engine"]),
     library("Bindings", ["LuaMethods", "Reports"]),
     library("Benchmarks", ["CBenchmarks", "Engine"]),
+    library("Serving", ["Engine", .product(name: "FlyingSocks", package: "FlyingFox")]),
     .executableTarget(
       name: "perigee",
       dependencies: [
-        "Bindings", "Benchmarks", "CLimits", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Bindings", "Benchmarks", "Serving", "CLimits", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
@@ -90,6 +92,7 @@ let package = Package(
     tests("ReportTests", ["Reports"]),
     tests("PipelineTests", ["Runs", "Bindings"]),
     tests("BenchmarkTests", ["Benchmarks"]),
+    tests("ServingTests", ["Serving"]),
   ],
   swiftLanguageModes: [.v6]
 )

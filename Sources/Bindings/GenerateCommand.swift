@@ -23,11 +23,11 @@ extension Runner {
     let trained = try session.trainedModel(model, adapters: [adapter].compactMap(\.self))
     // Ctrl-C ends the writing between two tokens.
     Interrupt.protectWork()
-    var stream = TextStream(write)
+    var stream = TextStream()
     let isStreamed = options.numBeams == 1 && options.numReturnSequences == 1
     let generator = try TextGenerator(
       trained.network, trained.tokenizer, options, seed: UInt64(seed),
-      processor: isStreamed ? { written, _ in stream.show(try TextGenerator.text(of: written, trained.tokenizer)) } : nil)
+      processor: isStreamed ? { written, _ in stream.piece(of: try TextGenerator.text(of: written, trained.tokenizer)).map(write) } : nil)
     generator.remark.map(session.noteOnce)
     let start = ContinuousClock.now
     let results: [WrittenText]
@@ -37,7 +37,11 @@ extension Runner {
     }
     let seconds = start.duration(to: .now).seconds
     let tokens = results.reduce(0) { $0 + $1.tokens.count }
-    for result in results { stream.end(result.text) }
+    for result in results {
+      // Where what was shown is no part of it, the whole text follows on a line of its own.
+      write((stream.rest(of: result.text) ?? "\n" + result.text) + "\n")
+      stream = TextStream()
+    }
     return String(format: "%d tokens in %.2f s, %.1f tokens/s", tokens, seconds, Double(tokens) / max(seconds, 1e-9))
   }
 }

@@ -3,7 +3,9 @@ import Diagnostics
 import Foundation
 import Tasks
 import TensorCore
+import Tokenizers
 import Training
+import TransformerModels
 
 /// What a model says about one text, or one pair of texts.
 package enum Prediction: Equatable, Sendable {
@@ -29,7 +31,7 @@ package struct Predictor {
   private let model: TrainableModel
   private let maxLength: Int
   /// Inputs that go through the model at once.
-  private static let batchSize = 32
+  package static let batchSize = 32
 
   /// - Parameter maxLength: tokens of one input, at least 2; longer ones are cut.
   /// - Throws: `EngineError` (`.argument`) for a model that answers in tokens.
@@ -48,9 +50,25 @@ package struct Predictor {
     let examples = inputs.enumerated().map { Example([$1.text] + ($1.pair.map { [$0] } ?? []), line: $0 + 1) }
     let data = try EncodedDataset(examples, source: "predict", for: model.type, tokenizer: model.tokenizer, maxLength: maxLength)
     return try stride(from: 0, to: data.count, by: Self.batchSize).flatMap { start in
-      let logits = try model.network.predict(data.batch(Array(start..<min(start + Self.batchSize, data.count))))
-      return model.type.answers(logits).enumerated().map { row, answer in prediction(answer, logits, row: row) }
+      try predictions(data.batch(Array(start..<min(start + Self.batchSize, data.count))))
     }
+  }
+
+  /// The tokens of an input, for `predictions(of:)`. Safe from any thread.
+  package func encode(_ input: Input) throws -> Encoding {
+    try model.type.encode(Example([input.text] + (input.pair.map { [$0] } ?? []), line: 1), model.tokenizer, maxLength: maxLength)
+  }
+
+  /// The predictions for inputs that go through the model together: those of `predictions(for:)`, up to the rounding of other batches.
+  package func predictions(of inputs: [Encoding]) throws -> [Prediction] {
+    try predictions(
+      Batch(
+        ids: inputs.flatMap(\.ids), tokenTypes: inputs.flatMap(\.tokenTypeIds), offsets: Offsets(lengths: inputs.map(\.count))))
+  }
+
+  private func predictions(_ batch: Batch) throws -> [Prediction] {
+    let logits = try model.network.predict(batch)
+    return model.type.answers(logits).enumerated().map { row, answer in prediction(answer, logits, row: row) }
   }
 
   private func prediction(_ answer: Answer, _ logits: Tensor, row: Int) -> Prediction {

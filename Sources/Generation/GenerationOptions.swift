@@ -1,7 +1,7 @@
 import Diagnostics
 
 /// How a model continues texts: Transformers' `GenerationConfig`, with its names and defaults.
-public struct GenerationOptions: Record {
+public struct GenerationOptions: Record, Sendable {
   public var maxNewTokens: Int?
   public var minNewTokens: Int?
   public var maxLength: Int?

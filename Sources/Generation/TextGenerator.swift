@@ -9,6 +9,8 @@ public struct WrittenText: Sendable, Equatable {
   public var tokens: [Int32]
   /// See `Hypothesis.score`.
   public var score: Double
+
+  public init(text: String, tokens: [Int32], score: Double) { (self.text, self.tokens, self.score) = (text, tokens, score) }
 }
 
 /// Continues texts with a language model, or writes what its decoder says about them where it has an encoder.
@@ -42,13 +44,20 @@ public struct TextGenerator {
   public func generate(
     _ prompts: [String], maxLength: Int? = nil, numbers: [Int]? = nil, finished: (Int, [WrittenText]) throws -> Void = { _, _ in }
   ) throws -> [[WrittenText]] {
-    let tokens = try tokens(prompts, maxLength)
+    try generate(tokens: tokens(prompts, maxLength), numbers: numbers, finished: finished)
+  }
+
+  /// The same for prompts that are tokens already.
+  @discardableResult
+  public func generate(
+    tokens: [[Int32]], numbers: [Int]? = nil, finished: (Int, [WrittenText]) throws -> Void = { _, _ in }
+  ) throws -> [[WrittenText]] {
     func written(_ hypotheses: [Hypothesis], _ prompt: Int) throws -> [WrittenText] {
       try hypotheses.map {
         WrittenText(text: try Self.text($0.tokens, behind: hasEncoder ? [] : tokens[prompt], tokenizer), tokens: $0.tokens, score: $0.score)
       }
     }
-    var results = [[WrittenText]](repeating: [], count: prompts.count)
+    var results = [[WrittenText]](repeating: [], count: tokens.count)
     _ = try generator.generate(tokens, numbers: numbers) { prompt, hypotheses in
       results[prompt] = try written(hypotheses, prompt)
       try finished(prompt, results[prompt])
@@ -57,9 +66,14 @@ public struct TextGenerator {
   }
 
   /// Throws what `generate` would throw about these prompts.
-  public func check(_ prompts: [String], maxLength: Int? = nil) throws { _ = try generator.limits(tokens(prompts, maxLength)) }
+  public func check(_ prompts: [String], maxLength: Int? = nil) throws { try check(tokens: tokens(prompts, maxLength)) }
 
-  private func tokens(_ prompts: [String], _ maxLength: Int?) throws -> [[Int32]] {
+  /// Throws what `generate` would throw about these prompts, and says how many tokens it may write behind each.
+  @discardableResult
+  public func check(tokens: [[Int32]]) throws -> [Int] { try generator.limits(tokens) }
+
+  /// The tokens of prompts as the model reads them. `maxLength`: see `generate`.
+  public func tokens(_ prompts: [String], _ maxLength: Int? = nil) throws -> [[Int32]] {
     try prompts.map { text in
       if hasEncoder { return try tokenizer.encode(text, maxLength: maxLength).ids }
       let (start, ids) = try tokenizer.encodePrompt(text)

@@ -27,8 +27,8 @@ struct Perigee: ParsableCommand {
       """,
     version: "perigee \(EngineSetup.version)",
     subcommands: [
-      Run.self, Check.self, Params.self, Predict.self, Embed.self, Evaluate.self, Generate.self, Score.self, Report.self, RunsCommand.self,
-      Cache.self, TestAdapter.self, Bench.self, Stubs.self,
+      Run.self, Check.self, Params.self, Predict.self, Embed.self, Evaluate.self, Generate.self, Serve.self, Score.self, Report.self,
+      RunsCommand.self, Cache.self, TestAdapter.self, Bench.self, Stubs.self,
     ])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }

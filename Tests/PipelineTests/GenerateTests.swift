@@ -1,5 +1,6 @@
 import Files
 import Foundation
+import Generation
 import TestSupport
 import Testing
 
@@ -141,15 +142,12 @@ import Testing
   /// What is shown so far is never taken back: words are shown when they are whole, letters of several bytes with them.
   @Test func aStreamShowsWholeWords() {
     func shown(_ steps: [String], end: String) -> [String] {
-      var pieces: [String] = []
-      var stream = TextStream { pieces.append($0) }
-      for step in steps { stream.show(step) }
-      stream.end(end)
-      return pieces.filter { !$0.isEmpty }
+      var stream = TextStream()
+      return steps.compactMap { stream.piece(of: $0) } + [stream.rest(of: end) ?? "took back"]
     }
-    #expect(shown([" a", " a b\u{FFFD}", " a bé", " a bé c"], end: " a bé cd") == [" a", " bé", " cd\n"])
-    #expect(shown(["I do", "I do n", "I don't"], end: "I don't.") == ["I", " do", "n't.\n"])
-    #expect(shown(["a b c", "x y"], end: "x y z") == ["a b", "\nx y z\n"])
-    #expect(shown([], end: "") == ["\n"])
+    #expect(shown([" a", " a b\u{FFFD}", " a bé", " a bé c"], end: " a bé cd") == [" a", " bé", " cd"])
+    #expect(shown(["I do", "I do n", "I don't"], end: "I don't.") == ["I", " do", "n't."])
+    #expect(shown(["a b c", "x y"], end: "x y z") == ["a b", "took back"])
+    #expect(shown([], end: "") == [""])
   }
 }
