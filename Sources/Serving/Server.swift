@@ -83,17 +83,15 @@ final class Server: Sendable {
 
   private func reply(_ head: RequestHead, _ body: () async throws -> [UInt8]) async -> Reply {
     let start = ContinuousClock.now
-    var reply: Reply
-    var path = head.path
+    let reply: Reply
+    // Nobody's invention becomes a name that is kept.
+    let path = EndpointCatalogue.endpoints.first { $0.path == head.path }?.path ?? "other"
     do {
       try authorize(head)
       let endpoint = try EndpointCatalogue.endpoint(head)
-      path = endpoint.path
       reply = try await endpoint.answer(Question(head: head, body: try await body()), self)
     } catch {
-      let mistake = RequestError(error)
-      if mistake.status == .notFound, mistake.code == nil { path = "other" }
-      reply = mistake.reply
+      reply = RequestError(error).reply
     }
     let seconds = start.duration(to: .now).seconds
     meters.count(path, reply.status, seconds: seconds)

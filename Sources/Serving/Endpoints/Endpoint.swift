@@ -26,7 +26,8 @@ struct Question: Sendable {
 /// The endpoints of the server.
 enum EndpointCatalogue {
   static let endpoints: [any Endpoint] = [
-    HealthEndpoint(), ModelsEndpoint(), MetricsEndpoint(), PredictEndpoint(), ClassifyEndpoint(), DecisionsEndpoint(), EmbeddingsEndpoint(), CompletionsEndpoint(),
+    HealthEndpoint(), ModelsEndpoint(), MetricsEndpoint(), PredictEndpoint(), ClassifyEndpoint(), DecisionsEndpoint(), EmbeddingsEndpoint(),
+    CompletionsEndpoint(),
     ChatCompletionsEndpoint(),
   ]
 

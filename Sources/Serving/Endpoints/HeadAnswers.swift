@@ -20,6 +20,11 @@ extension Server {
         throw RequestError(
           .badRequest, "text \(place + 1) has more than \(options.maxLength) tokens, and 'truncate' is false", hint: "--max-length sets the limit")
       }
+      let longest = model.trained.network.maxInputLength
+      guard encoding.count <= longest else {
+        throw RequestError(
+          .badRequest, "text \(place + 1) has \(encoding.count) tokens, but the model has positions for \(longest)", hint: "shorten it")
+      }
       return encoding
     }
     let pending = Pending<[Prediction]>(seconds: options.requestTimeout)

@@ -51,7 +51,9 @@ final class Listener: Sendable {
       socket = try Self.socket(host, port)
     } catch {
       let words =
-        if case .failed(_, let number, _) = error as? SocketError { String(cString: strerror(number)) } else { "no address of this machine" }
+        if case .failed(_, let number, _) = error as? SocketError { number == 0 ? "no numeric address" : String(cString: strerror(number)) } else {
+          "no numeric address"
+        }
       throw EngineError(.argument, "--host \(host) --port \(port): \(words)", hint: "choose another port; 0 takes a free one")
     }
   }

@@ -65,7 +65,9 @@ final class ModelThread: @unchecked Sendable {
   private func run() {
     while let (work, others) = next(waits: true, where: { _ in true }) {
       // What is under way is finished, also after Ctrl-C.
+      let start = ContinuousClock.now
       Interrupt.hold { turn(work, others) }
+      counts.withLock { $0.busySeconds += start.duration(to: .now).seconds }
       if Interrupt.isRequested { interrupted.store(true, ordering: .relaxed) }
     }
     condition.lock()
@@ -93,7 +95,6 @@ final class ModelThread: @unchecked Sendable {
   }
 
   private func turn(_ work: any Work, _ others: [any Work]) {
-    let start = ContinuousClock.now
     do {
       let left = try work.turn(with: others, between: doWaitingTexts)
       if !left.isEmpty {
@@ -109,7 +110,6 @@ final class ModelThread: @unchecked Sendable {
     counts.withLock {
       $0.turns += 1
       $0.works += 1 + others.count
-      $0.busySeconds += start.duration(to: .now).seconds
     }
   }
 
