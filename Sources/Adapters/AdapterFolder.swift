@@ -130,24 +130,11 @@ extension AttachedAdapter {
     to folder: String, baseModelName: String, taskType: String? = "SEQ_CLS", facts: AdapterFacts = AdapterFacts(),
     verify: (String) throws -> Void = { _ in }
   ) throws {
-    let name = method.name
-    guard !linearAdapters.isEmpty else {
-      throw EngineError(
-        .argument,
-        "\(folder): method '\(name)' adapts no layer, there is nothing to export as LoRA",
-        hint: "save the whole model")
-    }
     var factors: [(path: String, a: Tensor, b: Tensor, scaling: Double)] = []
     var whole: [(name: String, tensor: Tensor)] = []
-    for (path, linear, adapter) in linearAdapters {
-      guard let update = adapter as? any LowRankUpdate else {
-        throw EngineError(
-          .argument,
-          "\(folder): method '\(name)' cannot be written as a LoRA: its update is no product of two small factors",
-          hint: "save the adapter, or merge it and save the whole model")
-      }
+    for (path, linear, update) in try lowRankUpdates(folder) {
       if isInHead(path) {
-        whole += try mergedParameters(of: linear, adapter, at: path)
+        whole += try mergedParameters(of: linear, update, at: path)
       } else {
         let (a, b, scaling) = try limited(update, to: min(linear.inFeatures, linear.outFeatures))
         factors.append((path, a, b, scaling))
@@ -159,6 +146,22 @@ extension AttachedAdapter {
         AdapterFolder.prefix + $0
       },
       facts: facts, to: folder, verify: verify)
+  }
+
+  /// The layers with their updates as products of two factors. Throws for a method whose updates are none; `place` is named in the error.
+  public func lowRankUpdates(_ place: String) throws -> [(path: String, linear: Linear, update: any LowRankUpdate)] {
+    guard !linearAdapters.isEmpty else {
+      throw EngineError(
+        .argument, "\(place): method '\(method.name)' adapts no layer, there is nothing to export as LoRA", hint: "save the whole model")
+    }
+    return try linearAdapters.map { path, linear, adapter in
+      guard let update = adapter as? any LowRankUpdate else {
+        throw EngineError(
+          .argument, "\(place): method '\(method.name)' cannot be written as a LoRA: its update is no product of two small factors",
+          hint: "save the adapter, or merge it and save the whole model")
+      }
+      return (path, linear, update)
+    }
   }
 
   private func exportConfiguration(
@@ -197,7 +200,7 @@ extension AttachedAdapter {
   }
 
   /// What the folder holds beside the adapter's own parameters and the layers of the head that it adapts.
-  private func remainingState() throws -> [(name: String, tensor: Tensor)] {
+  func remainingState() throws -> [(name: String, tensor: Tensor)] {
     let own = Set(
       adapters.flatMap { path, _, adapter in adapter.ownParameters.map { path + "." + $0.name } }
         + (shared?.ownParameters ?? []).map(\.name))

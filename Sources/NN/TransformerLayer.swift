@@ -130,6 +130,11 @@ public struct LayerLayout: Sendable {
     parts.contains { if case .attention(let layout) = $0.function { layout.isCausal } else { false } }
   }
 
+  /// The attention over the layer's own tokens.
+  public var attention: AttentionLayout? {
+    parts.lazy.compactMap { if case .attention(let layout) = $0.function, layout.source == .itself { layout } else { nil } }.first
+  }
+
   /// Size of the feed-forward blocks' inner activations.
   public var inner: Int {
     parts.reduce(0) { if case .feedForward(let layout) = $1.function { $0 + layout.inner } else { $0 } }

@@ -50,6 +50,11 @@ public final class Tokenizer: Sendable {
     self.specialTokens = specialTokens
   }
 
+  /// The content of its `tokenizer.json`.
+  public var json: JSONValue { definition.json }
+  /// The content of its `tokenizer_config.json`, as it was loaded.
+  public var configuration: JSONObject { definition.configuration }
+
   /// What the tokenizer does: tokenizers of equal digests give equal ids.
   public func digest() -> Digest {
     knownDigest.withLock { known in

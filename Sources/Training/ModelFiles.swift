@@ -28,7 +28,14 @@ extension TrainableModel {
       verify: { try self.compare(adapter, exportedTo: $0) })
   }
 
-  private func requireBody(of adapter: AttachedAdapter, _ folder: String) throws {
+  /// Writes an adapter's factors under the names of the LoRA authors' code; see `AttachedAdapter.exportAsLoralib`.
+  public func exportAsLoralib(_ adapter: AttachedAdapter, to folder: String) throws -> String {
+    try requireBody(of: adapter, folder)
+    return try adapter.exportAsLoralib(to: folder)
+  }
+
+  /// Throws where the model's body was trained beside an adapter, so that a folder of the adapter would not hold it.
+  public func requireBody(of adapter: AttachedAdapter, _ folder: String) throws {
     guard adapter.method.peftType != nil, let name = try changedBodyParameter() else { return }
     throw EngineError(
       .argument,

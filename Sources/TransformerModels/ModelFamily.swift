@@ -101,7 +101,7 @@ extension ModelHead {
 
 extension HuggingFaceConfig {
   /// The activation that a key names, in Transformers' words.
-  func activation(_ key: String, default standard: String) throws -> UnaryOperation {
+  public func activation(_ key: String, default standard: String) throws -> UnaryOperation {
     let activations: [String: UnaryOperation] = [
       "gelu": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "relu": .relu, "silu": .silu, "swish": .silu, "tanh": .tanh,
     ]

@@ -27,8 +27,10 @@ struct Perigee: ParsableCommand {
       """,
     version: "perigee \(EngineSetup.version)",
     subcommands: [
-      Run.self, Check.self, Params.self, Predict.self, Embed.self, Evaluate.self, Generate.self, Serve.self, Score.self, Report.self,
-      RunsCommand.self, Cache.self, TestAdapter.self, Bench.self, Stubs.self,
+      Run.self, Check.self, Params.self,
+      Predict.self, Embed.self, Evaluate.self, Generate.self, Serve.self, Export.self, Score.self,
+      Report.self, RunsCommand.self, Cache.self,
+      TestAdapter.self, Bench.self, Stubs.self,
     ])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
@@ -50,7 +52,8 @@ struct Perigee: ParsableCommand {
   private static let otherNames = [
     "train": "run", "fit": "run", "finetune": "run", "start": "run", "exec": "run", "validate": "check", "plan": "check",
     "dry-run": "check",
-    "version": "--version", "infer": "generate", "complete": "generate", "embeddings": "embed", "encode": "embed", "count": "params",
+    "version": "--version", "infer": "generate", "complete": "generate", "embeddings": "embed", "encode": "embed", "convert": "export",
+    "merge": "export", "save": "export", "count": "params",
     "parameters": "params",
   ]
 
