@@ -69,11 +69,10 @@ extension TransformerModel {
       named.map { token in
         defer { row += 1 }
         let scores = UnsafeMutableBufferPointer(rebasing: logits.floats[row * width..<(row + 1) * width])
-        var best = BestCandidates(count: top)
-        if top > 0 { best.offer(scores) }
+        let best = top > 0 ? scores.best(top) : []
         return TokenScore(
           token: token, logProbability: scores[Int(token)] - sums[row],
-          top: best.sorted.map { (Int32($0.index), scores[$0.index] - sums[row]) })
+          top: best.map { (Int32($0.index), scores[$0.index] - sums[row]) })
       }
     }
   }
