@@ -105,6 +105,7 @@ extension Runner {
     settings.moduleFolders = moduleFolders(of: script)
     settings.nativeBytes = { Memory.liveBytes }
     settings.print = session.print
+    settings.isInterrupted = { [weak session] in Interrupt.isRequested || session?.isOver() ?? false }
     let state = try LuaState(settings)
     for module in modules(session, definitions) { try state.register(module) }
     if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }

@@ -206,6 +206,9 @@ extension Session {
       // The last one's metrics are the result's, unless other weights are taken.
       let isShown = state.step < trainer.totalSteps && !state.shouldStop || trainer.arguments.loadBestModelAtEnd
       if isShown { progress.note("\(name): step \(state.step) of \(trainer.totalSteps): \(FitResult.text(of: metrics, withLoss: true))") }
+      if let best = state.best {
+        progress.noteBest("\(EvaluationName.bare(trainer.bestMetricName)) \(numberText(best.value))", step: best.step)
+      }
       try evaluated?(trainer, metrics)
     }
     callbacks.drawing = drawing

@@ -1,5 +1,6 @@
 import Diagnostics
 import Files
+import Foundation
 import Pipelines
 
 extension PipelineRun {
@@ -7,7 +8,7 @@ extension PipelineRun {
   package func check() throws {
     options.limitReading()
     EngineSetup.configure(threads: options.threads, memory: options.memory, precision: options.precision)
-    let progress = Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
+    let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     let session = Session(
       mode: .check, settings: options.settings, runDirectory: nil, store: StageStore { progress.note("warning: \($0)") },
       progress: progress, seed: options.seed ?? 42, print: { print($0) })
@@ -35,6 +36,30 @@ extension PipelineRun {
     for fit in session.plan { for line in fit.remarks { print("\(fit.stage): \(line)") } }
   }
 
+  /// The stages that the script will come to, for whoever watches the run; nil where that takes long to find out, or the script goes
+  /// wrong without results. Nothing of it is told: the run itself will.
+  func plan(_ file: String, _ original: String) -> PipelinePlan? {
+    let silent = Pipelines.Progress(style: ProgressStyle(mode: .quiet))
+    let session = Session(
+      mode: .check, settings: options.settings, runDirectory: nil, store: StageStore(), progress: silent, seed: options.seed ?? 42,
+      print: { _ in })
+    let end = Date().addingTimeInterval(Self.planSeconds)
+    session.isOver = { Date() > end }
+    guard let interpreter = try? open(session, options, original) else { return nil }
+    defer { interpreter.close() }
+    do { try interpreter.execute(file: file) } catch { return nil }
+    return PipelinePlan(
+      session.plan.map { stage in
+        let facts = stage.stored == .yes ? nil : session.store.newestFacts(named: stage.stage)
+        let steps = facts?["steps"]?.doubleValue.flatMap { $0 > 0 ? $0 : nil }
+        let seconds = steps.flatMap { steps in facts?["seconds"]?.doubleValue.map { $0 / steps } }
+        return PipelinePlan.Stage(name: stage.stage, steps: stage.steps, isStored: stage.stored == .yes, secondsOfStep: seconds)
+      })
+  }
+
+  /// Longer than this nobody waits to be told how long it takes.
+  private static let planSeconds = 4.0
+
   /// The parameters that a script declares, as text: it is run until it declares them, and no further.
   ///
   /// Throws what the script raises before that.
@@ -42,7 +67,7 @@ extension PipelineRun {
     options.limitReading()
     let session = Session(
       mode: .declare, settings: [], runDirectory: nil, store: StageStore(),
-      progress: Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { _ in })
+      progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { _ in })
     let interpreter = try open(session, options, options.script)
     defer { interpreter.close() }
     do { try interpreter.execute(file: options.script) } catch {

@@ -41,6 +41,7 @@ extension PipelineRun {
     noteOtherFolder(directory, progress)
     let script = try script(in: directory)
     try directory.prepare(script.kept, invocation)
+    if progress.isWatched, !options.allowIO { progress.plan = plan(script.file, script.original) }
     let session = Session(
       mode: .run, settings: options.settings, runDirectory: directory, store: StageStore { progress.note("warning: \($0)") },
       progress: progress, seed: options.seed ?? 42,

@@ -63,6 +63,9 @@ package final class Session {
   package var writesTensorBoard = true
   private var tensorBoard: TensorBoardLog?
 
+  /// Whether the script is to go no further.
+  package var isOver: () -> Bool = { false }
+
   /// When `results.json` was last written.
   package var lastWritten = Date.distantPast
   /// Trainings that are under way: more than one where a callback trains another model.
@@ -128,6 +131,7 @@ package final class Session {
 
   /// Stops a script that was run for its parameters alone. No script can catch that, as it cannot catch Ctrl-C.
   private func endDeclaration() throws {
+    if isOver() { throw EngineError(.interrupted, "the time for a plan is over") }
     guard mode == .declare else { return }
     isDeclarationOver = true
     throw EngineError(.interrupted, "the parameters are declared")

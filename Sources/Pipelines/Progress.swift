@@ -72,14 +72,20 @@ public final class Progress {
   /// Takes the lines that a run keeps: where a stage begins and ends, and notes, also those that are not shown.
   public var keep: (String) -> Void = { _ in }
 
+  /// The stages that the run will come to, where somebody watches; told beside the time that is left.
+  public var plan: PipelinePlan?
   private var stage = ""
+  private var stageName = ""
+  private var firstStep = 0
+  private var best = ""
   private var total: Int?
   private var isActive = false
   private var isBarDrawn = false
   private var started = 0.0
   private var lastShown = -Double.infinity
   private var latest = Sample(time: 0, step: 0, tokens: 0)
-  private var detail = ""
+  private var lossText = ""
+  private var rateText = ""
   /// Speed is taken over the last samples, so that it follows a machine that gets slower.
   private var samples: [Sample] = []
 
@@ -110,17 +116,21 @@ public final class Progress {
     self.write = write
   }
 
+  /// Whether somebody sees it on a terminal.
+  public var isWatched: Bool { style.mode == .bar }
+
   /// Starts a stage. `total` is its number of steps, or of what else `unit` says, if known; `step` and `tokens` are where a
   /// resumed one goes on.
   public func begin(_ stage: String, total: Int? = nil, unit: String = "steps", step: Int = 0, tokens: Int = 0) {
     clearBar()
+    (stageName, firstStep, best) = (stage, step, "")
     self.stage = Table.printable(stage)
     self.total = total.flatMap { $0 > 0 ? $0 : nil }
     isActive = true
     started = now()
     latest = Sample(time: started, step: step, tokens: tokens)
     samples = [latest]
-    detail = ""
+    (lossText, rateText) = ("", "")
     lastShown = started
     let steps = self.total.map { ": \($0) \(unit)" } ?? ""
     let text = self.stage + steps + (step > 0 ? ", resumed at \(step)" : "")
@@ -144,9 +154,8 @@ public final class Progress {
       samples.append(latest)
       if samples.count > Self.sampleLimit { samples.removeFirst() }
     }
-    detail = ""
-    if let loss { detail += "  loss " + numberText(loss) }
-    if let learningRate { detail += "  lr " + learningRate.shortScientific }
+    lossText = loss.map { "  loss " + numberText($0) } ?? ""
+    rateText = learningRate.map { "  lr " + $0.shortScientific } ?? ""
     let wait = style.mode == .bar ? Self.redrawInterval : interval
     if time - lastShown >= wait || (style.mode == .bar && step == total) {
       lastShown = time
@@ -154,6 +163,9 @@ public final class Progress {
       draw()
     }
   }
+
+  /// Tells the best evaluation of the stage so far, in a word and a number.
+  public func noteBest(_ text: String, step: Int) { best = "  best \(Table.printable(text)) at \(step)" }
 
   /// A message of its own line, above the bar; also shown between stages.
   public func note(_ text: String) {
@@ -169,6 +181,7 @@ public final class Progress {
     guard isActive else { return }
     clearBar()
     isActive = false
+    plan?.ended(stageName, steps: latest.step - firstStep, seconds: now() - started)
     let text = "\(stage): \(summary.isEmpty ? "done" : Table.printable(summary)) (\(durationText(now() - started)))"
     keep(text)
     line(text)
@@ -176,27 +189,32 @@ public final class Progress {
 
   // MARK: - Text
 
-  private func status() -> String {
+  /// `isShort`: without what can be missed first, so that the time that is left stays where a terminal is narrow.
+  private func status(isShort: Bool = false) -> String {
     let steps = total.map { "\(latest.step)/\($0)" } ?? "step \(latest.step)"
-    return "\(stage)  \(steps)\(detail)\(speed())"
+    let place = plan?.place(of: stageName).map { "[\($0)] " } ?? ""
+    return "\(place)\(stage)  \(steps)\(lossText)\(isShort ? "" : rateText)\(best)\(speed(isShort: isShort))"
   }
 
-  private func speed() -> String {
+  private func speed(isShort: Bool) -> String {
     guard let first = samples.first, latest.time > first.time else { return "" }
     let seconds = latest.time - first.time
     var text = ""
     let tokens = latest.tokens - first.tokens
-    if tokens > 0 { text += "  \(fixed(Double(tokens) / seconds, decimals: 0)) tokens/s" }
+    if tokens > 0, !isShort { text += "  \(fixed(Double(tokens) / seconds, decimals: 0)) tokens/s" }
     let steps = latest.step - first.step
     if let total, steps > 0, total >= latest.step {
-      text += "  " + durationText(Double(total - latest.step) * seconds / Double(steps)) + " left"
+      let left = Double(total - latest.step) * seconds / Double(steps)
+      text += "  " + durationText(left) + " left"
+      if let ahead = plan?.secondsAhead(of: stageName), ahead > 0 { text += ", \(durationText(left + ahead)) in all" }
     }
     return text
   }
 
   private func draw() {
     guard style.mode == .bar, isActive else { return }
-    let text = status()
+    let whole = status()
+    let text = displayWidth(whole) < style.columns ? whole : status(isShort: true)
     // The last column stays free: some terminals wrap when it is written.
     let room = style.columns - 1 - displayWidth(text) - 2
     var line = text

@@ -142,6 +142,13 @@ public final class StageStore {
     return nearest
   }
 
+  /// What the newest stored result of a name said about itself; nil where there is none.
+  public func newestFacts(named name: String) -> JSONObject? {
+    try? completeIndex()
+    let newest = index.keys(named: name, damaged: { try? self.storedKey($0) }).first(where: contains)
+    return newest.flatMap { try? FolderManifest(reading: finishedFolder($0.digest)) }?.facts["facts"]?.objectValue
+  }
+
   /// Makes the index anew where it is not there.
   private func completeIndex() throws {
     guard !index.isComplete else { return }

@@ -40,7 +40,19 @@ struct CurvesSection {
       return name.hasPrefix("eval_") ? 2 : ["learning_rate", "grad_norm"].contains(name) ? 4 : 3
     }
     let sorted = charts.all.enumerated().sorted { (rank($0.element.name), $0.offset) < (rank($1.element.name), $1.offset) }.map(\.element)
-    self.charts = sorted.map { ($0.name, $0.values) }
+    // One number for each line is in the tables.
+    self.charts = sorted.flatMap { Self.apart($0.name, $0.values) }.filter { $0.lines.contains { $0.curve.points.count > 1 } }
+  }
+
+  /// Lines of very different lengths get charts of their own: beside 5,000 steps, nobody sees what 50 were like.
+  private static func apart(_ title: String, _ lines: [Line]) -> [(title: String, lines: [Line])] {
+    let lengths = lines.compactMap { $0.curve.points.last?.step }
+    guard let longest = lengths.max(), let shortest = lengths.min(), longest > 5 * max(shortest, 1), !title.contains(" of ") else {
+      return [(title, lines)]
+    }
+    var stages = Named<Line>()
+    for line in lines { stages.append(line, to: StageName(line.curve.stage).base) }
+    return stages.all.map { ("\(title) of \($0.name)", $0.values) }
   }
 
   /// What tells the runs apart: their parameters that differ, else their names.

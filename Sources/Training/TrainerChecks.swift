@@ -10,7 +10,7 @@ import TransformerModels
 
 extension Trainer {
   /// "eval_accuracy": the metric that selects the best evaluation.
-  var bestMetricName: String {
+  public var bestMetricName: String {
     EvaluationName.of(arguments.metricForBestModel ?? task.metricForBestModel)
   }
 

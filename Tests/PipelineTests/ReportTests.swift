@@ -108,6 +108,41 @@ import Testing
         """)
   }
 
+  /// What is ahead is told where every stage of it was measured: in this run, by a sibling, or in an earlier one.
+  @Test func tellsTheTimeOfTheWholePipeline() {
+    func stage(_ name: String, _ steps: Int?, stored: Bool = false, _ seconds: Double? = nil) -> PipelinePlan.Stage {
+      PipelinePlan.Stage(name: name, steps: steps, isStored: stored, secondsOfStep: seconds)
+    }
+    let screen = Screen()
+    let progress = screen.progress(.init(mode: .lines))
+    progress.plan = PipelinePlan([
+      stage("a r=1 seed=1", 20), stage("a r=1 seed=2", 10), stage("old", 99, stored: true), stage("b", 30, 2), stage("texts", nil, stored: true),
+    ])
+    progress.begin("a r=1 seed=1", total: 20)
+    screen.time += 10
+    progress.update(step: 10)
+    screen.time += 10
+    progress.noteBest("accuracy 0.5", step: 10)
+    progress.update(step: 20)
+    progress.end()
+    progress.begin("a r=1 seed=2", total: 10)
+    screen.time += 10
+    progress.update(step: 5)
+    progress.end()
+    progress.begin("b", total: 30)
+    screen.time += 10
+    progress.update(step: 5)
+    progress.begin("another", total: 30)
+    screen.time += 10
+    progress.update(step: 5)
+    let lines = screen.text.split(separator: "\n").filter { $0.contains("left") }
+    #expect(
+      lines == [
+        "[1/5] a r=1 seed=1  10/20  10 s left", "[1/5] a r=1 seed=1  20/20  best accuracy 0.5 at 10  0 s left",
+        "[2/5] a r=1 seed=2  5/10  10 s left, 1:10 in all", "[4/5] b  5/30  50 s left", "another  5/30  50 s left",
+      ])
+  }
+
   @Test func showsSmallLosses() {
     let screen = Screen()
     let progress = screen.progress(.init(mode: .lines))
@@ -159,6 +194,16 @@ import Testing
     let wide = Screen()
     wide.progress(.init(mode: .bar, color: true)).begin("a", total: 10)
     #expect(wide.text.contains("\u{1B}[32m"))
+  }
+
+  /// The time that is left is the last to go.
+  @Test func leavesOutWhatHasNoRoom() {
+    let screen = Screen()
+    let progress = screen.progress(.init(mode: .bar, columns: 40))
+    progress.begin("mnli", total: 100)
+    screen.time += 10
+    progress.update(step: 50, loss: 0.5, learningRate: 1e-3, tokens: 9000)
+    #expect(screen.text.hasSuffix("\rmnli  50/100  loss 0.5000  10 s left\u{1B}[K"))
   }
 
   @Test func isQuietOnRequest() {

@@ -114,6 +114,18 @@ import Testing
     }
   }
 
+  /// A short stage beside a long one has a chart of its own, and a single number has none.
+  @Test func showsShortStagesApart() throws {
+    try withTemporaryFolder { folder in
+      func rows(_ stage: String, _ steps: Int) -> [JSONObject] { (1...steps).map { ["stage": .string(stage), "step": .int($0), "loss": 1] } }
+      try write(folder + "/run", rows: rows("a", 10) + rows("b", 60) + rows("c", 60) + [["stage": "a", "step": 10, "eval_loss": 2]])
+      let captions = try elements(of: Report([folder + "/run"], version: "1").page()).filter { $0.name == "figcaption" }.map(\.text)
+      #expect(captions == ["loss of a", "loss of b", "loss of c"])
+      try write(folder + "/even", rows: rows("b", 60) + rows("c", 60))
+      #expect(try elements(of: Report([folder + "/even"], version: "1").page()).filter { $0.name == "figcaption" }.map(\.text) == ["loss"])
+    }
+  }
+
   @Test func keepsLongRunsSmall() throws {
     try withTemporaryFolder { folder in
       let rows = (0..<6000).map { i -> JSONObject in

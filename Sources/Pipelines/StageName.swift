@@ -1,14 +1,12 @@
-import Files
-
 /// The name of a stage, taken apart: `lua/sweep.lua` calls a training "rte lora r=8 seed=1".
-struct StageName: Sendable {
+public struct StageName: Sendable {
   /// What stands before the point: "rte lora".
-  let base: String
+  public let base: String
   /// The point of a grid, in order: r = 8.
-  let point: [(name: String, value: String)]
-  let seed: String?
+  public let point: [(name: String, value: String)]
+  public let seed: String?
 
-  init(_ name: String) {
+  public init(_ name: String) {
     var words = name.split(separator: " ", omittingEmptySubsequences: true).map(String.init)
     var pairs: [(name: String, value: String)] = []
     while let word = words.last, let pair = Self.pair(word) {
@@ -21,7 +19,7 @@ struct StageName: Sendable {
   }
 
   /// The name without its seed.
-  var withoutSeed: String { ([base].filter { !$0.isEmpty } + point.map { "\($0.name)=\($0.value)" }).joined(separator: " ") }
+  public var withoutSeed: String { ([base].filter { !$0.isEmpty } + point.map { "\($0.name)=\($0.value)" }).joined(separator: " ") }
 
   private static func pair(_ word: String) -> (name: String, value: String)? {
     guard let equals = word.firstIndex(of: "="), let first = word.first, first.isLetter || first == "_" else { return nil }
