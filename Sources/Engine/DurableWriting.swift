@@ -121,7 +121,7 @@ extension Session {
     case .begun(let work):
       defer { work.close() }
       if !work.isResumed { sayWhy(key) }
-      for remark in try task.textRemarks { progress.note("\(name): \(remark)") }
+      for remark in try task.textRemarks(model.network, request.options) { progress.note("\(name): \(remark)") }
       let writing = try Writing(work, evaluation, name, request.arguments.saveSeconds)
       try begin()
       try model.unchanged { try writing.run(progress) }
@@ -174,7 +174,7 @@ extension Session {
     plan.append(
       PlannedStage(
         stage: key.name, total: request.model.network.parameterCounts().total, examples: set.prompts.count,
-        stored: status, remarks: try request.task.textRemarks))
+        stored: status, remarks: try request.task.textRemarks(request.model.network, request.options)))
     if let stored { return try reuse(stored) }
     let names = try request.task.textMetrics.map { EvaluationName.of($0.name) }
     return PredictResult(

@@ -62,11 +62,12 @@ package struct FilePrediction {
         throw EngineError(.argument, "num_return_sequences is \(options.numReturnSequences), but a row has one prediction", hint: "leave it out")
       }
       let generator = try TextGenerator(model.network, model.tokenizer, options, seed: UInt64(seed))
-      try generator.check(file.records.map { $0.values[0] })
+      let prompts = try generator.encoded(file.records.map { $0.values[0] })
       added = ["prediction"]
       // Draws depend on the row's place in the file.
       answer = { records, first in
-        try generator.generate(records.map { $0.values[0] }, numbers: Array(first..<first + records.count)).map { [.text($0.first?.text ?? "")] }
+        let places = first..<first + records.count
+        return try generator.generate(tokens: Array(prompts[places]), numbers: Array(places)).map { [.text($0.first?.text ?? "")] }
       }
     }
     try requireNewColumns()

@@ -21,6 +21,8 @@ public struct GenerationOptions: Record, Sendable {
   public var decoderStartTokenID: Int?
   public var forcedBosTokenID: TokenChoice?
   public var forcedEosTokenID: TokenChoice?
+  public var suppressTokens: TokenChoice?
+  public var beginSuppressTokens: TokenChoice?
   public var stopStrings: [String] = []
   public var numReturnSequences = 1
   public var batchSize = 16
@@ -62,6 +64,10 @@ public struct GenerationOptions: Record, Sendable {
     ),
     .value(
       "forced_eos_token_id", \.forcedEosTokenID, "the only token, or a list of them, at the last place; {}: none is forced; default: the model's"),
+    .value("suppress_tokens", \.suppressTokens, "tokens that are never written; {}: none; default: the model's"),
+    .value(
+      "begin_suppress_tokens", \.beginSuppressTokens,
+      "tokens that no text begins with, behind one that forced_bos_token_id forces; {}: none; default: the model's"),
     .value("stop_strings", \.stopStrings, "texts that end the writing once they were written; they stay in the result"),
     .int("num_return_sequences", \.numReturnSequences, "results for each prompt", in: 1...1024),
     .int("batch_size", \.batchSize, "prompts that are worked on at a time; says nothing about the results", in: 1...65_536),

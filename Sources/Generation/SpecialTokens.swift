@@ -8,6 +8,8 @@ struct SpecialTokens {
   let start: Int32?
   /// The tokens of which one has to follow the first one, and those of which one has to stand at the last place; none: any may.
   let forcedBeginning, forcedEnd: [Int32]
+  /// Tokens that are never written, and those that no text begins with.
+  let suppressed, suppressedBeginning: [Int32]
 
   /// `standardEnds`: where the options have no ends.
   init(_ network: TransformerModel, _ options: GenerationOptions, standardEnds: [Int32]) throws {
@@ -21,6 +23,8 @@ struct SpecialTokens {
     ends = try checked("eos_token_id", options.eosTokenID?.ids ?? standardEnds)
     forcedBeginning = try checked("forced_bos_token_id", options.forcedBosTokenID?.ids ?? network.namedTokens("forced_bos_token_id"))
     forcedEnd = try checked("forced_eos_token_id", options.forcedEosTokenID?.ids ?? network.namedTokens("forced_eos_token_id"))
+    suppressed = try checked("suppress_tokens", options.suppressTokens?.ids ?? network.namedTokens("suppress_tokens"))
+    suppressedBeginning = try checked("begin_suppress_tokens", options.beginSuppressTokens?.ids ?? network.namedTokens("begin_suppress_tokens"))
     if let encoder = network.encoderLayout {
       let key = "decoder_start_token_id"
       start = try checked(key, [options.decoderStartTokenID.map(Int32.init) ?? network.namedTokens(key).first ?? encoder.startToken])[0]

@@ -47,7 +47,7 @@ public struct TextGenerator {
     try generate(tokens: tokens(prompts, maxLength), numbers: numbers, finished: finished)
   }
 
-  /// The same for prompts that are tokens already.
+  /// The same for prompts that are tokens already, such as `encoded` gives.
   @discardableResult
   public func generate(
     tokens: [[Int32]], numbers: [Int]? = nil, finished: (Int, [WrittenText]) throws -> Void = { _, _ in }
@@ -65,8 +65,12 @@ public struct TextGenerator {
     return results
   }
 
-  /// Throws what `generate` would throw about these prompts.
-  public func check(_ prompts: [String], maxLength: Int? = nil) throws { try check(tokens: tokens(prompts, maxLength)) }
+  /// The prompts as the model reads them. Throws what `generate` would throw about them.
+  public func encoded(_ prompts: [String], maxLength: Int? = nil) throws -> [[Int32]] {
+    let tokens = try tokens(prompts, maxLength)
+    try check(tokens: tokens)
+    return tokens
+  }
 
   /// Throws what `generate` would throw about these prompts, and says how many tokens it may write behind each.
   @discardableResult

@@ -124,7 +124,8 @@ public struct TokenGenerator {
 
   private func search(_ prompt: [Int32], _ limit: Int, number: Int) -> any Search {
     let rules = options.rules(
-      special, longest: prompt.count + limit, countsPrompt: options.beamSearch != .lora, own: processor.map(LogitsProcessor.init))
+      special, prompt: prompt.count, longest: prompt.count + limit, countsPrompt: options.beamSearch != .lora,
+      own: processor.map(LogitsProcessor.init))
     let stops = options.stopStrings
     var ending = Ending(tokens: special.ends, maxNewTokens: limit, containsStop: nil)
     if let text, !stops.isEmpty {

@@ -4,6 +4,7 @@ import Foundation
 import Generation
 import Metrics
 import Tasks
+import TransformerModels
 
 /// What a model is asked to write for a set: each prompt once, with all texts that the set has for it.
 public struct PromptSet: Sendable {
@@ -29,7 +30,8 @@ public struct TextEvaluation {
   public let set: PromptSet
   private let generator: TextGenerator
   private let metrics: [Metric]
-  private let maxLength: Int
+  /// The prompts as the model reads them.
+  private let tokens: [[Int32]]
 
   /// Throws where the model writes no text, or where a prompt does not fit into it.
   ///
@@ -47,8 +49,7 @@ public struct TextEvaluation {
     generator = try TextGenerator(
       model.network, model.tokenizer, options, seed: arguments.usedSeed, processor: functions.logitsProcessor)
     metrics = try task.textMetrics
-    maxLength = arguments.maxLength
-    try generator.check(set.prompts, maxLength: maxLength)
+    tokens = try generator.encoded(set.prompts, maxLength: arguments.maxLength)
   }
 
   /// The text for each of some prompts, by their places in `set`.
@@ -57,7 +58,7 @@ public struct TextEvaluation {
   @discardableResult
   public func write(_ places: [Int]? = nil, finished: (Int, WrittenText) throws -> Void = { _, _ in }) throws -> [String] {
     let places = places ?? Array(set.prompts.indices)
-    let results = try generator.generate(places.map { set.prompts[$0] }, maxLength: maxLength, numbers: places) { index, results in
+    let results = try generator.generate(tokens: places.map { tokens[$0] }, numbers: places) { index, results in
       if let text = results.first { try finished(places[index], text) }
     }
     return results.map { $0.first?.text ?? "" }
@@ -79,6 +80,11 @@ extension TrainingTask {
   /// What there is to know about how these are computed, which may depend on what is installed: part of a result's key.
   public var textRemarks: [String] {
     get throws { try textMetrics.flatMap { metric in try (metric.textScorer?.remarks() ?? []).map { "\(metric.name): \($0)" } } }
+  }
+
+  /// The same, and what the model's files say about writing that the options do not.
+  public func textRemarks(_ network: TransformerModel, _ options: GenerationOptions) throws -> [String] {
+    try textRemarks + [network.remark(on: options)].compactMap(\.self)
   }
 
   /// The others: an evaluation computes them from its batches.

@@ -45,7 +45,7 @@ extension Trainer {
   /// What the user should know before the run begins.
   func beginningRemarks() throws -> [String] {
     var remarks = try [truncation()].compactMap { $0 }
-    if arguments.generation != nil { remarks += try task.textRemarks }
+    if let options = arguments.generation { remarks += try task.textRemarks(model.network, options) }
     if arguments.evalStrategy != .no, task.evaluation.isEmpty {
       remarks.append("the task has no evaluation set: nothing is evaluated")
     }

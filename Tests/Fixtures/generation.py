@@ -1,6 +1,6 @@
 """Continuations of tiny random decoders, and what tiny random encoder-decoders write: Transformers' `generate` in fp32, sampling with
 given draws, and the LoRA authors' beam search, written here from their paper's code. Run: `python generation.py`; writes
-`generation.json`, `generation_encoder_decoders.json` and `generation_adapters.json`.
+`generation.json`, `generation_encoder_decoders.json`, `generation_adapters.json` and `generation_rules.json`.
 
 A case: the model's folder, the options as Perigee has them, the prompts' tokens, and for each prompt the new tokens of each result
 with its score (of beam searches) or none. `draws[i][s]` is the draw of prompt i in step s. Prompts of an encoder-decoder are what the
@@ -223,6 +223,39 @@ def write_adapters():
     write("generation_adapters.json", cases)
 
 
+def write_rules():
+    """Rules and defaults that the other files lack: forced and suppressed tokens, no repetition without beams, the default length."""
+    cases = []
+    for name in ["tiny-gpt2", "tiny-llama", "tiny-bart", "tiny-t5"]:
+        model = load(name, WRITERS.get(name, {}))
+        end = model.config.eos_token_id
+        writes = name in WRITERS
+        inputs = [p + [end] for p in prompts(4, 5, 1, 9)] if writes else prompts(3, 5)
+        base = dict(eos_token_id=[end], max_new_tokens=12)
+        [[tokens, _]] = transformers_results(model, inputs[:1], dict(base, forced_eos_token_id=[]), 1)[0]
+        liked = sorted(set(tokens))[:3]
+
+        def add(given=inputs, **options):
+            options = {key: value for key, value in dict(base, **options).items() if value is not None}
+            results = transformers_results(model, given, options, 1)
+            case = dict(model=name, options=options, batch_size=1, prompts=given, results=results)
+            cases.append(dict(case, factors=WRITERS[name]) if writes else case)
+
+        add(suppress_tokens=liked)
+        add(suppress_tokens=liked, num_beams=4)
+        add(begin_suppress_tokens=[tokens[0], 5])
+        add(begin_suppress_tokens=[tokens[0], 5], num_beams=4)
+        add([p[:1] for p in inputs], forced_bos_token_id=30, begin_suppress_tokens=[tokens[1], 30])
+        if not writes:
+            add(no_repeat_ngram_size=4)
+            # 20 new tokens, where nothing says how many.
+            add(max_new_tokens=None)
+            add(forced_eos_token_id=31, max_new_tokens=6)
+            add(forced_eos_token_id=31, max_new_tokens=6, num_beams=3)
+            add([p[:1] for p in inputs], forced_bos_token_id=30)
+    write("generation_rules.json", cases)
+
+
 def write(name, cases):
     for case in cases:
         lengths = [len(tokens) for rows in case["results"] for tokens, _ in rows]
@@ -234,6 +267,7 @@ def write(name, cases):
 def main():
     write_encoder_decoders()
     write_adapters()
+    write_rules()
     cases = []
     for name in ["tiny-gpt2", "tiny-llama"]:
         model = load(name)

@@ -44,10 +44,27 @@ extension GenerationTests {
       }
     }
 
+    /// What files suppress is suppressed, until options say otherwise.
+    @Test func suppressedTokensOfFilesCount() throws {
+      try withTemporaryFolder { folder in
+        let plain = try model(nil, in: folder + "/plain")
+        let without = try texts(plain)
+        let first = try #require(without[0].first?.tokens.first)
+        let tokens: JSONObject = ["suppress_tokens": [.int(Int(first))], "begin_suppress_tokens": [7, 8]]
+        let asOptions = try texts(plain, tokens)
+        #expect(asOptions != without && asOptions.allSatisfy { !$0[0].tokens.contains(first) && ![7, 8].contains($0[0].tokens[0]) })
+        let own = try model(tokens, in: folder + "/own")
+        #expect(try texts(own) == asOptions && own.generationTokens == tokens)
+        #expect(try texts(own, ["suppress_tokens": [], "begin_suppress_tokens": []]) == without)
+      }
+    }
+
     @Test(
       arguments: [
         (["forced_bos_token_id": "x"], "generation_config.json: 'forced_bos_token_id' must be a token's number, or a list of them, got \"x\""),
         (["decoder_start_token_id": -1], "'decoder_start_token_id' must be a token's number"),
+        (["suppress_tokens": [-1]], "'suppress_tokens' must be a token's number, or a list of them"),
+        (["begin_suppress_tokens": [120]], "begin_suppress_tokens 120: the model's tokens end at 119"),
         (["forced_eos_token_id": [5, 200]], "forced_eos_token_id 200: the model's tokens end at 119"),
       ] as [(JSONObject, String)])
     func wrongTokensAreTold(_ values: JSONObject, _ expected: String) throws {

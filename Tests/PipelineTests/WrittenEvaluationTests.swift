@@ -29,6 +29,23 @@ import Training
     }
   }
 
+  /// What a model's files say about the search, and the options do not, is told wherever texts are written.
+  @Test func searchesOfFilesAreTold() throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      try ScriptHost.with(in: folder) { host, _ in
+        _ = try host.printed(
+          WritingTask.script(folder).replacing("n_layer = 2", with: "n_layer = 1, num_beams = 3") + """
+            trainer.evaluate(options(make()))
+            trainer.fit(options(make(), { max_steps = 1 }))
+            trainer.predict { model = make(), task = task, max_length = 32, generation = { max_new_tokens = 2 } }
+            """)
+        let told = host.notes.filter { $0.contains("also says num_beams = 3: of such a file, its tokens alone count") }
+        #expect(told.count == 3, "\(host.notes)")
+      }
+    }
+  }
+
   /// Targets are cut to a limit of their own, which a task without an encoder does not have.
   @Test func targetsHaveALimitOfTheirOwn() throws {
     try withTemporaryFolder { folder in

@@ -79,6 +79,8 @@
 ---@field decoder_start_token_id? integer what the decoder of a model with an encoder begins with; default: the model's (from 0 to 2147483647)
 ---@field forced_bos_token_id? integer|integer[] the only token that may follow the first one, which in a model with an encoder is the decoder's start; {}: none is forced; default: the model's
 ---@field forced_eos_token_id? integer|integer[] the only token, or a list of them, at the last place; {}: none is forced; default: the model's
+---@field suppress_tokens? integer|integer[] tokens that are never written; {}: none; default: the model's
+---@field begin_suppress_tokens? integer|integer[] tokens that no text begins with, behind one that forced_bos_token_id forces; {}: none; default: the model's
 ---@field stop_strings? string[] texts that end the writing once they were written; they stay in the result (default {})
 ---@field num_return_sequences? integer results for each prompt (from 1 to 1024; default 1)
 ---@field batch_size? integer prompts that are worked on at a time; says nothing about the results (from 1 to 65536; default 16)

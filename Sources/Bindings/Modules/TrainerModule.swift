@@ -59,7 +59,7 @@ func trainerModule(_ session: Session) -> Module {
           session.noteOnce(
             "trainer.evaluate: \(others.joined(separator: ", ")): only trainer.fit and trainer.loop read \(others.count == 1 ? "it" : "them")")
         }
-        if options.arguments.generation != nil { try task.textRemarks.forEach(session.noteOnce) }
+        if let generation = options.arguments.generation { try task.textRemarks(model.network, generation).forEach(session.noteOnce) }
         let metrics = try Trainer.evaluate(model, task, options.arguments(in: session), functions: options.functions(in: session))
         return LuaTable(fields: metrics.mapValues { .number($0) })
       },

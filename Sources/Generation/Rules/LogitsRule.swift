@@ -21,10 +21,11 @@ extension GenerationOptions {
   /// The rules, in Transformers' order.
   ///
   /// - Parameters:
+  ///   - prompt: tokens of the prompt, or of the decoder's start.
   ///   - longest: tokens of the longest text, with the prompt's.
   ///   - countsPrompt: whether what stands in the prompt counts as written.
   ///   - own: a rule of the caller's, which sees what the options' rules made of the scores, and whose result is drawn from.
-  func rules(_ special: SpecialTokens, longest: Int, countsPrompt: Bool, own: LogitsProcessor? = nil) -> [any LogitsRule] {
+  func rules(_ special: SpecialTokens, prompt: Int, longest: Int, countsPrompt: Bool, own: LogitsProcessor? = nil) -> [any LogitsRule] {
     let ends = special.ends
     var rules: [any LogitsRule] = []
     if repetitionPenalty != 1 { rules.append(RepetitionPenalty(penalty: Float(repetitionPenalty), countsPrompt: countsPrompt)) }
@@ -34,6 +35,12 @@ extension GenerationOptions {
     }
     if !special.forcedBeginning.isEmpty { rules.append(ForcedToken(tokens: special.forcedBeginning, place: 1)) }
     if !special.forcedEnd.isEmpty { rules.append(ForcedToken(tokens: special.forcedEnd, place: longest - 1)) }
+    if !special.suppressed.isEmpty { rules.append(SuppressedTokens(tokens: special.suppressed, place: nil)) }
+    if !special.suppressedBeginning.isEmpty {
+      // A token that is forced to follow the first one is no choice.
+      let first = prompt == 1 && !special.forcedBeginning.isEmpty ? 2 : prompt
+      rules.append(SuppressedTokens(tokens: special.suppressedBeginning, place: first))
+    }
     if let own { rules.append(own) }
     guard doSample else { return rules }
     if temperature != 1 { rules.append(Temperature(temperature: Float(temperature))) }

@@ -7,16 +7,26 @@ struct TopP: LogitsRule {
   let probability: Double
 
   func apply(to scores: UnsafeMutableBufferPointer<Float>, after written: Written) {
-    let order = scores.indices.filter { scores[$0] > -.infinity }.sorted { (scores[$0], $1) < (scores[$1], $0) }
-    guard let best = order.last.map({ scores[$0] }) else { return }
-    let weights = order.map { exp(Double(scores[$0] - best)) }
-    let total = weights.reduce(0, +)
-    // From the least probable one, as long as what is left out has 1 - probability or less.
-    var sum = 0.0
-    for (token, weight) in zip(order.dropLast(), weights) {
-      sum += weight / total
-      guard sum <= 1 - probability else { return }
-      scores[token] = -.infinity
+    guard let best = scores.max(), best > -.infinity else { return }
+    let total = scores.reduce(0.0) { $0 + exp(Double($1 - best)) }
+    // The nucleus is small mostly: a few tokens are looked for, and more where these are not enough.
+    var count = 32
+    while true {
+      var candidates = BestCandidates(count: count)
+      candidates.offer(scores)
+      let sorted = candidates.sorted
+      var sum = 0.0
+      let last = sorted.firstIndex { candidate in
+        sum += exp(Double(candidate.score - best)) / total
+        return sum >= probability
+      }
+      if let last {
+        scores.update(repeating: -.infinity)
+        for candidate in sorted[...last] { scores[candidate.index] = candidate.score }
+        return
+      }
+      guard sorted.count == count else { return }
+      count *= 8
     }
   }
 }
