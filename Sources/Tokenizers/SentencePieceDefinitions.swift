@@ -6,8 +6,8 @@ extension TokenizerDefinition {
   /// T5's tokenizer: the pieces, then sentinels that span corruption puts in the place of what is hidden, the last one first.
   ///
   /// Throws where the file's first pieces are not T5's special tokens, because other families put special tokens elsewhere.
-  static func t5(_ path: String, sentinels: Int) throws -> TokenizerDefinition {
-    let file = try SentencePieceFile(path)
+  static func t5(_ file: SentencePieceFile, sentinels: Int) throws -> TokenizerDefinition {
+    let path = file.path
     try file.require(.unigram)
     let special = ["<pad>", "</s>", "<unk>"]
     guard file.pieces.prefix(special.count).map(\.token) == special else {
@@ -42,9 +42,9 @@ extension TokenizerDefinition {
   /// `addsPrefixSpace`: whether there is a space in front of a text; nil: what the file says. Behind a symbol of the user's there is one
   /// more, as in Transformers.
   static func sentencePieceBPE(
-    _ path: String, begins: Bool, ends: Bool, begin: String?, end: String?, addsPrefixSpace: Bool?
+    _ file: SentencePieceFile, begins: Bool, ends: Bool, begin: String?, end: String?, addsPrefixSpace: Bool?
   ) throws -> TokenizerDefinition {
-    let file = try SentencePieceFile(path)
+    let path = file.path
     try file.require(.bpe)
     let tokens = file.pieces.map(\.token)
     let vocabulary = try Vocabulary(tokens.enumerated().map { ($1, $0) }, at: path)

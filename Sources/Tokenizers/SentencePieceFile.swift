@@ -19,6 +19,8 @@ struct SentencePieceFile {
   let path: String
   private(set) var pieces: [(token: String, score: Double, kind: Kind)] = []
   private var modelType: UInt64 = 1
+  /// Whether a text is cut into the pieces that are most probable together, as by T5's tokenizer.
+  var isUnigram: Bool { modelType == ModelType.unigram.rawValue }
   /// The tokens that begin and end a text.
   private(set) var (begin, end) = ("<s>", "</s>")
   private(set) var fallsBackToBytes = false

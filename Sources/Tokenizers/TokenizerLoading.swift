@@ -7,7 +7,7 @@ extension Tokenizer {
   ///
   /// Takes `tokenizer.json`; else `vocab.txt` (BERT's WordPiece); else `vocab.json` with
   /// `merges.txt` (byte-level BPE of GPT-2, RoBERTa and BART); else `spiece.model` (T5);
-  /// else `tokenizer.model` (SentencePiece's BPE, of Llama 2, Mistral and Gemma). `tokenizer_config.json`,
+  /// else `tokenizer.model` (SentencePiece's BPE, of Llama 2, Mistral and Gemma, or T5's pieces). `tokenizer_config.json`,
   /// `special_tokens_map.json` and `added_tokens.json` are honoured where present: lower case,
   /// accents, prefix space, the longest input, special and added tokens.
   ///
@@ -28,9 +28,10 @@ extension Tokenizer {
     } else if files.has("vocab.json") {
       definition = try files.byteLevelBPE()
     } else if files.has("spiece.model") {
-      definition = try .t5(files.path("spiece.model"), sentinels: files.sentinels())
+      definition = try .t5(SentencePieceFile(files.path("spiece.model")), sentinels: files.sentinels())
     } else if files.has("tokenizer.model") {
-      definition = try files.sentencePieceBPE()
+      let file = try SentencePieceFile(files.path("tokenizer.model"))
+      definition = try file.isUnigram ? .t5(file, sentinels: files.sentinels()) : files.sentencePieceBPE(file)
     } else {
       throw EngineError(
         .file, "\(folder): no tokenizer in this folder",
@@ -198,13 +199,13 @@ private struct TokenizerFiles {
   }
 
   /// Llama 2's, Mistral's and Gemma's: a text begins with a token unless the configuration says otherwise.
-  func sentencePieceBPE() throws -> TokenizerDefinition {
+  func sentencePieceBPE(_ file: SentencePieceFile) throws -> TokenizerDefinition {
     func flag(_ key: String) throws -> Bool? {
       guard configuration[key] != nil, configuration[key] != .null else { return nil }
       return try configuration.bool(key, default: true, at: configurationPath)
     }
     return try .sentencePieceBPE(
-      path("tokenizer.model"), begins: flag("add_bos_token") ?? true, ends: flag("add_eos_token") ?? false,
+      file, begins: flag("add_bos_token") ?? true, ends: flag("add_eos_token") ?? false,
       begin: specialToken(.bos)?.content, end: specialToken(.eos)?.content, addsPrefixSpace: flag("add_prefix_space"))
   }
 

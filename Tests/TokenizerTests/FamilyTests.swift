@@ -13,12 +13,14 @@ struct FamilyTests {
     #expect(all.compactMap { $0["name"] as? String } == Self.families)
     let entry = try unwrap(all.first { $0["name"] as? String == name }, name)
     let definition = try unwrap(entry["tokenizer"] as? String, "tokenizer")
-    let tokenizer = try withTemporaryFolder { folder in
-      try write(["tokenizer.json": definition], to: folder)
-      let loaded = try Tokenizer.load(folder: folder)
-      // What is saved is the same tokenizer.
-      try loaded.save(to: folder + "/saved")
-      return try Tokenizer.load(folder: folder + "/saved")
+    let tokenizer = try once("family " + name) {
+      try withTemporaryFolder { folder in
+        try write(["tokenizer.json": definition], to: folder)
+        let loaded = try Tokenizer.load(folder: folder)
+        // What is saved is the same tokenizer.
+        try loaded.save(to: folder + "/saved")
+        return try Tokenizer.load(folder: folder + "/saved")
+      }
     }
     return (tokenizer, entry, try fixture["texts"])
   }

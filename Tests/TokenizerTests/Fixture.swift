@@ -7,7 +7,7 @@ struct Fixture {
   let members: [String: Any]
 
   init(_ name: String) throws {
-    try self.init(path: packageRoot + "/Tests/TokenizerTests/Fixtures/" + name)
+    self = try once("fixture " + name) { try Fixture(path: packageRoot + "/Tests/TokenizerTests/Fixtures/" + name) }
   }
 
   init(path: String) throws {
@@ -23,6 +23,19 @@ struct Fixture {
     try Data(contentsOf: URL(fileURLWithPath: path)).split(separator: UInt8(ascii: "\n"))
       .map { try decode(Data($0)) }
   }
+}
+
+private let lock = NSRecursiveLock()
+nonisolated(unsafe) private var made: [String: Any] = [:]
+
+/// What several tests share, made by the first of them: unoptimised code takes long to read large files.
+func once<Value>(_ name: String, _ make: () throws -> Value) throws -> Value {
+  lock.lock()
+  defer { lock.unlock() }
+  if let value = made[name] as? Value { return value }
+  let value = try make()
+  made[name] = value
+  return value
 }
 
 struct MissingValue: Error {
@@ -63,6 +76,10 @@ let families = ["roberta-base", "gpt2", "bert-base-uncased", "t5"]
 
 func tokenizerFolder(_ family: String) throws -> String {
   try unwrap(testData("tokenizers/" + family), family)
+}
+
+func publishedTokenizer(_ family: String) throws -> Tokenizer {
+  try once("tokenizer " + family) { try Tokenizer.load(folder: tokenizerFolder(family)) }
 }
 
 let hasTokenizers = families.allSatisfy { testData("tokenizers/\($0)/tokenizer.json") != nil }

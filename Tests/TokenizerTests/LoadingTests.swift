@@ -95,7 +95,7 @@ struct LoadingTests {
 
   @Test(.enabled(if: hasTokenizers), arguments: families)
   func savedAndLoaded(family: String) throws {
-    let first = try Tokenizer.load(folder: tokenizerFolder(family))
+    let first = try publishedTokenizer(family)
     try roundTrip(first)
   }
 

@@ -9,7 +9,7 @@ struct ReferenceTests {
   @Test(arguments: families)
   func hardUnicode(family: String) throws {
     let fixture = try Fixture("hard_unicode.json")
-    let tokenizer = try Tokenizer.load(folder: tokenizerFolder(family))
+    let tokenizer = try publishedTokenizer(family)
     let texts: [String] = try fixture["texts"]
     let expected: [[Int32]] = try fixture[family]
     #expect(texts.count == expected.count)
@@ -22,7 +22,7 @@ struct ReferenceTests {
   @Test(arguments: families)
   func goldenLines(family: String) throws {
     let path = try unwrap(testData("tokenizers/golden/\(family).jsonl"), "golden")
-    let tokenizer = try Tokenizer.load(folder: tokenizerFolder(family))
+    let tokenizer = try publishedTokenizer(family)
     let lines = try Fixture.lines(path)
     #expect(lines.count == 500)
     for line in lines {
@@ -34,7 +34,7 @@ struct ReferenceTests {
   @Test(arguments: ["roberta-base", "bert-base-uncased"])
   func goldenPairs(family: String) throws {
     let path = try unwrap(testData("tokenizers/golden/pairs.jsonl"), "golden")
-    let tokenizer = try Tokenizer.load(folder: tokenizerFolder(family))
+    let tokenizer = try publishedTokenizer(family)
     for line in try Fixture.lines(path) {
       let text = try unwrap(line["text"] as? String, "text")
       let pair = try unwrap(line["text_pair"] as? String, "text_pair")
@@ -47,7 +47,7 @@ struct ReferenceTests {
   ])
   func swiftTransformersVectors(family: String, name: String) throws {
     let fixture = try Fixture(path: unwrap(testData("tokenizers/golden/\(name).json"), name))
-    let tokenizer = try Tokenizer.load(folder: tokenizerFolder(family))
+    let tokenizer = try publishedTokenizer(family)
     let text: String = try fixture["text"]
     #expect(try tokenizer.tokenize(text) == fixture["bpe_tokens"])
     var expected: [Int32] = try fixture["token_ids"]
@@ -60,7 +60,7 @@ struct ReferenceTests {
   @Test(arguments: families)
   func pairsAndTruncation(family: String) throws {
     let fixture = try Fixture("pairs.json")
-    let tokenizer = try Tokenizer.load(folder: tokenizerFolder(family))
+    let tokenizer = try publishedTokenizer(family)
     let texts: [[Any]] = try fixture["texts"]
     for entry in try fixture[family, as: [[Any]].self] {
       let index = try unwrap(entry[0] as? Int, "index")
@@ -80,7 +80,7 @@ struct ReferenceTests {
   @Test(arguments: families)
   func decoding(family: String) throws {
     let fixture = try Fixture("decoding.json")
-    let tokenizer = try Tokenizer.load(folder: tokenizerFolder(family))
+    let tokenizer = try publishedTokenizer(family)
     for entry in try fixture[family, as: [[Any]].self] {
       let ids = try unwrap(entry[0] as? [Int32], "ids")
       for (skip, position) in [(true, 1), (false, 2)] {
@@ -95,7 +95,7 @@ struct ReferenceTests {
   /// Every line of every file, whole: the digest of all ids, or in debug of the small files'.
   @Test(arguments: families)
   func everyLine(family: String) throws {
-    let tokenizer = try Tokenizer.load(folder: tokenizerFolder(family))
+    let tokenizer = try publishedTokenizer(family)
     var seen = 0
     for entry in try Fixture("files.json")["files", as: [[String: Any]].self] {
       let name = try unwrap(entry["file"] as? String, "file")
@@ -120,7 +120,7 @@ struct ReferenceTests {
 
   /// The same ids from several threads at once, through one cache.
   @Test func threads() async throws {
-    let tokenizer = try Tokenizer.load(folder: tokenizerFolder("roberta-base"))
+    let tokenizer = try publishedTokenizer("roberta-base")
     let texts: [String] = try Fixture("hard_unicode.json")["texts"]
     let expected = try texts.map { try tokenizer.encode($0).ids }
     try await withThrowingTaskGroup(of: Bool.self) { group in

@@ -39,6 +39,7 @@ struct SentencePieceTests {
     #expect(tokenizer.vocabularySize == 107 && tokenizer.eosTokenId == 1 && tokenizer.padTokenId == 0)
     // "a" and "b" have -6.5 together, "ab" has -7.
     #expect(try tokenizer.encode("ab  éü b<extra_id_0>").ids == [3, 4, 6, 3, 2, 3, 6, 106, 1])
+    #expect(try load(file(), as: "tokenizer.model").encode("ab b").ids == tokenizer.encode("ab b").ids)
     #expect(try load(file(), #"{"extra_ids": 2}"#).token(of: 7) == "<extra_id_1>")
     #expect(try load(file(), #"{"extra_ids": 0}"#).vocabularySize == 7)
   }
@@ -67,7 +68,7 @@ struct SentencePieceTests {
   private func style(_ name: String) throws -> (bytes: [UInt8], tokenizer: Tokenizer, entry: [String: Any]) {
     let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: packageRoot + "/Tests/TokenizerTests/Fixtures/sentencepiece/\(name).model")))
     let entry = try Fixture("sentencepiece.json")["styles", as: [[String: Any]].self].first { $0["name"] as? String == name }
-    return (bytes, try load(bytes, as: "tokenizer.model"), try unwrap(entry, name))
+    return (bytes, try once("style " + name) { try load(bytes, as: "tokenizer.model") }, try unwrap(entry, name))
   }
 
   /// Ids and texts of the program that trained the models, from the file and from what is saved of it.
@@ -129,7 +130,7 @@ struct SentencePieceTests {
     let letters = [piece("a", -3, 1), piece("b", -4, 1), piece("ab", -1, 1), piece("\u{2581}", -5, 1)].map { ($0.number, $0.type, $0.content) }
     #expect(try load(model(letters), as: "tokenizer.model").encode("abc ab").ids == [1, 6, 5, 0, 6, 5])
     for (bytes, reason) in [
-      (model(letters, type: 1), "of the type unigram, expected bpe"), (model(letters, type: 9), "of the type unknown, expected bpe"),
+      (model(letters, type: 1), "its first pieces are not T5's"), (model(letters, type: 9), "of the type unknown, expected bpe"),
       (model(letters.map { ($0.0, $0.1, $0.2) } + [(1, 2, piece("ac", -2, 1).content)]), "has the character 'c', which is no piece itself"),
       (model(letters + [(1, 2, piece("c", -2, 5).content)]), "is marked as unused"), (model(letters + [(1, 2, piece("a", -2, 1).content)]), "'a'"),
       (model(letters, [(8, 0, [1])]), "treat_whitespace_as_suffix is not supported"),
