@@ -103,7 +103,7 @@ extension EngineTests {
           head.targets.targetModules = .suffixes(["lm_head"])
           try add(head, name, .language)
         }
-        let (code, output) = python(["check_adapter.py"] + paths)
+        let (code, output) = try check(["check_adapter.py"] + paths)
         #expect(code == 0, "\(output)")
         #expect(output.split(separator: "\n").filter { $0.contains("max difference") }.count == paths.count / 3)
       }
@@ -130,7 +130,7 @@ extension EngineTests {
             paths += [path, path + ".safetensors"]
           }
         }
-        let (code, output) = python(["check_model.py"] + paths)
+        let (code, output) = try check(["check_model.py"] + paths)
         #expect(code == 0, "\(output)")
         #expect(output.split(separator: "\n").filter { $0.contains("max difference") }.count == paths.count / 2)
       }

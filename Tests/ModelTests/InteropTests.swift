@@ -13,6 +13,36 @@ import TransformerModels
 /// The reference implementations, where they are installed.
 let hasPEFT = hasPython("torch", "peft")
 
+/// Loads the reference implementations once for all tests: see `serve_checks.py`.
+private struct CheckServer {
+  private let requests = Pipe()
+  private let answers = Pipe()
+  private let process = pythonProcess(["serve_checks.py"])
+
+  static let shared = Result { try CheckServer() }
+
+  init() throws {
+    (process.standardInput, process.standardOutput) = (requests, answers)
+    try process.run()
+  }
+
+  /// The exit code of a check.
+  func run(_ arguments: [String], output: String) throws -> Int32 {
+    let request = try JSONSerialization.data(withJSONObject: [output] + arguments, options: .withoutEscapingSlashes)
+    try requests.fileHandleForWriting.write(contentsOf: request + Data("\n".utf8))
+    let answer = String(decoding: answers.fileHandleForReading.availableData, as: UTF8.self)
+    return try #require(Int32(answer.trimmingCharacters(in: .whitespacesAndNewlines)), "serve_checks.py answered '\(answer)'")
+  }
+}
+
+/// Runs a check in Python; its exit code and output.
+func check(_ arguments: [String]) throws -> (code: Int32, output: String) {
+  try withTemporaryFolder { folder in
+    let code = try CheckServer.shared.get().run(arguments, output: folder + "/output")
+    return (code, try String(contentsOfFile: folder + "/output", encoding: .utf8))
+  }
+}
+
 extension EngineTests {
   /// What is trained and saved here, read by the real PEFT and Transformers.
   @Suite(.enabled(if: hasPEFT, "python3 has no torch and peft"))
@@ -39,7 +69,7 @@ extension EngineTests {
             }
           }
         }
-        let (code, output) = python(["check_adapter.py"] + paths)
+        let (code, output) = try check(["check_adapter.py"] + paths)
         #expect(code == 0, "\(output)")
         #expect(output.split(separator: "\n").filter { $0.contains("max difference") }.count == paths.count / 3)
       }
@@ -64,7 +94,7 @@ extension EngineTests {
           try attached.exportAsLoRA(to: adapter + "-lora", baseModelName: "tiny-roberta")
           paths += [fixturesFolder + "/models/tiny-roberta", adapter + "-lora", adapter + ".safetensors"]
         }
-        let (code, output) = python(["check_adapter.py"] + paths)
+        let (code, output) = try check(["check_adapter.py"] + paths)
         #expect(code == 0, "\(output)")
       }
     }
@@ -85,7 +115,7 @@ extension EngineTests {
             paths += [path, path + ".safetensors"]
           }
         }
-        let (code, output) = python(["check_model.py"] + paths)
+        let (code, output) = try check(["check_model.py"] + paths)
         #expect(code == 0, "\(output)")
       }
     }
@@ -101,7 +131,7 @@ extension EngineTests {
           try record(model, to: folder + "/\(name).safetensors")
           paths += [folder + "/" + name, folder + "/\(name).safetensors"]
         }
-        let (code, output) = python(["check_model.py"] + paths)
+        let (code, output) = try check(["check_model.py"] + paths)
         #expect(code == 0, "\(output)")
       }
     }
@@ -112,7 +142,7 @@ extension EngineTests {
         let model = try tinyModel("tiny-roberta")
         try model.attach(method).save(to: folder + "/adapter", baseModelName: "x")
         try record(model, to: folder + "/inputs.safetensors")
-        let (code, output) = python([
+        let (code, output) = try check([
           "check_adapter.py", fixturesFolder + "/models/tiny-roberta", folder + "/adapter",
           folder + "/inputs.safetensors",
         ])

@@ -42,7 +42,7 @@ private struct FamilyColumn {
   }
 
   /// The cells of the table: by method, then by family.
-  static func table() throws -> [String: [String: String]] {
+  static let table = Result {
     let lines = try readText(packageRoot + "/docs/methods.md").split(separator: "\n")
     func cells(_ line: Substring) -> [String] {
       line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
@@ -60,7 +60,7 @@ extension EngineTests {
   /// The battery of `perigee test-adapter`, for every method on every family.
   @Suite struct MethodConformanceTests {
     @Test func tableHasEveryMethod() throws {
-      #expect(try FamilyColumn.table().keys.sorted() == AdapterCatalogue.methods.map { $0.name }.sorted())
+      #expect(try FamilyColumn.table.get().keys.sorted() == AdapterCatalogue.methods.map { $0.name }.sorted())
     }
 
     /// What `docs/methods.md` says is what happens.
@@ -69,7 +69,7 @@ extension EngineTests {
       // Gradients are compared with PyTorch's elsewhere.
       let test = try AdapterConformance(
         row.method, targets: row.targets, over: row.base, on: FamilyColumn.family(family), exactGradient: false)
-      let cell = try #require(FamilyColumn.table()[type(of: row.method).name]?[family])
+      let cell = try #require(FamilyColumn.table.get()[type(of: row.method).name]?[family])
       if let expected = row.refusals[family] ?? (cell == "passes" ? nil : cell.replacingOccurrences(of: "refused: ", with: "")) {
         let why = try #require(try test.refusal(), "the model takes it, and should refuse it: \(expected)")
         #expect(why.contains(expected))

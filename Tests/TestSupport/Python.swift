@@ -1,7 +1,7 @@
 import Foundation
 
-/// Runs Python in the folder of the checks; its exit code and output.
-public func python(_ arguments: [String]) -> (code: Int32, output: String) {
+/// A process of Python in the folder of the checks, not started.
+public func pythonProcess(_ arguments: [String]) -> Process {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
   process.arguments = ["python3"] + arguments
@@ -11,6 +11,12 @@ public func python(_ arguments: [String]) -> (code: Int32, output: String) {
   // Two OpenMP runtimes that spin on the same cores slow each other down.
   environment["OMP_NUM_THREADS"] = "1"
   process.environment = environment
+  return process
+}
+
+/// Runs Python in the folder of the checks; its exit code and output.
+public func python(_ arguments: [String]) -> (code: Int32, output: String) {
+  let process = pythonProcess(arguments)
   let pipe = Pipe()
   (process.standardOutput, process.standardError) = (pipe, pipe)
   do { try process.run() } catch { return (-1, "\(error)") }
