@@ -36,6 +36,8 @@ extension TreebankLexer {
       let end = run(place) { $0 == "." || !isBreak($0) && isPlain($0) && !excluded.unicodeScalars.contains($0) }
       return text[place..<end].split(separator: ".", omittingEmptySubsequences: false).prefix { !$0.isEmpty }
     }
+    // Most words have no stop.
+    guard text[place..<run(place) { $0.value > 0x20 || !isBreak($0) }].contains(".") else { return nil }
     var stop: Int?
     if has("www.", at: place) {
       let ends = labels("\"<>|!?(){},").dropFirst(2).map { $0.prefix(4).prefix(while: isASCIILetter) }
