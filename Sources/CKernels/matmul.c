@@ -6,7 +6,6 @@
 // Rows of C are cut into chunks and its columns into groups, one item of the pool each. An item walks along k in
 // blocks, and every element of C is one sum in the order of k, so that the result is the same however the work is cut.
 #include "matmul.h"
-#include <cblas.h>
 #include <stdlib.h>
 
 enum { CHUNK_ROWS = 96, GROUP_COLUMNS = 768, BLOCK_K = 768 };
@@ -56,7 +55,7 @@ static inline float element(const pg_factor *f, size_t row, size_t column) {
 
 // op(f)[row.., column..] of rows x columns, row-major with `stride`, in `type`; columns beyond `columns` up to the stride
 // are 0 where k was odd. `rounds`: through bfloat16, whatever the type.
-PG_CLONES static void load_block(const pg_factor *f, size_t row, size_t column, size_t rows, size_t columns, pg_dtype type,
+PG_CLONES void pg_load_block(const pg_factor *f, size_t row, size_t column, size_t rows, size_t columns, pg_dtype type,
                                  bool rounds, void *out, size_t stride) {
   size_t size = pg_size(type);
   if (!f->transposed) {
@@ -108,7 +107,7 @@ struct read_args {
 };
 static void read_rows(void *context, size_t begin, size_t end) {
   const struct read_args *a = context;
-  load_block(&a->matrix, begin, 0, end - begin, a->columns, PG_F32, false, a->out + begin * a->columns, a->columns);
+  pg_load_block(&a->matrix, begin, 0, end - begin, a->columns, PG_F32, false, a->out + begin * a->columns, a->columns);
 }
 void pg_read_matrix(pg_factor matrix, size_t rows, size_t columns, float *out) {
   PG_TIMED(PG_KIND_COPIES);
@@ -252,7 +251,7 @@ static const void *left_block(const struct product *p, size_t row, size_t count,
     return (const char *)a->data + (row * a->stride + k0) * pg_size(a->type);
   }
   *stride = padded_k(kb);
-  load_block(a, row, k0, count, kb, p->type, rounds(p), scratch, *stride);
+  pg_load_block(a, row, k0, count, kb, p->type, rounds(p), scratch, *stride);
   return scratch;
 }
 
@@ -321,94 +320,6 @@ static bool multiply_panels(const pg_packed_product *q, const void *panels) {
   return run_tiles(&p);
 }
 
-// ---- OpenBLAS, or oneDNN's plain product ------------------------------------------------------------------
-
-static void blas(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const void *a, size_t lda,
-                 const void *b, size_t ldb, double beta, void *c, size_t ldc) {
-  CBLAS_TRANSPOSE op_a = ta ? CblasTrans : CblasNoTrans, op_b = tb ? CblasTrans : CblasNoTrans;
-  if (t == PG_F64) {
-    cblas_dgemm(CblasRowMajor, op_a, op_b, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
-  } else if (pg_provider_of(PG_F32) != PG_ONEDNN
-             || !pg_onednn_sgemm(ta, tb, m, n, k, (float)alpha, a, lda, b, ldb, (float)beta, c, ldc)) {
-    cblas_sgemm(CblasRowMajor, op_a, op_b, (int)m, (int)n, (int)k, (float)alpha, a, (int)lda, b, (int)ldb, (float)beta, c,
-                (int)ldc);
-  }
-}
-
-struct blas_args {
-  pg_dtype t;
-  bool by_rows;
-  size_t m, n, k;
-  double alpha, beta;
-  pg_factor a, b;
-  char *c;
-  size_t ldc;
-};
-
-static void blas_range(void *context, size_t begin, size_t end) {
-  const struct blas_args *g = context;
-  size_t size = pg_size(g->t), count = end - begin;
-  const char *a = g->a.data, *b = g->b.data;
-  if (g->by_rows) {
-    blas(g->t, g->a.transposed, g->b.transposed, count, g->n, g->k, g->alpha,
-         a + begin * (g->a.transposed ? 1 : g->a.stride) * size, g->a.stride, b, g->b.stride, g->beta,
-         g->c + begin * g->ldc * size, g->ldc);
-  } else {
-    blas(g->t, g->a.transposed, g->b.transposed, g->m, count, g->k, g->alpha, a, g->a.stride,
-         b + begin * (g->b.transposed ? g->b.stride : 1) * size, g->b.stride, g->beta, g->c + begin * size, g->ldc);
-  }
-}
-
-// Operands of the type t alone.
-static bool run_blas(pg_dtype t, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta, void *c,
-                     size_t ldc) {
-  struct blas_args g = {t, m >= n, m, n, k, alpha, beta, a, b, c, ldc};
-  pg_threads();
-  // Chunks of about four million multiplications along the longer side, in multiples of 32.
-  size_t length = PG_MAX(m, n), other = PG_MIN(m, n) * k;
-  size_t chunk = (4000000 / other + 31) / 32 * 32;
-  if (!pg_prepare_blas()) return false;
-  pg_parallel_for(length, PG_MAX(chunk, (size_t)32), blas_range, &g);
-  return true;
-}
-
-// A copy in fp32, rounded to bfloat16 where the product asks for it; the factor itself where nothing changes. Without data where
-// there is no memory.
-static pg_factor as_f32(pg_factor f, size_t rows, size_t columns, bool rounds, void **owned, size_t *bytes) {
-  *owned = NULL;
-  if (f.type == PG_F32 && !rounds) return f;
-  size_t height = f.transposed ? columns : rows, width = f.transposed ? rows : columns;
-  *bytes = height * width * 4;
-  *owned = pg_allocate(*bytes);
-  if (!*owned) return (pg_factor){NULL, PG_F32, false, 0};
-  pg_factor plain = {f.data, f.type, false, f.stride};
-  load_block(&plain, 0, 0, height, width, PG_F32, rounds, *owned, width);
-  return (pg_factor){*owned, PG_F32, f.transposed, width};
-}
-
-static bool multiply_with_blas(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b,
-                               double beta, pg_dtype c_type, void *c, size_t c_stride) {
-  void *own_a, *own_b;
-  size_t a_bytes, b_bytes;
-  pg_factor fa = as_f32(a, m, k, precision == PG_BF16, &own_a, &a_bytes);
-  pg_factor fb = as_f32(b, k, n, precision == PG_BF16, &own_b, &b_bytes);
-  float *sums = c_type == PG_F32 ? c : pg_allocate(m * n * 4);
-  bool done = fa.data && fb.data && sums;
-  if (done && c_type == PG_F32) {
-    done = run_blas(PG_F32, m, n, k, alpha, fa, fb, beta, c, c_stride);
-  } else if (done) {
-    if (beta != 0) {
-      for (size_t i = 0; i < m; i++) pg_bf16_to_f32(n, (uint16_t *)c + i * c_stride, sums + i * n);
-    }
-    done = run_blas(PG_F32, m, n, k, alpha, fa, fb, beta, sums, n);
-    for (size_t i = 0; i < m && done; i++) pg_f32_to_bf16(n, sums + i * n, (uint16_t *)c + i * c_stride);
-  }
-  if (c_type != PG_F32) pg_free(sums, m * n * 4);
-  if (own_a) pg_free(own_a, a_bytes);
-  if (own_b) pg_free(own_b, b_bytes);
-  return done;
-}
-
 // ---- the seam ---------------------------------------------------------------------------------------
 
 static void scale_rows(pg_dtype t, size_t m, size_t n, double beta, void *c, size_t stride) {
@@ -425,10 +336,10 @@ bool pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha,
   PG_TIMED_WORK(PG_KIND_PRODUCTS, 2.0 * (double)m * (double)n * (double)k);
   if (m == 0 || n == 0) return true;
   if (k == 0) return scale_rows(c_type, m, n, beta, c, c_stride), true;
-  if (precision == PG_F64) return run_blas(PG_F64, m, n, k, alpha, a, b, beta, c, c_stride);
+  if (precision == PG_F64) return pg_blas_multiply(PG_F64, m, n, k, alpha, a, b, beta, c, c_stride);
   enum pg_provider provider = pg_provider_of(precision);
   if (provider == PG_ONEDNN && precision == PG_BF16 && pg_has_avx512()) provider = PG_TILES;
-  if (provider != PG_TILES) return multiply_with_blas(precision, m, n, k, alpha, a, b, beta, c_type, c, c_stride);
+  if (provider != PG_TILES) return pg_blas_multiply_any(precision, m, n, k, alpha, a, b, beta, c_type, c, c_stride);
   struct product p = {.precision = precision, .type = block_type(precision, provider), .m = m, .n = n,
                       .k = k, .alpha = alpha, .beta = beta, .a = a, .b = b, .c_type = c_type, .c = c, .c_stride = c_stride};
   // A long and narrow result whose large operand is transposed is computed as its transpose, which reads that operand as

@@ -1,4 +1,4 @@
-// What the files of matrix products share: matmul.c (the seam), avx512.c, onednn.c.
+// What the files of matrix products share: matmul.c (the seam), openblas.c, avx512.c, onednn.c.
 #pragma once
 #include "internal.h"
 
@@ -25,6 +25,20 @@ void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const vo
 size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out);
 // Sixteen rows of PG_PANEL floats -> PG_PANEL rows of 16 elements in the type t, `stride` apart.
 void pg_flip_strip(pg_dtype t, const float *strip, void *out, size_t stride);
+
+// ---- matmul.c
+enum pg_provider pg_provider_of(pg_dtype precision);
+// Elements of a factor, in the type and order that a block of a product needs.
+void pg_load_block(const pg_factor *f, size_t row, size_t column, size_t rows, size_t columns, pg_dtype type,
+                                 bool rounds, void *out, size_t stride);
+
+// ---- openblas.c
+// Operands of the type t alone.
+PG_CHECKED bool pg_blas_multiply(pg_dtype t, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
+                                 void *c, size_t ldc);
+// Operands of any type; copies in fp32 are made where they are needed.
+PG_CHECKED bool pg_blas_multiply_any(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b,
+                                     double beta, pg_dtype c_type, void *c, size_t c_stride);
 
 // ---- onednn.c: packed products with oneDNN, on one thread for each chunk of rows
 typedef struct {

@@ -12,9 +12,7 @@ struct TopP: LogitsRule {
     // The nucleus is small mostly: a few tokens are looked for, and more where these are not enough.
     var count = 32
     while true {
-      var candidates = BestCandidates(count: count)
-      candidates.offer(scores)
-      let sorted = candidates.sorted
+      let sorted = scores.best(count)
       var sum = 0.0
       let last = sorted.firstIndex { candidate in
         sum += exp(Double(candidate.score - best)) / total
