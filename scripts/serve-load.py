@@ -173,8 +173,8 @@ def main():
         if times:
             print(f"a request took {1e3 * times[len(times) // 2]:.1f} ms at the median, {1e3 * times[int(0.99 * len(times))]:.1f} ms at 99 %")
         print(f"errors: {len(errors)} {errors[:3]}; other labels: {other}; largest difference of a probability: {worst:.1e} (files have 6 digits)")
-        half = memory[len(memory) // 4:] or memory
-        print(f"memory: {memory[0]:.1f} MB, after a quarter {half[0]:.1f}, at the end {memory[-1]:.1f}")
+        settled = memory[len(memory) // 4:] or memory
+        print("memory in MB over time: " + " ".join(f"{m:.0f}" for m in memory[:: max(1, len(memory) // 12)]) + f", at the end {memory[-1]:.0f}")
         statuses, wrong = mangled(address, names, o.fuzz)
         print(f"mangled requests: {dict(sorted(statuses.items()))}; wrong: {wrong[:2]}")
         print(f"memory after them: {resident(server.pid):.1f} MB")
@@ -182,7 +182,7 @@ def main():
         code = server.wait(timeout=60)
         print(f"the server ended with {code}")
         # Allocators keep what a first batch of the longest texts took; what goes on growing is a leak.
-        grows = memory[-1] > 1.1 * half[0] + 8
+        grows = memory[-1] > 1.1 * settled[0] + 8
         return 1 if errors or other or worst > 1e-5 or wrong or code != 143 or grows or not count else 0
     finally:
         server.kill()

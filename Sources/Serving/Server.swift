@@ -46,10 +46,12 @@ final class Server: Sendable {
   let options: ServerOptions
   let thread: ModelThread
   let meters = Meters()
+  let deadlines = Deadlines()
   /// When it began.
   let created = Int(Date().timeIntervalSince1970)
   private let limits: Listener.Limits
   private let listener = Mutex<Listener?>(nil)
+  private let watch = Mutex<Task<Void, Never>?>(nil)
 
   init(_ models: ServedModels, _ options: ServerOptions, limits: Listener.Limits = Listener.Limits()) throws {
     try options.check()
@@ -66,6 +68,7 @@ final class Server: Sendable {
     let listener = try Listener(host: options.host, port: options.port, limits: limits) { [self] head, body in await reply(head, body) }
     self.listener.withLock { $0 = listener }
     thread.start()
+    watch.withLock { $0 = Task { [deadlines] in await deadlines.run() } }
     try await listener.start()
     return listener.address
   }
@@ -73,6 +76,7 @@ final class Server: Sendable {
   /// Answers what was asked already, and ends.
   func stop() async {
     await listener.withLock { $0 }?.stop(seconds: options.requestTimeout)
+    watch.withLock { $0 }?.cancel()
     await withCheckedContinuation { continuation in
       Thread { [thread] in
         thread.stop()

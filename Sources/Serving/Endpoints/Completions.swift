@@ -64,7 +64,7 @@ private struct Completion: Sendable {
   func whole() async throws -> Reply {
     var written = prompts.map { _ in [WrittenText(text: "", tokens: [], score: 0)] }
     if fields.maxTokens > 0 {
-      let pending = Pending<[[WrittenText]]>(seconds: server.options.requestTimeout)
+      let pending = Pending<[[WrittenText]]>(seconds: server.options.requestTimeout, server.deadlines)
       try server.thread.add(WritingWork(model, prompts: prompts, options, bias, pending: pending))
       written = try await pending.value()
     } else if fields.n > 1 {
@@ -118,7 +118,7 @@ private struct Completion: Sendable {
         network.encoderLayout == nil ? ScoredText(tokens: prompt + result.tokens) : ScoredText(input: prompt, tokens: result.tokens)
       }
     }
-    let pending = Pending<[[TokenScore]]>(seconds: server.options.requestTimeout)
+    let pending = Pending<[[TokenScore]]>(seconds: server.options.requestTimeout, server.deadlines)
     try server.thread.add(
       TextsWork(scored, purpose: "score \(top) \(model.name)", pending: pending) { [model] in try model.trained.network.tokenScores($0, top: top) })
     return try await pending.value()
@@ -208,7 +208,7 @@ private struct Completion: Sendable {
     }
     var options = options
     options.numReturnSequences = 1
-    let pending = Pending<WrittenText>(seconds: server.options.requestTimeout)
+    let pending = Pending<WrittenText>(seconds: server.options.requestTimeout, server.deadlines)
     current.withLock { $0 = pending }
     let stream = Mutex(TextStream())
     let stops = fields.stop.texts

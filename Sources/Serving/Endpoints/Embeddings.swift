@@ -58,7 +58,7 @@ struct EmbeddingsEndpoint: Endpoint {
     var options = EmbeddingOptions()
     (options.pooling, options.normalize) = (fields.pooling, fields.normalize)
     let embedder = try Embedder(model.trained, options)
-    let pending = Pending<[Vector]>(seconds: server.options.requestTimeout)
+    let pending = Pending<[Vector]>(seconds: server.options.requestTimeout, server.deadlines)
     let purpose = "embed \(fields.pooling?.rawValue ?? "") \(fields.normalize.map { "\($0)" } ?? "") \(model.name)"
     try server.thread.add(
       TextsWork(texts.map(Text.init), purpose: purpose, pending: pending) { texts in

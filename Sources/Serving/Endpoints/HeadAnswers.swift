@@ -27,7 +27,7 @@ extension Server {
       }
       return encoding
     }
-    let pending = Pending<[Prediction]>(seconds: options.requestTimeout)
+    let pending = Pending<[Prediction]>(seconds: options.requestTimeout, deadlines)
     try thread.add(TextsWork(texts, purpose: "predict \(model.name)", pending: pending) { try predictor.predictions(of: $0) })
     let tokens = texts.reduce(0) { $0 + $1.count }
     meters.count(tokens: tokens, "prompt")

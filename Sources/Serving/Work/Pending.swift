@@ -1,17 +1,44 @@
 import Synchronization
 
+/// Something that ends at a time of its own.
+protocol Expiring: AnyObject, Sendable {
+  var deadline: ContinuousClock.Instant { get }
+  func expire()
+}
+
+/// Ends what is late. A timer for each request would stay in memory for all of the request's time, also where the answer came at once.
+final class Deadlines: Sendable {
+  private let waiting = Mutex<[ObjectIdentifier: any Expiring]>([:])
+
+  func add(_ item: any Expiring) { waiting.withLock { $0[ObjectIdentifier(item)] = item } }
+  func remove(_ item: any Expiring) { waiting.withLock { $0[ObjectIdentifier(item)] = nil } }
+
+  /// Looks for late ones ten times a second, until the task is cancelled.
+  func run() async {
+    while (try? await Task.sleep(for: .milliseconds(100))) != nil {
+      let now = ContinuousClock.now
+      waiting.withLock { $0.values.filter { $0.deadline < now } }.forEach { $0.expire() }
+    }
+  }
+}
+
 /// What a request waits for: a result, or the end of its time.
-final class Pending<Value: Sendable>: Sendable {
+final class Pending<Value: Sendable>: Expiring {
   private struct State {
     var result: Result<Value, any Error>?
     var waiting: CheckedContinuation<Value, any Error>?
   }
 
+  let deadline: ContinuousClock.Instant
   private let state = Mutex(State())
   private let seconds: Double
+  private let deadlines: Deadlines
 
   /// `seconds`: how long the request may wait.
-  init(seconds: Double) { self.seconds = seconds }
+  init(seconds: Double, _ deadlines: Deadlines) {
+    (self.seconds, self.deadlines) = (seconds, deadlines)
+    deadline = .now + .seconds(seconds)
+  }
 
   /// Whether nobody waits for a result any more, or there is one.
   var isOver: Bool { state.withLock { $0.result != nil } }
@@ -27,13 +54,18 @@ final class Pending<Value: Sendable>: Sendable {
     waiting?.resume(with: result)
   }
 
+  func expire() {
+    finish(
+      .failure(
+        RequestError(
+          .gatewayTimeout, "no answer within \(Int(exactly: seconds).map(String.init) ?? "\(seconds)") seconds",
+          hint: "ask for less at a time; --request-timeout sets the limit")))
+  }
+
   /// Waits for the result. Called once.
   func value() async throws -> Value {
-    let timer = Task { [self] in
-      try await Task.sleep(for: .seconds(seconds))
-      finish(.failure(Self.late(seconds)))
-    }
-    defer { timer.cancel() }
+    deadlines.add(self)
+    defer { deadlines.remove(self) }
     return try await withCheckedThrowingContinuation { continuation in
       let result = state.withLock { state -> Result<Value, any Error>? in
         if state.result == nil { state.waiting = continuation }
@@ -42,13 +74,4 @@ final class Pending<Value: Sendable>: Sendable {
       if let result { continuation.resume(with: result) }
     }
   }
-
-  static func late(_ seconds: Double) -> RequestError {
-    RequestError(.gatewayTimeout, "no answer within \(seconds.inWords) seconds", hint: "ask for less at a time; --request-timeout sets the limit")
-  }
-}
-
-extension Double {
-  /// Without a fraction of zero.
-  var inWords: String { Int(exactly: self).map(String.init) ?? "\(self)" }
 }
