@@ -4,11 +4,12 @@ import Testing
 
 /// `perigee serve`, as a process.
 @Suite(.serialized, .enabled(if: perigeeExecutable != nil, "perigee is not built")) struct ServeCommandTests {
-  /// Signals end it when it has answered, with the codes of the house; the second address line says that the port was free.
+  /// Signals end it when it has answered, with the codes of the house.
   @Test func itSaysItsAddressAndEndsBySignals() throws {
     try withTemporaryFolder { folder in
       for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let script = """
+          rm -f address
           "$@" serve builtin:tiny --port 0 --precision fp32 --threads 1 --verbose >address 2>log &
           until grep -q http address; do kill -0 $! || exit 1; sleep 0.05; done
           port=$(sed 's/.*127.0.0.1:\\([0-9]*\\) .*/\\1/' address)
