@@ -70,7 +70,7 @@ let package = Package(
     library("LuaTensors", ["LuaHost", "NN"]),
     library("LuaMethods", ["LuaTensors", "Engine"]),
     library("Bindings", ["LuaMethods", "Reports"]),
-    library("Benchmarks", ["CBenchmarks", "Engine"]),
+    library("Benchmarks", ["CBenchmarks", "CLimits", "Engine"]),
     library("Serving", ["Engine", .product(name: "FlyingSocks", package: "FlyingFox")]),
     .executableTarget(
       name: "perigee",
@@ -91,7 +91,7 @@ let package = Package(
     tests("GenerationTests", ["Generation", "Engine"]),
     tests("ReportTests", ["Reports"]),
     tests("PipelineTests", ["Runs", "Bindings"]),
-    tests("BenchmarkTests", ["Benchmarks"]),
+    tests("BenchmarkTests", ["Benchmarks", "CLimits"]),
     tests("ServingTests", ["Serving"]),
   ],
   swiftLanguageModes: [.v6]

@@ -77,6 +77,13 @@ public struct RecordFile {
     }
   }
 
+  /// The names of a table's columns: those of its header, or of the first row of JSON. Throws as `init` does.
+  public static func columnNames(_ content: String, path: String, format: TableFormat) throws -> [String] {
+    var content = content
+    if content.utf8.starts(with: [0xEF, 0xBB, 0xBF]) { content = String(content.utf8.dropFirst(3)) ?? content }
+    return try header(of: &content, path, format).names
+  }
+
   private static func lines(of content: inout String, _ path: String) throws -> [Record] {
     try content.withUTF8 { try refuseNUL(in: $0, path: path) }
     var lines = content.split(separator: "\n", omittingEmptySubsequences: false)

@@ -70,6 +70,16 @@ public struct ParameterSet: Sendable {
     return values
   }
 
+  /// The values in a file like a run's `params.json`, as the `name=value` of `--set`. Throws `EngineError` naming the file.
+  public static func settings(file path: String) throws -> [String] {
+    try values(JSONValue(file: path), source: path).members.map { name, value in
+      if let item = (value.arrayValue ?? []).first(where: { $0.stringValue?.contains(",") ?? false }) {
+        throw EngineError(.data, "\(path): '\(name)' has \(item.excerpt()), but items of a list have no commas")
+      }
+      return "\(name)=\(value.word)"
+    }
+  }
+
   /// The values in a `params.json`. Throws `EngineError` (`.data`), which begins with `source`, for what no parameter can be.
   static func values(_ json: JSONValue, source: String) throws -> JSONObject {
     guard let object = json.objectValue else {

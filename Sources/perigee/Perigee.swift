@@ -27,10 +27,10 @@ struct Perigee: ParsableCommand {
       """,
     version: "perigee \(EngineSetup.version)",
     subcommands: [
-      Run.self, Check.self, Params.self,
+      Init.self, Run.self, Check.self, Params.self,
       Predict.self, Embed.self, Evaluate.self, Generate.self, Serve.self, Export.self, Score.self,
       Report.self, RunsCommand.self, Cache.self,
-      TestAdapter.self, Bench.self, Stubs.self,
+      TestAdapter.self, Bench.self, DoctorCommand.self, Stubs.self,
     ])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }

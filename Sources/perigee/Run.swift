@@ -66,7 +66,7 @@ struct Run: ScriptCommand {
   }
 
   func run() throws {
-    var choices = options.runOptions(script: script ?? "")
+    var choices = try options.runOptions(script: script ?? "")
     choices.out = out
     choices.resume = resume == Self.auto ? nil : resume
     choices.goesOn = resume == Self.auto

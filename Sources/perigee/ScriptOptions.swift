@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bindings
 import Engine
+import Pipelines
 
 extension PrecisionChoice: ExpressibleByArgument {}
 
@@ -18,6 +19,12 @@ struct ScriptOptions: ParsableArguments {
     help: ArgumentHelp(
       "Give one of the script's parameters a value; may be repeated.", valueName: "name=value"))
   var settings: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Take parameters from a JSON file, such as a run's params.json; --set comes after it. May be repeated.", valueName: "file"),
+    completion: .file(extensions: ["json"]))
+  var setFile: [String] = []
 
   @Option(
     parsing: .unconditional,
@@ -67,10 +74,10 @@ struct ScriptOptions: ParsableArguments {
   }
 
   /// The same choices in the words of the engine.
-  func runOptions(script: String) -> RunOptions {
+  func runOptions(script: String) throws -> RunOptions {
     var options = RunOptions()
     options.script = script
-    options.settings = settings
+    options.settings = try setFile.flatMap { try ParameterSet.settings(file: $0) } + settings
     options.threads = threads
     options.memory = limits.memory?.bytes
     options.precision = precision
