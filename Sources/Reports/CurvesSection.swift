@@ -69,7 +69,8 @@ struct CurvesSection {
       let series = zip(lines, names).map { line, name in
         ChartSeries(name: name, points: Self.thinned(line.curve.points, to: pointsOfLine), style: groups.place(of: name))
       }
-      return LineChart(series, names: groups.all.map(\.name), x: "step", y: "", beginsAtZero: true).drawn().figure(title: title)
+      return LineChart(series, names: groups.all.count > 1 ? groups.all.map(\.name) : [], x: "step", y: "", beginsAtZero: true).drawn().figure(
+        title: title)
     }
     return [Page.charts(figures), isCut ? Page.paragraph("Only the first \(Self.mostLines) lines are drawn.", class: "soft") : .empty]
   }

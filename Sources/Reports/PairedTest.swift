@@ -7,10 +7,10 @@ struct PairedTest: Sendable {
   let mean: Double
   /// The number of seeds.
   let count: Int
-  /// Student's t; infinite where all differences are one, and not zero.
-  let t: Double
+  /// Student's t; nil where all differences are equal, which says nothing of how far they spread.
+  let t: Double?
   /// How probable a t as far from zero is where seeds alone make the difference, both sides counted.
-  let p: Double
+  let p: Double?
 
   /// nil for fewer than two differences.
   init?(_ differences: [Double]) {
@@ -18,13 +18,14 @@ struct PairedTest: Sendable {
     let mean = Statistics.mean(differences)
     let error = (Statistics.spread(differences) ?? 0) / Double(differences.count).squareRoot()
     (self.mean, count) = (mean, differences.count)
-    t = error > 0 ? mean / error : mean == 0 ? 0 : mean > 0 ? .infinity : -.infinity
-    p = Self.probability(t: t, degrees: Double(differences.count - 1))
+    // Equal differences differ in their last bits.
+    let largest = differences.map(abs).max() ?? 0
+    t = error > 1e-9 * largest ? mean / error : nil
+    p = t.map { Self.probability(t: $0, degrees: Double(differences.count - 1)) }
   }
 
   /// The probability that |T| is at least |t| for a T of Student's distribution.
   static func probability(t: Double, degrees: Double) -> Double {
-    if t.isInfinite { return 0 }
     return incompleteBeta(degrees / (degrees + t * t), degrees / 2, 0.5)
   }
 
@@ -62,11 +63,12 @@ struct PairedTest: Sendable {
   }
 
   /// Holm's correction: how probable the least p is by chance where so many pairs were compared, and so on for the others.
-  static func corrected(_ probabilities: [Double]) -> [Double] {
+  static func corrected(_ probabilities: [Double?]) -> [Double?] {
     var corrected = probabilities
     var most = 0.0
-    for (rank, place) in probabilities.indices.sorted(by: { probabilities[$0] < probabilities[$1] }).enumerated() {
-      most = max(most, min(1, probabilities[place] * Double(probabilities.count - rank)))
+    let known = probabilities.enumerated().compactMap { place, p in p.map { (place, $0) } }.sorted { $0.1 < $1.1 }
+    for (rank, (place, p)) in known.enumerated() {
+      most = max(most, min(1, p * Double(known.count - rank)))
       corrected[place] = most
     }
     return corrected

@@ -25,7 +25,7 @@ struct Sweep {
     let other: Point
     let test: PairedTest
     /// After Holm's correction for the number of comparisons.
-    let corrected: Double
+    let corrected: Double?
   }
 
   let title: String

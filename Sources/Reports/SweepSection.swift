@@ -105,15 +105,15 @@ struct SweepSection {
     for comparison in comparisons {
       let test = comparison.test
       table.append([
-        .string(sweep.name(of: comparison.other)), .int(test.count), .double(test.mean), .double(test.t), Self.shown(test.p),
+        .string(sweep.name(of: comparison.other)), .int(test.count), .double(test.mean), test.t.map { .double($0) } ?? .null, Self.shown(test.p),
         Self.shown(comparison.corrected),
       ])
     }
     let title =
-      "The best mean, \(sweep.name(of: best)), against the others: paired t-tests over the seeds that both have; p is corrected for \(comparisons.count == 1 ? "one comparison" : "\(comparisons.count) comparisons") by Holm's method"
+      "The best mean, \(sweep.name(of: best)), against the others: paired t-tests over the seeds that both have; p is corrected for \(comparisons.count == 1 ? "one comparison" : "\(comparisons.count) comparisons") by Holm's method. Differences that are all equal have no t"
     return Page.table(table, title: title)
   }
 
   /// Thousandths are what a handful of seeds can tell.
-  private static func shown(_ p: Double) -> JSONValue { .double((p * 1000).rounded() / 1000) }
+  private static func shown(_ p: Double?) -> JSONValue { p.map { .double(($0 * 1000).rounded() / 1000) } ?? .null }
 }
