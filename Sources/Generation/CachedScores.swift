@@ -39,17 +39,21 @@ public final class CachedScores: NextTokenScores {
   public var capacity: Int { cache.capacity + inputs.capacity }
 
   public func scores(_ rows: [GrowingRow]) throws -> Tensor {
-    let virtual = network.virtualTokens
     // What has ended makes room first.
     let before = Dictionary(uniqueKeysWithValues: Set(rows.compactMap(\.parent)).map { ($0, texts[$0]) })
     texts = []
     let read = try network.read(rows)
+    try cache.reserve(newSegments(rows, before.mapValues(\.capacity)))
     var newCounts = (read?.ranges.counts ?? [])[...]
     var isTaken = Set<Int>()
     var next: [Text] = []
     for row in rows {
       guard let parent = row.parent, var text = before[parent] else {
-        var text = try beginning(virtual.prefix + virtual.prompt + row.tokens.count, room: row.room)
+        let counts = segments(ofNew: row)
+        var text =
+          try sharesPrompts
+          ? Text(shared: (cache.segment(counts[0]), counts[0]), own: cache.segment(row.room), ownCount: 0, capacity: row.room)
+          : Text(own: cache.segment(counts[0]), ownCount: counts[0] - row.room, capacity: counts[0])
         text.input = try newCounts.popFirst().map { (try inputs.segment(Int($0)), Int($0)) }
         next.append(text)
         continue
@@ -64,7 +68,7 @@ public final class CachedScores: NextTokenScores {
     }
     texts = next
     let begin = rows.indices.filter { rows[$0].parent == nil }
-    guard virtual.prompt > 0, !begin.isEmpty, begin.count < rows.count else { return try pass(rows, Array(rows.indices), read) }
+    guard network.virtualTokens.prompt > 0, !begin.isEmpty, begin.count < rows.count else { return try pass(rows, Array(rows.indices), read) }
     // Prompts stand in front of the texts that begin, and of no others.
     let others = rows.indices.filter { rows[$0].parent != nil }
     let parts = [try pass(rows, begin, read), try pass(rows, others, nil)]
@@ -73,10 +77,19 @@ public final class CachedScores: NextTokenScores {
     return try Autograd.noGrad { try Tensor.cat(parts).gatherRows(places) }
   }
 
-  /// A text that begins with `count` rows, and may have `room` more.
-  private func beginning(_ count: Int, room: Int) throws -> Text {
-    guard sharesPrompts else { return Text(own: try cache.segment(count + room), ownCount: count, capacity: count + room) }
-    return Text(shared: (try cache.segment(count), count), own: try cache.segment(room), ownCount: 0, capacity: room)
+  /// Rows of the segments of a text that begins: of its prompt, where others share it, and its own.
+  private func segments(ofNew row: GrowingRow) -> [Int] {
+    let count = network.virtualTokens.prefix + network.virtualTokens.prompt + row.tokens.count
+    return sharesPrompts ? [count, row.room] : [count + row.room]
+  }
+
+  /// Those of all texts that a step adds. `capacities`: of the texts that go on.
+  private func newSegments(_ rows: [GrowingRow], _ capacities: [Int: Int]) -> [Int] {
+    var isTaken = Set<Int>()
+    return rows.flatMap { row in
+      guard let parent = row.parent, let capacity = capacities[parent] else { return segments(ofNew: row) }
+      return isTaken.insert(parent).inserted ? [] : [capacity]
+    }
   }
 
   /// The scores of some of the rows, whose texts say already what they have after this pass. `read`: what the encoder made of the

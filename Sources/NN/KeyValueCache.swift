@@ -25,10 +25,20 @@ public final class KeyValueCache {
     deinit { cache.giveBack(start..<start + count) }
   }
 
+  /// Makes room for segments of so many rows each that are asked for next, so that what is there moves once.
+  public func reserve(_ counts: [Int]) throws {
+    var (left, missing) = (free.map(\.count), 0)
+    for count in counts {
+      if let place = left.firstIndex(where: { $0 >= count }) { left[place] -= count } else { missing += count }
+    }
+    if missing > 0 { try grow(by: missing) }
+  }
+
   /// A segment of so many rows.
   public func segment(_ count: Int) throws -> Segment {
     if let place = free.firstIndex(where: { $0.count >= count }) { return take(count, from: place) }
-    try grow(by: count)
+    let last = free.last.flatMap { $0.upperBound == capacity ? $0.count : nil } ?? 0
+    try grow(by: max(count - last, capacity))
     return take(count, from: free.count - 1)
   }
 
@@ -51,10 +61,7 @@ public final class KeyValueCache {
     }
   }
 
-  /// Makes the last free range one of at least `count` rows.
-  private func grow(by count: Int) throws {
-    let last = free.last.flatMap { $0.upperBound == capacity ? $0.count : nil } ?? 0
-    let more = max(count - last, capacity)
+  private func grow(by more: Int) throws {
     for (i, layer) in layers.enumerated() {
       guard let layer else { continue }
       layers[i] = (try larger(layer.keys, by: more), try larger(layer.values, by: more))
