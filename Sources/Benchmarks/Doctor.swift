@@ -90,10 +90,9 @@ public struct Doctor {
 
   private mutating func folders() {
     let store = StageStore.defaultRoot()
-    let values = try? URL(fileURLWithPath: Self.existing(store)).resourceValues(forKeys: [.volumeAvailableCapacityKey])
     let isWritable = access(Self.existing(store), W_OK) == 0
     add("folders", "cache", .string(store))
-    if let free = values?.volumeAvailableCapacity {
+    if let free = freeBytes(Self.existing(store)) {
       add("folders", "cache_free_bytes", .int(free), Self.bytes(free))
       if free < 4 << 30 { remarks.append("less than 4 GB are free where results are kept (\(store)): set PERIGEE_CACHE to a larger disk") }
     }

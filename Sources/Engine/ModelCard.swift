@@ -34,9 +34,7 @@ struct ModelCard {
       guard adapter || fileExists(place + "/config.json") else { continue }
       let old = earlier + "/\(name)/" + Self.fileName
       let text = Self.keeping(fileExists(old) ? try readText(old) : nil, in: try text(of: place, isAdapter: adapter))
-      guard FileManager.default.createFile(atPath: place + "/" + Self.fileName, contents: Data(text.utf8)) else {
-        throw EngineError(.file, "\(place)/\(Self.fileName): cannot be written")
-      }
+      try AtomicFile.write(text, to: place + "/" + Self.fileName)
     }
   }
 

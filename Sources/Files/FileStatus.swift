@@ -25,6 +25,13 @@ public func fileKind(_ path: String, followingLinks: Bool = true) -> FileKind? {
   return kindAnywhere(path, followingLinks: followingLinks)
 }
 
+/// Bytes that are free to this user where a path leads to; nil where that cannot be told.
+public func freeBytes(_ path: String) -> Int? {
+  var space = statvfs()
+  guard (try? FilePath.require(path)) != nil, statvfs(path, &space) == 0 else { return nil }
+  return Int(space.f_bavail) * Int(space.f_frsize)
+}
+
 /// What tells a file from one that took its place, or from what it was before it was written.
 public struct FileStamp: Equatable, Sendable {
   private let device: UInt64

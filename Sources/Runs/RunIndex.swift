@@ -10,6 +10,7 @@ import Pipelines
 /// it, `folders.jsonl` names the folders that hold runs, one line each; a run adds the folder that it is in.
 public final class RunIndex {
   private let folder: String
+  private let outputs: String
   private let warn: (String) -> Void
   /// How long to wait for another process that writes, in milliseconds.
   var patience: Int32 = 2000
@@ -17,9 +18,10 @@ public final class RunIndex {
 
   /// - Parameters:
   ///   - folder: where the index is; made when something is written.
+  ///   - outputs: the folder of runs whose command named none, relative to the working folder.
   ///   - warn: takes a line about what is wrong with the index, or with a run directory. Neither is an error.
-  public init(folder: String = RunIndex.defaultFolder(), warn: @escaping (String) -> Void) {
-    (self.folder, self.warn) = (folder, warn)
+  public init(folder: String = RunIndex.defaultFolder(), outputs: String = "outputs", warn: @escaping (String) -> Void) {
+    (self.folder, self.outputs, self.warn) = (folder, outputs, warn)
   }
 
   /// `$XDG_DATA_HOME/perigee`, else `~/.local/share/perigee`.
@@ -91,7 +93,7 @@ public final class RunIndex {
   ///
   /// Throws `EngineError` (`.file`) for a folder of `more` that is not there.
   public func runs(in more: [String]) throws -> [RunSummary] {
-    let usual = (["outputs"] + holders().sorted()).filter { folderExists($0) }
+    let usual = ([outputs] + holders().sorted()).filter { folderExists($0) }
     var paths: Set<String> = []
     for place in more + usual {
       guard let real = realPath(place), folderExists(real) else { throw EngineError(.file, "--in \(place): no such folder") }

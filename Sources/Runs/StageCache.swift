@@ -51,8 +51,11 @@ public struct StageCache {
     }
     let tokens = folderSize(store.root + "/tokens")
     return (entries.isEmpty ? "" : table.text() + "\n")
-      + "\(entries.count) stages, \(byteCount(entries.reduce(0) { $0 + $1.size })); tokens of data sets, \(byteCount(tokens)): \(store.root)\n"
+      + "\(Self.stages(entries.count)), \(byteCount(entries.reduce(0) { $0 + $1.size })); tokens of data sets, \(byteCount(tokens)): \(store.root)\n"
   }
+
+  /// A number of stages in words: "1 stage".
+  public static func stages(_ count: Int) -> String { count == 1 ? "1 stage" : "\(count) stages" }
 
   private static func age(_ seconds: Double) -> String {
     let hours = Int(max(0, seconds) / 3600)

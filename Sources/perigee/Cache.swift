@@ -65,11 +65,11 @@ struct Cache: ParsableCommand {
       (rule.olderThan, rule.mostBytes, rule.unused) = (olderThan, maxSize?.bytes, unused)
       let chosen = cache.chosen(by: rule)
       for entry in chosen { print("\(entry.stage.key.name)  \(entry.stage.key.digest.hex)  \(byteCount(entry.size))") }
-      let sum = "\(chosen.count) stages, \(byteCount(chosen.reduce(0) { $0 + $1.size }))"
+      let sum = "\(StageCache.stages(chosen.count)), \(byteCount(chosen.reduce(0) { $0 + $1.size }))"
       if dryRun || chosen.isEmpty { return print("\(sum), would be removed") }
       guard try isConfirmed("remove \(sum)?", yes) else { return print("0 stages removed") }
       let removed = try cache.remove(chosen) { print("in use, kept: \($0.stage.key.name)  \($0.stage.key.digest.hex)") }
-      print("\(removed.count) stages removed, \(byteCount(removed.bytes))")
+      print("\(StageCache.stages(removed.count)) removed, \(byteCount(removed.bytes))")
     }
   }
 }

@@ -30,7 +30,12 @@ private struct CheckServer {
   func run(_ arguments: [String], output: String) throws -> Int32 {
     let request = try JSONSerialization.data(withJSONObject: [output] + arguments, options: .withoutEscapingSlashes)
     try requests.fileHandleForWriting.write(contentsOf: request + Data("\n".utf8))
-    let answer = String(decoding: answers.fileHandleForReading.availableData, as: UTF8.self)
+    var answer = ""
+    while !answer.hasSuffix("\n") {
+      let part = answers.fileHandleForReading.availableData
+      if part.isEmpty { break }
+      answer += String(decoding: part, as: UTF8.self)
+    }
     return try #require(Int32(answer.trimmingCharacters(in: .whitespacesAndNewlines)), "serve_checks.py answered '\(answer)'")
   }
 }

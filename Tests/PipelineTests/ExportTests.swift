@@ -86,7 +86,7 @@ private func python(_ arguments: [String]) -> (code: Int32, output: String) {
     let classifier = packageRoot + "/Tests/Fixtures/labels/mnli"
     for (arguments, message) in [
       (["out", "--stage", "lama", "--to", "peft", "--out", "x"], "no stage 'lama'"), (["out", "--to", "peft", "--out", "x"], "3 trained stages"),
-      (["out", "--stage", "gpt2", "--to", "onnx", "--out", "x"], "expected one of peft, merged, lora, gguf"),
+      (["out", "--stage", "gpt2", "--to", "onnx", "--out", "x"], "--to onnx: no such form; expected one of gguf, lora, merged, peft"),
       (["out", "--stage", "gpt2", "--to", "peft", "--out", "gpt2-exports/peft"], "--overwrite"),
       (["out", "--stage", "ia3", "--to", "lora", "--out", "x"], "no product of two small factors"),
       (["out", "--stage", "ia3", "--to", "gguf", "--out", "x"], "--to gguf --merge"),

@@ -32,7 +32,7 @@ import Testing
   private func index(_ folder: String, _ warnings: UnsafeMutablePointer<[String]>? = nil) -> RunIndex {
     // As a home folder that is behind a link.
     symlink(folder, folder + "/home")
-    return RunIndex(folder: folder + "/home/index") { warnings?.pointee.append($0) }
+    return RunIndex(folder: folder + "/home/index", outputs: folder + "/outputs") { warnings?.pointee.append($0) }
   }
 
   private func names(_ runs: [RunSummary]) -> [String] { runs.map(\.name) }

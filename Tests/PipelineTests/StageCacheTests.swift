@@ -93,7 +93,7 @@ extension StageCacheTests {
       for part in [
         "r1    finished", "  4  ", "paper", "perigee: error: nobody is there to ask: remove \(realPath(folder) ?? "")/elsewhere/r2", "1 removed",
         "within an hour  r1",
-        "0 stages, 0 bytes, would be removed", "1 stages removed", "0 stages, ", "Expected --older-than, --max-size or --unused",
+        "0 stages, 0 bytes, would be removed", "1 stage removed", "0 stages, ", "Expected --older-than, --max-size or --unused",
       ] { #expect(outcome.output.contains(part), "\(part): \(outcome.output)") }
     }
   }

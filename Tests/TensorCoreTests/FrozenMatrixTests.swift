@@ -48,6 +48,8 @@ import Testing
   }
 
   /// 400 rows are two pieces, whose rows are treated in blocks of columns; an odd number of classes needs a zero behind each row in bfloat16.
+  ///
+  /// OpenBLAS sums in an order that depends on the number of rows; with it, the results are near one another.
   @Test(arguments: Precision.allCases, [1, 2, 4]) func lossInPiecesHasTheSameBits(_ precision: Precision, _ threads: Int) throws {
     let before = (Precision.current, Threads.count)
     (Precision.current, Threads.count) = (precision, threads)
@@ -64,9 +66,13 @@ import Testing
         let unrecorded = try Autograd.noGrad { try x.linearCrossEntropy(weight, bias, labels, labelSmoothing: smoothing) }
         #expect(bits(unrecorded) == bits(loss))
         try loss.backward()
-        return bits(loss) + bits(try #require(x.grad))
+        return [loss, try #require(x.grad)]
       }
-      #expect(results[0] == results[1])
+      for (piecewise, whole) in zip(results[0], results[1]) {
+        let isSame = bits(piecewise) == bits(whole)
+        let difference = zip(piecewise.values, whole.values).map { abs($0 - $1) }.max() ?? 0
+        #expect(isSame || precision.provider == "OpenBLAS" && difference < 1e-6, "\(difference)")
+      }
     }
   }
 }

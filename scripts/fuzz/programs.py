@@ -30,7 +30,8 @@ class Ended:
         if self.code != 0:
             # Notes of a run's progress may come before.
             start = self.error.find("perigee: error: ")
-            message = self.error[max(start, 0) :].rstrip("\n")
+            # Behind the message, --traceback shows the calls.
+            message = self.error[max(start, 0) :].split("\nstack traceback:", 1)[0].rstrip("\n")
             if start < 0:
                 return "exit code %d without an error" % self.code
             if message.count("\n") + 1 > MAX_LINES:

@@ -25,6 +25,6 @@ enum ExportCatalogue {
     if let found = targets.first(where: { $0.name == name }) { return found }
     let names = targets.map { $0.name }
     throw EngineError(
-      .argument, "--to \(name): expected one of \(names.joined(separator: ", "))", hint: suggestion(for: name, among: names))
+      .argument, "--to \(name): no such form", hint: suggestion(for: name, among: names))
   }
 }
