@@ -4,25 +4,7 @@ import TestSupport
 import Testing
 
 /// The programs that read exports, where they are installed.
-private let hasReaders =
-  python(["-c", "import importlib.util as u; assert all(u.find_spec(n) for n in ('torch', 'peft', 'gguf'))"]).code == 0
-
-/// Runs Python in the folder of the checks.
-private func python(_ arguments: [String]) -> (code: Int32, output: String) {
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = ["python3"] + arguments
-  process.currentDirectoryURL = URL(fileURLWithPath: packageRoot + "/Tests/Fixtures")
-  var environment = ProcessInfo.processInfo.environment
-  (environment["HF_HUB_OFFLINE"], environment["PYTHONDONTWRITEBYTECODE"], environment["OMP_NUM_THREADS"]) = ("1", "1", "1")
-  process.environment = environment
-  let pipe = Pipe()
-  (process.standardOutput, process.standardError) = (pipe, pipe)
-  do { try process.run() } catch { return (-1, "\(error)") }
-  let data = pipe.fileHandleForReading.readDataToEndOfFile()
-  process.waitUntilExit()
-  return (process.terminationStatus, String(decoding: data, as: UTF8.self))
-}
+private let hasReaders = hasPython("torch", "peft", "gguf")
 
 /// `perigee export`, of a GPT-2 and a Llama that a run has trained.
 @Suite(.serialized, .enabled(if: perigeeExecutable != nil, "perigee is not built")) struct ExportTests {
