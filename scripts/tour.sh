@@ -75,13 +75,12 @@ for r in 2 8; do
 done
 
 step "kill -9, and resume"
-perigee run reviews.lua --set epochs=200 --out runs/whole --quiet
-(PERIGEE_CACHE=$PWD/other exec "${program:-$root/.build/release/perigee}" run reviews.lua --set epochs=200 --out runs/killed --quiet) & killed=$!
+perigee run reviews.lua --set epochs=1000 --out runs/whole --quiet
+(PERIGEE_CACHE=$PWD/other exec "${program:-$root/.build/release/perigee}" run reviews.lua --set epochs=1000 --out runs/killed --quiet) & killed=$!
 until [ -s runs/killed/metrics.jsonl ]; do sleep 0.05; done
-sleep 0.5
 kill -9 $killed
 wait $killed || echo "killed: code $?"
-PERIGEE_CACHE=$PWD/other perigee run reviews.lua --set epochs=200 --out runs/killed --resume auto --quiet
+PERIGEE_CACHE=$PWD/other perigee run reviews.lua --set epochs=1000 --out runs/killed --resume auto --quiet
 for run in whole killed; do (cd "runs/$run/stages" && find . -name '*.safetensors' -print0 | sort -z | xargs -0 sha256sum) >$run.sums; done
 cmp whole.sums killed.sums && echo "the weights are the same, bit for bit"
 
