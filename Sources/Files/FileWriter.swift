@@ -40,6 +40,16 @@ public final class FileWriter {
     self.path = path
   }
 
+  /// Opens a file to write behind what it has; it is made if it is not there, and no link is followed.
+  ///
+  /// - Parameter isNew: whether a file that is there already is an error.
+  public convenience init(appendingTo path: String, isNew: Bool = false) throws {
+    try FilePath.require(path)
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | (isNew ? O_EXCL : 0), 0o666)
+    guard descriptor >= 0 else { throw writeError(path) }
+    self.init(descriptor: descriptor, path: path)
+  }
+
   deinit { if descriptor >= 0 { close(descriptor) } }
 
   public func write(_ bytes: UnsafeRawBufferPointer) throws {

@@ -178,10 +178,7 @@ private final class StageEvents {
     newest = max(newest + 1, Int(Date().timeIntervalSince1970))
     // The third part is the machine's name elsewhere: a run directory tells none.
     let name = Self.prefix + String(repeating: "0", count: max(0, 10 - "\(newest)".count)) + "\(newest).perigee.\(getpid()).0"
-    let path = try root.place(folder + "/" + name)
-    let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw writeError(path) }
-    let file = FileWriter(descriptor: descriptor, path: path)
+    let file = try FileWriter(appendingTo: root.place(folder + "/" + name), isNew: true)
     self.file = file
     try append(.version)
     return file

@@ -76,9 +76,7 @@ public final class RunIndex {
   private func note(_ holder: String) throws {
     if holders().contains(holder) { return }
     let path = try OwnFolder(folder).place(FilePath.name(of: listPath))
-    let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw EngineError(.file, "\(path): cannot be written: \(String(cString: strerror(errno)))") }
-    try FileWriter(descriptor: descriptor, path: path).write(JSONValue.string(holder).encoded(.line) + "\n")
+    try FileWriter(appendingTo: path).write(JSONValue.string(holder).encoded(.line) + "\n")
   }
 
   /// The folders that are known to hold runs.
