@@ -37,6 +37,8 @@ final class ModelThread: @unchecked Sendable {
     condition.lock()
     defer { condition.unlock() }
     guard !isStopped else { throw .busy("the server is being stopped") }
+    // Requests that nobody waits for any more must not keep others out.
+    if waiting.count >= mostWaiting { waiting.removeAll(where: \.isOver) }
     guard waiting.count < mostWaiting else { throw .busy("\(waiting.count) requests are waiting already") }
     waiting.append(work)
     condition.signal()
