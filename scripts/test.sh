@@ -18,8 +18,18 @@ run_tests() {
   fi
   local tests
   tests=$(swift build --show-bin-path "$@")/perigeePackageTests.xctest
+  local log=.build/tests.log
   printf '%s\n' '--filter ^PipelineTests' '--skip ^PipelineTests' \
-    | NO_COLOR=1 xargs -P 2 -L 1 "$tests" --testing-library swift-testing --no-parallel
+    | NO_COLOR=1 xargs -P 2 -L 1 "$tests" --testing-library swift-testing --no-parallel 2>&1 | tee "$log" && return
+  failures "$log"
+  return 1
+}
+
+# failures LOG: what failed, once more at the end, where a reader finds it behind ten thousand lines.
+failures() {
+  printf '\n== what failed\n'
+  grep -E -A 3 'recorded an issue|Fatal error|Fatal signal|Crash:' "$1" | grep -vE '^--$|◇|✔' || tail -n 40 "$1"
+  grep -E '^✘ Test run' "$1" || true
 }
 
 step "packages"
