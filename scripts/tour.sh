@@ -58,7 +58,7 @@ cat >reviews.lua <<'END'
 local p = params {
   r = { 4, min = 1, doc = "rank" }, learning_rate = { 5e-3, min = 0 }, epochs = { 10, min = 1 }, seed = { 1, min = 0 },
 }
-local task = tasks.table { train_file = "train.csv", validation_files = { "dev.csv" }, text_column = "review", label_column = "stars" }
+local task = tasks.table { train_file = "train.csv", validation_file = "dev.csv", text_column = "review", label_column = "stars" }
 local result = stage("reviews", function()
   local model = models.load("builtin:tiny"):classifier { task = task, seed = p.seed }
   model:add_adapter(adapters.lora { r = p.r, lora_alpha = 2 * p.r, target_modules = { "query", "value" }, modules_to_save = { "classifier" } })

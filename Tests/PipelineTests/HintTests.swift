@@ -68,7 +68,7 @@ import TransformerModels
       "models.load('builtin:tiny', { num_labels = 3 })",
       "load options: unknown field 'num_labels'; a base has no head: models.load(name):classifier { num_labels = ... }"
     ),
-    ("tasks.table { test_file = 'x' }", "table options: unknown field 'test_file'; use 'validation_files': a list"),
+    ("tasks.table { test_file = 'x' }", "table options: unknown field 'test_file'; use 'validation_file'"),
     ("models.load('builtin:tiny'):classifier { num_classes = 3 }", "head options: unknown field 'num_classes'; use 'num_labels'"),
   ]
 

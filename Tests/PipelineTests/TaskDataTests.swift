@@ -19,6 +19,25 @@ import Testing
     }
   }
 
+  /// A table's columns are called as most files call them, unless the script says otherwise, and one file needs no list.
+  @Test func tablesHaveUsualNames() throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write("text,label\ngood film,pos\nbad,neg\n", to: folder + "/data.csv")
+      try AtomicFile.write("review,stars\ngood film,5\nbad,1\n", to: folder + "/other.csv")
+      try ScriptHost.with { host, _ in
+        let table = "tasks.table { train_file = '\(folder)/data.csv', validation_file = '\(folder)/data.csv'"
+        #expect(try host.printed("local task = \(table) } print(task.num_labels, task.train_size, task:example(0).text)") == ["2\t2\tgood film"])
+        for (script, part) in [
+          ("\(table), validation_files = { 'x' } }", "both 'validation_file' and 'validation_files'; give all files in 'validation_files'"),
+          ("tasks.table { train_file = '\(folder)/other.csv' }", "other.csv:1: no column 'text' (columns: review, stars)"),
+        ] {
+          let message = try host.failure(script)
+          #expect(message?.contains(part) == true, "\(message ?? "")")
+        }
+      }
+    }
+  }
+
   /// MNLI's second set has its suffix from the data; other sets have their names.
   @Test func setsHaveTheirSuffixes() throws {
     try withTemporaryFolder { folder in

@@ -17,11 +17,12 @@
 ---@class TableOptions
 ---@field name? string what reports call the task; default: the training file's name
 ---@field train_file string training data with a header: .tsv, .csv or .jsonl
----@field validation_files? string[] files to evaluate on; the first one selects the best weights (default {})
+---@field validation_file? string what to evaluate on, in the same form
+---@field validation_files? string[] several of them, instead of one; the first one selects the best weights (default {})
 ---@field format? TableFormatChoice default: by the file's ending
----@field text_column string column of the text
+---@field text_column? string column of the text (default "text")
 ---@field text_pair_column? string column of a second text
----@field label_column string column of the label, or of the score
+---@field label_column? string column of the label, or of the score (default "label")
 ---@field problem_type? ProblemType classes or a number (default "single_label_classification")
 ---@field labels? string[] names of the classes, in order; default: those in the training file, sorted
 ---@field metrics? string[] metrics to compute; default: accuracy, or pearson and spearmanr

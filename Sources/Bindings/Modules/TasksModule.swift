@@ -56,11 +56,12 @@ struct GLUEOptions: LuaRecord {
 struct TableOptions: LuaRecord {
   var name: String?
   var trainFile = ""
+  var validationFile: String?
   var validationFiles: [String] = []
   var format: TableFormatChoice?
-  var textColumn = ""
+  var textColumn = "text"
   var textPairColumn: String?
-  var labelColumn = ""
+  var labelColumn = "label"
   var problemType = ProblemTypeName(SequenceClassification.self)
   var labels: [String]?
   var metrics: [String]?
@@ -71,11 +72,12 @@ struct TableOptions: LuaRecord {
   static let fields: [Field<Self>] = [
     .value("name", \.name, "what reports call the task; default: the training file's name"),
     .value("train_file", \.trainFile, "training data with a header: .tsv, .csv or .jsonl", required: true),
-    .value("validation_files", \.validationFiles, "files to evaluate on; the first one selects the best weights"),
+    .value("validation_file", \.validationFile, "what to evaluate on, in the same form"),
+    .value("validation_files", \.validationFiles, "several of them, instead of one; the first one selects the best weights"),
     .value("format", \.format, "default: by the file's ending"),
-    .value("text_column", \.textColumn, "column of the text", required: true),
+    .value("text_column", \.textColumn, "column of the text"),
     .value("text_pair_column", \.textPairColumn, "column of a second text"),
-    .value("label_column", \.labelColumn, "column of the label, or of the score", required: true),
+    .value("label_column", \.labelColumn, "column of the label, or of the score"),
     .value("problem_type", \.problemType, "classes or a number"),
     .value("labels", \.labels, "names of the classes, in order; default: those in the training file, sorted"),
     .value("metrics", \.metrics, "metrics to compute; default: accuracy, or pearson and spearmanr"),
@@ -85,12 +87,17 @@ struct TableOptions: LuaRecord {
     .int("sample_seed", \.sample.sampleSeed, "seeds the choice of rows", in: 0...),
   ]
 
+  func validate() throws(EngineError) {
+    guard validationFile == nil || validationFiles.isEmpty else {
+      throw EngineError(.argument, "\(Self.recordName): both 'validation_file' and 'validation_files'", hint: "give all files in 'validation_files'")
+    }
+  }
+
   static let foreignNames: [String: ForeignName] = GLUEOptions.foreignNames.merging([
     "train": .isCalled("train_file"), "file": .isCalled("train_file"), "path": .isCalled("train_file"),
-    "data_files": .isCalled("train_file", reason: "and 'validation_files'"),
-    "validation_file": .isCalled("validation_files", reason: "a list"), "eval_file": .isCalled("validation_files", reason: "a list"),
-    "eval_files": .isCalled("validation_files", reason: "a list"), "dev_file": .isCalled("validation_files", reason: "a list"),
-    "dev_files": .isCalled("validation_files", reason: "a list"), "test_file": .isCalled("validation_files", reason: "a list"),
+    "data_files": .isCalled("train_file", reason: "and 'validation_file'"),
+    "eval_file": .isCalled("validation_file"), "dev_file": .isCalled("validation_file"), "test_file": .isCalled("validation_file"),
+    "eval_files": .isCalled("validation_files", reason: "a list"), "dev_files": .isCalled("validation_files", reason: "a list"),
     "text": .isCalled("text_column", reason: "the column's name"), "sentence": .isCalled("text_column", reason: "the column's name"),
     "sentence1_key": .isCalled("text_column"), "sentence2_key": .isCalled("text_pair_column"), "pair_column": .isCalled("text_pair_column"),
     "label": .isCalled("label_column", reason: "the column's name"), "target": .isCalled("label_column"), "target_column": .isCalled("label_column"),
@@ -160,7 +167,7 @@ private func constructor<Data: TextToText>(_ data: Data.Type, _ session: Session
 
 private func tableTask(_ options: TableOptions) -> TableTask {
   var task = TableTask(train: options.trainFile, textColumn: options.textColumn, labelColumn: options.labelColumn)
-  task.evaluation = options.validationFiles
+  task.evaluation = options.validationFile.map { [$0] } ?? options.validationFiles
   task.format = options.format.flatMap { TableFormat(rawValue: $0.rawValue) }
   task.textPairColumn = options.textPairColumn
   task.labelKind = options.problemType.type.labelKind

@@ -86,8 +86,7 @@ extension FolderGuess {
     let name = quoted(train)
     switch task {
     case .labels(let text, let pair, let label, let isScore):
-      let files = validation.map { ", validation_files = { \(quoted($0)) }" } ?? ""
-      return "local task = tasks.table {\n  train_file = \(name)\(files),\n  text_column = \(quoted(text))"
+      return "local task = tasks.table {\n  train_file = \(name)\(validationFile),\n  text_column = \(quoted(text))"
         + (pair.map { ", text_pair_column = \(quoted($0))" } ?? "") + ", label_column = \(quoted(label))"
         + (isScore ? ", problem_type = \"regression\"" : "") + ",\n}"
     case .completions(let prompt, let completion):
