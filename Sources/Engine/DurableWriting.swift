@@ -146,6 +146,7 @@ extension Session {
       "generation": options.configValue.json, "max_length": .int(request.arguments.maxLength),
       "precision": .string(Precision.current.rawValue), "tokenizer": .string(request.model.tokenizer.digest().hex),
     ]
+    if let options = request.task.identity["metric_options"] { values["metric_options"] = options }
     if options.doSample || request.functions.logitsProcessor != nil { values["seed"] = .int(Int(clamping: request.arguments.usedSeed)) }
     if inputs != .null { values["inputs"] = inputs }
     if !request.functionIdentities.keys.isEmpty { values["functions"] = .object(request.functionIdentities) }

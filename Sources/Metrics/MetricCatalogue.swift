@@ -45,7 +45,7 @@ public enum MetricCatalogue {
   /// The metric called `name`.
   ///
   /// - Throws: `EngineError` with the nearest name, if there is no such metric.
-  public static func metric(named name: String) throws -> Metric {
+  public static func metric(named name: String) throws(EngineError) -> Metric {
     if let metric = metrics.first(where: { $0.name == name }) { return metric }
     let hint = families[name.lowercased()] ?? suggestion(for: name, among: metrics.map(\.name))
     throw EngineError(.argument, "no metric '\(name)'", hint: hint)

@@ -11,6 +11,8 @@ public final class TrainingTask {
   public let type: any TaskType
   /// Metrics of an evaluation; empty where the loss is the only one.
   public let metricNames: [String]
+  /// Options of those that compare texts.
+  let metricOptions: MetricOptions
   /// The metric that selects the best evaluation, without "eval_".
   public let metricForBestModel: String
   /// What the data is, for keys of stages: digests of texts and labels, or the generator's settings.
@@ -29,12 +31,14 @@ public final class TrainingTask {
 
   /// - Parameter makeTokens: the training data where it is no text.
   public init(
-    name: String, type: any TaskType, metricNames: [String], metricForBestModel: String, identity: JSONValue,
-    train: Split, evaluation: [Split] = [], skippedRows: [SkippedRows] = [], makeTokens: ((_ maxLength: Int) -> EncodedDataset)? = nil
+    name: String, type: any TaskType, metricNames: [String], metricOptions: MetricOptions = MetricOptions(), metricForBestModel: String,
+    identity: JSONValue, train: Split, evaluation: [Split] = [], skippedRows: [SkippedRows] = [],
+    makeTokens: ((_ maxLength: Int) -> EncodedDataset)? = nil
   ) {
     self.name = name
     self.type = type
     self.metricNames = metricNames
+    self.metricOptions = metricOptions
     self.metricForBestModel = metricForBestModel
     self.identity = identity
     self.train = train
@@ -43,17 +47,22 @@ public final class TrainingTask {
     self.makeTokens = makeTokens
   }
 
-  /// The task of data that was read. Throws where a metric says nothing about its labels.
-  public convenience init(_ definition: TaskDefinition, type given: (any TaskType)? = nil) throws {
+  /// The task of data that was read. Throws where a metric says nothing about its labels, and for options of a metric that it has not.
+  public convenience init(_ definition: TaskDefinition, type given: (any TaskType)? = nil, metricOptions: MetricOptions = MetricOptions()) throws {
     let kind = TaskTypeCatalogue.sequenceTypes.first { $0.labelKind == definition.labels } ?? SequenceClassification.self
     let names = definition.labelNames
     if given == nil {
       for metric in definition.metricNames { try MetricCatalogue.metric(named: metric).requireFit(classes: names.isEmpty ? nil : names.count) }
     }
+    if let other = metricOptions.names.first(where: { !definition.metricNames.contains($0) }) {
+      throw EngineError(
+        .argument, "metric_options: task '\(definition.name)' has no metric '\(other)'",
+        hint: suggestion(for: other, among: definition.metricNames.filter { $0 != "perplexity" }))
+    }
     self.init(
       name: definition.name, type: given ?? kind.init(labels: names.isEmpty ? ["score"] : names),
-      metricNames: definition.metricNames, metricForBestModel: definition.metricForBestModel,
-      identity: Self.identity(of: definition), train: definition.train, evaluation: definition.evaluation,
+      metricNames: definition.metricNames, metricOptions: metricOptions, metricForBestModel: definition.metricForBestModel,
+      identity: Self.identity(of: definition, metricOptions), train: definition.train, evaluation: definition.evaluation,
       skippedRows: definition.skippedRows)
     self.definition = definition
   }
@@ -61,12 +70,12 @@ public final class TrainingTask {
   /// The task with those examples alone, in every set, that `keep` wants. Throws where a set has none left.
   public func filtered(_ keep: (Example) throws -> Bool) throws -> TrainingTask {
     guard let definition else { throw EngineError(.argument, "\(name): has no texts to choose by") }
-    return try TrainingTask(definition.filtered(keep), type: type)
+    return try TrainingTask(definition.filtered(keep), type: type, metricOptions: metricOptions)
   }
 
   /// The content that is trained and evaluated on: texts and labels themselves, however they were read, and which metric says
   /// what is best. What the task is called changes nothing.
-  private static func identity(of definition: TaskDefinition) -> JSONValue {
+  private static func identity(of definition: TaskDefinition, _ metricOptions: MetricOptions) -> JSONValue {
     func digest(_ split: Split) -> JSONValue {
       let stream = DigestStream()
       for example in split.examples {
@@ -86,14 +95,20 @@ public final class TrainingTask {
       }
       return .string(stream.finish().hex)
     }
-    return [
+    var identity: JSONObject = [
       "labels": .array(definition.labelNames.map { .string($0) }),
       "metrics": .array(definition.metricNames.map { .string($0) }), "metric_for_best_model": .string(definition.metricForBestModel),
       "train": digest(definition.train),
       // In order: the first set chooses the best weights.
       "evaluation": .array(definition.evaluation.map { [.string($0.name), digest($0)] }),
     ]
+    let options = metricOptions.configValue.json
+    if options != .null { identity["metric_options"] = options }
+    return .object(identity)
   }
+
+  /// Its metrics, those of texts with their options. Throws for a name that is no metric's.
+  public var metrics: [Metric] { get throws { try metricNames.map { try metricOptions.metric(named: $0) } } }
 
   /// A split as token ids; encoded once for each tokenizer and lengths, see `EncodedDataset`.
   public func encoded(_ split: Split, tokenizer: Tokenizer, maxLength: Int, maxTargetLength: Int? = nil) throws -> EncodedDataset {

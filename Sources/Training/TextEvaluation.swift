@@ -90,8 +90,6 @@ extension TrainingTask {
   /// The others: an evaluation computes them from its batches.
   var batchMetrics: [Metric] { get throws { try metrics.filter { !$0.readsTexts } } }
 
-  private var metrics: [Metric] { get throws { try metricNames.map { try MetricCatalogue.metric(named: $0) } } }
-
   /// Names of what an evaluation computes of one set, without "eval_".
   ///
   /// - Parameter writes: whether the model writes texts in it.

@@ -48,6 +48,7 @@
 ---@field max_train_samples? integer take so many training rows of a seeded shuffle (at least 1)
 ---@field max_eval_samples? integer take so many rows of the validation file (at least 1)
 ---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
+---@field metric_options? table<string, table> options of the metrics of texts by the metrics' names, those of the module metrics: { meteor = { tokenize = "coco" } }
 
 ---seq2seq_lm options
 ---@class Seq2SeqLMOptions
@@ -61,6 +62,7 @@
 ---@field max_train_samples? integer take so many training rows of a seeded shuffle (at least 1)
 ---@field max_eval_samples? integer take so many rows of the validation file (at least 1)
 ---@field sample_seed? integer seeds the choice of rows (at least 0; default 1)
+---@field metric_options? table<string, table> options of the metrics of texts by the metrics' names, those of the module metrics: { meteor = { tokenize = "coco" } }
 
 ---@alias WritingType
 ---| "causal_lm"
@@ -83,6 +85,7 @@
 ---@field max_train_samples? integer take so many training texts of a seeded shuffle (at least 1)
 ---@field max_eval_samples? integer take so many inputs to evaluate on, with all their texts (at least 1)
 ---@field sample_seed? integer seeds the choice of examples (at least 0; default 1)
+---@field metric_options? table<string, table> options of the metrics of texts by the metrics' names, those of the module metrics: { meteor = { tokenize = "coco" } }
 
 ---@alias Categories
 ---| "all"
@@ -102,6 +105,7 @@
 ---@field max_eval_samples? integer take so many inputs to evaluate on, with all their texts (at least 1)
 ---@field sample_seed? integer seeds the choice of examples (at least 0; default 1)
 ---@field categories? Categories which entries are evaluated: "all", or those of categories that are in the training set, "seen", or not (default "all")
+---@field metric_options? table<string, table> options of the metrics of texts by the metrics' names, those of the module metrics: { meteor = { tokenize = "coco" } }
 
 ---xsum options
 ---@class XSumOptions
@@ -115,6 +119,7 @@
 ---@field max_train_samples? integer take so many training texts of a seeded shuffle (at least 1)
 ---@field max_eval_samples? integer take so many inputs to evaluate on, with all their texts (at least 1)
 ---@field sample_seed? integer seeds the choice of examples (at least 0; default 1)
+---@field metric_options? table<string, table> options of the metrics of texts by the metrics' names, those of the module metrics: { meteor = { tokenize = "coco" } }
 
 ---wmt16_en_ro options
 ---@class WMT16Options
@@ -128,6 +133,7 @@
 ---@field max_train_samples? integer take so many training texts of a seeded shuffle (at least 1)
 ---@field max_eval_samples? integer take so many inputs to evaluate on, with all their texts (at least 1)
 ---@field sample_seed? integer seeds the choice of examples (at least 0; default 1)
+---@field metric_options? table<string, table> options of the metrics of texts by the metrics' names, those of the module metrics: { meteor = { tokenize = "coco" } }
 
 ---Examples to train and evaluate on, with their labels and metrics.
 ---@class Task

@@ -4,6 +4,7 @@ import Engine
 import Files
 import Foundation
 import LuaHost
+import Metrics
 import Tasks
 import Training
 
@@ -116,11 +117,21 @@ enum TableFormatChoice: String, LuaChoice {
 /// Options of the data of a language task, as a script gives them. `Owner`: what they are named after in the stubs.
 struct LanguageDataOptions<Owner, Options: Record>: LuaRecord {
   var options = Options()
+  var metricOptions = MetricOptions()
 
   static var recordName: String { Options.recordName }
   static var typeName: String { "\(Owner.self)Options" }
-  static var foreignNames: [String: ForeignName] { Options.foreignNames }
-  static var fields: [Field<Self>] { Field.fields(of: \.options) }
+  static var foreignNames: [String: ForeignName] { Options.foreignNames.merging(["metric_kwargs": .isCalled("metric_options")]) { own, _ in own } }
+  static var fields: [Field<Self>] {
+    let own = Field.fields(of: \Self.options)
+    // A data set of texts for inputs has the metrics of its papers.
+    guard Options.self is any TextToText.Type || own.contains(where: { $0.name == "metrics" }) else { return own }
+    return own + [
+      .value(
+        "metric_options", \.metricOptions,
+        "options of the metrics of texts by the metrics' names, those of the module metrics: { meteor = { tokenize = \"coco\" } }")
+    ]
+  }
   func validate() throws(EngineError) { try options.validate() }
 }
 
@@ -150,7 +161,7 @@ func tasksModule(_ session: Session) -> Module {
 /// The constructor of one language task, from its declared options.
 private func constructor<Kind: LanguageTaskType>(_ kind: Kind.Type, _ session: Session) -> Function {
   Function(kind.name, kind.dataSummary, Param<LanguageDataOptions<Kind, Kind.DataOptions>>("options", "see the fields"), returns: "task") { options in
-    session.task(try TrainingTask(try kind.read(options.options), type: Kind()))
+    session.task(try TrainingTask(try kind.read(options.options), type: Kind(), metricOptions: options.metricOptions))
   }
 }
 
@@ -161,7 +172,8 @@ private func constructor<Data: TextToText>(_ data: Data.Type, _ session: Session
     Param<LanguageDataOptions<Data, Data>>("options", "see the fields"), returns: "task"
   ) { options in
     let type = TaskTypeCatalogue.languageTypes.first { $0.name == options.options.type.rawValue }
-    return session.task(try TrainingTask(try options.options.read(), type: (type ?? CausalLM.self).init()))
+    return session.task(
+      try TrainingTask(try options.options.read(), type: (type ?? CausalLM.self).init(), metricOptions: options.metricOptions))
   }
 }
 

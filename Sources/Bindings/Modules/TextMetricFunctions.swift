@@ -88,9 +88,6 @@ func textMetricFunction<Scorer: TextScorer>(_ metric: Metric, _ scorer: Scorer) 
   ) { hypotheses, references, options in
     let texts = try ScoredTexts(hypotheses: hypotheses, references: references.lists)
     let bootstrap = options.bootstrap.map { BootstrapOptions(resamples: $0, seed: UInt64(options.seed)) }
-    // The metric's own scorer has what makes it this metric, which is no option: the n of coco_bleu_1, the unit of rougeL.
-    var configured = scorer
-    for field in Scorer.fields { try field.set(field.read(options.scorer), in: &configured) }
-    return TextMetricResult(report: try metric.score(texts, with: configured, bootstrap: bootstrap))
+    return TextMetricResult(report: try metric.score(texts, with: scorer.with(options: options.scorer), bootstrap: bootstrap))
   }
 }

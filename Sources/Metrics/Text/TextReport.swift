@@ -40,15 +40,18 @@ extension Metric {
   public func score(
     _ texts: ScoredTexts, settings: [(name: String, value: String)] = [], bootstrap: BootstrapOptions? = nil
   ) throws -> TextReport {
-    guard let scorer = textScorer else {
-      throw EngineError(.argument, "metric '\(name)' does not compare texts", hint: "metrics of texts: \(MetricCatalogue.textMetricNames)")
-    }
     func configured<Scorer: TextScorer>(_ scorer: Scorer) throws -> any TextScorer {
       var scorer = scorer
       try scorer.set(settings)
       return scorer
     }
-    return try score(texts, with: configured(scorer), bootstrap: bootstrap)
+    return try score(texts, with: configured(requiredScorer()), bootstrap: bootstrap)
+  }
+
+  /// How it compares texts. Throws where it reads none.
+  func requiredScorer() throws(EngineError) -> any TextScorer {
+    if let textScorer { return textScorer }
+    throw EngineError(.argument, "metric '\(name)' does not compare texts", hint: "metrics of texts: \(MetricCatalogue.textMetricNames)")
   }
 
   /// The metric of texts against references by a scorer of this metric with the options that are wanted.

@@ -20,6 +20,14 @@ public protocol TextScorer: Record, Sendable {
 extension TextScorer {
   /// No remarks.
   public func remarks() throws -> [String] { [] }
+
+  /// The scorer with the options of another one. What makes it the scorer of its metric is no option and stays: the n of coco_bleu_1,
+  /// the unit of rougeL.
+  public func with(options: Self) throws(EngineError) -> Self {
+    var scorer = self
+    for field in Self.fields { try field.set(field.read(options), in: &scorer) }
+    return scorer
+  }
 }
 
 /// A metric of texts, with the numbers that it is made of.
