@@ -93,9 +93,11 @@ extension Session {
     }
   }
 
-  /// Says why a stage runs that ran before.
+  /// Says why a stage runs that ran before. Where both model and task are others, another script merely has a stage of that name.
   func sayWhy(_ key: StageKey) {
     guard let differences = store.why(key), !differences.isEmpty else { return }
+    let parts = Set(differences.compactMap { $0.path.split(separator: ".").first })
+    if parts.isSuperset(of: ["model", "task"]) { return }
     let shown = differences.prefix(4).map(\.description)
     let more = differences.count > shown.count ? ["\(differences.count - shown.count) more differences"] : []
     progress.note("\(key.name) runs again: " + (shown + more).joined(separator: "; "))

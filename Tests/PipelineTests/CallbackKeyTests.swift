@@ -59,6 +59,12 @@ import Testing
         try reasons("local at = 2", "warmup_steps = 2, seed = 7, " + stop)
           == ["fit runs again: arguments.seed was 42, is 7; arguments.warmup_steps was 0, is 2"])
       #expect(try reasons("local at = 2", "") == ["fit runs again: functions is gone"])
+      // Another script's training of another model for another task did not run before.
+      var config = try #require(JSONValue(file: folder + "/config.json").objectValue)
+      config["hidden_dropout_prob"] = .double(0.3)
+      try AtomicFile.write(.object(config), to: folder + "/config.json")
+      try AtomicFile.write("text\tlabel\ngood film\tyes\nbad plot\tno\n", to: folder + "/train.tsv")
+      #expect(try reasons("", "") == [])
     }
   }
 
