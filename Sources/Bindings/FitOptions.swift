@@ -34,8 +34,8 @@ struct FitOptions: LuaRecord {
         type: "fun(logits: Tensor, labels: Tensor, model: Model): Tensor"),
       .function(
         "compute_metrics", \.computeMetrics,
-        "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]",
-        type: "fun(predictions: number[], labels: number[], logits: Tensor?): table<string, number>"),
+        "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]; with generation from the texts that the model wrote, the references of each, and its tokens",
+        type: "fun(predictions: number[]|string[], labels: number[]|string[][], logits: Tensor|integer[][]|nil): table<string, number>"),
       .logitsProcessor(\.logitsProcessor),
     ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
 

@@ -85,6 +85,14 @@ func generateMethod(_ session: Session) -> Member<TrainableModel> {
     let generator = try TextGenerator(
       model.network, model.tokenizer, options.generation, seed: seed, processor: options.logitsProcessor?.logitsProcessor(session, seed: seed))
     generator.remark.map(session.noteOnce)
-    return WrittenTexts(texts: try model.unchanged { try generator.generate(prompts.texts) }, prompts: prompts, options: options)
+    var (done, tokens) = (0, 0)
+    if !prompts.isSingle { session.showTexts(done: 0, total: prompts.texts.count, tokens: 0) }
+    let texts = try model.unchanged {
+      try generator.generate(prompts.texts) { _, results in
+        (done, tokens) = (done + 1, tokens + results.reduce(0) { $0 + $1.tokens.count })
+        if !prompts.isSingle { session.showTexts(done: done, total: prompts.texts.count, tokens: tokens) }
+      }
+    }
+    return WrittenTexts(texts: texts, prompts: prompts, options: options)
   }
 }

@@ -97,14 +97,19 @@ extension FitOptions {
       functions.metrics = { predictions in
         try ScriptAnswer(computeMetrics, "compute_metrics", predictions.lua).metrics(allowsNaN: false)
       }
+      functions.textMetrics = { predictions in
+        try ScriptAnswer(computeMetrics, "compute_metrics", predictions.lua).metrics(allowsNaN: false)
+      }
     }
     return functions
   }
 
   /// Names of the script's own metrics, called with what the first evaluation set should give: a check has nothing else.
   func metricNames(_ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments) throws -> [String] {
-    guard let computeMetrics, let predictions = try Trainer.references(model, task, arguments) else { return [] }
-    return try ScriptAnswer(computeMetrics, "compute_metrics", predictions.lua).metrics(allowsNaN: true).keys.sorted()
+    guard let computeMetrics else { return [] }
+    let predictions =
+      arguments.generation == nil ? try Trainer.references(model, task, arguments)?.lua : try Trainer.writtenReferences(model, task)?.lua
+    return try predictions.map { try ScriptAnswer(computeMetrics, "compute_metrics", $0).metrics(allowsNaN: true).keys.sorted() } ?? []
   }
 }
 
@@ -135,6 +140,16 @@ extension Predictions {
           }))
     }
     return [list(answers), list(references), logits.map { .object($0) } ?? .nil]
+  }
+}
+
+extension WrittenPredictions {
+  /// The arguments of `compute_metrics` where the model writes.
+  fileprivate var lua: [LuaValue] {
+    func list(_ values: [LuaValue]) -> LuaValue { .table(LuaTable(list: values)) }
+    return [
+      list(texts.map { .string($0) }), list(references.map { list($0.map { .string($0) }) }), list(tokens.map { list($0.map { .integer(Int($0)) }) }),
+    ]
   }
 }
 

@@ -215,8 +215,12 @@ extension Session {
     }
     callbacks.drawing = drawing
     callbacks.onWarning = { [progress] in progress.note("\(name): \($0)") }
+    callbacks.onText = showTexts
     callbacks.onLog = { [self] row in try log(Self.row(row, of: name)) }
   }
+
+  /// Shows how far texts are that a model writes.
+  package func showTexts(done: Int, total: Int, tokens: Int) { progress.updatePart("texts", done: done, of: total, tokens: tokens) }
 
   private static func row(_ row: JSONObject, of stage: String) -> JSONObject {
     JSONObject([("stage", .string(stage))] + row.members.map { ($0, $1) })

@@ -86,6 +86,8 @@ public final class Progress {
   private var latest = Sample(time: 0, step: 0, tokens: 0)
   private var lossText = ""
   private var rateText = ""
+  /// A part of a step that takes long: when it began, and how far it is.
+  private var part: (started: Double, text: String)?
   /// Speed is taken over the last samples, so that it follows a machine that gets slower.
   private var samples: [Sample] = []
 
@@ -130,7 +132,7 @@ public final class Progress {
     started = now()
     latest = Sample(time: started, step: step, tokens: tokens)
     samples = [latest]
-    (lossText, rateText) = ("", "")
+    (lossText, rateText, part) = ("", "", nil)
     lastShown = started
     let steps = self.total.map { ": \($0) \(unit)" } ?? ""
     let text = self.stage + steps + (step > 0 ? ", resumed at \(step)" : "")
@@ -156,12 +158,34 @@ public final class Progress {
     }
     lossText = loss.map { "  loss " + numberText($0) } ?? ""
     rateText = learningRate.map { "  lr " + $0.shortScientific } ?? ""
+    part = nil
+    show(time, isLast: step == total)
+  }
+
+  /// Tells how far a part of a step is that takes long: the texts that an evaluation writes. It is shown in the place of the time that is
+  /// left, until the stage's next `update`; between stages alone, until all is done.
+  ///
+  /// - Parameters:
+  ///   - done: units that are done; 0 begins the part.
+  ///   - tokens: tokens of these.
+  public func updatePart(_ unit: String, done: Int, of total: Int, tokens: Int) {
+    let time = now()
+    let started = done == 0 ? time : part?.started ?? time
+    let speed = tokens > 0 && time > started ? "  \(fixed(Double(tokens) / (time - started), decimals: 0)) tokens/s" : ""
+    part = (started, "\(done)/\(total) \(unit)\(speed)")
+    if done == 0, style.mode == .lines { lastShown = time }
+    show(time, isLast: done == total)
+    guard !isActive, done == total else { return }
+    part = nil
+    clearBar()
+  }
+
+  private func show(_ time: Double, isLast: Bool) {
     let wait = style.mode == .bar ? Self.redrawInterval : interval
-    if time - lastShown >= wait || (style.mode == .bar && step == total) {
-      lastShown = time
-      if style.mode == .lines { line(status()) }
-      draw()
-    }
+    guard time - lastShown >= wait || (style.mode == .bar && isLast) else { return }
+    lastShown = time
+    if style.mode == .lines { line(status()) }
+    draw()
   }
 
   /// Tells the best evaluation of the stage so far, in a word and a number.
@@ -178,8 +202,9 @@ public final class Progress {
 
   /// Ends the stage with a line such as "accuracy 0.81".
   public func end(_ summary: String = "") {
-    guard isActive else { return }
+    part = nil
     clearBar()
+    guard isActive else { return }
     isActive = false
     plan?.ended(stageName, steps: latest.step - firstStep, seconds: now() - started)
     let text = "\(stage): \(summary.isEmpty ? "done" : Table.printable(summary)) (\(durationText(now() - started)))"
@@ -191,9 +216,10 @@ public final class Progress {
 
   /// `isShort`: without what can be missed first, so that the time that is left stays where a terminal is narrow.
   private func status(isShort: Bool = false) -> String {
+    guard isActive else { return part?.text ?? "" }
     let steps = total.map { "\(latest.step)/\($0)" } ?? "step \(latest.step)"
     let place = plan?.place(of: stageName).map { "[\($0)] " } ?? ""
-    return "\(place)\(stage)  \(steps)\(lossText)\(isShort ? "" : rateText)\(best)\(speed(isShort: isShort))"
+    return "\(place)\(stage)  \(steps)\(lossText)\(isShort ? "" : rateText)\(best)\(part.map { "  " + $0.text } ?? speed(isShort: isShort))"
   }
 
   private func speed(isShort: Bool) -> String {
@@ -212,13 +238,13 @@ public final class Progress {
   }
 
   private func draw() {
-    guard style.mode == .bar, isActive else { return }
+    guard style.mode == .bar, isActive || part != nil else { return }
     let whole = status()
     let text = displayWidth(whole) < style.columns ? whole : status(isShort: true)
     // The last column stays free: some terminals wrap when it is written.
     let room = style.columns - 1 - displayWidth(text) - 2
     var line = text
-    if let total, room >= 6 {
+    if let total, isActive, room >= 6 {
       let width = min(room, 30)
       let share = min(max(Double(latest.step) / Double(total), 0), 1)
       let filled = Int((share * Double(width)).rounded(.down))

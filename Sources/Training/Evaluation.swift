@@ -13,6 +13,8 @@ struct Evaluator {
   var functions = TrainerFunctions()
   /// Told of a set for which the model predicts one class throughout, though it has several.
   var onSingleClass: ((SingleClassPrediction) -> Void)?
+  /// Told of every text that the model writes.
+  var onText: TextObserver?
   /// Keeps hidden states of an evaluation set, by its number, from one evaluation to the next.
   var hiddenStates: ((_ set: Int, EncodedDataset, _ batches: [[Int]]) -> HiddenStateCache?)?
 
@@ -30,7 +32,7 @@ struct Evaluator {
       for (name, value) in try evaluate(data, set: i) { result[EvaluationName.of(name + suffix)] = value }
       guard let options = arguments.generation else { continue }
       let texts = try TextEvaluation(model, task, split, options, arguments, functions)
-      for (name, value) in try texts.scores(of: texts.write()) { result[EvaluationName.of(name + suffix)] = value }
+      for (name, value) in try texts.scores(of: texts.write(onText: onText)) { result[EvaluationName.of(name + suffix)] = value }
     }
     return result
   }
@@ -46,9 +48,9 @@ struct Evaluator {
     let batches = BatchSampler.evaluationBatches(data.lengths, batchSize: arguments.evalBatchSize)
     let cache = hiddenStates?(set, data, batches)
     // The largest of a vocabulary's scores takes time in every row.
-    let readsAnswers =
-      try type.head.isSequence || functions.metrics != nil || task.batchMetrics.contains { !$0.readsLoss }
-    var seen = SeenAnswers(isSequence: type.head.isSequence, keepsLogits: functions.metrics != nil)
+    let metrics = arguments.generation == nil ? functions.metrics : nil
+    let readsAnswers = try type.head.isSequence || metrics != nil || task.batchMetrics.contains { !$0.readsLoss }
+    var seen = SeenAnswers(isSequence: type.head.isSequence, keepsLogits: metrics != nil)
     for (i, indices) in batches.enumerated() {
       try Interrupt.check()
       var batch = try data.batch(indices, for: type, arguments.preparation("evaluation masks", step: i, model.tokenizer))
@@ -70,7 +72,7 @@ struct Evaluator {
     let (answers, references) = (predictions.answers, predictions.references)
     if let single = SingleClassPrediction(answers, references, task, set: task.evaluation[set].name) { onSingleClass?(single) }
     try addTaskMetrics(&result, answers.map(\.number), references.map(\.number), data)
-    if let metrics = functions.metrics {
+    if let metrics {
       for (name, value) in try metrics(predictions) { result[name] = value }
     }
     return result

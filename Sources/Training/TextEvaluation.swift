@@ -30,6 +30,7 @@ public struct TextEvaluation {
   public let set: PromptSet
   private let generator: TextGenerator
   private let metrics: [Metric]
+  private let functions: TrainerFunctions
   /// The prompts as the model reads them.
   private let tokens: [[Int32]]
 
@@ -48,29 +49,60 @@ public struct TextEvaluation {
     set = try PromptSet(split)
     generator = try TextGenerator(
       model.network, model.tokenizer, options, seed: arguments.usedSeed, processor: functions.logitsProcessor)
-    metrics = try task.textMetrics
+    (metrics, self.functions) = (try task.textMetrics, functions)
     tokens = try generator.encoded(set.prompts, maxLength: arguments.maxLength)
+  }
+
+  /// The text for each prompt of the set, in its order.
+  func write(onText: TextObserver?) throws -> [WrittenText] {
+    var texts = [WrittenText?](repeating: nil, count: set.prompts.count)
+    var (done, tokens) = (0, 0)
+    onText?(0, texts.count, 0)
+    try write(Array(texts.indices)) { place, text in
+      texts[place] = text
+      (done, tokens) = (done + 1, tokens + text.tokens.count)
+      onText?(done, texts.count, tokens)
+    }
+    return texts.compactMap(\.self)
   }
 
   /// The text for each of some prompts, by their places in `set`.
   ///
   /// `finished`: called whenever one is there, with its place.
-  @discardableResult
-  public func write(_ places: [Int]? = nil, finished: (Int, WrittenText) throws -> Void = { _, _ in }) throws -> [String] {
-    let places = places ?? Array(set.prompts.indices)
-    let results = try generator.generate(tokens: places.map { tokens[$0] }, numbers: places) { index, results in
+  public func write(_ places: [Int], finished: (Int, WrittenText) throws -> Void) throws {
+    try generator.generate(tokens: places.map { tokens[$0] }, numbers: places) { index, results in
       if let text = results.first { try finished(places[index], text) }
     }
-    return results.map { $0.first?.text ?? "" }
   }
 
   /// The task's metrics of texts by name, without "eval_". Spaces around texts and references do not count.
   public func scores(of texts: [String]) throws -> [String: Double] {
     guard !metrics.isEmpty else { return [:] }
-    func trimmed(_ text: String) -> String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
-    let scored = try ScoredTexts(hypotheses: texts.map(trimmed), references: set.references.map { $0.map(trimmed) })
+    let scored = try ScoredTexts(hypotheses: texts.map(trimmed), references: set.trimmedReferences)
     return Dictionary(uniqueKeysWithValues: try metrics.map { ($0.name, try $0.score(scored).score.value) })
   }
+
+  /// The task's metrics of texts, and those of a script.
+  func scores(of written: [WrittenText]) throws -> [String: Double] {
+    let own = try scores(of: written.map(\.text))
+    let predictions = WrittenPredictions(
+      texts: written.map { trimmed($0.text) }, references: set.trimmedReferences, tokens: written.map(\.tokens))
+    return own.merging(try functions.textMetrics?(predictions) ?? [:]) { $1 }
+  }
+}
+
+/// What a model wrote for an evaluation set, and what the set has for each prompt: without white space at the ends of texts.
+public struct WrittenPredictions: Sendable {
+  public let texts: [String]
+  public let references: [[String]]
+  /// Of each text, with the one that ended it if one did.
+  public let tokens: [[Int32]]
+}
+
+private func trimmed(_ text: String) -> String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
+
+extension PromptSet {
+  fileprivate var trimmedReferences: [[String]] { references.map { $0.map(trimmed) } }
 }
 
 extension TrainingTask {
@@ -100,6 +132,16 @@ extension TrainingTask {
 }
 
 extension Trainer {
+  /// What the first evaluation set should give as texts: what a check can call a script's metrics with. nil where there is no set.
+  public static func writtenReferences(_ model: TrainableModel, _ task: TrainingTask) throws -> WrittenPredictions? {
+    guard let split = task.evaluation.first else { return nil }
+    let set = try PromptSet(split)
+    let texts = set.references.map { $0.first ?? "" }
+    return WrittenPredictions(
+      texts: texts.map(trimmed), references: set.trimmedReferences,
+      tokens: try texts.map { try model.tokenizer.encode($0, addSpecialTokens: false).ids })
+  }
+
   /// Throws where the model cannot be evaluated by what it writes: before the first step.
   static func checkGeneration(
     _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments, _ functions: TrainerFunctions
@@ -110,10 +152,10 @@ extension Trainer {
       }
       return
     }
-    guard try !task.textMetrics.isEmpty else {
+    guard try functions.textMetrics != nil || !task.textMetrics.isEmpty else {
       throw EngineError(
         .argument, "generation: task '\(task.name)' has no metric that compares texts",
-        hint: "give the task some: metrics = { \"rougeL\" }; or leave generation out")
+        hint: "give the task some: metrics = { \"rougeL\" }; or give compute_metrics, or leave generation out")
     }
     for split in task.evaluation { _ = try TextEvaluation(model, task, split, options, arguments, functions) }
   }

@@ -285,10 +285,10 @@ public final class Trainer {
   /// Metrics of a model on a task's evaluation sets.
   public static func evaluate(
     _ model: TrainableModel, _ task: TrainingTask, _ arguments: TrainingArguments,
-    functions: TrainerFunctions = TrainerFunctions()
+    functions: TrainerFunctions = TrainerFunctions(), onText: TextObserver? = nil
   ) throws -> [String: Double] {
     try check(model, task, arguments, functions, trains: false)
-    return try Evaluator(model: model, task: task, arguments: arguments, functions: functions)()
+    return try Evaluator(model: model, task: task, arguments: arguments, functions: functions, onText: onText)()
   }
 
   /// Does what is due after an update. Whatever is cut off stays due.
@@ -369,6 +369,7 @@ public final class Trainer {
     let started = Date()
     state.singleClasses = []
     var evaluator = Evaluator(model: model, task: task, arguments: arguments, functions: functions, hiddenStates: hiddenStates)
+    evaluator.onText = callbacks.onText
     evaluator.onSingleClass = { self.state.singleClasses.append($0.text) }
     let metrics = try evaluator()
     state.seconds += Date().timeIntervalSince(started)

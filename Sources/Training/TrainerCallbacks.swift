@@ -10,6 +10,9 @@ public protocol TrainerStore: AnyObject {
   var scratchFolder: String? { get }
 }
 
+/// Told of texts that were written: how many, of how many, and their tokens.
+public typealias TextObserver = (_ done: Int, _ total: Int, _ tokens: Int) -> Void
+
 /// What a trainer tells while it works. Every closure may throw to stop the run.
 public struct TrainerCallbacks {
   /// After every update.
@@ -18,6 +21,8 @@ public struct TrainerCallbacks {
   public var onEvaluate: ((Trainer, [String: Double]) throws -> Void)?
   /// After every epoch, with its number, from 1.
   public var onEpoch: ((Trainer, Int) throws -> Void)?
+  /// How far an evaluation is that lets the model write: texts that are done of a set, all of the set, and the tokens of those done.
+  public var onText: TextObserver?
   /// A row for `metrics.jsonl`.
   public var onLog: ((JSONObject) throws -> Void)?
   /// Something that the user should know, in one line.

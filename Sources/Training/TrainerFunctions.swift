@@ -12,8 +12,10 @@ public struct TrainerFunctions {
   /// The mean loss of a batch, a scalar. Logits and labels are those of `TaskType.loss`; labels are int32 classes
   /// or tokens, or float32 scores of the logits' shape.
   public var loss: ((_ logits: Tensor, _ labels: Tensor, _ model: TrainableModel) throws -> Tensor)?
-  /// Metrics of an evaluation set by name, without "eval_"; finite.
+  /// Metrics of an evaluation set by name, without "eval_"; finite. Not asked of a set for which the model writes texts.
   public var metrics: ((Predictions) throws -> [String: Double])?
+  /// The same of what the model wrote.
+  public var textMetrics: ((WrittenPredictions) throws -> [String: Double])?
   /// Changes scores while the model writes texts.
   public var logitsProcessor: TokenGenerator.Processor?
 

@@ -166,6 +166,37 @@ import Testing
         """)
   }
 
+  /// Texts of an evaluation move the line inside a stage, and have one of their own between stages.
+  @Test func showsAPartOfAStep() {
+    for mode in [ProgressStyle.Mode.bar, .lines] {
+      let screen = Screen()
+      let progress = screen.progress(.init(mode: mode, columns: 60, unicode: false))
+      func write(_ count: Int) {
+        for done in 0...count {
+          progress.updatePart("texts", done: done, of: count, tokens: done * 40)
+          screen.time += 4
+        }
+      }
+      func shown() -> [String] {
+        defer { screen.text = "" }
+        return screen.text.split(whereSeparator: \.isNewline).map { String($0.replacing("\u{1B}[K", with: "").drop { "=. ".contains($0) }) }
+          .filter { !$0.isEmpty }
+      }
+      write(1)
+      #expect(shown() == (mode == .bar ? ["0/1 texts", "1/1 texts  10 tokens/s"] : []))
+      progress.begin("xsum", total: 10)
+      screen.time += 2
+      progress.update(step: 1, tokens: 10)
+      _ = shown()
+      write(4)
+      let lines = (1...4).map { "xsum  1/10  \($0)/4 texts  10 tokens/s" }
+      #expect(shown() == (mode == .bar ? lines : [lines[2]]))
+      progress.update(step: 2, tokens: 20)
+      progress.end()
+      #expect(shown().allSatisfy { !$0.contains("texts") })
+    }
+  }
+
   @Test func drawsABarThatFitsAndIsCleared() {
     let screen = Screen()
     let progress = screen.progress(.init(mode: .bar, columns: 40, unicode: false))

@@ -1,6 +1,7 @@
 import Diagnostics
 import Files
 import Generation
+import LuaHost
 import Tasks
 import TestSupport
 import Testing
@@ -26,6 +27,112 @@ import Training
             """)
       }
       #expect(lines.prefix(2) == ["true\ttrue\ttrue", "true\ttrue\tnil\tnil"], "\(lines)")
+    }
+  }
+
+  /// Metrics have the options that the task gives them, in evaluations and in stages of texts, whose keys depend on them.
+  @Test func metricsHaveTheTasksOptions() throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      func run(_ options: String) throws -> (lines: [String], notes: [String]) {
+        try ScriptHost.with(in: folder) { host, _ in
+          let lines = try host.printed(
+            WritingTask.script(folder, metrics: "{ 'chrf', 'meteor' }, metric_options = { \(options) }") + """
+              local model = make()
+              local out = trainer.predict { model = model, task = task, max_length = 32, generation = { max_new_tokens = 8 } }
+              local found = trainer.evaluate(options(model))
+              local own = trainer.evaluate(options(model, { task = task:filter(function() return true end) }))
+              local function scores(options) return metrics.chrf(out.texts, out.references, options.chrf).score,
+                metrics.meteor(out.texts, out.references, options.meteor).score end
+              local chrf, meteor = scores { \(options) }
+              print(out.metrics.eval_chrf == chrf, out.metrics.eval_meteor == meteor, found.eval_chrf == chrf, own.eval_meteor == meteor)
+              print(chrf, meteor, out.reused)
+              """)
+          return (lines, host.notes)
+        }
+      }
+      let plain = try run("")
+      let first = try run("chrf = { char_order = 2 }, meteor = { tokenize = 'none', synonyms = false }")
+      #expect(plain.lines[0] == "true\ttrue\ttrue\ttrue" && first.lines[0] == plain.lines[0], "\(plain) \(first)")
+      let parts = try [plain, first].map { try #require($0.lines.last).split(separator: "\t") }
+      #expect(parts[0][0] != parts[1][0] && parts[1][2] == "false", "\(parts)")
+      #expect(first.notes.contains { $0.contains("predict runs again: ") && $0.contains("metric_options") }, "\(first.notes)")
+      // A default that is given changes nothing.
+      #expect(try run("chrf = { char_order = 6 }, meteor = {}").lines[1].hasSuffix("true"))
+    }
+  }
+
+  /// A script's own metrics see the texts, their references and their tokens; a check calls them with what the set has.
+  @Test(arguments: [WritingTask.Family.gpt2, .t5]) func aScriptsMetricsSeeTheTexts(_ family: WritingTask.Family) throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      let script =
+        WritingTask.script(folder, metrics: "{}", family: family) + """
+          local model, seen = make(), {}
+          local function own(texts, references, tokens)
+            seen.texts, seen.references, seen.tokens = texts, references, tokens
+            return { words = #texts + #tokens[1] / 100, rougeL = 0.5 }
+          end
+          local result = trainer.fit(options(model, { max_steps = 2, compute_metrics = own, metric_for_best_model = 'words' }))
+
+          """
+      let lines = try ScriptHost.with(in: folder) { host, _ in
+        try host.printed(
+          script + """
+            local written = model:generate(\(WritingTask.prompts), { max_new_tokens = 8, return_dict_in_generate = true })
+            local same = true
+            for i, item in ipairs(written) do
+              same = same and seen.texts[i] == item.text:match('^%s*(.-)%s*$') and table.concat(seen.tokens[i], ' ') == table.concat(item.tokens, ' ')
+            end
+            print(same, #seen.texts, table.concat(seen.references[2], '|'), result.metrics.eval_words == 6 + #written[1].tokens / 100, result.metrics.eval_rougeL)
+            """)
+      }
+      #expect(lines == ["true\t6\tThe cat is blue.|This cat is blue.\ttrue\t0.5"])
+      try ScriptHost.with(mode: .check) { host, _ in
+        let lines = try host.printed(
+          script.replacing("seed = 3", with: "seed = 4") + "print(result.metrics.eval_words ~= result.metrics.eval_words, seen.texts[2])")
+        #expect(lines == ["true\tThe cat is blue."])
+      }
+    }
+  }
+
+  /// Ctrl-C while an evaluation writes saves the training, which goes on with that evaluation and ends as an unbroken one; both halves of a
+  /// model with an encoder go on with their bits. Every text is told.
+  @Test(arguments: [WritingTask.Family.bart, .t5]) func anInterruptedEvaluationIsDoneAgain(_ family: WritingTask.Family) throws {
+    try withTemporaryFolder { folder in
+      try WritingTask.write(to: folder)
+      let script =
+        WritingTask.script(folder, family: family).replacing("d_model = 16", with: "d_model = 16, dropout_rate = 0.1, dropout = 0.1") + """
+          local model = make():add_adapter(adapters.lora { r = 2, target_modules = 'all-linear' })
+          local calls, first = 0, nil
+          local result = trainer.fit(options(model, { max_steps = 6, eval_strategy = 'steps', eval_steps = 3, save_seconds = 1e9, logging_steps = 1,
+            on_step = function(t) first = first or t.step end,
+            logits_processor = function()
+              calls = calls + 1
+              if stopping() and calls == 3 then interrupt() end
+            end }))
+          print(result.reused, result.metrics.eval_rougeL, result.metrics.eval_loss, result.steps, result.tokens)
+          for _, p in ipairs(model:parameters()) do print(p.name, string.format('%a', model:parameter(p.name):double():square():sum():item())) end
+          print(first)
+          """
+      func run(stopping: Bool) throws -> (lines: [String], rows: [Substring]) {
+        defer { Interrupt.reset() }
+        return try ScriptHost.with(in: folder, stopping: stopping) { host, _ in
+          try host.state.register(Function("interrupt", "Ctrl-C.") { Interrupt.request() })
+          if stopping {
+            #expect(throws: (any Error).self) { try host.printed(script) }
+            return ([], [])
+          }
+          return (try host.printed(script), try readText(host.runFolder + "/metrics.jsonl").split(separator: "\n"))
+        }
+      }
+      _ = try run(stopping: true)
+      let resumed = try run(stopping: false)
+      removeTree(folder + "/store")
+      let whole = try run(stopping: false)
+      #expect(resumed.lines.dropLast() == whole.lines.dropLast() && whole.lines.count > 20)
+      #expect([resumed.lines.last, whole.lines.last] == ["4", "1"])
+      #expect(resumed.rows.suffix(4) == whole.rows.suffix(4), "\(resumed.rows) \(whole.rows)")
     }
   }
 
@@ -154,6 +261,26 @@ import Training
     (
       "options(model, { task = tasks.causal_lm { train_file = 'x.jsonl', text_column = 'a', metrics = { 'bleu' } } })",
       "no metric 'bleu'; take sacrebleu (WMT)"
+    ),
+    (
+      "options(model, { task = tasks.e2e { folder = 'builtin:data_to_text', metric_options = { meteor = { tokenise = 'coco' } } } })",
+      "e2e options: 'metric_options.meteor': meteor options: unknown field 'tokenise'; did you mean 'tokenize'?"
+    ),
+    (
+      "options(model, { task = tasks.webnlg { folder = 'builtin:data_to_text', metric_options = { pyters = {} } } })",
+      "webnlg options: 'metric_options.pyters': no metric 'pyters'; did you mean 'pyter'?"
+    ),
+    (
+      "options(model, { task = tasks.webnlg { folder = 'builtin:data_to_text', metric_options = { ter = {} } } })",
+      "metric_options: task 'webnlg' has no metric 'ter'; expected one of meteor, multi_bleu_detok, pyter"
+    ),
+    (
+      "options(model, { task = tasks.xsum { folder = 'builtin:summary', metric_options = { rouge1 = 'no' } } })",
+      "xsum options: 'metric_options.rouge1' must be a table of options, got 'no'"
+    ),
+    (
+      "options(model, { task = tasks.xsum { folder = 'builtin:summary', metric_options = { perplexity = {} } } })",
+      "metric 'perplexity' does not compare texts"
     ),
   ])
   func mistakesAreTold(_ options: String, _ message: String) throws {

@@ -60,7 +60,8 @@ func trainerModule(_ session: Session) -> Module {
             "trainer.evaluate: \(others.joined(separator: ", ")): only trainer.fit and trainer.loop read \(others.count == 1 ? "it" : "them")")
         }
         if let generation = options.arguments.generation { try task.textRemarks(model.network, generation).forEach(session.noteOnce) }
-        let metrics = try Trainer.evaluate(model, task, options.arguments(in: session), functions: options.functions(in: session))
+        let metrics = try Trainer.evaluate(
+          model, task, options.arguments(in: session), functions: options.functions(in: session), onText: session.showTexts)
         return LuaTable(fields: metrics.mapValues { .number($0) })
       },
       Function(
@@ -148,7 +149,9 @@ private func trainerClass(_ session: Session) -> Class<Trainer> {
       try session.log(entry)
     },
     .method("evaluate", "Evaluates the model.", returns: "table of metrics") { trainer in
-      LuaTable(fields: try Trainer.evaluate(trainer.model, trainer.task, trainer.arguments, functions: trainer.functions).mapValues { .number($0) })
+      let metrics = try Trainer.evaluate(
+        trainer.model, trainer.task, trainer.arguments, functions: trainer.functions, onText: session.showTexts)
+      return LuaTable(fields: metrics.mapValues { .number($0) })
     },
     .metamethod("__tostring", "step and loss", Param<Trainer>("trainer", "a trainer")) {
       "Trainer(step \($0.state.step) of \($0.totalSteps))"
