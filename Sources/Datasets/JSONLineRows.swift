@@ -3,13 +3,13 @@ import Files
 import Foundation
 
 /// The rows of a file with one JSON object per line; numbers and booleans become text, as a table's
-/// fields are.
-func jsonLineRows(_ bytes: UnsafeBufferPointer<UInt8>, columns: ColumnSelection) -> [Row] {
+/// fields are. `onObject` gets each.
+func jsonLineRows(_ bytes: UnsafeBufferPointer<UInt8>, columns: ColumnSelection, onObject: (JSONObject) -> Void = { _ in }) -> [Row] {
   guard case .named(let names) = columns else { return [] }
   var rows: [Row] = []
   forEachLine(of: bytes) { number, line in
     guard hasContent(line) else { return }
-    rows.append(Row(line: number, content: content(of: line, names: names), range: range(of: line, in: bytes)))
+    rows.append(Row(line: number, content: content(of: line, names: names, onObject), range: range(of: line, in: bytes)))
   }
   return rows
 }
@@ -23,7 +23,7 @@ private func hasContent(_ line: UnsafeBufferPointer<UInt8>) -> Bool {
   line.contains { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
 }
 
-private func content(of line: UnsafeBufferPointer<UInt8>, names: [String]) -> Row.Content {
+private func content(of line: UnsafeBufferPointer<UInt8>, names: [String], _ onObject: (JSONObject) -> Void) -> Row.Content {
   let object: JSONObject
   do {
     let value = try JSONValue(parsing: line, source: "", duplicateKeys: .keepLast)
@@ -33,6 +33,7 @@ private func content(of line: UnsafeBufferPointer<UInt8>, names: [String]) -> Ro
           + (value.arrayValue == nil ? "" : " (a JSON array? write its elements on lines of their own)"))
     }
     object = found
+    onObject(object)
   } catch {
     // The row's own place goes in front.
     return .malformed("\(error)".replacing(":1: ", with: "", maxReplacements: 1))

@@ -18,7 +18,7 @@ public struct RecordFile {
   public let format: TableFormat?
   /// The header's line; nil where the format has none.
   public let header: Substring?
-  /// The names of all columns; for JSON those of the first row.
+  /// The names of all columns; of JSON those of all rows.
   public let names: [String]
   /// The columns that were chosen.
   public let columns: [String]
@@ -50,7 +50,7 @@ public struct RecordFile {
       return
     }
     let first = try Self.header(of: &content, path, format)
-    (header, names) = (first.source, first.names)
+    header = first.source
     let known = first.names
     if columns.isEmpty {
       guard let usual = Self.usual.first(where: { $0.allSatisfy(known.contains) && ($0 != ["sentence"] || !known.contains("question")) }) else {
@@ -60,7 +60,11 @@ public struct RecordFile {
     } else {
       self.columns = columns + more
     }
-    let rows = try rows(of: &content, path, format: format, columns: .named(self.columns))
+    var (names, isKnown) = (known, Set(known))
+    let rows = try rows(of: &content, path, format: format, columns: .named(self.columns)) { object in
+      for name in object.keys where isKnown.insert(name).inserted { names.append(name) }
+    }
+    self.names = names
     let bytes = content.utf8
     var place = (index: bytes.startIndex, offset: 0)
     func source(_ range: Range<Int>) -> Substring {

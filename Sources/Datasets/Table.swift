@@ -73,8 +73,10 @@ func readRows(_ path: String, format: TableFormat, columns: ColumnSelection) thr
   return try rows(of: &text, path, format: format, columns: columns)
 }
 
-/// The same of a text that was read already; `path` is its name in messages.
-func rows(of text: inout String, _ path: String, format: TableFormat, columns: ColumnSelection) throws -> [Row] {
+/// The same of a text that was read already; `path` is its name in messages. `onObject`: see `jsonLineRows`.
+func rows(
+  of text: inout String, _ path: String, format: TableFormat, columns: ColumnSelection, onObject: (JSONObject) -> Void = { _ in }
+) throws -> [Row] {
   guard !text.utf8.isEmpty else {
     let expected = if case .named = columns, format != .jsonl { "a header line" } else { "rows" }
     throw EngineError(.data, "\(path): empty file, expected \(expected)")
@@ -86,7 +88,7 @@ func rows(of text: inout String, _ path: String, format: TableFormat, columns: C
       switch format {
       case .tsv: try tabSeparatedRows(bytes, path: path, columns: columns)
       case .csv: try commaSeparatedRows(bytes, path: path, columns: columns)
-      case .jsonl: jsonLineRows(bytes, columns: columns)
+      case .jsonl: jsonLineRows(bytes, columns: columns, onObject: onObject)
       }
     guard !rows.isEmpty else {
       let after = if case .named = columns, format != .jsonl { " after the header" } else { "" }

@@ -27,9 +27,11 @@ package struct FilePrediction {
   /// - Parameters:
   ///   - generation: of a model that writes text; nil: none was given.
   ///   - maxLength: tokens of a row at most, for a model that classifies.
+  ///   - onText: told of every row that a model has written for, of all of the file's.
   /// - Throws: `EngineError` for a file that has one of the new columns already, and where its columns do not fit the model.
   package init(
-    _ model: TrainableModel, _ file: RecordFile, path: String, generation: GenerationOptions?, maxLength: Int, seed: Int
+    _ model: TrainableModel, _ file: RecordFile, path: String, generation: GenerationOptions?, maxLength: Int, seed: Int,
+    onText: @escaping TextObserver = { _, _, _ in }
   ) throws {
     (self.file, self.path) = (file, path)
     if model.type is any SequenceTaskType {
@@ -64,10 +66,16 @@ package struct FilePrediction {
       let generator = try TextGenerator(model.network, model.tokenizer, options, seed: UInt64(seed))
       let prompts = try generator.encoded(file.records.map { $0.values[0] })
       added = ["prediction"]
+      var tokens = 0
       // Draws depend on the row's place in the file.
       answer = { records, first in
         let places = first..<first + records.count
-        return try generator.generate(tokens: Array(prompts[places]), numbers: Array(places)).map { [.text($0.first?.text ?? "")] }
+        var done = first
+        let results = try generator.generate(tokens: Array(prompts[places]), numbers: Array(places)) { _, texts in
+          (done, tokens) = (done + 1, tokens + texts.reduce(0) { $0 + $1.tokens.count })
+          onText(done, prompts.count, tokens)
+        }
+        return results.map { [.text($0.first?.text ?? "")] }
       }
     }
     try requireNewColumns()
@@ -115,14 +123,8 @@ package struct FilePrediction {
     case nil: return Self.object([("text", .string(record.values[0]))] + members(cells))
     case .jsonl:
       // The row as it stands, with more behind it: no number in it is written another way.
-      guard let end = record.source.lastIndex(of: "}"), let object = try JSONValue(parsing: String(record.source), source: path).objectValue else {
-        throw EngineError(.data, "\(path):\(record.line): not a JSON object")
-      }
-      if let twice = added.first(where: { object[$0] != nil }) {
-        throw EngineError(.data, "\(path):\(record.line): it has '\(twice)' already", hint: "rename that column")
-      }
-      let more = Self.object(members(cells)).dropFirst()
-      return record.source[..<end] + (object.keys.isEmpty ? "" : ",") + more
+      let end = record.source.lastIndex(of: "}") ?? record.source.endIndex
+      return record.source[..<end] + "," + Self.object(members(cells)).dropFirst()
     }
   }
 

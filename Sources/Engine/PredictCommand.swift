@@ -121,9 +121,13 @@ public struct PredictCommand {
     let file = try question.file(content)
     let generation = settings.isEmpty ? nil : try GenerationOptions(settings: settings)
     let trained = try question.trained()
+    let progress = Pipelines.Progress(style: .detect())
+    // What is shown would stand between the rows of standard output.
+    let isShown = progress.isWatched && output.path != nil
     let prediction = try FilePrediction(
       trained, file, path: question.name, generation: generation, maxLength: question.maxLength ?? FileQuestion.classifierMaxLength,
-      seed: question.seed)
+      seed: question.seed
+    ) { if isShown { progress.updatePart("rows", done: $0, of: $1, tokens: $2) } }
     return try output.write(prediction, to: question, of: trained, content, settings: settings.map { .string($0) })
   }
 }
