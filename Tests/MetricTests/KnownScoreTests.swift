@@ -4,6 +4,8 @@ import Testing
 
 @testable import Metrics
 
+private let hasWordNet = FileManager.default.fileExists(atPath: WordNet.installedFolder + "/index.noun")
+
 /// Outputs of systems whose scores by the reference programs are known.
 struct KnownScoreTests {
   private static func lines(_ path: String) throws -> [String] {
@@ -90,6 +92,46 @@ struct KnownScoreTests {
     #expect(abs(report.score.value - 0.28462390372525265) < 1e-12, "\(report.score.value)")
     let parts = Dictionary(uniqueKeysWithValues: report.score.parts.map { ($0.name, $0.value) })
     #expect(parts["chunks"] == 20174 && parts["length"] == 61600 && parts["reference_length"] == 62469)
+  }
+
+  /// METEOR's scores of single segments by its exact, stem and synonym stages, with its own list of synsets written as WordNet's files.
+  @Test(.enabled(if: testData("metrics/meteor/english_synsets.txt") != nil)) func ofMeteorsSynonyms() throws {
+    try withTemporaryFolder { folder in
+      for name in ["index.verb", "index.adj", "index.adv", "verb.exc", "adj.exc", "adv.exc"] {
+        try "".write(toFile: folder + "/" + name, atomically: true, encoding: .utf8)
+      }
+      func pairs(_ name: String) throws -> [(String, [Substring])] {
+        let lines = try Self.lines("metrics/meteor/english_\(name).txt")
+        return stride(from: 0, to: lines.count - 1, by: 2).map { (lines[$0], lines[$0 + 1].split(separator: " ")) }
+      }
+      let index = try pairs("synsets").map { word, synsets in
+        "\(word) n \(synsets.count) 0 \(synsets.count) 0 \(synsets.map { String(repeating: "0", count: 8 - $0.count) + $0 }.joined(separator: " "))"
+      }
+      try index.joined(separator: "\n").write(toFile: folder + "/index.noun", atomically: true, encoding: .utf8)
+      let forms = try pairs("exceptions").flatMap { base, forms in forms.map { "\($0) \(base)" } }
+      try forms.joined(separator: "\n").write(toFile: folder + "/noun.exc", atomically: true, encoding: .utf8)
+      try Self.expectMeteorsSegments(wordnet: folder)
+    }
+  }
+
+  /// The same with Debian's files.
+  @Test(.enabled(if: hasWordNet && testData("metrics/meteor/system1.txt") != nil, "wordnet-base is not installed, or there is no test data"))
+  func ofInstalledSynonyms() throws { try Self.expectMeteorsSegments(wordnet: nil) }
+
+  private static func expectMeteorsSegments(wordnet: String?) throws {
+    let count = 150
+    let texts = try ["system1", "reference"].map { try lines("metrics/meteor/\($0).txt").prefix(count) }
+    var scorer = METEOR()
+    scorer.wordnet = wordnet
+    #expect(try scorer.remarks()[0].contains("synonym ("))
+    let rows = try scorer.statistics(of: ScoredTexts(hypotheses: Array(texts[0]), references: texts[1].map { [$0] }))
+    let known = try lines("metrics/meteor/system1_segments.tsv").dropFirst().prefix(count).map { $0.split(separator: "\t").compactMap { Double($0) } }
+    #expect(rows.count == count && known.count == count)
+    for (segment, (row, expected)) in zip(rows, known).enumerated() {
+      #expect(abs(scorer.score(row).value - expected[0]) < 1e-12, "segment \(segment + 1)")
+    }
+    // Synonyms are seen in some of them.
+    #expect(known.contains { $0[0] != $0[1] })
   }
 }
 
