@@ -24,13 +24,13 @@ public struct EvaluateCommand {
   ///
   /// - Throws: `EngineError` with the place for a label that is none of the model's.
   public func run() throws -> FileEvaluation {
-    let file = try question.file(question.content(), more: [labelColumn])
     let trained = try question.trained()
     guard trained.type is any SequenceTaskType else {
       throw EngineError(
         .argument, "evaluate: the model is \(trained.type.name), and gives no labels",
         hint: "write the texts with 'perigee predict', and compare them with 'perigee score'")
     }
+    let file = try question.file(question.content(), more: [labelColumn])
     let predictor = try Predictor(trained, maxLength: question.maxLength ?? FileQuestion.classifierMaxLength)
     let labels = trained.type is Regression ? nil : predictor.labels
     let references = try file.records.map { record in

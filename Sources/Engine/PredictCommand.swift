@@ -39,10 +39,19 @@ public struct FileQuestion {
       switch format {
       case "text"?: nil
       case let format?: try TableFormat(named: format, in: "--format")
-      case nil where path == "-" || FilePath.fileExtension(of: path) == "txt": nil
+      case nil where path == "-" || FilePath.fileExtension(of: path) == "txt": try Self.plainTexts(content, name)
       case nil: try TableFormat(path: name)
       }
     return try RecordFile(content, path: name, format: format, columns: columns, more: more)
+  }
+
+  /// No format of a table. Throws where the first text looks like a row of JSON: answers to its braces would be nonsense without a word.
+  private static func plainTexts(_ content: String, _ name: String) throws -> TableFormat? {
+    let first = content.utf8.prefix { $0 != UInt8(ascii: "\n") }
+    guard first.first == UInt8(ascii: "{"), (try? JSONValue(parsing: String(first) ?? "", source: name))?.objectValue != nil else { return nil }
+    throw EngineError(
+      .argument, "\(name): the first line is a JSON object, and no option says whether it is a row or a text",
+      hint: "give --format jsonl, or --format text")
   }
 
   /// The model. From here on, Ctrl-C ends the work between two batches.

@@ -90,13 +90,14 @@ import Testing
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).allSatisfy { !$0.contains(".partial") })
 
       try AtomicFile.write("{\"text\":\"a\"}\n{\"text\":\"b\",\"score\":1}\n", to: folder + "/scored.jsonl")
+      try AtomicFile.write("{\"text\":\"a\"}\n", to: folder + "/rows.txt")
       try FileManager.default.createSymbolicLink(atPath: folder + "/ou-1", withDestinationPath: "out")
       for (arguments, message) in [
         (["out", "new.tsv"], "a run with 3 trained stages"), (["out/stages/kind", "none.tsv"], "none.tsv"),
         (["out/stages/kind", "new.tsv", "--text", "txt"], "did you mean 'text'?"),
         (["out/stages/kind", "answers.tsv"], "has a column 'prediction' already"),
         (["out/stages/kind", "scored.jsonl"], "has a column 'score' already"),
-        (["out/stages/kind", "new.csv"], "name it with --text"),
+        (["out/stages/kind", "new.csv"], "name it with --text"), (["out/stages/kind", "rows.txt"], "give --format jsonl, or --format text"),
         (["out/stages/kind", "new.tsv", "--format", "xls"], "expected one of tsv, csv, jsonl"),
         (["out/stages/language", "new.tsv"], "masked_lm"), (["out/stages/kind", "new.tsv", "--set", "num_beams=2"], "no options of generation"),
         (["out/stages/kind", "new.tsv", "--out", "answers.tsv"], "--overwrite"),
