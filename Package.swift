@@ -64,7 +64,7 @@ let package = Package(
     library("Training", ["Tasks", "Adapters", "Optimizers", "Generation"]),
     library("LuaHost", ["CLuaBridge", "Files"]),
     library("Pipelines", ["Files"]),
-    library("Runs", ["Pipelines", "CSQLite"]),
+    library("Runs", ["Pipelines", "Metrics", "CSQLite"]),
     library("Reports", ["Pipelines", "Metrics"]),
     library("Engine", ["Training", "Runs"]),
     library("LuaTensors", ["LuaHost", "NN"]),

@@ -19,6 +19,12 @@ public enum Runner {
     try pipeline.run()
   }
 
+  /// Runs a pipeline once for each combination of the values of `--set`, which have commas between them; a table at the end.
+  package static func multirun(_ options: RunOptions, settings: [String]) throws {
+    var runs = try Multirun(options, settings: settings, open: open)
+    try runs.run()
+  }
+
   /// Does everything but the training, and prints what would be trained, and what would be taken from the store.
   package static func check(_ options: RunOptions) throws { try PipelineRun(options, open: open).check() }
 

@@ -60,10 +60,18 @@ extension PipelineRun {
   /// Longer than this nobody waits to be told how long it takes.
   private static let planSeconds = 4.0
 
-  /// The parameters that a script declares, as text: it is run until it declares them, and no further.
+  /// The parameters that a script declares, as text. Throws what the script raises before that.
+  package func parameterHelp() throws -> String {
+    guard let declared = try declaredParameters(), !declared.parameters.isEmpty else {
+      return "\(options.script) declares no parameters"
+    }
+    return "PARAMETERS of \(options.script), each given by --set name=value:\n\n" + declared.table().text()
+  }
+
+  /// The parameters that a script declares; nil where it declares none: it is run until it declares them, and no further.
   ///
   /// Throws what the script raises before that.
-  package func parameterHelp() throws -> String {
+  func declaredParameters() throws -> ParameterSet? {
     options.limitReading()
     let session = Session(
       mode: .declare, settings: [], runDirectory: nil, store: StageStore(),
@@ -73,9 +81,6 @@ extension PipelineRun {
     do { try interpreter.execute(file: options.script) } catch {
       if !session.isDeclarationOver { throw error }
     }
-    guard let declared = session.declared, !declared.parameters.isEmpty else {
-      return "\(options.script) declares no parameters"
-    }
-    return "PARAMETERS of \(options.script), each given by --set name=value:\n\n" + declared.table().text()
+    return session.declared
   }
 }

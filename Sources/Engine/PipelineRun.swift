@@ -99,7 +99,7 @@ extension PipelineRun {
 
   private var invocation: Invocation {
     var invocation = Invocation()
-    invocation.argv = CommandLine.arguments
+    invocation.argv = options.arguments
     invocation.version = EngineSetup.version
     invocation.workingDirectory = FileManager.default.currentDirectoryPath
     invocation.settings = options.settings

@@ -6,6 +6,8 @@ import Runs
 
 /// How a pipeline is run.
 package struct RunOptions {
+  /// The command line that the run directory keeps.
+  package var arguments = CommandLine.arguments
   /// Path of the script; with `resume`, empty takes the run directory's own copy.
   package var script = ""
   /// `name=value` of each `--set`.

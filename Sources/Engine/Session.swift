@@ -123,7 +123,7 @@ package final class Session {
     }
     self.declared = declared
     try endDeclaration()
-    let values = try declared.resolve(settings: settings)
+    let values = try declared.resolve(settings: settings, offersMultirun: true)
     parameters = values
     try runDirectory?.declare(values)
     return values

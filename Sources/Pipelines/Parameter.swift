@@ -104,6 +104,12 @@ public struct Parameter: Sendable {
     return try checked { () throws(ValueMismatch) in try type.decode(text: text).configValue.json }
   }
 
+  /// Whether a text has several values between commas, each of which the parameter takes.
+  func isSeveral(_ text: String) -> Bool {
+    guard text.contains(","), let values = try? SettingGrid.values(text, at: name) else { return false }
+    return values.allSatisfy { (try? value(text: $0)) != nil }
+  }
+
   private func checked(_ decode: () throws(ValueMismatch) -> JSONValue) throws(EngineError) -> JSONValue {
     do throws(ValueMismatch) {
       let value = try decode()

@@ -33,9 +33,9 @@ public struct ParameterSet: Sendable {
 
   /// The value of every parameter, in order of declaration.
   ///
-  /// `settings`: the `name=value` of each `--set`; the last one of a name wins. Throws one `EngineError` (`.argument`) that lists
-  /// every mistake.
-  public func resolve(settings: [String] = []) throws -> JSONObject {
+  /// `settings`: the `name=value` of each `--set`; the last one of a name wins. `offersMultirun`: whether a mistake may be that several
+  /// values were meant. Throws one `EngineError` (`.argument`) that lists every mistake.
+  public func resolve(settings: [String] = [], offersMultirun: Bool = false) throws -> JSONObject {
     var mistakes: [EngineError] = []
     var values = defaults
     for text in settings {
@@ -44,7 +44,11 @@ public struct ParameterSet: Sendable {
         guard let parameter = parameters.first(where: { $0.name == setting.name }) else {
           throw setting.unknown(among: parameters.map(\.name), hint: parameters.isEmpty ? "the script declares no parameters" : nil)
         }
-        do throws(EngineError) { values[setting.name] = try parameter.value(text: setting.value) } catch { throw error.at(setting.place) }
+        do throws(EngineError) { values[setting.name] = try parameter.value(text: setting.value) } catch {
+          let isSeveral = offersMultirun && parameter.isSeveral(setting.value)
+          let hint = isSeveral ? "to run each value in a run of its own, add --multirun to 'perigee run'" : error.hint
+          throw EngineError(error.kind, error.message, hint: hint).at(setting.place)
+        }
       } catch {
         mistakes.append(error)
       }

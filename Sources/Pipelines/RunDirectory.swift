@@ -84,6 +84,11 @@ public final class RunDirectory {
     return try open(path, .out, overwrite)
   }
 
+  /// Makes an empty folder for several runs of a script: `<outputs>/<script>-<yyyyMMdd-HHmmss>`. Throws `EngineError` (`.file`).
+  package static func claimFolder(for script: String, outputs: String = "outputs", now: Date = Date()) throws -> String {
+    try RunPlace.claim(in: outputs, script: FilePath.name(of: script), start: Invocation.time(now))
+  }
+
   /// The directory of an earlier run, to go on with it. Nothing is written yet.
   ///
   /// Throws `EngineError` (`.file`, `.data`) if `path` is no run directory, is in use, or its `command.json` is damaged.

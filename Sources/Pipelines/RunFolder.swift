@@ -97,12 +97,17 @@ public struct RunFolder: Sendable {
 /// The result of one stage of a run: its entry in `results.json`.
 public struct RunStage: Sendable {
   /// The entry: `stage`, `key`, `metrics`, `seconds`, `tokens`; of a training `trainable`, `total`, `steps`, `adapters`, and where
-  /// there are any `best_step`, `peak_tensor_mb`, `endings`, `warnings`; of written texts `texts`.
+  /// there are any `best_step`, `peak_tensor_mb`, `endings`, `warnings`, `paused`; of written texts `texts`.
   public let facts: JSONObject
 
   public init(facts: JSONObject) { self.facts = facts }
 
   public var name: String { facts["stage"]?.stringValue ?? "" }
+  /// Whether the training was paused and did not go on, as a search does with a point that is not worth more: there are numbers, and no
+  /// files.
+  public var isPaused: Bool { facts["paused"]?.boolValue ?? false }
+  /// The name, as tables tell it.
+  public var title: String { name + (isPaused ? " (stopped early)" : "") }
   /// The digest that names the result in the stage store, in hexadecimal digits.
   public var key: String { facts["key"]?.stringValue ?? "" }
   /// The metrics of the final weights, by name: "eval_accuracy", "eval_loss", ...

@@ -33,7 +33,7 @@ public final class RunIndex {
   private var databasePath: String { folder + "/runs.db" }
   private var listPath: String { folder + "/folders.jsonl" }
   /// Counts up with every change of the table or of what is in `facts`.
-  private static let version = "1"
+  private static let version = "2"
 
   // MARK: - Writing
 

@@ -1,6 +1,7 @@
 import Diagnostics
 import Files
 import Foundation
+import Metrics
 import Pipelines
 
 /// What `perigee runs show` and `compare` print.
@@ -68,12 +69,12 @@ public struct RunReport {
   private func stages(_ run: RunFolder) -> Table {
     var names: [String] = []
     for stage in run.stages { for metric in stage.metrics where !names.contains(metric.name) { names.append(metric.name) } }
-    let columns = ["stage", "trainable", "steps"] + names.map(RunSummary.bare) + ["seconds", "key"]
+    let columns = ["stage", "trainable", "steps"] + names.map(EvaluationName.bare) + ["seconds", "key"]
     return Table(
       columns: columns.map { Table.Column($0, decimals: $0 == "seconds" ? 1 : nil) },
       rows: run.stages.map { stage in
         let metrics = Dictionary(stage.metrics.map { ($0.name, $0.value) }, uniquingKeysWith: { a, _ in a })
-        return [.string(stage.name), stage.facts["trainable"] ?? .null, stage.facts["steps"] ?? .null]
+        return [.string(stage.title), stage.facts["trainable"] ?? .null, stage.facts["steps"] ?? .null]
           + names.map { name in metrics[name].map { .double($0) } ?? .null }
           + [stage.facts["seconds"] ?? .null, .string(String(stage.key.prefix(12)))]
       })
@@ -131,9 +132,13 @@ public struct RunReport {
     }
     text += table("Training arguments that differ", arguments)
     let metrics = stages.flatMap { stage -> [(String, [JSONValue])] in
-      let all = runs.map { run in run.stages.last { $0.name == stage }?.metrics ?? [] }
-      return Self.union(all.map { $0.map(\.name) }).map { name in
-        ("\(stage).\(RunSummary.bare(name))", all.map { metrics in metrics.first { $0.name == name }.map { .double($0.value) } ?? .null })
+      let all = runs.map { run in run.stages.last { $0.name == stage } }
+      return Self.union(all.map { $0?.metrics.map(\.name) ?? [] }).map { name in
+        let cells = all.map { stage -> JSONValue in
+          guard let stage, let value = stage.metrics.first(where: { $0.name == name })?.value else { return .null }
+          return stage.isPaused ? .string(numberText(value) + " (stopped early)") : .double(value)
+        }
+        return ("\(stage).\(EvaluationName.bare(name))", cells)
       }
     }
     text += table("Metrics", metrics, differingOnly: false)

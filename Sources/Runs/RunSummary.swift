@@ -1,6 +1,7 @@
 import Diagnostics
 import Files
 import Foundation
+import Metrics
 import Pipelines
 
 /// What lists of runs say of one run: all that can be known without reading its metrics.
@@ -14,7 +15,7 @@ public struct RunSummary: Sendable {
   init(path: String, facts: JSONObject) { (self.path, self.facts) = (path, facts) }
 
   /// Reads a run directory.
-  init(_ run: RunFolder) throws {
+  package init(_ run: RunFolder) throws {
     let (last, notes) = (run.invocation, try RunNotes(run: run.path))
     path = run.path
     facts = [
@@ -27,7 +28,7 @@ public struct RunSummary: Sendable {
   }
 
   private static func facts(_ stage: RunStage) -> JSONValue {
-    let names = ["stage", "key", "seconds", "steps", "trainable", "metrics"]
+    let names = ["stage", "key", "seconds", "steps", "trainable", "metrics", "paused"]
     return .object(JSONObject(names.compactMap { name in stage.facts[name].map { (name, $0) } }))
   }
 
@@ -47,15 +48,20 @@ public struct RunSummary: Sendable {
   /// Everything, as `--json` prints it.
   public var json: JSONValue { .object(JSONObject([("path", .string(path)), ("name", .string(name))] + facts.members.map { ($0, $1) })) }
 
-  /// The metrics of the last stage that has any beside the loss, for one line: "accuracy 0.7950".
-  public var result: String {
-    let measured = stages.last { $0.metrics.contains { !$0.name.hasPrefix("eval_loss") } } ?? stages.last { !$0.metrics.isEmpty }
+  /// The metrics of the last stage that has any beside the loss, or of the last one that has any; three at most.
+  package var shownMetrics: [(name: String, value: Double)] {
+    let stages = stoppedFirst
+    let measured = stages.last { $0.metrics.contains { !$0.name.hasPrefix(EvaluationName.loss) } } ?? stages.last { !$0.metrics.isEmpty }
     let metrics = measured?.metrics ?? []
-    let shown = metrics.filter { !$0.name.hasPrefix("eval_loss") }
-    return (shown.isEmpty ? metrics : shown).prefix(3).map { "\(Self.bare($0.name)) \(numberText($0.value))" }.joined(separator: ", ")
+    let shown = metrics.filter { !$0.name.hasPrefix(EvaluationName.loss) }
+    return Array((shown.isEmpty ? metrics : shown).prefix(3))
   }
 
-  static func bare(_ metric: String) -> String { metric.hasPrefix("eval_") ? String(metric.dropFirst(5)) : metric }
+  /// The stages, those that were stopped early in front: what is asked of the last stage is asked of one that ended.
+  private var stoppedFirst: [RunStage] { stages.filter(\.isPaused) + stages.filter { !$0.isPaused } }
+
+  /// The same for one line: "accuracy 0.7950".
+  public var result: String { shownMetrics.map { "\(EvaluationName.bare($0.name)) \(numberText($0.value))" }.joined(separator: ", ") }
 
   /// A value by name: of the run itself (`status`, `seed`), a parameter, a metric of the last stage that has it (`accuracy`), or of a
   /// stage (`rte.accuracy`). nil: the run has none of this name.
@@ -64,8 +70,9 @@ public struct RunSummary: Sendable {
     if name == "path" { return .string(path) }
     if !["parameters", "stages"].contains(name), let value = facts[name] { return value }
     if let value = parameters[name] { return value }
-    for stage in stages.reversed() {
-      for metric in stage.metrics where [metric.name, Self.bare(metric.name)].contains(where: { name == $0 || name == "\(stage.name).\($0)" }) {
+    for stage in stoppedFirst.reversed() {
+      for metric in stage.metrics
+      where [metric.name, EvaluationName.bare(metric.name)].contains(where: { name == $0 || name == "\(stage.name).\($0)" }) {
         return .double(metric.value)
       }
     }
@@ -74,7 +81,9 @@ public struct RunSummary: Sendable {
 
   /// The names that `value` knows.
   var names: Set<String> {
-    let metrics = stages.flatMap { stage in stage.metrics.flatMap { [Self.bare($0.name), "\(stage.name).\(Self.bare($0.name))", $0.name] } }
+    let metrics = stages.flatMap { stage in
+      stage.metrics.flatMap { [EvaluationName.bare($0.name), "\(stage.name).\(EvaluationName.bare($0.name))", $0.name] }
+    }
     return Set(["name", "path", "note"] + facts.keys.filter { !["parameters", "stages"].contains($0) } + parameters.keys + metrics)
   }
 }

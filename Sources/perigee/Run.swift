@@ -17,6 +17,8 @@ struct Run: ScriptCommand {
       version, unless --overwrite says so; the same command again reuses what is there. A run that did \
       not finish goes on with --resume, also with other --set values, or with --out again. In the file of a \
       batch job, '--out DIR --resume auto' starts the run, and goes on with it when the job comes back.
+
+        perigee run pipelines/mnli_to_rte.lua --set r=4,8,16 --set learning_rate=1e-3,5e-3 --multirun --out runs/r
       """)
 
   private static let auto = "auto"
@@ -40,6 +42,12 @@ struct Run: ScriptCommand {
     completion: .directory)
   var resume: String?
 
+  @Flag(
+    help: ArgumentHelp(
+      "Run every combination of the values in --set a=1,2,3: each in a directory of its own, in the folder that --out names, and a table of "
+        + "them at the end. A value with a comma is put in quotes, --set \"a='x,y',z\", a list in brackets."))
+  var multirun = false
+
   @Flag(help: "Replace the run that --out or --resume holds, also one that finished.")
   var overwrite = false
 
@@ -56,6 +64,10 @@ struct Run: ScriptCommand {
     if script ?? "" == "", resume == nil {
       throw ValidationError("Missing expected argument '<script.lua>'")
     }
+    if multirun, resume != nil, resume != Self.auto {
+      throw ValidationError("--multirun and --resume exclude each other: name the folder of the runs with --out, and they go on")
+    }
+    if multirun, script ?? "" == "" { throw ValidationError("Missing expected argument '<script.lua>'") }
     if resume == Self.auto {
       if out == nil {
         throw ValidationError("--resume auto: which directory? Name it with --out (a directory called auto is ./auto)")
@@ -72,6 +84,8 @@ struct Run: ScriptCommand {
     choices.goesOn = resume == Self.auto
     choices.overwrite = overwrite
     choices.writesTensorBoard = tensorboard
-    try Runner.run(choices)
+    guard multirun else { return try Runner.run(choices) }
+    choices.settings.removeLast(options.settings.count)
+    try Runner.multirun(choices, settings: options.settings)
   }
 }
