@@ -1,5 +1,5 @@
--- Grids and seeds as stages: every point is trained once for each seed, a finished one is not trained again, and the results
--- come back as means with their spread.
+-- Grids, random search and seeds as stages: every point is trained once for each seed, a finished one is not trained again, and the
+-- results come back as means with their spread. `perigee help sweep.run` explains the options.
 --
 --   local sweep = require "sweep"
 --   local rows = sweep.run {
@@ -7,48 +7,46 @@
 --     run = function(point, seed) ... return trainer.fit { ..., seed = seed } end,
 --   }
 --   sweep.report(rows, { title = "LoRA" })
-local sweep = {}
 
---- The mean of a list.
----@param values number[]
-function sweep.mean(values)
+--- Mistakes of the caller are raised without a place: that of the caller is added.
+local function mistake(text, ...) error(text:format(...), 0) end
+
+local function mean(values)
   local sum = 0
   for _, value in ipairs(values) do sum = sum + value end
   return sum / #values
 end
 
---- The sample standard deviation of a list: divided by n - 1; nil for fewer than two values.
----@param values number[]
-function sweep.spread(values)
+local function spread(values)
   if #values < 2 then return nil end
-  local mean, sum = sweep.mean(values), 0
-  for _, value in ipairs(values) do sum = sum + (value - mean) ^ 2 end
+  local center, sum = mean(values), 0
+  for _, value in ipairs(values) do sum = sum + (value - center) ^ 2 end
   return math.sqrt(sum / (#values - 1))
 end
 
---- All points of a grid: tables with one value of each list. The last name of `order` changes fastest.
----@param grid table<string, any[]>
----@param order? string[] default: the names in alphabetical order
-function sweep.points(grid, order)
-  local names = order or {}
-  if not order then
-    for name in pairs(grid) do names[#names + 1] = name end
-    table.sort(names)
-  end
-  local points = { {} }
+local function sorted_names(by_name)
+  local names = {}
+  for name in pairs(by_name) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function points(grid, order)
+  local names = order or sorted_names(grid)
+  local all = { {} }
   for _, name in ipairs(names) do
-    if not grid[name] or #grid[name] == 0 then error(("sweep: grid has no values for '%s'"):format(name), 2) end
+    if not grid[name] or #grid[name] == 0 then mistake("sweep: grid has no values for '%s'", name) end
     local longer = {}
-    for _, point in ipairs(points) do
+    for _, point in ipairs(all) do
       for _, value in ipairs(grid[name]) do
         local copy = { [name] = value }
         for key, old in pairs(point) do copy[key] = old end
         longer[#longer + 1] = copy
       end
     end
-    points = longer
+    all = longer
   end
-  return points, names
+  return all, names
 end
 
 --- A point in words, for a stage's name: "r=8 sigma=full".
@@ -58,59 +56,204 @@ local function label(point, names)
   return table.concat(words, " ")
 end
 
-local known = {
-  name = true, grid = true, order = true, seeds = true, metric = true, metrics = true, greater_is_better = true, run = true, keep_models = true,
+-- Random search.
+
+--- A number from 0 up to 1 that depends on the text alone: FNV-1a, then the last steps of SplitMix64.
+local function share(text)
+  local bits = 0xCBF29CE484222325
+  for i = 1, #text do bits = (bits ~ text:byte(i)) * 0x100000001B3 end
+  bits = (bits ~ bits >> 30) * 0xBF58476D1CE4E5B9
+  bits = (bits ~ bits >> 27) * 0x94D049BB133111EB
+  return ((bits ~ bits >> 31) >> 11) * 2.0 ^ -53
+end
+
+--- Six digits: what a stage is called is the value itself, and a logarithm that another machine rounds otherwise is the same value.
+local function rounded(value, range) return math.max(range.low, math.min(range.high, tonumber(("%.6g"):format(value)) + 0.0)) end
+
+local draws = {
+  uniform = function(range, u) return rounded(range.low + u * (range.high - range.low), range) end,
+  log_uniform = function(range, u) return rounded(range.low * math.exp(u * math.log(range.high / range.low)), range) end,
+  int = function(range, u) return math.min(range.high, range.low + math.floor(u * range.count)) end,
+  choice = function(range, u) return range.values[1 + math.floor(u * #range.values)] end,
 }
 
---- A result's numbers, without its model.
----@return table
-function sweep.numbers(result)
+local function uniform(low, high)
+  if not (low < high and high - low < math.huge) then mistake("sweep.uniform: expected finite bounds, the lower one first, got %s and %s", low, high) end
+  return { kind = "uniform", low = low, high = high }
+end
+
+local function log_uniform(low, high)
+  if not (0 < low and low < high and high < math.huge) then
+    mistake("sweep.log_uniform: expected finite bounds above 0, the lower one first, got %s and %s", low, high)
+  end
+  return { kind = "log_uniform", low = low, high = high }
+end
+
+local function int(low, high)
+  if low > high or high - low < 0 then mistake("sweep.int: expected the lower bound first, got %s and %s", low, high) end
+  return { kind = "int", low = math.tointeger(low), high = math.tointeger(high), count = high - low + 1.0 }
+end
+
+local function choice(values)
+  if #values == 0 then mistake("sweep.choice: the list is empty") end
+  local known = {}
+  for _, value in ipairs(values) do
+    if type(value) == "table" or type(value) == "function" or type(value) == "userdata" then
+      mistake("sweep.choice: expected numbers, strings, true or false, got a %s: choose a name for it, and look it up", type(value))
+    end
+    if known[tostring(value)] then mistake("sweep.choice: '%s' is there twice", tostring(value)) end
+    known[tostring(value)] = true
+  end
+  return { kind = "choice", values = values, count = #values }
+end
+
+local function draw(ranges, trials, seed)
+  local names, different = sorted_names(ranges), 1.0
+  for _, name in ipairs(names) do
+    local range = ranges[name]
+    if type(range) ~= "table" or not draws[range.kind] then
+      mistake("sweep: '%s' must be sweep.uniform, log_uniform, int or choice", name)
+    end
+    different = different * (range.count or math.huge)
+  end
+  if #names == 0 then mistake("sweep: random has no ranges") end
+  if different < trials then log.info(("sweep: the ranges have %d different points, fewer than trials = %d"):format(different, trials)) end
+  local all, known, number = {}, {}, 0
+  while #all < math.min(trials, different) do
+    number = number + 1
+    local point = {}
+    for _, name in ipairs(names) do point[name] = draws[ranges[name].kind](ranges[name], share(("%d %d %s"):format(seed, number, name))) end
+    local words = label(point, names)
+    if not known[words] then all[#all + 1], known[words] = point, true end
+  end
+  return all, names
+end
+
+-- Training.
+
+local function numbers(result)
   local copy = {}
-  for _, name in ipairs { "stage", "metrics", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "best_step", "endings", "warnings", "reused", "key" } do
+  for _, name in ipairs { "stage", "metrics", "trainable", "total", "steps", "tokens", "seconds", "peak_tensor_mb", "best_step", "endings", "warnings", "paused", "reused", "key" } do
     copy[name] = result[name]
   end
   return copy
 end
 
---- Trains every point with every seed, each in a stage of its own, and returns one row for each point: its values, `metric`
---- (the mean), and those of `metrics` where there are several, `spread` (of the first), `n`, `trainable`, `seconds` (in all), `peak_tensor_mb` (the highest; nil where one is not known), and
---- `results`, one for each seed. `greater_is_better`: which mean `sweep.best` takes, for a metric of the script's own.
---- `keep_models`: the results have their models, which then stay in memory as long as the rows do.
----@param options { name: string, grid?: table<string, any[]>, order?: string[], seeds?: integer[], metric?: string, metrics?: string[], greater_is_better?: boolean, run: (fun(point: table, seed: integer): Result), keep_models?: boolean }
-function sweep.run(options)
-  for key in pairs(options) do
-    if not known[key] then error(("sweep.run: unknown field '%s'"):format(key), 2) end
+local function is_greater_better(metric, choice, place)
+  local greater = choice
+  if greater == nil then greater = metrics.greater_is_better(metric) end
+  if greater == nil then
+    mistake("%s: whether more of '%s' is better is not known; give sweep.run greater_is_better = true or false", place, metric)
   end
-  local points, names = sweep.points(options.grid or {}, options.order)
-  local all = options.metrics or { options.metric or "accuracy" }
-  local metric = all[1]
-  local rows = { names = names, metric = metric, metrics = all, greater_is_better = options.greater_is_better }
-  for _, point in ipairs(points) do
-    local row, scores, peaks = { results = {}, seconds = 0 }, {}, {}
-    for _, name in ipairs(all) do scores[name] = {} end
-    for name, value in pairs(point) do row[name] = value end
-    for _, seed in ipairs(options.seeds or { 42 }) do
-      local stage_name = ("%s %s seed=%d"):format(options.name, label(point, names), seed):gsub("  +", " ")
-      local result = stage(stage_name, function() return options.run(point, seed) end)
-      for name, list in pairs(scores) do
-        list[#list + 1] = result.metrics["eval_" .. name] or error(("sweep.run: stage '%s' has no metric '%s'"):format(stage_name, name), 2)
+  return greater
+end
+
+--- Of a result of `run`.
+local function score(result, metric)
+  return result.metrics["eval_" .. metric] or mistake("sweep.run: stage '%s' has no metric '%s'", result.stage, metric)
+end
+
+--- Trains a point with every seed; what is at its end already stays as it is.
+local function train(options, point, names, results, pause_after)
+  for i, seed in ipairs(options.seeds) do
+    if not results[i] or results[i].paused then
+      local name = ("%s %s seed=%d"):format(options.name, label(point, names), seed):gsub("  +", " ")
+      local result = stage(name, function() return options.run(point, seed, pause_after) end)
+      for _, metric in ipairs(options.metrics) do score(result, metric) end
+      results[i] = options.keep_models and not result.paused and result or numbers(result)
+    end
+  end
+end
+
+local function is_paused(results)
+  for _, result in ipairs(results) do
+    if result.paused then return true end
+  end
+  return false
+end
+
+local function mean_score(results, metric)
+  local scores = {}
+  for i, result in ipairs(results) do scores[i] = score(result, metric) end
+  return mean(scores), scores
+end
+
+--- Successive halving: all points train up to the first rung, the best of them up to the next, and so on; the last ones go on to
+--- their end. Who goes on depends on what all of a rung have reached, and not on who came first.
+local function halve(options, all, names, results)
+  local metric, factor = options.metrics[1], options.halving
+  local greater = is_greater_better(metric, options.greater_is_better, "sweep.run")
+  local left, rung = {}, options.first_rung
+  for i in ipairs(all) do left[i] = i end
+  while #left > 1 do
+    local scores, paused = {}, false
+    for _, i in ipairs(left) do
+      train(options, all[i], names, results[i], rung)
+      local value = mean_score(results[i], metric)
+      scores[i] = value ~= value and -math.huge or greater and value or -value
+      paused = paused or is_paused(results[i])
+    end
+    if not paused then
+      -- A check trains nothing, and has no keys.
+      if rung == options.first_rung and results[left[1]][1].key ~= "" then
+        mistake("sweep.run: halving: no training paused after %d evaluations: run has to hand its third argument on, trainer.fit { ..., pause_after = pause_after }", rung)
       end
-      row.results[#row.results + 1] = options.keep_models and result or sweep.numbers(result)
+      return
+    end
+    local ranked = table.move(left, 1, #left, 1, {})
+    table.sort(ranked, function(a, b) return scores[a] > scores[b] or scores[a] == scores[b] and a < b end)
+    local kept = math.max(1, #left // factor)
+    log.info(("%s: after evaluation %d, %d of %d points go on"):format(options.name, rung, kept, #left))
+    left = table.move(ranked, 1, kept, 1, {})
+    table.sort(left)
+    rung = rung * factor
+  end
+  for _, i in ipairs(left) do train(options, all[i], names, results[i]) end
+end
+
+local function run(options)
+  if options.grid and options.random then mistake("sweep.run: give either 'grid' or 'random'") end
+  if options.random and not options.trials then mistake("sweep.run: 'random' needs 'trials', the number of points") end
+  for _, name in ipairs { "trials", "search_seed" } do
+    if options[name] and not options.random then mistake("sweep.run: '%s' has no meaning without 'random'", name) end
+  end
+  if options.first_rung and not options.halving then mistake("sweep.run: 'first_rung' has no meaning without 'halving'") end
+  if options.order and options.random then mistake("sweep.run: 'order' is that of a grid") end
+  options.first_rung, options.metrics = options.first_rung or 1, options.metrics or { options.metric }
+  local metric = options.metrics[1]
+  local all, names
+  if options.random then
+    all, names = draw(options.random, options.trials, options.search_seed or 42)
+  else
+    all, names = points(options.grid or {}, options.order)
+  end
+  local results = {}
+  for i in ipairs(all) do results[i] = {} end
+  if options.halving then
+    halve(options, all, names, results)
+  else
+    for i, point in ipairs(all) do train(options, point, names, results[i]) end
+  end
+  local rows = { names = names, metric = metric, metrics = options.metrics, greater_is_better = options.greater_is_better }
+  for i, point in ipairs(all) do
+    local row, peaks = { results = results[i], seconds = 0, n = #results[i] }, {}
+    for name, value in pairs(point) do row[name] = value end
+    for _, result in ipairs(results[i]) do
       row.trainable, row.seconds = result.trainable, row.seconds + result.seconds
       peaks[#peaks + 1] = result.peak_tensor_mb
+      if result.paused then row.stopped = ("at step %d"):format(result.steps) end
     end
-    row.peak_tensor_mb = #peaks == #row.results and math.max(table.unpack(peaks)) or nil
-    for name, list in pairs(scores) do row[name] = sweep.mean(list) end
-    row.spread, row.n = sweep.spread(scores[metric]), #row.results
-    rows[#rows + 1] = row
+    row.peak_tensor_mb = #peaks == row.n and math.max(table.unpack(peaks)) or nil
+    for _, name in ipairs(options.metrics) do row[name] = mean_score(results[i], name) end
+    row.spread = spread(select(2, mean_score(results[i], metric)))
+    rows[i] = row
   end
   return rows
 end
 
---- Prints the rows of `sweep.run`: the grid's names, parameters, means, spread, seconds, memory.
----@param rows table[] of one or more runs, joined
----@param options? { title?: string, columns?: string[] } columns: more of them, in front
-function sweep.report(rows, options)
+-- Reports.
+
+local function report_rows(rows, options)
   options = options or {}
   local columns = {}
   for _, name in ipairs(options.columns or {}) do columns[#columns + 1] = name end
@@ -118,6 +261,9 @@ function sweep.report(rows, options)
   columns[#columns + 1] = "trainable"
   for _, name in ipairs(rows.metrics or { rows.metric }) do columns[#columns + 1] = name end
   for _, name in ipairs { "spread", "n", "seconds", "peak_tensor_mb" } do columns[#columns + 1] = name end
+  for _, row in ipairs(rows) do
+    if row.stopped and columns[#columns] ~= "stopped" then columns[#columns + 1] = "stopped" end
+  end
   local shown = { columns = columns, title = options.title }
   for i, row in ipairs(rows) do
     shown[i] = {}
@@ -129,11 +275,7 @@ function sweep.report(rows, options)
   report.table(shown)
 end
 
---- Prints the rows of several runs as one table: for each value of `key` the means of all runs with their spread, the sum of
---- their seconds, and the largest memory.
----@param runs table[] rows of `sweep.run`, joined, each with a `title`
----@param key string
-function sweep.summary(runs, key)
+local function summary(runs, key)
   local shown, by_value = { columns = { key, "trainable" }, title = "all" }, {}
   for _, rows in ipairs(runs) do
     shown.columns[#shown.columns + 1] = rows.title .. " " .. rows.metric
@@ -153,22 +295,108 @@ function sweep.summary(runs, key)
   report.table(shown)
 end
 
---- The row with the best mean: the least of a loss, the highest of an accuracy. Rows whose mean is no number come last.
----@param rows table[] of `sweep.run`
----@param options? { greater_is_better?: boolean } for a metric of the script's own, where `sweep.run` was not told
-function sweep.best(rows, options)
-  local greater = options and options.greater_is_better
+local function best(rows, options)
+  local greater = options.greater_is_better
   if greater == nil then greater = rows.greater_is_better end
-  if greater == nil then greater = metrics.greater_is_better(rows.metric) end
-  if greater == nil then
-    error(("sweep.best: whether more of '%s' is better is not known; give sweep.run greater_is_better = true or false"):format(rows.metric), 2)
+  greater = is_greater_better(rows.metric, greater, "sweep.best")
+  local found, highest
+  -- A point that was stopped early has not shown what it can.
+  for _, takes_stopped in ipairs { false, true } do
+    for _, row in ipairs(rows) do
+      local value = greater and row[rows.metric] or -row[rows.metric]
+      if (takes_stopped or not row.stopped) and value == value and (not highest or value > highest) then found, highest = row, value end
+    end
+    if found then return found end
   end
-  local best, score = rows[1], nil
-  for _, row in ipairs(rows) do
-    local value = greater and row[rows.metric] or -row[rows.metric]
-    if value == value and (not score or value > score) then best, score = row, value end
-  end
-  return best
+  return rows[1]
 end
 
-return sweep
+return library {
+  name = "sweep", doc = "Grids, random search and seeds: every point is a stage, and results come back as means with their spread.",
+  {
+    "run",
+    "Trains every point with every seed, each in a stage of its own: what is finished is not trained again. One row for each point has its values, the mean of each metric, spread (of the first metric), n, trainable, seconds (in all), peak_tensor_mb (the highest), results (one for each seed), and stopped where halving ended it early.",
+    run,
+    options = {
+      { "name", "string", "what the stages are called, in front of the point" },
+      { "run", "fun(point: table, seed: integer, pause_after: integer?): Result", "trains a point and gives the result of trainer.fit" },
+      { "grid?", "table<string, any[]>", "lists of values by name: every combination is a point" },
+      { "order?", "string[]", "the names of the grid, the last of which changes fastest; default: in alphabetical order" },
+      { "random?", "table<string, table>", "ranges by name, in place of a grid: sweep.uniform, log_uniform, int, choice" },
+      { "trials?", "integer", "how many different points are drawn from the ranges; more of them are the same ones and further ones", min = 1, max = 1000000 },
+      { "search_seed?", "integer", "seeds the points that are drawn; default: 42" },
+      { "seeds", "integer[]", "every point is trained once for each", default = { 42 } },
+      { "metric", "string", "which metric the rows have, without eval_", default = "accuracy" },
+      { "metrics?", "string[]", "several of them, the one that decides first; default: metric alone" },
+      { "greater_is_better?", "boolean", "which mean is the best, for a metric of the script's own; default: as the metric says" },
+      {
+        "halving?", "integer",
+        "successive halving: where trainings have got to first_rung evaluations, the best one of so many points goes on, until so many times as many; run hands its third argument on to trainer.fit as pause_after; default: all points train to their end",
+        min = 2, max = 1000,
+      },
+      { "first_rung?", "integer", "evaluations after which halving compares for the first time; default: 1", min = 1, max = 1000000 },
+      { "keep_models", "boolean", "whether results have their models, which then stay in memory as long as the rows do", default = false },
+    },
+    returns = { "table[]", "the rows, for sweep.report and sweep.best" },
+  },
+  {
+    "report", "Prints the rows of sweep.run: the points' values, parameters, means, spread, seconds, memory.", report_rows,
+    parameters = {
+      { "rows", "table[]", "of one or more runs, joined" },
+      { "options?", "table", "title, and columns: names of more of them, in front" },
+    },
+  },
+  {
+    "best", "The row with the best mean: the least of a loss, the highest of an accuracy. Points that were stopped early, and means that are no numbers, come last.", best,
+    parameters = {
+      { "rows", "table[]", "of sweep.run" },
+      { "options", "table", "greater_is_better: for a metric of the script's own, where sweep.run was not told", default = {} },
+    },
+    returns = { "table", "one of the rows" },
+  },
+  {
+    "summary", "Prints the rows of several runs as one table: for each value of key the means of all runs with their spread, the sum of their seconds, and the largest memory.", summary,
+    parameters = { { "runs", "table[]", "rows of sweep.run, each with a title" }, { "key", "string", "the name of a field of the rows" } },
+  },
+  {
+    "uniform", "A range of numbers, all of them as likely. Values have six digits.", uniform,
+    parameters = { { "low", "number", "the lowest" }, { "high", "number", "the highest" } }, returns = { "table", "a range for random" },
+  },
+  {
+    "log_uniform", "A range of numbers whose logarithms are all as likely, for learning rates. Values have six digits.", log_uniform,
+    parameters = { { "low", "number", "the lowest, above 0" }, { "high", "number", "the highest" } }, returns = { "table", "a range for random" },
+  },
+  {
+    "int", "A range of integers, all of them as likely.", int,
+    parameters = { { "low", "integer", "the lowest" }, { "high", "integer", "the highest" } }, returns = { "table", "a range for random" },
+  },
+  {
+    "choice", "One of some values, all of them as likely.", choice,
+    parameters = { { "values", "any[]", "numbers, strings, true or false" } }, returns = { "table", "a range for random" },
+  },
+  {
+    "draw", "The points of a random search: different ones, which depend on the ranges, the seed and their place alone.", draw,
+    parameters = {
+      { "ranges", "table<string, table>", "by name" }, { "trials", "integer", "how many", min = 1, max = 1000000 }, { "seed", "integer", "seeds the draws", default = 42 },
+    },
+    returns = { "table[]", "the points: tables of names and values" },
+  },
+  {
+    "points", "All points of a grid: tables with one value of each list, and the names in their order.", points,
+    parameters = {
+      { "grid", "table<string, any[]>", "lists of values by name" }, { "order?", "string[]", "the names; the last one changes fastest; default: in alphabetical order" },
+    },
+    returns = { "table[]", "the points; then the names" },
+  },
+  {
+    "numbers", "A result's numbers, without its model.", numbers,
+    parameters = { { "result", "any", "of trainer.fit" } }, returns = { "table", "stage, metrics, trainable, total, steps, tokens, seconds, ..." },
+  },
+  {
+    "mean", "The mean of a list.", mean, parameters = { { "values", "number[]", "the list" } }, returns = { "number", "the mean" },
+  },
+  {
+    "spread", "The sample standard deviation of a list: divided by n - 1.", spread,
+    parameters = { { "values", "number[]", "the list" } }, returns = { "number?", "the deviation; nil for fewer than two values" },
+  },
+}

@@ -18,6 +18,7 @@ struct FitOptions: LuaRecord {
   var loss: LuaFunction?
   var computeMetrics: LuaFunction?
   var logitsProcessor: LuaFunction?
+  var pauseAfter: Int?
 
   static let recordName = "trainer options"
   static let typeName = "FitOptions"
@@ -37,6 +38,10 @@ struct FitOptions: LuaRecord {
         "metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]; with generation from the texts that the model wrote, the references of each, and its tokens",
         type: "fun(predictions: number[]|string[], labels: number[]|string[][], logits: Tensor|integer[][]|nil): table<string, number>"),
       .logitsProcessor(\.logitsProcessor),
+      .int(
+        "pause_after", \.pauseAfter,
+        "evaluations after which the training pauses: its state is saved, and the same stage goes on from there when it comes again; results do not depend on it; default: never",
+        in: 1...),
     ] + Field.fields(of: \.arguments).map { $0.name == "lr_scheduler_type" ? scheduler : $0 }
 
   static var foreignNames: [String: ForeignName] { TrainingArguments.foreignNames }
@@ -44,6 +49,10 @@ struct FitOptions: LuaRecord {
   func validate() throws(EngineError) {
     try arguments.validate()
     try checkFunctions()
+    if pauseAfter != nil, arguments.evalStrategy == .no {
+      throw EngineError(
+        .argument, "'pause_after' with eval_strategy = \"no\": nothing is evaluated", hint: "set eval_strategy to \"epoch\" or \"steps\"")
+    }
   }
 
   var hasCallbacks: Bool { onStep != nil || onEvaluate != nil || onEpoch != nil }
@@ -51,6 +60,7 @@ struct FitOptions: LuaRecord {
   /// Model and task; both are required fields.
   func subject() throws -> (TrainableModel, TrainingTask) {
     guard let model, let task else { throw EngineError(.argument, "trainer options: missing field 'model' or 'task'") }
+    try model.requireResult("model")
     return (model, task.task)
   }
 
@@ -80,6 +90,7 @@ struct FitOptions: LuaRecord {
     request.callbacks = callbacks
     request.functionIdentities = try Bindings.functionIdentities(given, model)
     request.isScripted = model.adapters.contains { $0.method is LuaMethod }
+    request.pauseAfter = pauseAfter
     request.metricNames = { try metricNames(model, task, arguments) }
     return request
   }

@@ -60,30 +60,36 @@ public enum Runner {
 
   /// Files for the Lua language server, by name.
   public static func stubs() throws -> [(name: String, text: String)] {
-    let state = try documentedState()
+    let state = try documentedState(libraries: libraries)
     defer { state.close() }
     return Stubs.files(modules: state.modules, globals: state.globalFunctions)
   }
 
   /// What a script's `help(name)` prints: a module, a function, a class, or one of its members.
   public static func help(_ name: String) throws -> String {
-    let state = try documentedState()
+    let state = try documentedState(libraries: libraries)
     defer { state.close() }
     return try state.helpText(for: name)
   }
 
   /// Declarations without an explanation; a test wants none.
   public static func undocumented() throws -> [String] {
-    let state = try documentedState()
+    // A program without its Lua files explains itself all the same.
+    let state = try (try? documentedState(libraries: libraries)) ?? documentedState(libraries: [])
     defer { state.close() }
     return missingDocumentation(modules: state.modules, globals: state.globalFunctions)
   }
 
-  private static func documentedState() throws -> LuaState {
+  /// The Lua files that declare what they offer.
+  private static let libraries = ["sweep"]
+
+  private static func documentedState(libraries: [String]) throws -> LuaState {
     let session = Session(
       mode: .check, settings: [], runDirectory: nil, store: StageStore(), progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)),
       seed: 42, print: { _ in })
-    return try makeState(session, RunOptions(), script: "")
+    let state = try makeState(session, RunOptions(), script: "")
+    for library in libraries { try state.run(text: "require '\(library)'", name: "libraries") }
+    return state
   }
 }
 
@@ -121,6 +127,7 @@ extension Runner {
       return try state.add(function, to: "adapters", identity: identity)
     }
     session.collect = { [weak state] in state?.collect() }
+    try state.register(state.libraryFunction)
     session.sources = { [weak state] in (state?.sources ?? []).map { RunScript(path: $0.path, text: $0.text) } }
     session.drawing = { [weak state, random = session.random] seed, body in
       try random.drawing(from: seed) { try state?.drawing(from: seed, body) ?? body() }

@@ -48,6 +48,7 @@ void lb_push_string(lb_state *L, const char *bytes, size_t count) {
   lua_pushlstring(L, count == 0 ? "" : bytes, count);
 }
 void lb_push_copy(lb_state *L, int index) { lua_pushvalue(L, index); }
+void lb_replace(lb_state *L, int index) { lua_replace(L, index); }
 void lb_push_globals(lb_state *L) { lua_pushglobaltable(L); }
 
 void lb_push_function(lb_state *L, void *function) {

@@ -25,6 +25,8 @@ package struct FitRequest {
   package var isScripted = false
   /// Names of the metrics that `functions` add; asked only where nothing is trained.
   package var metricNames: () throws -> [String] = { [] }
+  /// Evaluations after which the training is paused; no part of the key.
+  package var pauseAfter: Int?
 
   package init(model: TrainableModel, task: TrainingTask, arguments: TrainingArguments) {
     (self.model, self.task, self.arguments) = (model, task, arguments)
@@ -37,17 +39,19 @@ extension Session {
     let (model, task, arguments) = (request.model, request.task, request.arguments)
     try model.requireIdle("trainer.fit")
     try tell(of: model, task, trains: true)
-    let (name, inputs) = try nextFit("fit")
+    let (name, inputs) = try nextFit("fit", isPausable: request.pauseAfter != nil)
     let key = StageKey(name: name, inputs: try fitInputs(request, inputs))
     if mode == .check { return try planFit(key, request) }
     switch try open(key) {
     case .finished(let stored):
+      if let paused = try pauseReached(request, key, in: stored.folder) { return paused }
       let result = try reuse(stored, model)
       try tellBegin(of: name, Trainer.logHistory(in: stored.folder), step: .max)
       progress.note("\(name): reused (\(result.summary))")
       return try finish(result, stored, request)
     case .begun(let work):
       defer { work.close() }
+      if request.pauseAfter != nil, let state = try work.loadState(), let paused = try pauseReached(request, key, in: state.folder) { return paused }
       if !work.isResumed { sayWhy(key) }
       var callbacks = request.callbacks
       observe(&callbacks, name)
@@ -59,7 +63,14 @@ extension Session {
         store: WorkStore(work) { for listener in try self.listeners() { try listener.keep() } })
       fitsUnderWay += 1
       defer { fitsUnderWay -= 1 }
+      trainer.pauseAfter = request.pauseAfter
       let metrics = try trainer.run()
+      if trainer.isPaused {
+        let state = trainer.state
+        return try pause(
+          request, key, metrics, tokens: state.tokens, seconds: state.seconds, step: state.step, of: trainer.totalSteps, peak: trainer.peakBytes >> 20
+        )
+      }
       let counts = model.network.parameterCounts()
       let result = FitResult(
         stage: name, model: model, metrics: metrics, trainable: counts.trainable, total: counts.total,
@@ -71,6 +82,40 @@ extension Session {
       progress.end(result.summary)
       return try finish(result, stored, request)
     }
+  }
+
+  /// The pause that a training is to make, where a stored result or state of it has gone further: what was computed then does not
+  /// depend on what came after.
+  private func pauseReached(_ request: FitRequest, _ key: StageKey, in folder: String) throws -> FitResult? {
+    guard let count = request.pauseAfter else { return nil }
+    let (history, total, seconds) = try Trainer.course(in: folder)
+    let evaluations = Trainer.evaluations(in: history)
+    guard evaluations.count > count, let step = evaluations[count - 1]["step"]?.intValue else { return nil }
+    // Rows of one step: what was logged, and then the evaluation.
+    let rows = history.filter { ($0["step"]?.intValue ?? 0) <= step }
+    var metrics: [String: Double] = [:]
+    for (name, value) in evaluations[count - 1].members where !["step", "epoch"].contains(name) { metrics[name] = value.doubleValue ?? .nan }
+    try tellBegin(of: key.name, rows, step: step)
+    // Nobody wrote down when it came by here.
+    let share = Double(step) / Double(max(1, history.last?["step"]?.intValue ?? step))
+    let tokens = rows.last { $0["tokens"] != nil }?["tokens"]?.intValue ?? 0
+    return try pause(request, key, metrics, tokens: tokens, seconds: seconds * share, step: step, of: total)
+  }
+
+  /// What is known of a training that is paused. Its state is kept, the model is of no use.
+  private func pause(
+    _ request: FitRequest, _ key: StageKey, _ metrics: [String: Double], tokens: Int, seconds: Double, step: Int, of total: Int, peak: Int? = nil
+  ) throws -> FitResult {
+    let counts = request.model.network.parameterCounts()
+    request.model.pause()
+    let result = FitResult(
+      stage: key.name, model: request.model, metrics: metrics, trainable: counts.trainable, total: counts.total, steps: step, tokens: tokens,
+      seconds: seconds, peakTensorMB: peak, endings: ["paused at step \(step) of \(total)"], isReused: false, isPaused: true, key: key.digest.hex)
+    record(result.facts)
+    for listener in try listeners() { try listener.keep() }
+    try writeResults()
+    if peak == nil { progress.note("\(key.name): \(result.summary)") } else { progress.end(result.summary) }
+    return result
   }
 
   /// A stage's result, or the right to make it. Throws where a finished run has another under this name.
@@ -245,17 +290,21 @@ extension Session {
   private func planFit(_ key: StageKey, _ request: FitRequest) throws -> FitResult {
     let (model, task) = (request.model, request.task)
     let name = key.name
+    // A training that is paused comes again.
+    let isPlanned = plan.contains { $0.stage == name }
     let (stored, status) = try lookUp(key, model)
     let trainer = try Trainer(
       model: model, task: task, arguments: request.arguments, functions: request.functions, callbacks: request.callbacks)
     let counts = model.network.parameterCounts()
-    plan.append(
-      PlannedStage(
-        stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
-        steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch, memoryBytes: try trainer.estimatedMemory(),
-        stored: status,
-        remarks: model.adapters.map(\.summary) + [try trainer.truncation()].compactMap(\.self)))
-    if let stored { return try reuse(stored, model) }
+    if !isPlanned {
+      plan.append(
+        PlannedStage(
+          stage: name, trainable: counts.trainable, total: counts.total, examples: trainer.exampleCount,
+          steps: trainer.totalSteps, tokens: trainer.tokensPerEpoch, memoryBytes: try trainer.estimatedMemory(),
+          stored: status,
+          remarks: model.adapters.map(\.summary) + [try trainer.truncation()].compactMap(\.self)))
+    }
+    if let stored { return try pauseReached(request, key, in: stored.folder) ?? reuse(stored, model) }
     try trainer.tryFunctions()
     unstoredStages.insert(name)
     model.lineage.append(name)

@@ -26,13 +26,16 @@ package final class FitResult {
   package let warnings: [String]
   /// Whether a stored result was taken.
   package let isReused: Bool
+  /// Whether the training was paused, as `pause_after` says: the metrics are those of that evaluation, and the model is none that could be
+  /// used.
+  package let isPaused: Bool
   /// The stage's key.
   package let key: String
 
   package init(
     stage: String, model: TrainableModel, metrics: [String: Double], trainable: Int, total: Int, steps: Int, tokens: Int,
     seconds: Double, peakTensorMB: Int? = nil, bestStep: Int? = nil, endings: [String] = [], warnings: [String] = [],
-    isReused: Bool, key: String
+    isReused: Bool, isPaused: Bool = false, key: String
   ) {
     self.stage = stage
     self.model = model
@@ -47,6 +50,7 @@ package final class FitResult {
     self.endings = endings
     self.warnings = warnings
     self.isReused = isReused
+    self.isPaused = isPaused
     self.key = key
   }
 
@@ -73,6 +77,7 @@ package final class FitResult {
     let earlier = model.lineage.filter { $0 != stage }
     if !earlier.isEmpty { facts["lineage"] = .array(earlier.map { .string($0) }) }
     if let peakTensorMB { facts["peak_tensor_mb"] = .int(peakTensorMB) }
+    if isPaused { facts["paused"] = .bool(true) }
     if let bestStep { facts["best_step"] = .int(bestStep) }
     for (name, texts) in [("endings", endings), ("warnings", warnings)] where !texts.isEmpty {
       facts[name] = .array(texts.map { .string($0) })

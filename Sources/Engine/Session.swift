@@ -88,6 +88,8 @@ package final class Session {
   /// The innermost stage that is running, and its inputs.
   package var stage: (name: String, inputs: JSONValue, fits: Int)?
   package private(set) var stageNames: Set<String> = []
+  /// Those of them that may come again: a training in them was, or may be, paused.
+  private var pausableStages: Set<String> = []
   private var tables: [JSONValue] = []
   private var figures: [JSONValue] = []
   /// The numbers of every stage. Their models are the script's to keep or to drop.
@@ -172,7 +174,7 @@ package final class Session {
     guard !name.isEmpty else { throw EngineError(.argument, "stage: the name is empty") }
     try FilePath.requireNoNUL(name, "stage")
     if let stage { throw EngineError(.argument, "stage '\(name)': inside stage '\(stage.name)'; stages do not nest") }
-    guard stageNames.insert(name).inserted else {
+    guard stageNames.insert(name).inserted || pausableStages.contains(name) else {
       throw EngineError(.argument, "stage '\(name)': another stage has this name")
     }
     let folder = RunDirectory.stageFolderName(name)
@@ -185,11 +187,12 @@ package final class Session {
   }
 
   /// The name and inputs of the next fit, or other work with a result: those of its stage, with a number from the second one on.
-  /// `usual`: what its name is outside of all stages.
-  package func nextFit(_ usual: String) throws -> (name: String, inputs: JSONValue) {
+  /// `usual`: what its name is outside of all stages. `isPausable`: whether it may come again to go on.
+  package func nextFit(_ usual: String, isPausable: Bool = false) throws -> (name: String, inputs: JSONValue) {
     try endDeclaration()
     try checkSettings()
     guard var current = stage else {
+    if isPausable { try pausableStages.insert(pausableStage()) }
       var number = 1
       while stageNames.contains(number == 1 ? usual : "\(usual)-\(number)") { number += 1 }
       let name = number == 1 ? usual : "\(usual)-\(number)"
@@ -202,8 +205,19 @@ package final class Session {
   }
 
   // MARK: Reports
+  private func pausableStage() throws -> String {
+    guard let stage else {
+      throw EngineError(.argument, "pause_after: only in a stage, by whose name the training goes on", hint: "write stage(name, function)")
+    }
+    return stage.name
+  }
 
-  package func record(_ facts: JSONObject) { results.append(facts) }
+
+  /// Keeps a training's numbers; those of a training that went on replace those that it had when it was paused.
+  package func record(_ facts: JSONObject) {
+    results.removeAll { $0["paused"] != nil && $0["stage"] == facts["stage"] }
+    results.append(facts)
+  }
 
   /// Prints a table and keeps it for `results.json`.
   package func report(_ table: Table, title: String?) throws {

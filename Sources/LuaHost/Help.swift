@@ -16,8 +16,8 @@ public enum Help {
     var texts: [(name: String, text: () -> String)] = []
     /// The fields of a function's options, as in "trainer.fit.learning_rate".
     func addFields(of function: Function, _ place: String) {
-      for case .record(let record)? in function.parameters.map(\.type.definition) {
-        texts += fieldDescriptions(of: record).map { field in
+      for parameter in function.parameters {
+        texts += parameter.type.fields.map { field in
           (place + "." + field.name, { "\(field.name) (\(field.type)), an option of \(place)\n  \(field.text)" })
         }
       }
@@ -71,15 +71,11 @@ public enum Help {
     var lines = [signature(function), "  " + function.doc]
     for parameter in function.parameters {
       lines.append("  \(parameter.name) (\(parameter.type.name)): \(explanation(parameter))")
-      if case .record(let record)? = parameter.type.definition {
-        lines += fieldDescriptions(of: record).map { "    \($0.name) (\($0.type)): \($0.text)" }
-      }
+      lines += parameter.type.fields.map { "    \($0.name) (\($0.type)): \($0.text)" }
     }
     if let type = function.resultType {
       lines.append("  returns \(type.name)" + (function.returns.isEmpty ? "" : ": \(function.returns)"))
-      if case .shape(let shape)? = type.definition {
-        lines += shape.fields.map { "    \($0.name) (\($0.type)): \($0.doc)" }
-      }
+      lines += type.fields.map { "    \($0.name) (\($0.type)): \($0.text)" }
     }
     return lines.joined(separator: "\n")
   }
@@ -121,6 +117,17 @@ struct FieldDescription {
   let text: String
   let choices: [String]?
   let nestedRecord: (any Record.Type)?
+}
+
+extension LuaType {
+  /// The fields of a table that has declared ones: its name, type, and meaning with range and default.
+  var fields: [(name: String, type: String, text: String)] {
+    switch definition {
+    case .record(let record): fieldDescriptions(of: record).map { ($0.name, $0.type, $0.text) }
+    case .shape(let shape): shape.fields.map { ($0.name.hasSuffix("?") ? String($0.name.dropLast()) : $0.name, $0.type, $0.doc) }
+    case .choice, nil: []
+    }
+  }
 }
 
 /// The fields of a record, with the defaults of a new one.

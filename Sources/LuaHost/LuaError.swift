@@ -25,17 +25,22 @@ public struct LuaError: InterruptibleError, @unchecked Sendable, CustomStringCon
 
   /// A message whose place stands once: who adds the line that failed cannot know that it is there already.
   static func placedOnce(_ message: String) -> String {
+    guard let place = place(in: message) else { return message }
+    var rest = message[place.endIndex...]
+    while rest.hasPrefix(place) { rest = rest.dropFirst(place.count) }
+    return String(place + rest)
+  }
+
+  /// What stands up to the first "train.lua:12: ", that included; nil: there is none.
+  static func place(in message: String) -> Substring? {
     var end = message.startIndex
     while let separator = message[end...].firstRange(of: ": ") {
       end = separator.upperBound
       let place = message[..<end]
       let line = place.dropLast(2).reversed().prefix { $0.isASCII && $0.isNumber }
-      guard !line.isEmpty, place.dropLast(2 + line.count).hasSuffix(":") else { continue }
-      var rest = message[end...]
-      while rest.hasPrefix(place) { rest = rest.dropFirst(place.count) }
-      return String(place + rest)
+      if !line.isEmpty, place.dropLast(2 + line.count).hasSuffix(":") { return place }
     }
-    return message
+    return nil
   }
 
   /// Whether Ctrl-C ended the script.

@@ -160,17 +160,24 @@ public final class LuaState {
     return LuaStack(thread: currentThread, state: self)
   }
 
-  /// Calls the function below its arguments, and pops them; what it throws is a `LuaError`.
-  func call(_ stack: LuaStack, arguments: Int32) throws -> [LuaValue] {
+  /// Calls the function below its arguments; its results take their place. What it throws is a `LuaError`.
+  func callInPlace(_ stack: LuaStack, arguments: Int32) throws {
     let base = stack.top - arguments - 1
-    defer { lb_set_top(stack.thread, base) }
     releasePending(stack.thread)
     let outer = currentThread
     let status = Int(lb_pcall(stack.thread, arguments))
     currentThread = outer
     guard status == LB_OK else {
+      defer { lb_set_top(stack.thread, base) }
       throw error(on: stack, at: stack.top, interrupted: status == LB_INTERRUPTED)
     }
+  }
+
+  /// The same with the results taken from the stack.
+  func call(_ stack: LuaStack, arguments: Int32) throws -> [LuaValue] {
+    let base = stack.top - arguments - 1
+    defer { lb_set_top(stack.thread, base) }
+    try callInPlace(stack, arguments: arguments)
     try stack.reserve(8)
     var results: [LuaValue] = []
     var index = base + 1

@@ -24,6 +24,8 @@ struct OriginalTables {
 
   mutating func rename(_ function: UnsafeRawPointer, _ name: String) { names[function] = name }
 
+  mutating func rename(table: UnsafeRawPointer, _ name: String) { tables[table]?.name = name }
+
   /// Keeps what a table holds now. The tables in the table of globals are kept as well.
   mutating func remember(_ name: String, at index: Int32, on stack: LuaStack) {
     guard let table = lb_identity(stack.thread, index), lb_reserve(stack.thread, 8) else { return }

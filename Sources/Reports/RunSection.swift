@@ -40,7 +40,7 @@ struct RunSection {
       let loss = stage.metrics.first { $0.name == EvaluationName.loss }
       let facts = stage.facts
       table.append([
-        .string(stage.name), facts["trainable"] ?? .null, .string(words.joined(separator: ", ")), loss.map { .double($0.value) } ?? .null,
+        .string(stage.title), facts["trainable"] ?? .null, .string(words.joined(separator: ", ")), loss.map { .double($0.value) } ?? .null,
         facts["steps"] ?? .null, facts["best_step"] ?? .null, facts["seconds"] ?? .null, .string(run.reused.contains(stage.name) ? "yes" : ""),
       ])
     }

@@ -113,7 +113,7 @@ extension Sweep {
     var kinds = Named<Int>()
     var keys: Set<String> = []
     for run in runs {
-      for stage in run.folder.stages where !stage.metrics.isEmpty && (stage.key.isEmpty || keys.insert(stage.key).inserted) {
+      for stage in run.folder.stages where !stage.metrics.isEmpty && !stage.isPaused && (stage.key.isEmpty || keys.insert(stage.key).inserted) {
         let name = StageName(stage.name)
         let inputs = run.folder.key(of: stage.name)?.inputs
         guard let metric = ReportedRun.mainMetric(of: stage, inputs: inputs) else { continue }

@@ -34,6 +34,8 @@ public final class TrainableModel {
 
   enum Occupation {
     case training, writing
+    /// Its training is not at its end, and its weights are those of no result.
+    case paused
   }
 
   /// `isHeadNew`: the head's values are random.

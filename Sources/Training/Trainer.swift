@@ -37,6 +37,10 @@ public final class Trainer {
   var foreignBytes = 0
   /// Whether this trainer computes the loss: not where a script does.
   public private(set) var hasLoss = false
+  /// Evaluations after which `run` saves the state and returns; nil: it trains to the end.
+  public var pauseAfter: Int?
+  /// Whether `run` returned before the end, for `pauseAfter`.
+  public private(set) var isPaused = false
   private var movement = MovementCheck()
   /// Multipliers of the last updates, if a script's function gives them.
   private var multipliers: [Int: Double] = [:]
@@ -171,6 +175,11 @@ public final class Trainer {
       try doDue()
       while state.step < totalSteps, !state.shouldStop {
         try Interrupt.check()
+        if let pauseAfter, Self.evaluations(in: state.logHistory).count >= pauseAfter {
+          try save()
+          isPaused = true
+          return state.lastEvaluation?.metrics ?? [:]
+        }
         try update()
         try doDue()
         if store != nil, Date().timeIntervalSince(lastSave) >= arguments.saveSeconds { try save() }

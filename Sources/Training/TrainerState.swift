@@ -205,6 +205,15 @@ extension Trainer {
   /// The rows that a finished training logged, from the folder that `writeSummary` wrote to.
   public static func logHistory(in folder: String) throws -> [JSONObject] { logHistory(try JSONValue(file: folder + "/" + file)) }
 
+  /// How a training went, from a saved state of it or its result: what it logged, the updates that it should have in all, and its seconds.
+  public static func course(in folder: String) throws -> (history: [JSONObject], totalSteps: Int, seconds: Double) {
+    let json = try JSONValue(file: folder + "/" + file)
+    return (logHistory(json), json["max_steps"]?.intValue ?? 0, json["train_runtime"]?.doubleValue ?? 0)
+  }
+
+  /// The rows of a history that evaluations logged, in their order.
+  public static func evaluations(in history: [JSONObject]) -> [JSONObject] { history.filter { $0["grad_norm"] == nil } }
+
   private static func logHistory(_ json: JSONValue) -> [JSONObject] { (json["log_history"]?.arrayValue ?? []).compactMap(\.objectValue) }
 
   /// Examples of the training set.

@@ -64,13 +64,25 @@ extension TrainableModel {
       throw EngineError(
         .argument, "\(what): the model is being trained: no stored result would hold this change",
         hint: "do it before or after the training; callbacks may freeze, unfreeze, change the learning rate, evaluate and stop")
+    case .paused:
+      throw EngineError(
+        .argument, "\(what): the model's training is paused, and its weights are not the result's", hint: "train it to its end, without pause_after")
     case .writing:
       throw EngineError(.argument, "\(what): the model is writing: what it has read would be that of another model", hint: "do it before or after")
     }
   }
 
+  /// Throws where the model's training is paused: what it answers would be no result's.
+  public func requireResult(_ what: String) throws {
+    if occupation == .paused { try requireIdle(what) }
+  }
+
+  /// Marks the model as one whose training is paused.
+  public func pause() { occupation = .paused }
+
   /// Runs a part in which the model writes, and a script's function may be called that must leave it as it is.
   public func unchanged<Result>(_ body: () throws -> Result) throws -> Result {
+    try requireResult("writing")
     guard occupation == nil else { return try body() }
     let guardian = TrainingGuard(self, .writing)
     defer { guardian.end() }

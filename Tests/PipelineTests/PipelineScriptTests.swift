@@ -102,7 +102,7 @@ struct PipelineScriptTests {
 }
 
 /// `lua/sweep.lua`, `lua/experiment.lua` and the recipes.
-@Suite(.engine) struct SweepTests {
+@Suite(.engine) struct SweepScriptTests {
   @Test func meanAndSpread() throws {
     try ScriptHost.with { host, _ in
       let lines = try host.printed(
@@ -212,7 +212,7 @@ struct PipelineScriptTests {
   }
 
   static let mistakes: [(script: String, message: String)] = [
-    ("sweep.run { nmae = 'x' }", "t.lua:2: sweep.run: unknown field 'nmae'"),
+    ("sweep.run { nmae = 'x' }", "t.lua:2: sweep.run: unknown field 'nmae'; did you mean 'name'?"),
     ("sweep.points({ r = {} })", "t.lua:2: sweep: grid has no values for 'r'"),
     ("sweep.points({ r = { 1 } }, { 'q' })", "t.lua:2: sweep: grid has no values for 'q'"),
   ]

@@ -340,7 +340,7 @@ function Model:set_glora(options) end
 ---@return Model # the model
 function Model:load_adapter(folder, options) end
 
----Writes an adapter's folder: PEFT's format where PEFT has the method.
+---Writes an adapter's folder: PEFT's format where PEFT has the method, and a model card where it is known how it was trained.
 ---@param folder string inside the run directory
 ---@param options? AdapterFileOptions see the fields
 function Model:save_adapter(folder, options) end
@@ -350,7 +350,7 @@ function Model:save_adapter(folder, options) end
 ---@param options? AdapterFileOptions see the fields
 function Model:export_lora(folder, options) end
 
----Writes a model folder that Transformers loads, with the tokenizer. Adapters must be merged.
+---Writes a model folder that Transformers loads, with the tokenizer, and a model card where it is known how it was trained. Adapters must be merged.
 ---@param folder string inside the run directory
 function Model:save(folder) end
 

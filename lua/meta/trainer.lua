@@ -109,6 +109,7 @@
 ---@field loss? fun(logits: Tensor, labels: Tensor, model: Model): Tensor the mean loss of a batch, a scalar tensor, in place of the task's; labels are int32 classes (in the model's order) or tokens, or scores of the logits' shape
 ---@field compute_metrics? fun(predictions: number[]|string[], labels: number[]|string[][], logits: Tensor|integer[][]|nil): table<string, number> metrics of an evaluation set by name, beside the task's: from predicted classes (from 0, in the task's order) or scores, the labels, and the logits [examples, labels]; with generation from the texts that the model wrote, the references of each, and its tokens
 ---@field logits_processor? fun(tokens: integer[], scores: Tensor): Tensor? changes the scores of the next token: called for each text, or hypothesis of a beam search, and step, with the tokens so far (the prompt's too) and the scores, float32 [vocabulary]; changes them in place, or returns others; -inf forbids a token. It comes behind the rules of the options, and before temperature, top_k, top_p and min_p; in a beam search scores are log probabilities, in that of the LoRA authors logits
+---@field pause_after? integer evaluations after which the training pauses: its state is saved, and the same stage goes on from there when it comes again; results do not depend on it; default: never (at least 1)
 ---@field num_train_epochs? number passes over the training data (above 0; default 3)
 ---@field max_steps? integer updates in all, instead of num_train_epochs; -1: not set (at least -1; default -1)
 ---@field learning_rate? number the schedule's highest step size (at least 0; default 5e-05)
@@ -205,7 +206,7 @@ function Trainer:evaluate() end
 ---What a training gave.
 ---@class Result
 ---@field stage string the stage's name
----@field model Model the trained model
+---@field model Model the trained model; of a paused training an error
 ---@field metrics table metrics of the final weights: eval_accuracy, eval_loss, ...
 ---@field trainable integer number of trained parameters
 ---@field total integer number of parameters
@@ -216,6 +217,7 @@ function Trainer:evaluate() end
 ---@field best_step integer? the step whose weights the model has, with load_best_model_at_end; nil where these are the last step's
 ---@field endings string[] how the training ended, in words, where that is not at its last step with that step's weights: early stopping, the best step
 ---@field warnings string[] what makes the metrics doubtful, in words: predictions of one class throughout
+---@field paused boolean whether the training was paused, as pause_after says: metrics and steps are those of that evaluation
 ---@field reused boolean whether a stored result was taken
 ---@field key string digest of everything that the result depends on
 local Result = {}

@@ -78,6 +78,9 @@ func trainerModule(_ session: Session) -> Module {
         guard options.loss == nil else {
           throw EngineError(.argument, "trainer.loop: 'loss' has no meaning here: the loop computes the loss itself")
         }
+        guard options.pauseAfter == nil else {
+          throw EngineError(.argument, "trainer.loop: 'pause_after' has no meaning here: the loop itself says when it ends")
+        }
         try model.requireIdle("trainer.loop")
         try session.tell(of: model, task, trains: true)
         // The script may unfreeze parameters between the steps.
@@ -162,7 +165,10 @@ private func resultClass() -> Class<FitResult> {
   Class<FitResult>(
     "What a training gave.",
     .property("stage", "the stage's name") { $0.stage },
-    .property("model", "the trained model") { $0.model },
+    .property("model", "the trained model; of a paused training an error") { result in
+      try result.model.requireResult("result.model")
+      return result.model
+    },
     .property("metrics", "metrics of the final weights: eval_accuracy, eval_loss, ...") {
       LuaTable(fields: $0.metrics.mapValues { .number($0) })
     },
@@ -180,6 +186,7 @@ private func resultClass() -> Class<FitResult> {
       "endings", "how the training ended, in words, where that is not at its last step with that step's weights: early stopping, the best step"
     ) { $0.endings },
     .property("warnings", "what makes the metrics doubtful, in words: predictions of one class throughout") { $0.warnings },
+    .property("paused", "whether the training was paused, as pause_after says: metrics and steps are those of that evaluation") { $0.isPaused },
     .property("reused", "whether a stored result was taken") { $0.isReused },
     .property("key", "digest of everything that the result depends on") { $0.key },
     .absent(

@@ -133,6 +133,8 @@ void lb_push_number(lb_state *L, double value);
 void lb_push_string(lb_state *L, const char *bytes, size_t count);
 void lb_push_copy(lb_state *L, int index);
 void lb_push_globals(lb_state *L);
+/// Pops a value and puts it in the place of another.
+void lb_replace(lb_state *L, int index);
 /// Pushes a userdata of this class that takes over one retain of `object`.
 void lb_push_object(lb_state *L, int class_number, void *object);
 /// Pushes a Lua function that calls `function` through the host's entry. Not retained.
