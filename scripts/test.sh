@@ -41,6 +41,7 @@ chosen=("$@")
 step "debug"
 swift build --manifest-cache none --build-tests
 .build/debug/perigee stubs --check
+.build/debug/perigee stubs --reference --check
 run_tests
 
 # Optimised code that tests can look into is another build than the product, so it has its own folder.

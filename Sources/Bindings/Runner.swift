@@ -65,17 +65,24 @@ public enum Runner {
     return Stubs.files(modules: state.modules, globals: state.globalFunctions)
   }
 
+  /// The pages of the reference, by name.
+  public static func reference() throws -> [(name: String, text: String)] {
+    let state = try documentedState(libraries: libraries)
+    defer { state.close() }
+    return Reference(modules: state.modules, globals: state.globalFunctions).files()
+  }
+
   /// What a script's `help(name)` prints: a module, a function, a class, or one of its members.
   public static func help(_ name: String) throws -> String {
-    let state = try documentedState(libraries: libraries)
+    // A program without its Lua files explains itself all the same.
+    let state = try (try? documentedState(libraries: libraries)) ?? documentedState(libraries: [])
     defer { state.close() }
     return try state.helpText(for: name)
   }
 
   /// Declarations without an explanation; a test wants none.
   public static func undocumented() throws -> [String] {
-    // A program without its Lua files explains itself all the same.
-    let state = try (try? documentedState(libraries: libraries)) ?? documentedState(libraries: [])
+    let state = try documentedState(libraries: libraries)
     defer { state.close() }
     return missingDocumentation(modules: state.modules, globals: state.globalFunctions)
   }
@@ -120,6 +127,7 @@ extension Runner {
     settings.isInterrupted = { [weak session] in Interrupt.isRequested || session?.isOver() ?? false }
     let state = try LuaState(settings)
     for module in modules(session, definitions) { try state.register(module) }
+    try state.register(state.libraryFunction)
     if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }
     session.readMethod = { [weak definitions] in try definitions?.method($0, $1) }
     definitions.addConstructor = { [weak state] function, identity in
@@ -127,7 +135,6 @@ extension Runner {
       return try state.add(function, to: "adapters", identity: identity)
     }
     session.collect = { [weak state] in state?.collect() }
-    try state.register(state.libraryFunction)
     session.sources = { [weak state] in (state?.sources ?? []).map { RunScript(path: $0.path, text: $0.text) } }
     session.drawing = { [weak state, random = session.random] seed, body in
       try random.drawing(from: seed) { try state?.drawing(from: seed, body) ?? body() }

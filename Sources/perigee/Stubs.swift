@@ -3,27 +3,35 @@ import Bindings
 import Diagnostics
 import Files
 import Foundation
+import LuaHost
 
 /// `perigee stubs`
 struct Stubs: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "stubs",
-    abstract: "Write the declarations of all Lua modules for editors.",
+    abstract: "Write the declarations of all Lua modules for editors, or the reference for people.",
     discussion: """
       The Lua language server completes and checks scripts with them. They come from the same \
-      declarations as the engine's own checks.
+      declarations as the engine's own checks, and so does the reference.
       """)
 
   @Argument(
-    help: ArgumentHelp("Folder to write to.", valueName: "dir"), completion: .directory)
-  var folder = "lua/meta"
+    help: ArgumentHelp("Folder to write to. (default: lua/meta; of the reference: docs/api)", valueName: "dir"), completion: .directory)
+  var chosen: String?
+
+  @Flag(help: "Write the reference in Markdown, a page for each module.")
+  var reference = false
 
   @Flag(help: "Write nothing; fail if the files in the folder are stale.")
   var check = false
 
+  private var folder: String { chosen ?? (reference ? "docs/api" : "lua/meta") }
+  /// How files begin that were written here.
+  private var mark: String { reference ? Reference.mark : "---@meta" }
+
   func run() throws {
     try FilePath.require(folder)
-    let wanted = try Runner.stubs().map { (name: Self.fileName($0.name), text: $0.text) }
+    let wanted = try reference ? Runner.reference() : Runner.stubs()
     let superfluous = try superfluousFiles(besides: Set(wanted.map(\.name)))
     if check {
       try compare(wanted, superfluous: superfluous)
@@ -43,7 +51,7 @@ struct Stubs: ParsableCommand {
     if !stale.isEmpty {
       throw EngineError(
         .data, "\(folder): stale: \(stale.sorted().joined(separator: ", "))",
-        hint: "run 'perigee stubs \(folder)'")
+        hint: "run 'perigee stubs \(reference ? "--reference " : "")\(folder)'")
     }
   }
 
@@ -55,13 +63,8 @@ struct Stubs: ParsableCommand {
   private func superfluousFiles(besides wanted: Set<String>) throws -> [String] {
     let names = (try? AtomicFolder.names(in: folder)) ?? []
     return names.filter { name in
-      guard name.hasSuffix(".lua"), !wanted.contains(name) else { return false }
-      let start = (try? readFile(folder + "/" + name))?.prefix(8)
-      return start == Data("---@meta".utf8)
+      guard !wanted.contains(name), fileKind(folder + "/" + name) == .file else { return false }
+      return (try? readFile(folder + "/" + name))?.starts(with: mark.utf8) ?? false
     }
-  }
-
-  private static func fileName(_ name: String) -> String {
-    name.hasSuffix(".lua") ? name : name + ".lua"
   }
 }

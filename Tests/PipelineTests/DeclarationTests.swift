@@ -8,14 +8,32 @@ import Testing
     #expect(try Runner.undocumented() == [])
   }
 
-  /// `perigee stubs` writes them again.
-  @Test func editorStubsAreFresh() throws {
-    let stubs = try Runner.stubs()
-    let folder = packageRoot + "/lua/meta"
-    #expect(try Set(FileManager.default.contentsOfDirectory(atPath: folder)) == Set(stubs.map(\.name)))
-    for (name, text) in stubs {
+  /// `perigee stubs` writes them again, and the reference with `--reference`.
+  @Test(arguments: [("lua/meta", "perigee stubs"), ("docs/api", "perigee stubs --reference")])
+  func writtenDeclarationsAreFresh(_ place: String, _ command: String) throws {
+    let files = try place == "docs/api" ? Runner.reference() : Runner.stubs()
+    let folder = packageRoot + "/" + place
+    #expect(try Set(FileManager.default.contentsOfDirectory(atPath: folder)) == Set(files.map(\.name)))
+    for (name, text) in files {
       let written = try String(contentsOfFile: folder + "/" + name, encoding: .utf8)
-      #expect(written == text, "lua/meta/\(name) is stale: run perigee stubs")
+      #expect(written == text, "\(place)/\(name) is stale: run \(command)")
+    }
+  }
+
+  /// Every module, class, function and option has its place there, and every link leads somewhere.
+  @Test func theReferenceIsComplete() throws {
+    let pages = Dictionary(uniqueKeysWithValues: try Runner.reference().map { ($0.name, $0.text) })
+    for (page, part) in [
+      ("README.md", "| [trainer](trainer.md) |"), ("trainer.md", "### trainer.fit(\\[options])\n"), ("trainer.md", "| `learning_rate` | `number` |"),
+      ("models.md", "### Model:save(folder)"), ("adapters.md", "| `lora_alpha` |"), ("sweep.md", "| `halving` | `integer` | successive halving"),
+      ("sweep.md", "(from 2 to 1000)"), ("params.md", "### params(declarations)"),
+    ] { #expect(pages[page]?.contains(part) == true, "\(part) in \(page)") }
+    for (page, text) in pages {
+      for link in text.matches(of: /\]\(([a-zA-Z_]*(?:\.md)?)(?:#([a-z_]+))?\)/) {
+        let target = link.1.isEmpty ? page : String(link.1)
+        let titles = pages[target]?.split(separator: "\n").filter { $0.hasPrefix("## ") }.map { $0.dropFirst(3).lowercased() } ?? []
+        #expect(pages[target] != nil && link.2.map { titles.contains(String($0)) } ?? true, "\(page): \(link.0)")
+      }
     }
   }
 
