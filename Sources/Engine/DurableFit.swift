@@ -46,7 +46,7 @@ extension Session {
     case .finished(let stored):
       if let paused = try pauseReached(request, key, in: stored.folder) { return paused }
       let result = try reuse(stored, model)
-      try tellBegin(of: name, Trainer.logHistory(in: stored.folder), step: .max)
+      try tellBegin(of: key, request, Trainer.logHistory(in: stored.folder), step: .max)
       progress.note("\(name): reused (\(result.summary))")
       return try finish(result, stored, request)
     case .begun(let work):
@@ -54,7 +54,7 @@ extension Session {
       if request.pauseAfter != nil, let state = try work.loadState(), let paused = try pauseReached(request, key, in: state.folder) { return paused }
       if !work.isResumed { sayWhy(key) }
       var callbacks = request.callbacks
-      observe(&callbacks, name)
+      observe(&callbacks, key, request)
       fitName = name
       defer { fitName = nil }
       collect()
@@ -95,7 +95,7 @@ extension Session {
     let rows = history.filter { ($0["step"]?.intValue ?? 0) <= step }
     var metrics: [String: Double] = [:]
     for (name, value) in evaluations[count - 1].members where !["step", "epoch"].contains(name) { metrics[name] = value.doubleValue ?? .nan }
-    try tellBegin(of: key.name, rows, step: step)
+    try tellBegin(of: key, request, rows, step: step)
     // Nobody wrote down when it came by here.
     let share = Double(step) / Double(max(1, history.last?["step"]?.intValue ?? step))
     let tokens = rows.last { $0["tokens"] != nil }?["tokens"]?.intValue ?? 0
@@ -235,12 +235,13 @@ extension Session {
   }
 
   /// Adds progress and metrics rows to the script's own callbacks.
-  private func observe(_ callbacks: inout TrainerCallbacks, _ name: String) {
+  private func observe(_ callbacks: inout TrainerCallbacks, _ key: StageKey, _ request: FitRequest) {
+    let name = key.name
     let script = callbacks.onStep
     callbacks.onBegin = { [self] trainer, total, done in
       try begin()
       progress.begin(name, total: total, step: done, tokens: trainer.state.tokens)
-      try tellBegin(of: name, trainer.state.logHistory, step: done)
+      try tellBegin(of: key, request, trainer.state.logHistory, step: done)
     }
     callbacks.onStep = { [progress] trainer in
       progress.update(
@@ -272,9 +273,18 @@ extension Session {
   }
 
   /// `history`: the rows that the training has logged so far.
-  private func tellBegin(of stage: String, _ history: [JSONObject], step: Int) throws {
-    let rows = history.map { Self.row($0, of: stage) }
-    for listener in try listeners() { try listener.stageBegan(stage, rows: rows, step: step) }
+  private func tellBegin(of key: StageKey, _ request: FitRequest, _ history: [JSONObject], step: Int) throws {
+    let rows = history.map { Self.row($0, of: key.name) }
+    var settings = TrainingSettings()
+    settings.arguments = key.inputs["arguments"]?.objectValue ?? JSONObject()
+    settings.modelConfig = .object(request.model.base.config.values)
+    settings.others = parameters ?? JSONObject()
+    for facts in request.model.adapters.map(\.facts) {
+      for (name, value) in (facts["options"]?.objectValue ?? [:]).members where value.objectValue == nil {
+        settings.others[(facts["method"]?.stringValue ?? "") + "." + name] = value
+      }
+    }
+    for listener in try listeners() { try listener.stageBegan(key.name, rows: rows, step: step, settings: settings) }
   }
 
   /// A stage's stored result, and what a plan says of it.

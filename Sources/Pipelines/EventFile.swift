@@ -27,6 +27,8 @@ enum EventFile {
     case scalars([Scalar])
     /// A text, shown by TensorBoard's plugin of that name.
     case text(tag: String, step: Int, String)
+    /// What TensorBoard's plugin `hparams` knows of a training, in the message of that plugin; read back, the name alone.
+    case settings(tag: String, [UInt8])
   }
 
   // MARK: - Writing
@@ -48,9 +50,17 @@ enum EventFile {
       return at(scalars.first?.step ?? 0) + field(5, values.flatMap(\.self))
     case .text(let tag, let step, let text):
       let tensor = key(1, 0) + varint(7) + field(2, field(2, key(1, 0) + varint(1))) + field(8, Array(text.utf8))
-      let plugin = field(1, field(1, Array("text".utf8)))
-      return at(step) + field(5, field(1, field(1, Array((tag + "/text_summary").utf8)) + field(8, tensor) + field(9, plugin)))
+      return at(step) + summary(of: tag + "/text_summary", tensor, plugin: "text")
+    case .settings(let tag, let content):
+      // The plugin reads the metadata; the summary has to have a tensor all the same.
+      let tensor = key(1, 0) + varint(1) + field(2, field(2, key(1, 0) + varint(1))) + field(5, fixed(Float(0).bitPattern))
+      return at(0) + summary(of: tag, tensor, plugin: "hparams", content)
     }
+  }
+
+  private static func summary(of tag: String, _ tensor: [UInt8], plugin: String, _ content: [UInt8] = []) -> [UInt8] {
+    let data = field(1, Array(plugin.utf8)) + (content.isEmpty ? [] : field(2, content))
+    return field(5, field(1, field(1, Array(tag.utf8)) + field(8, tensor) + field(9, field(1, data))))
   }
 
   private static func masked(_ bytes: [UInt8]) -> UInt32 {
@@ -58,9 +68,9 @@ enum EventFile {
     return (crc >> 15 | crc << 17) &+ 0xA282_EAD8
   }
 
-  private static func fixed(_ number: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: number.littleEndian) { Array($0) } }
+  static func fixed(_ number: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: number.littleEndian) { Array($0) } }
 
-  private static func varint(_ number: UInt64) -> [UInt8] {
+  static func varint(_ number: UInt64) -> [UInt8] {
     var (bytes, rest) = ([UInt8](), number)
     while rest >= 0x80 {
       bytes.append(UInt8(rest & 0x7F) | 0x80)
@@ -69,9 +79,9 @@ enum EventFile {
     return bytes + [UInt8(rest)]
   }
 
-  private static func key(_ field: UInt64, _ wire: UInt64) -> [UInt8] { varint(field << 3 | wire) }
+  static func key(_ field: UInt64, _ wire: UInt64) -> [UInt8] { varint(field << 3 | wire) }
 
-  private static func field(_ number: UInt64, _ content: [UInt8]) -> [UInt8] { key(number, 2) + varint(UInt64(content.count)) + content }
+  static func field(_ number: UInt64, _ content: [UInt8]) -> [UInt8] { key(number, 2) + varint(UInt64(content.count)) + content }
 
   // MARK: - Reading
 
@@ -100,13 +110,17 @@ enum EventFile {
       return try self.fields(session.content).contains { $0.number == 1 && $0.value == 1 } ? .start(step: step) : nil
     }
     guard let summary = fields.first(where: { $0.number == 5 }) else { return nil }
+    var settings: String?
     let scalars =
       try self.fields(summary.content).filter { $0.number == 1 }.compactMap { value -> Scalar? in
         let parts = try self.fields(value.content)
+        if let tag = parts.first(where: { $0.number == 1 })?.content, tag.starts(with: TrainingSettings.tagPrefix.utf8) {
+          settings = String(decoding: tag, as: UTF8.self)
+        }
         guard let tag = parts.first(where: { $0.number == 1 }), let number = parts.first(where: { $0.number == 2 }) else { return nil }
         return Scalar(tag: String(decoding: tag.content, as: UTF8.self), step: step, bits: UInt32(truncatingIfNeeded: number.value))
       }
-    return scalars.isEmpty ? nil : .scalars(scalars)
+    return scalars.isEmpty ? settings.map { .settings(tag: $0, []) } : .scalars(scalars)
   }
 
   /// A message's fields: a number, or the bytes of what has a length.

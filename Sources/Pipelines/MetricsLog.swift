@@ -144,7 +144,7 @@ public final class MetricsLog {
 extension MetricsLog: RunListener {
   /// Makes the file hold the stage's rows up to here: those of a run that was killed may lack some, or have some of steps that
   /// will be repeated; another run's folder has none. Rows that the script adds for the stage stay up to the step.
-  public func stageBegan(_ stage: String, rows history: [JSONObject], step: Int) throws {
+  public func stageBegan(_ stage: String, rows history: [JSONObject], step: Int, settings: TrainingSettings?) throws {
     func isTrainers(_ row: JSONObject) -> Bool {
       row["stage"]?.stringValue == stage && row["epoch"] != nil && (row["grad_norm"] != nil || row["eval_loss"] != nil)
     }

@@ -7,8 +7,9 @@ import Files
 /// An error that is thrown ends the run.
 public protocol RunListener: AnyObject {
   /// A stage begins to train, goes on after `step`, or was found finished (`step` is then `Int.max`). `rows` are those that its
-  /// training has logged so far. Rows that the listener has heard before and that are not among them did not count.
-  func stageBegan(_ stage: String, rows: [JSONObject], step: Int) throws
+  /// training has logged so far. Rows that the listener has heard before and that are not among them did not count. `settings`: with
+  /// what it trains; nil for what is no training.
+  func stageBegan(_ stage: String, rows: [JSONObject], step: Int, settings: TrainingSettings?) throws
 
   /// A row was logged. `isRepeatable`: a script that is run again from its start logs it again.
   func logged(_ row: JSONObject, isRepeatable: Bool) throws

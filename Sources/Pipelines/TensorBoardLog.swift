@@ -42,8 +42,8 @@ public final class TensorBoardLog: RunListener {
     return new
   }
 
-  public func stageBegan(_ stage: String, rows: [JSONObject], step: Int) throws {
-    try events(of: stage).begin(rows.map(Self.scalars), after: step)
+  public func stageBegan(_ stage: String, rows: [JSONObject], step: Int, settings: TrainingSettings?) throws {
+    try events(of: stage).begin(rows.map(Self.scalars), after: step, settings)
   }
 
   public func logged(_ row: JSONObject, isRepeatable: Bool) throws {
@@ -57,7 +57,9 @@ public final class TensorBoardLog: RunListener {
 
   public func stageEnded(_ facts: JSONObject, isReused: Bool) throws {
     guard let stage = facts["stage"]?.stringValue, let steps = facts["steps"]?.intValue, let seconds = facts["seconds"]?.doubleValue else { return }
-    try events(of: stage).add([EventFile.Scalar(StageEvents.runtime, step: steps, seconds)], unlessRepeated: true)
+    let events = try events(of: stage)
+    try events.add([EventFile.Scalar(StageEvents.runtime, step: steps, seconds)], unlessRepeated: true)
+    try events.end()
   }
 
   public func keep() {}
@@ -97,6 +99,8 @@ private final class StageEvents {
   private var last: [String: EventFile.Scalar] = [:]
   /// Seconds in the name of the newest file: TensorBoard reads files in the order of their names.
   private var newest = 0
+  /// The names of settings that are there.
+  private var settings: Set<String> = []
   private var file: FileWriter?
 
   init(_ root: OwnFolder, _ folder: String) throws {
@@ -109,6 +113,7 @@ private final class StageEvents {
         switch event {
         case .start(let step): shown.removeAll { $0.step >= step }
         case .scalars(let scalars): shown += scalars
+        case .settings(let tag, _): settings.insert(tag)
         case .version, .text: break
         }
       }
@@ -120,7 +125,7 @@ private final class StageEvents {
 
   /// Makes the files show a training's history and nothing of its steps behind `step`; what the script added for the stage stays
   /// up to there.
-  func begin(_ history: [[EventFile.Scalar]], after step: Int) throws {
+  func begin(_ history: [[EventFile.Scalar]], after step: Int, _ settings: TrainingSettings?) throws {
     var known: [String: EventFile.Scalar] = [:]
     let expected = history.flatMap { row in
       row.filter { scalar in
@@ -134,8 +139,11 @@ private final class StageEvents {
     if kept.filter(isTrainers) == expected {
       if !shown.isEmpty, step < .max { try append(.start(step: step + 1)) }
       shown = kept
+      try tell(settings)
     } else {
       try append(.start(step: 0))
+      self.settings = []
+      try tell(settings)
       shown = kept.filter { !isTrainers($0) } + expected
       // One record for each step: a record has one.
       var rest = shown[...]
@@ -146,6 +154,19 @@ private final class StageEvents {
       }
     }
     count()
+  }
+
+  /// Says with what the stage trains, unless that is there.
+  private func tell(_ new: TrainingSettings?) throws {
+    guard let new, settings.insert(TrainingSettings.startTag).inserted else { return }
+    for (tag, text) in new.texts { try append(.text(tag: tag, step: 0, text)) }
+    try append(new.start(at: Date().timeIntervalSince1970))
+  }
+
+  /// Says that the training came to its end.
+  func end() throws {
+    guard settings.contains(TrainingSettings.startTag), settings.insert(TrainingSettings.endTag).inserted else { return }
+    try append(TrainingSettings.end(at: Date().timeIntervalSince1970))
   }
 
   private func count() {

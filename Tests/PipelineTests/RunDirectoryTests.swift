@@ -305,12 +305,12 @@ import Testing
     try withTemporaryFolder { folder in
       let log = try MetricsLog(folder + "/m.jsonl")
       for row in [trained(1), scripted(1), trained(2), scripted(2), scripted(3), scripted(3, "b")] { log.append(row) }
-      try log.stageBegan("a", rows: [trained(1), trained(2)], step: 2)
+      try log.stageBegan("a", rows: [trained(1), trained(2)], step: 2, settings: nil)
       #expect(try log.rows() == [trained(1), scripted(1), trained(2), scripted(2), scripted(3, "b")])
-      try log.stageBegan("a", rows: [trained(1)], step: 1)
+      try log.stageBegan("a", rows: [trained(1)], step: 1, settings: nil)
       #expect(try log.rows() == [scripted(1), scripted(3, "b"), trained(1)])
       // Found finished in another run's folder.
-      try log.stageBegan("c", rows: [["stage": "c", "step": 9, "epoch": 1, "eval_loss": 2]], step: .max)
+      try log.stageBegan("c", rows: [["stage": "c", "step": 9, "epoch": 1, "eval_loss": 2]], step: .max, settings: nil)
       #expect(try log.rows().count == 4)
     }
   }

@@ -98,7 +98,7 @@ import Testing
     try withTemporaryFolder { folder in
       let place = folder + "/tensorboard/a"
       let first = TensorBoardLog(run: folder, environment: [:])
-      try first.stageBegan("a", rows: [], step: 0)
+      try first.stageBegan("a", rows: [], step: 0, settings: nil)
       for step in 1...4 { try first.logged(row(step, 1 / Double(step)), isRepeatable: false) }
       try first.logged(["stage": "a", "step": 2, "mine": 7], isRepeatable: false)
       try first.logged(["stage": "a", "step": 4, "epoch": 2.0, "eval_loss": 0.5], isRepeatable: false)
@@ -110,7 +110,7 @@ import Testing
       let file = try place + "/" + #require(AtomicFolder.names(in: place).first)
       try AtomicFile.write(Data(readFile(file).dropLast(5)), to: file)
       let second = TensorBoardLog(run: folder, environment: [:])
-      try second.stageBegan("a", rows: [row(1, 1), row(2, 0.5)], step: 2)
+      try second.stageBegan("a", rows: [row(1, 1), row(2, 0.5)], step: 2, settings: nil)
       #expect(try shown(place) == all + ["train/mine 2 7.0"])
       for step in 3...4 { try second.logged(row(step, 3), isRepeatable: false) }
       try second.stageEnded(["stage": "a", "steps": 4, "seconds": 2.5], isReused: false)
@@ -118,7 +118,7 @@ import Testing
       #expect(try shown(place) == all + ["train/mine 2 7.0"] + end)
       // Found finished, it is complete; nothing is added.
       let third = TensorBoardLog(run: folder, environment: [:])
-      try third.stageBegan("a", rows: [row(1, 1), row(2, 0.5), row(3, 3), row(4, 3)], step: .max)
+      try third.stageBegan("a", rows: [row(1, 1), row(2, 0.5), row(3, 3), row(4, 3)], step: .max, settings: nil)
       try third.stageEnded(["stage": "a", "steps": 4, "seconds": 2.5], isReused: true)
       #expect(try files(place) == 2)
     }
@@ -129,15 +129,15 @@ import Testing
     try withTemporaryFolder { folder in
       let place = folder + "/tensorboard/a"
       let first = TensorBoardLog(run: folder, environment: [:])
-      try first.stageBegan("a", rows: [], step: 0)
+      try first.stageBegan("a", rows: [], step: 0, settings: nil)
       try first.logged(row(1, 9), isRepeatable: false)
       try first.logged(["stage": "a", "step": 1, "mine": 7], isRepeatable: false)
       let second = TensorBoardLog(run: folder, environment: [:])
-      try second.stageBegan("a", rows: [row(1, 1), row(2, 2)], step: 2)
+      try second.stageBegan("a", rows: [row(1, 1), row(2, 2)], step: 2, settings: nil)
       #expect(try shown(place) == ["train/mine 1 7.0", "train/epoch 1 0.5", "train/loss 1 1.0", "train/epoch 2 1.0", "train/loss 2 2.0"])
       let reused = TensorBoardLog(run: folder + "/other", environment: [:])
       try createFolder(folder + "/other")
-      try reused.stageBegan("a", rows: [row(1, 1)], step: .max)
+      try reused.stageBegan("a", rows: [row(1, 1)], step: .max, settings: nil)
       #expect(try shown(folder + "/other/tensorboard/a") == ["train/epoch 1 0.5", "train/loss 1 1.0"])
     }
   }
@@ -207,6 +207,30 @@ extension TensorBoardTests {
       #expect(statuses == [.interrupted, .finished])
       let check = python(["check_events.py", folder + "/r"])
       #expect(check.code == 0 && check.output.contains("2 folders"), "\(check.output)")
+      try showsSettings(of: folder + "/r")
     }
+  }
+
+  /// The tab HPARAMS, and texts as Transformers writes them; each once, also after a kill.
+  private func showsSettings(of run: String) throws {
+    let answer = python(["check_hparams.py", run])
+    #expect(answer.code == 0, "\(answer.output)")
+    let shown = try JSONValue(parsing: answer.output, source: "check_hparams.py")
+    let session = try #require(shown["sessions"]?["tensorboard/tiny_stage"], "\(answer.output)")
+    let values = session["hparams"]
+    #expect(
+      values?["learning_rate"]?.doubleValue == 0.005 && values?["lora.r"]?.doubleValue == 4 && values?["lr_scheduler_type"] == "linear",
+      "\(answer.output)")
+    #expect(values?["load_best_model_at_end"] == false && session["status"] == "STATUS_SUCCESS")
+    let results = try #require(JSONValue(file: run + "/results.json")["stages"]?.arrayValue?.first?["metrics"]?["eval_accuracy"]?.doubleValue)
+    #expect(session["metrics"]?["eval/accuracy"]?.doubleValue.map { Float($0) } == Float(results))
+    let texts = try #require(shown["texts"]?["tensorboard/tiny_stage"])
+    #expect(texts["args/text_summary"]?.stringValue?.hasPrefix("{\n  \"adam_beta1\": 0.9,\n") == true)
+    #expect(try JSONValue(parsing: texts["model_config/text_summary"]?.stringValue ?? "", source: "model_config")["hidden_size"] != nil)
+    let tensors = shown["tensors"]?["tensorboard/tiny_stage"]?.arrayValue?.compactMap(\.stringValue)
+    #expect(
+      tensors?.filter { $0.hasPrefix("_hparams_") || $0.hasSuffix("/text_summary") }.sorted() == [
+        "_hparams_/session_end_info", "_hparams_/session_start_info", "args/text_summary", "model_config/text_summary",
+      ])
   }
 }
