@@ -190,12 +190,11 @@ extension Session {
 
   private func finish(_ result: FitResult, _ stored: StoredStage, _ request: FitRequest) throws -> FitResult {
     for warning in result.warnings { progress.note("\(result.stage): warning: \(warning)") }
-    try conclude(result.facts, isReused: result.isReused, stored) { folder, earlier in
-      let card = ModelCard(
-        stage: stored, task: request.task, base: result.model.base,
-        command: runDirectory?.arguments ?? [], history: try Trainer.logHistory(in: stored.folder))
-      try card.write(in: folder, earlier: earlier)
-    }
+    let card = ModelCard(
+      stage: stored, task: request.task, base: result.model.base,
+      command: runDirectory?.arguments ?? [], history: try Trainer.logHistory(in: stored.folder))
+    cards.remember(card, of: result.model)
+    try conclude(result.facts, isReused: result.isReused, stored) { folder, earlier in try card.write(in: folder, earlier: earlier) }
     return result
   }
 
@@ -300,9 +299,9 @@ extension Session {
   private func planFit(_ key: StageKey, _ request: FitRequest) throws -> FitResult {
     let (model, task) = (request.model, request.task)
     let name = key.name
+    let (stored, status) = try lookUp(key, model)
     // A training that is paused comes again.
     let isPlanned = plan.contains { $0.stage == name }
-    let (stored, status) = try lookUp(key, model)
     let trainer = try Trainer(
       model: model, task: task, arguments: request.arguments, functions: request.functions, callbacks: request.callbacks)
     let counts = model.network.parameterCounts()

@@ -9,7 +9,7 @@ import Tasks
 import Training
 import TransformerModels
 
-/// The model card of a folder that a training saved: `README.md` with the front matter of PEFT and Transformers, and what is known
+/// The model card of a folder that a training saved, or a script after it: `README.md` with the front matter of PEFT and Transformers, and what is known
 /// of the training. What is not known is left out.
 ///
 /// All above `marker` is written anew with every run; what follows it is the user's and stays, and so does a file without it.
@@ -44,7 +44,8 @@ struct ModelCard {
     return old.range(of: marker).map { text + old[$0.upperBound...].drop { $0 == "\n" } } ?? old
   }
 
-  private func text(of folder: String, isAdapter: Bool) throws -> String {
+  /// The card of a folder that is written, without what a user added.
+  func text(of folder: String, isAdapter: Bool) throws -> String {
     let facts = isAdapter ? try AdapterFacts(folder: folder) : AdapterFacts()
     let config = try HuggingFaceConfig(path: folder + (isAdapter ? "/adapter_config.json" : "/config.json"))
     // No stage trained or wrote the weights that the adapter lies on.

@@ -98,6 +98,7 @@ package final class Session {
   /// Stages of the plan whose result nobody has.
   package var unstoredStages: Set<String> = []
   private var shown: Set<String> = []
+  let cards = KnownCards()
   private var bases: [String: [PretrainedModel]] = [:]
   /// Base models are kept with their tokenizers: no other can have the identity of one that went.
   private var baseTokenizers: [ObjectIdentifier: (base: PretrainedModel, tokenizer: Tokenizer)] = [:]
@@ -191,8 +192,8 @@ package final class Session {
   package func nextFit(_ usual: String, isPausable: Bool = false) throws -> (name: String, inputs: JSONValue) {
     try endDeclaration()
     try checkSettings()
-    guard var current = stage else {
     if isPausable { try pausableStages.insert(pausableStage()) }
+    guard var current = stage else {
       var number = 1
       while stageNames.contains(number == 1 ? usual : "\(usual)-\(number)") { number += 1 }
       let name = number == 1 ? usual : "\(usual)-\(number)"
@@ -204,7 +205,6 @@ package final class Session {
     return (current.fits == 1 ? current.name : "\(current.name)-\(current.fits)", current.inputs)
   }
 
-  // MARK: Reports
   private func pausableStage() throws -> String {
     guard let stage else {
       throw EngineError(.argument, "pause_after: only in a stage, by whose name the training goes on", hint: "write stage(name, function)")
@@ -212,6 +212,7 @@ package final class Session {
     return stage.name
   }
 
+  // MARK: Reports
 
   /// Keeps a training's numbers; those of a training that went on replace those that it had when it was paused.
   package func record(_ facts: JSONObject) {

@@ -49,7 +49,16 @@ import Testing
         local base = models.load('org/tiny')
         local task = tasks.table { train_file = 'train.tsv', validation_files = { 'dev.tsv' }, text_column = 'text', label_column = 'label' }
         local function fit(model) return trainer.fit { model = model, task = task, max_length = 32, num_train_epochs = 2, logging_steps = 2, learning_rate = 1e-05 } end
-        stage('a lora', function() return fit(base:classifier { task = task }:add_adapter(adapters.lora { r = 2, target_modules = { 'query' } })) end)
+        local lora = stage('a lora', function() return fit(base:classifier { task = task }:add_adapter(adapters.lora { r = 2, target_modules = { 'query' } })) end)
+        lora.model:save_adapter('mine')
+        lora.model:merge()
+        lora.model:save('merged')
+        lora.model:unmerge()
+        for _, p in ipairs(lora.model:parameters()) do
+          if p.name:find('lora_B') then tensor.no_grad(function() lora.model:parameter(p.name):mul_(2) end) end
+        end
+        lora.model:save_adapter('doubled')
+        base:classifier { task = task }:save('fresh')
         stage('delora', function() return fit(base:classifier { task = task }:add_adapter(adapters.delora { r = 2, target_modules = { 'query' } })) end)
         stage('whole', function() return fit(base:classifier { task = task }:add_adapter(adapters.full {})) end)
         """
@@ -71,12 +80,19 @@ import Testing
       #expect(!text.lowercased().contains("more information needed") && !text.contains("nil") && !text.contains("Optional"))
       #expect(try !readText(cards[1]).contains("library_name"))
       #expect(try readText(cards[2]).contains("library_name: \"transformers\""))
+      // What the script saves has the card of the training, while its values are those of the training.
+      #expect(try readText(folder + "/r/mine/README.md") == text)
+      let merged = try readText(folder + "/r/merged/README.md")
+      #expect(merged.contains("library_name: \"transformers\"") && merged.contains("This model was trained from [org/tiny]"))
+      #expect(!fileExists(folder + "/r/doubled/README.md") && !fileExists(folder + "/r/fresh/README.md"))
+      for place in ["mine", "fresh"] { try AtomicFile.write("all mine\n", to: folder + "/r/\(place)/README.md") }
       try AtomicFile.write(text + "\n## Mine\n", to: cards[0])
       try AtomicFile.write("all mine\n", to: cards[1])
       let again = try run()
       #expect(again.code == 0 && again.error.contains("a lora: reused"))
       #expect(try readText(cards[0]) == text + "## Mine\n")
       #expect(try readText(cards[1]) == "all mine\n")
+      for place in ["mine", "fresh"] { #expect(try readText(folder + "/r/\(place)/README.md") == "all mine\n") }
       try readsInHub(cards[0], results: folder + "/r/results.json")
     }
   }

@@ -428,11 +428,12 @@ private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
       return model
     },
     .method(
-      "save_adapter", "Writes an adapter's folder: PEFT's format where PEFT has the method.", Param<String>("folder", "inside the run directory"),
+      "save_adapter", "Writes an adapter's folder: PEFT's format where PEFT has the method, and a model card where it is known how it was trained.",
+      Param<String>("folder", "inside the run directory"),
       Param<AdapterFileOptions>("options", "see the fields")
     ) { model, folder, options in
       let adapter = try model.adapter(named: options.adapterName)
-      try session.write(to: folder) { try model.save(adapter, to: $0) }
+      try session.save(model, adapter, to: folder)
     },
     .method(
       "export_lora", "Writes an adapter as a plain LoRA that PEFT loads, whatever its method.", Param<String>("folder", "inside the run directory"),
@@ -442,8 +443,9 @@ private func modelFiles(_ session: Session) -> [Member<TrainableModel>] {
       try session.write(to: folder) { try model.export(adapter, to: $0) }
     },
     .method(
-      "save", "Writes a model folder that Transformers loads, with the tokenizer. Adapters must be merged.",
+      "save",
+      "Writes a model folder that Transformers loads, with the tokenizer, and a model card where it is known how it was trained. Adapters must be merged.",
       Param<String>("folder", "inside the run directory")
-    ) { model, folder in try session.write(to: folder) { try model.saveModel(to: $0) } },
+    ) { model, folder in try session.save(model, nil, to: folder) },
   ]
 }
