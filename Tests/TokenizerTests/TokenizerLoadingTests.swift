@@ -4,7 +4,7 @@ import Testing
 import Tokenizers
 
 /// The three kinds of folders, the files beside them, and what is saved.
-struct LoadingTests {
+struct TokenizerLoadingTests {
   private static let wordPiece =
     "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhe\nHe\n##llo\n##l\nworld\ncafe\ncafé\ne\u{301}\n,\n中"
 
@@ -26,7 +26,7 @@ struct LoadingTests {
   ])
   func vocabTxt(configuration: String, text: String, expected: [String]) throws {
     let tokenizer = try load([
-      "vocab.txt": LoadingTests.wordPiece, "tokenizer_config.json": configuration,
+      "vocab.txt": TokenizerLoadingTests.wordPiece, "tokenizer_config.json": configuration,
     ])
     let tokens = tokenizer.tokenize(text)
     #expect(tokens.count == expected.count && zip(tokens, expected).allSatisfy(same), "\(tokens)")
@@ -34,7 +34,7 @@ struct LoadingTests {
 
   @Test func bertRoles() throws {
     let tokenizer = try load([
-      "vocab.txt": LoadingTests.wordPiece + "\r\n",
+      "vocab.txt": TokenizerLoadingTests.wordPiece + "\r\n",
       "tokenizer_config.json": #"{"model_max_length": 512, "pad_token": {"content": "[PAD]"}}"#,
     ])
     #expect(tokenizer.modelMaxLength == 512)
@@ -53,7 +53,7 @@ struct LoadingTests {
 
   @Test func unlimitedLength() throws {
     let tokenizer = try load([
-      "vocab.txt": LoadingTests.wordPiece,
+      "vocab.txt": TokenizerLoadingTests.wordPiece,
       "tokenizer_config.json": #"{"model_max_length": 1000000000000000019884624838656}"#,
     ])
     #expect(tokenizer.modelMaxLength == nil)
