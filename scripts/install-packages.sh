@@ -76,9 +76,9 @@ install_missing() {
   fi
   for package in "${wanted[@]}"; do
     if ! is_available "$package"; then
-      say "note: this distribution has no $package: building without oneDNN, in fp32 on OpenBLAS"
+      say "note: this distribution has no $package: building without oneDNN"
     elif say "installing $package" && ! install "$package"; then
-      say "note: $package could not be installed: building without oneDNN, in fp32 on OpenBLAS"
+      say "note: $package could not be installed: building without oneDNN"
     fi
   done
 }
@@ -102,7 +102,7 @@ if [ -n "$needed$wanted" ]; then
     say "  sudo apt-get update && sudo ${command% }"
     exit 1
   else
-    say "note: building without oneDNN, in fp32 on OpenBLAS. For bf16: sudo ${command% }"
+    say "note: building without oneDNN. For bf16: sudo ${command% }"
     exit 0
   fi
   if ! install_missing "$needed" "$wanted"; then

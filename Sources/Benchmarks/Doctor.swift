@@ -83,7 +83,7 @@ public struct Doctor {
     }
     if !Precision.hasOneDNN {
       remarks.append(
-        "this build has no oneDNN: on CPUs without AVX-512, and for bfloat16 by AMX, products are slower (install libdnnl-dev and build again)")
+        "this build has no oneDNN: for bfloat16 by AMX, products are slower (install libdnnl-dev and build again)")
     }
     if !Precision.hasBFloat16Units { remarks.append("no bfloat16 units: --precision bf16 works, and is slower than fp32") }
   }

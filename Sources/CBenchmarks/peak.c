@@ -3,7 +3,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #if defined(__x86_64__) && defined(__linux__)
-#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -155,22 +154,18 @@ __attribute__((target("amx-tile,amx-bf16"))) static double tiles_bf16(size_t rou
 // Tiles have a state of eight kilobytes, which a process must ask Linux for.
 static bool has_tiles(void) {
   enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
-  unsigned a, b, c, d;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  bool tile = d >> 24 & 1, bf16 = d >> 22 & 1;
-  return tile && bf16 && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+  return pg_cpu_has(PG_AMX) && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
 static struct unit unit_of(bm_unit unit) {
   struct unit none = {NULL, NULL};
-  __builtin_cpu_init();
   switch (unit) {
   case BM_F32:
-    if (__builtin_cpu_supports("avx512f")) return (struct unit){"AVX-512 fp32", fma_avx512};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return (struct unit){"AVX2 fp32", fma_avx2};
+    if (pg_cpu_has(PG_AVX512)) return (struct unit){"AVX-512 fp32", fma_avx512};
+    if (pg_cpu_has(PG_AVX2)) return (struct unit){"AVX2 fp32", fma_avx2};
     return none;
   case BM_BF16_VECTOR:
-    return __builtin_cpu_supports("avx512bf16") ? (struct unit){"AVX512-BF16", dot_bf16} : none;
+    return pg_cpu_has(PG_AVX512_BF16) ? (struct unit){"AVX512-BF16", dot_bf16} : none;
   case BM_BF16_TILE: return has_tiles() ? (struct unit){"AMX bf16", tiles_bf16} : none;
   }
   return none;

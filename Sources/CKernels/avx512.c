@@ -13,12 +13,6 @@
 #define TILE_LOOP _Pragma("clang loop unroll(full)") for
 enum { TILE_ROWS = 6 };
 
-bool pg_has_avx512(void) {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
-         && __builtin_cpu_supports("avx512dq");
-}
-bool pg_has_avx512_bf16(void) { return pg_has_avx512() && __builtin_cpu_supports("avx512bf16"); }
-
 // pg_to_bf16 of sixteen elements. The instruction would flush the smallest numbers to 0.
 TARGET_F32 INLINE __m256i narrowed(__m512 x) {
   __m512i bits = _mm512_castps_si512(x), upper = _mm512_srli_epi32(bits, 16);
@@ -126,7 +120,7 @@ TARGET_BF16 static void block_bf16(size_t rows, size_t width, size_t k, const ui
   VECTORS_CASES(tile_bf16)
 }
 
-void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
+static void multiply_panel(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
                        float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
   if (t == PG_BF16) block_bf16(rows, width, k, a, lda, panel, sums, stride, accumulate, finish);
   else block_f32(rows, width, k, a, lda, panel, sums, stride, accumulate, finish);
@@ -235,7 +229,7 @@ TARGET_F32 static size_t fill_plain_f32(const pg_factor *b, size_t k0, size_t kb
   return kb / 2 * 2;
 }
 
-size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
+size_t pg_fill_panel_avx512(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
   if (t == PG_BF16) {
     return b->transposed ? fill_transposed_bf16(b, k0, kb, first, width, out) : fill_plain_bf16(b, k0, kb, first, width, out);
   }
@@ -262,23 +256,29 @@ TARGET_F32 static void flip_f32(const float *strip, float *out, size_t stride) {
     for (size_t j = 0; j < 16; j++) _mm512_storeu_si512(out + (i + j) * stride, r[j]);
   }
 }
-void pg_flip_strip(pg_dtype t, const float *strip, void *out, size_t stride) {
+void pg_flip_strip_avx512(pg_dtype t, const float *strip, void *out, size_t stride) {
   if (t == PG_BF16) flip_bf16(strip, out, stride);
   else flip_f32(strip, out, stride);
 }
 
 #else
 
-bool pg_has_avx512(void) { return false; }
-bool pg_has_avx512_bf16(void) { return false; }
-void pg_panel_multiply(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
-                       float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
+static void multiply_panel(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
+                           float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
   (void)t, (void)rows, (void)width, (void)k, (void)a, (void)lda, (void)panel, (void)sums, (void)stride, (void)accumulate;
   (void)finish;
 }
-size_t pg_fill_panel_fast(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
+size_t pg_fill_panel_avx512(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
   return (void)t, (void)b, (void)k0, (void)kb, (void)first, (void)width, (void)out, (size_t)0;
 }
-void pg_flip_strip(pg_dtype t, const float *strip, void *out, size_t stride) { (void)t, (void)strip, (void)out, (void)stride; }
+void pg_flip_strip_avx512(pg_dtype t, const float *strip, void *out, size_t stride) { (void)t, (void)strip, (void)out, (void)stride; }
 
 #endif
+
+static unsigned kinds(void) { return pg_cpu_has(PG_AVX512) ? PG_EVERY_KIND : 0; }
+
+// Without bfloat16 units, rounded values in fp32.
+static pg_dtype block_type(pg_dtype precision) { return pg_cpu_has(PG_AVX512_BF16) ? precision : PG_F32; }
+
+const pg_provider pg_avx512 = {.name = "avx512", .title = "AVX-512", .needs = "AVX-512 (F, BW, VL and DQ)", .kinds = kinds,
+                               .expected = kinds, .block_type = block_type, .multiply_panel = multiply_panel};

@@ -1,7 +1,6 @@
 // The one seam for matrix products: C = alpha op(A) op(B) + beta C + bias, whatever the element types.
 //
-// Who multiplies a block: our AVX-512 tiles where the CPU has them (twice oneDNN 2.6's speed in bfloat16 on Zen 5), oneDNN
-// where it has AMX, or where the weights are frozen and AVX-512 is missing, else OpenBLAS. See docs/performance.md.
+// Who multiplies a block is the provider's business (matmul.h).
 //
 // Rows of C are cut into chunks and its columns into groups, one item of the pool each. An item walks along k in
 // blocks, and every element of C is one sum in the order of k, so that the result is the same however the work is cut.
@@ -10,48 +9,15 @@
 
 enum { CHUNK_ROWS = 96, GROUP_COLUMNS = 768, BLOCK_K = 768 };
 
-static enum pg_provider chosen[2];
-static bool is_chosen;
-
-// PERIGEE_PRODUCTS=avx512|onednn|openblas overrides the choice, for comparisons; what the CPU cannot do is ignored.
-static void choose_providers(void) {
-  if (is_chosen) return;
-  const char *wish = getenv("PERIGEE_PRODUCTS");
-  bool any = !wish || !*wish, tiles = pg_has_avx512() && (any || strcmp(wish, "avx512") == 0);
-  // Asking whether oneDNN exists loads it.
-  bool onednn = !tiles && (any || strcmp(wish, "onednn") == 0) && pg_onednn_exists();
-  chosen[PG_F32] = tiles ? PG_TILES : onednn ? PG_ONEDNN : PG_OPENBLAS;
-  bool amx = any && pg_has_amx() && pg_onednn_exists();
-  chosen[1] = amx ? PG_ONEDNN : tiles ? PG_TILES : onednn && pg_onednn_has_bf16() ? PG_ONEDNN : PG_OPENBLAS;
-  is_chosen = true;
-}
-
-enum pg_provider pg_provider_of(pg_dtype precision) {
-  choose_providers();
-  return precision == PG_F64 ? PG_OPENBLAS : chosen[precision == PG_BF16];
-}
-
-const char *pg_provider_name(pg_dtype precision) {
-  static const char *names[] = {"AVX-512", "oneDNN", "OpenBLAS"};
-  return names[pg_provider_of(precision)];
-}
-
-bool pg_packs_frozen(pg_dtype precision) { return pg_provider_of(precision) != PG_OPENBLAS; }
-bool pg_has_onednn(void) { return pg_onednn_exists(); }
-bool pg_has_bf16(void) { return pg_has_avx512_bf16() || (pg_onednn_exists() && pg_onednn_has_bf16()); }
-
-// The type in which blocks are multiplied: where there are no bfloat16 units, rounded values in fp32.
-static pg_dtype block_type(pg_dtype precision, enum pg_provider provider) {
-  if (precision != PG_BF16) return precision;
-  return provider == PG_TILES && pg_has_avx512_bf16() ? PG_BF16 : PG_F32;
-}
-
 // ---- operands in the type and order that a block needs --------------------------------------------------
 
 static inline float element(const pg_factor *f, size_t row, size_t column) {
   size_t at = f->transposed ? column * f->stride + row : row * f->stride + column;
   return f->type == PG_BF16 ? pg_from_bf16(((const uint16_t *)f->data)[at]) : ((const float *)f->data)[at];
 }
+
+// Whether the AVX-512 functions lay out operands in a type.
+static bool fills_avx512(pg_dtype type) { return pg_cpu_has(type == PG_BF16 ? PG_AVX512_BF16 : PG_AVX512); }
 
 // op(f)[row.., column..] of rows x columns, row-major with `stride`, in `type`; columns beyond `columns` up to the stride
 // are 0 where k was odd. `rounds`: through bfloat16, whatever the type.
@@ -80,8 +46,10 @@ PG_CLONES void pg_load_block(const pg_factor *f, size_t row, size_t column, size
         pg_convert(height, f->type, from, PG_F32, strip[j]);
         if (rounds && type == PG_F32 && f->type == PG_F32) pg_round_to_bf16(height, strip[j]);
       }
-      if (width == STRIP && height == PG_PANEL && pg_has_avx512_bf16()) {
-        pg_flip_strip(type, strip[0], (char *)out + (i0 * stride + j0) * size, stride);
+      if (width == STRIP && height == PG_PANEL && pg_cpu_has(PG_AVX2)) {
+        void *to = (char *)out + (i0 * stride + j0) * size;
+        if (fills_avx512(type)) pg_flip_strip_avx512(type, strip[0], to, stride);
+        else pg_flip_strip_avx2(type, strip[0], to, stride);
       } else if (type == PG_BF16) {
         uint16_t *to = (uint16_t *)out + i0 * stride + j0;
         for (size_t i = 0; i < height; i++) {
@@ -126,7 +94,11 @@ static size_t panels_bytes(pg_dtype type, size_t k, size_t n) { return padded_k(
 // are 0.
 PG_CLONES static void fill_block(const pg_factor *b, size_t k0, size_t kb, size_t k_end, size_t first, size_t count,
                                  size_t width, pg_dtype type, bool rounds, void *out) {
-  size_t done = count == width && !rounds ? pg_fill_panel_fast(type, b, k0, kb, first, width, out) : 0;
+  size_t done = 0;
+  if (count == width && (!rounds || b->type == PG_BF16) && fills_avx512(type)) {
+    done = pg_fill_panel_avx512(type, b, k0, kb, first, width, out);
+  }
+  if (count == width && done == 0 && pg_cpu_has(PG_AVX2)) done = pg_fill_panel_avx2(type, rounds, b, k0, kb, first, width, out);
   for (size_t k = done; k < padded_k(kb); k += 2) {
     float pair[2][PG_PANEL] = {{0}};
     for (size_t r = 0; r < 2 && k0 + k + r < k_end; r++) {
@@ -194,6 +166,7 @@ static bool lay_out_panels(pg_dtype type, bool rounds, size_t k, size_t n, const
 // ---- the product ------------------------------------------------------------------------------------
 
 struct product {
+  const pg_provider *provider;
   pg_dtype precision, type;  // what was asked for, and what blocks are multiplied in
   size_t m, n, k, groups;
   double alpha, beta;
@@ -207,17 +180,13 @@ struct product {
   atomic_bool failed;  // a thread had no working memory
 };
 
-// sums: [rows, columns] with stride `width`; writes alpha sums + beta C + bias to rows row.. and columns column.. of C.
-PG_CLONES static void write_back(const struct product *p, size_t row, size_t column, size_t rows, size_t columns,
-                                 const float *sums, size_t width) {
+PG_CLONES void pg_finish_sums(size_t rows, size_t columns, const float *sums, size_t width, const pg_finish *f, size_t step) {
   static const float no_bias[PG_PANEL];
-  const float alpha = (float)p->alpha, beta = (float)p->beta, *restrict bias = p->bias ? p->bias + column : no_bias;
-  size_t step = p->swapped ? p->c_stride : 1;
+  const float alpha = f->alpha, beta = f->beta, *restrict bias = f->bias ? f->bias : no_bias;
   for (size_t i = 0; i < rows; i++) {
     const float *restrict from = sums + i * width;
-    size_t at = p->swapped ? column * p->c_stride + row + i : (row + i) * p->c_stride + column;
-    if (p->c_type == PG_BF16) {
-      uint16_t *restrict c = (uint16_t *)p->c + at;
+    if (f->t == PG_BF16) {
+      uint16_t *restrict c = (uint16_t *)f->c + i * f->stride;
       if (beta != 0) {
         for (size_t j = 0; j < columns; j++) c[j * step] = pg_to_bf16(alpha * from[j] + bias[j] + beta * pg_from_bf16(c[j * step]));
       } else if (step == 1) {
@@ -226,7 +195,7 @@ PG_CLONES static void write_back(const struct product *p, size_t row, size_t col
         for (size_t j = 0; j < columns; j++) c[j * step] = pg_to_bf16(alpha * from[j] + bias[j]);
       }
     } else {
-      float *restrict c = (float *)p->c + at;
+      float *restrict c = (float *)f->c + i * f->stride;
       if (beta != 0) {
         for (size_t j = 0; j < columns; j++) c[j * step] = alpha * from[j] + bias[j] + beta * c[j * step];
       } else if (step == 1) {
@@ -256,8 +225,9 @@ static const void *left_block(const struct product *p, size_t row, size_t count,
 }
 
 static pg_finish finish_at(const struct product *p, size_t row, size_t column) {
-  return (pg_finish){p->c_type, p->c + (row * p->c_stride + column) * pg_size(p->c_type), p->c_stride,
-                     p->bias ? p->bias + column : NULL, (float)p->alpha, (float)p->beta};
+  size_t at = p->swapped ? column * p->c_stride + row : row * p->c_stride + column;
+  return (pg_finish){p->c_type, p->c + at * pg_size(p->c_type), p->swapped ? 1 : p->c_stride, p->bias ? p->bias + column : NULL,
+                     (float)p->alpha, (float)p->beta};
 }
 
 static void multiply_item(void *context, size_t begin, size_t end) {
@@ -274,6 +244,7 @@ static void multiply_item(void *context, size_t begin, size_t end) {
   }
   void *scratch = (char *)sums + sums_bytes, *block = (char *)scratch + left_bytes;
   size_t chunks = (p->m + CHUNK_ROWS - 1) / CHUNK_ROWS;
+  if (p->provider->begin) p->provider->begin();
   for (size_t item = begin; item < end; item++) {
     // The larger operand is read once: threads go over its parts in order, and those of the smaller one stay in a cache.
     size_t chunk = p->m < p->n ? item % chunks : item / p->groups, group = p->m < p->n ? item / chunks : item % p->groups;
@@ -290,11 +261,12 @@ static void multiply_item(void *context, size_t begin, size_t end) {
         else fill_block(&p->b, k0, kb, p->k, column, columns, w, p->type, rounds(p), block);
         bool is_last = k0 + kb == p->k, is_direct = is_last && columns == w && !p->swapped;
         pg_finish finish = finish_at(p, row, column);
-        pg_panel_multiply(p->type, rows, w, kb, left, stride, right, c, width, k0 > 0, is_direct ? &finish : NULL);
-        if (is_last && !is_direct) write_back(p, row, column, rows, columns, c, width);
+        p->provider->multiply_panel(p->type, rows, w, kb, left, stride, right, c, width, k0 > 0, is_direct ? &finish : NULL);
+        if (is_last && !is_direct) pg_finish_sums(rows, columns, c, width, &finish, p->swapped ? p->c_stride : 1);
       }
     }
   }
+  if (p->provider->end) p->provider->end();
   pg_free(sums, bytes);
 }
 
@@ -310,11 +282,11 @@ static bool run_tiles(struct product *p) {
   return !p->failed;
 }
 
-static bool multiply_panels(const pg_packed_product *q, const void *panels) {
-  pg_dtype type = block_type(q->precision, PG_TILES);
+static bool multiply_panels(const pg_provider *provider, const pg_packed_product *q, const void *panels) {
+  pg_dtype type = provider->block_type(q->precision);
   // Where rows of x end in a 0, an odd k is as good as an even one: so do the panels.
   size_t k = type == PG_BF16 && q->x_stride > q->k ? padded_k(q->k) : q->k;
-  struct product p = {.precision = q->precision, .type = type, .m = q->m, .n = q->n, .k = k,
+  struct product p = {.provider = provider, .precision = q->precision, .type = type, .m = q->m, .n = q->n, .k = k,
                       .alpha = 1, .beta = q->beta, .a = {q->x, q->x_type, false, q->x_stride}, .panels = panels, .bias = q->bias,
                       .c_type = q->y_type, .c = q->y, .c_stride = q->n};
   return run_tiles(&p);
@@ -337,10 +309,9 @@ bool pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha,
   if (m == 0 || n == 0) return true;
   if (k == 0) return scale_rows(c_type, m, n, beta, c, c_stride), true;
   if (precision == PG_F64) return pg_blas_multiply(PG_F64, m, n, k, alpha, a, b, beta, c, c_stride);
-  enum pg_provider provider = pg_provider_of(precision);
-  if (provider == PG_ONEDNN && precision == PG_BF16 && pg_has_avx512()) provider = PG_TILES;
-  if (provider != PG_TILES) return pg_blas_multiply_any(precision, m, n, k, alpha, a, b, beta, c_type, c, c_stride);
-  struct product p = {.precision = precision, .type = block_type(precision, provider), .m = m, .n = n,
+  const pg_provider *provider = pg_provider_of(precision == PG_BF16 ? PG_PLAIN_BF16 : PG_FP32);
+  if (provider->multiply) return provider->multiply(precision, m, n, k, alpha, a, b, beta, c_type, c, c_stride);
+  struct product p = {.provider = provider, .precision = precision, .type = provider->block_type(precision), .m = m, .n = n,
                       .k = k, .alpha = alpha, .beta = beta, .a = a, .b = b, .c_type = c_type, .c = c, .c_stride = c_stride};
   // A long and narrow result whose large operand is transposed is computed as its transpose, which reads that operand as
   // it lies.
@@ -366,42 +337,47 @@ bool pg_gemm(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, double 
 // ---- frozen matrices ----------------------------------------------------------------------------------
 
 struct pg_packed {
-  enum pg_provider provider;
+  const pg_provider *provider;
   pg_dtype precision;
   size_t rows, columns, bytes;
-  void *panels;
-  struct pg_onednn *onednn;
+  void *panels;   // for tiles
+  void *library;  // else
 };
+
+// By a library, which reads elements in fp32.
+static void pack_elements(pg_packed *p, const pg_factor *w, const pg_quantized *quantized, size_t out, size_t in, bool transposed) {
+  bool is_plain = w && w->type == PG_F32 && !w->transposed;
+  float *plain = is_plain ? NULL : pg_allocate(out * in * sizeof(float));
+  if (plain && w) pg_read_matrix(*w, out, in, plain);
+  else if (plain) pg_dequantize_4bit(quantized, out * in, plain);
+  const float *elements = is_plain ? w->data : plain;
+  if (elements) p->library = p->provider->pack(elements, p->rows, p->columns, transposed, &p->bytes);
+  if (plain) pg_free(plain, out * in * sizeof(float));
+}
+
+static void pack_panels(pg_packed *p, const pg_factor *w, const pg_quantized *quantized, size_t in, bool transposed) {
+  pg_dtype type = p->provider->block_type(p->precision);
+  pg_factor b = w ? *w : (pg_factor){NULL, PG_F32, false, in};
+  b.transposed = b.transposed != !transposed;
+  p->bytes = panels_bytes(type, p->rows, p->columns);
+  p->panels = quantized ? pg_allocate(p->bytes) : pg_allocate_lasting(p->bytes);
+  if (p->panels && !lay_out_panels(type, p->precision == PG_BF16, p->rows, p->columns, &b, quantized, p->panels)) {
+    pg_free(p->panels, p->bytes);
+    p->panels = NULL;
+  }
+}
 
 // The matrix `w`, or the quantized one.
 static pg_packed *pack(const pg_factor *w, const pg_quantized *quantized, size_t out, size_t in, bool transposed, bool bf16) {
-  pg_dtype precision = bf16 ? PG_BF16 : PG_F32;
-  enum pg_provider provider = pg_provider_of(precision);
-  if (out == 0 || in == 0 || provider == PG_OPENBLAS) return NULL;
+  const pg_provider *provider = pg_provider_of(bf16 ? PG_PACKED_BF16 : PG_FP32);
+  if (out == 0 || in == 0 || !pg_packs(provider)) return NULL;
   pg_packed *p = calloc(1, sizeof *p);
   if (!p) return NULL;
-  p->provider = provider, p->precision = precision;
+  p->provider = provider, p->precision = bf16 ? PG_BF16 : PG_F32;
   p->rows = transposed ? out : in, p->columns = transposed ? in : out;
-  if (provider == PG_ONEDNN) {
-    bool is_plain = w && w->type == PG_F32 && !w->transposed;
-    float *plain = is_plain ? NULL : pg_allocate(out * in * sizeof(float));
-    if (plain && w) pg_read_matrix(*w, out, in, plain);
-    else if (plain) pg_dequantize_4bit(quantized, out * in, plain);
-    const float *elements = is_plain ? w->data : plain;
-    if (elements) p->onednn = pg_onednn_pack(elements, p->rows, p->columns, transposed, bf16, &p->bytes);
-    if (plain) pg_free(plain, out * in * sizeof(float));
-  } else {
-    pg_dtype type = block_type(precision, PG_TILES);
-    pg_factor b = w ? *w : (pg_factor){NULL, PG_F32, false, in};
-    b.transposed = b.transposed != !transposed;
-    p->bytes = panels_bytes(type, p->rows, p->columns);
-    p->panels = quantized ? pg_allocate(p->bytes) : pg_allocate_lasting(p->bytes);
-    if (p->panels && !lay_out_panels(type, bf16, p->rows, p->columns, &b, quantized, p->panels)) {
-      pg_free(p->panels, p->bytes);
-      p->panels = NULL;
-    }
-  }
-  if (p->panels || p->onednn) return p;
+  if (provider->multiply_panel) pack_panels(p, w, quantized, in, transposed);
+  else pack_elements(p, w, quantized, out, in, transposed);
+  if (p->panels || p->library) return p;
   return free(p), NULL;
 }
 
@@ -420,7 +396,7 @@ size_t pg_packed_bytes(const pg_packed *p) { return p->bytes; }
 void pg_packed_free(pg_packed *p) {
   if (!p) return;
   if (p->panels) pg_free(p->panels, p->bytes);
-  if (p->onednn) pg_onednn_free(p->onednn);
+  if (p->library) p->provider->free_packed(p->library);
   free(p);
 }
 
@@ -430,6 +406,5 @@ bool pg_packed_multiply(pg_packed *p, size_t m, pg_dtype x_type, const void *x, 
   if (m == 0) return true;
   pg_packed_product q = {.precision = p->precision, .m = m, .n = p->columns, .k = p->rows, .x = x, .x_type = x_type,
                          .x_stride = x_stride, .bias = bias, .beta = beta, .y = y, .y_type = y_type};
-  if (p->provider == PG_ONEDNN) return pg_onednn_multiply(p->onednn, &q);
-  return multiply_panels(&q, p->panels);
+  return p->library ? p->provider->multiply_packed(p->library, &q) : multiply_panels(p->provider, &q, p->panels);
 }

@@ -1,33 +1,17 @@
-// oneDNN: packed products of frozen weights on CPUs with AMX, or without AVX-512; and its plain fp32 product.
+// oneDNN: products with frozen weights in bfloat16, on CPUs with AMX.
 #include "matmul.h"
 #ifdef PERIGEE_ONEDNN
 #include <oneapi/dnnl/dnnl.h>
 #endif
 
-bool pg_has_amx(void) {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-tile");
-#else
-  return false;
-#endif
-}
-
 #ifndef PERIGEE_ONEDNN
 
 bool pg_onednn_exists(void) { return false; }
-bool pg_onednn_has_bf16(void) { return false; }
-bool pg_onednn_sgemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
-                     size_t ldb, float beta, float *c, size_t ldc) {
-  (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)a, (void)lda, (void)b, (void)ldb, (void)beta, (void)c,
-      (void)ldc;
-  return false;
+static void *pack(const float *w, size_t rows, size_t columns, bool transposed, size_t *bytes) {
+  return (void)w, (void)rows, (void)columns, (void)transposed, (void)bytes, NULL;
 }
-struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bool transposed, bool bf16, size_t *bytes) {
-  (void)w, (void)rows, (void)columns, (void)transposed, (void)bf16, (void)bytes;
-  return NULL;
-}
-bool pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) { return (void)p, (void)q, false; }
-void pg_onednn_free(struct pg_onednn *p) { (void)p; }
+static bool multiply_packed(void *packed, const pg_packed_product *q) { return (void)packed, (void)q, false; }
+static void free_packed(void *packed) { (void)packed; }
 
 #else
 
@@ -36,13 +20,12 @@ void pg_onednn_free(struct pg_onednn *p) { (void)p; }
 #include <pthread.h>
 #include <stdlib.h>
 
-// The library is loaded when it is first asked for: it takes 38 MB of address space, and CPUs with AVX-512 and without AMX
-// never multiply with it.
+// The library is loaded when it is first asked for: it takes 38 MB of address space, and CPUs without AMX never multiply with it.
 #define COMMON_FUNCTIONS(F) \
   F(engine_create) F(memory_create) F(memory_desc_get_size) F(memory_destroy) F(primitive_attr_create) \
   F(primitive_attr_set_scratchpad_mode) F(primitive_create) F(primitive_desc_destroy) \
   F(primitive_desc_query_md) F(primitive_destroy) F(primitive_execute) F(reorder_primitive_desc_create) \
-  F(sgemm) F(stream_create) F(stream_wait)
+  F(stream_create) F(stream_wait)
 #if DNNL_VERSION_MAJOR >= 3
 #define FUNCTIONS(F) \
   COMMON_FUNCTIONS(F) \
@@ -134,8 +117,7 @@ struct primitive {
   size_t scratch_bytes;
 };
 
-struct pg_onednn {
-  bool bf16;
+struct packed {
   size_t rows, columns;  // of the packed matrix
   md_t weights;
   void *data;
@@ -148,21 +130,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static dnnl_engine_t engine;
 static dnnl_primitive_attr_t attributes;
 static _Thread_local dnnl_stream_t stream;
-
-bool pg_onednn_has_bf16(void) {
-#if defined(__x86_64__)
-  return pg_has_amx() || __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
-
-bool pg_onednn_sgemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
-                     size_t ldb, float beta, float *c, size_t ldc) {
-  use_one_thread();
-  return onednn.sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda,
-                    b, (dnnl_dim_t)ldb, beta, c, (dnnl_dim_t)ldc) == dnnl_success;
-}
 
 static bool prepare_engine(void) {
   pg_threads();
@@ -180,12 +147,11 @@ static dnnl_stream_t own_stream(void) {
 }
 
 // The primitive for a number of rows; weights may still have the format "any", for the first one.
-static bool make_primitive(const struct pg_onednn *p, size_t m, bool bf16_result, bool bias, const md_t *weights, struct primitive *out,
+static bool make_primitive(const struct packed *p, size_t m, bool bf16_result, bool bias, const md_t *weights, struct primitive *out,
                            dnnl_primitive_desc_t *keep) {
-  dnnl_data_type_t type = p->bf16 ? dnnl_bf16 : dnnl_f32;
   dnnl_dims_t src = {(dnnl_dim_t)m, (dnnl_dim_t)p->rows}, dst = {(dnnl_dim_t)m, (dnnl_dim_t)p->columns};
   dnnl_primitive_desc_t pd;
-  if (!make_md(&out->src, src, 2, type, dnnl_ab) || !make_md(&out->dst, dst, 2, bf16_result ? dnnl_bf16 : dnnl_f32, dnnl_ab)) return false;
+  if (!make_md(&out->src, src, 2, dnnl_bf16, dnnl_ab) || !make_md(&out->dst, dst, 2, bf16_result ? dnnl_bf16 : dnnl_f32, dnnl_ab)) return false;
   if (!make_matmul(&pd, engine, &out->src, weights, bias ? &p->bias : NULL, &out->dst, attributes)) return false;
   bool ok = onednn.primitive_create(&out->matmul, pd) == dnnl_success;
   if (!ok) out->matmul = NULL;
@@ -196,7 +162,7 @@ static bool make_primitive(const struct pg_onednn *p, size_t m, bool bf16_result
   return ok;
 }
 
-static bool reorder_weights(struct pg_onednn *p, const float *w, bool transposed) {
+static bool reorder_weights(struct packed *p, const float *w, bool transposed) {
   dnnl_dims_t dims = {(dnnl_dim_t)p->rows, (dnnl_dim_t)p->columns};
   md_t plain;
   dnnl_primitive_desc_t pd;
@@ -220,19 +186,21 @@ static bool reorder_weights(struct pg_onednn *p, const float *w, bool transposed
   return ok;
 }
 
-struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bool transposed, bool bf16, size_t *bytes) {
+static void free_packed(void *packed);
+
+static void *pack(const float *w, size_t rows, size_t columns, bool transposed, size_t *bytes) {
   pthread_mutex_lock(&lock);
   bool ready = prepare_engine();
   pthread_mutex_unlock(&lock);
-  struct pg_onednn *p = ready ? calloc(1, sizeof *p) : NULL;
+  struct packed *p = ready ? calloc(1, sizeof *p) : NULL;
   if (!p) return NULL;
-  p->bf16 = bf16, p->rows = rows, p->columns = columns;
+  p->rows = rows, p->columns = columns;
   dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)columns}, bias_dims = {1, (dnnl_dim_t)columns};
   md_t any;
   dnnl_primitive_desc_t pd = NULL;
-  bool ok = make_md(&any, dims, 2, bf16 ? dnnl_bf16 : dnnl_f32, dnnl_format_tag_any)
+  bool ok = make_md(&any, dims, 2, dnnl_bf16, dnnl_format_tag_any)
             && make_md(&p->bias, bias_dims, 2, dnnl_f32, dnnl_ab)
-            && make_primitive(p, ROWS, bf16, false, &any, &p->primitives[bf16][0][SIZES - 1], &pd)
+            && make_primitive(p, ROWS, true, false, &any, &p->primitives[1][0][SIZES - 1], &pd)
             && copy_md(&p->weights, onednn.primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
   if (ok) {
     *bytes = p->bytes = onednn.memory_desc_get_size(ref(&p->weights));
@@ -241,11 +209,11 @@ struct pg_onednn *pg_onednn_pack(const float *w, size_t rows, size_t columns, bo
   }
   if (pd) onednn.primitive_desc_destroy(pd);
   if (ok) return p;
-  pg_onednn_free(p);
-  return NULL;
+  return free_packed(p), NULL;
 }
 
-void pg_onednn_free(struct pg_onednn *p) {
+static void free_packed(void *packed) {
+  struct packed *p = packed;
   for (int i = 0; i < 4 * SIZES; i++) {
     struct primitive *primitive = &p->primitives[0][0][0] + i;
     if (!primitive->matmul) continue;
@@ -256,7 +224,7 @@ void pg_onednn_free(struct pg_onednn *p) {
   free(p);
 }
 
-static struct primitive *primitive_for(struct pg_onednn *p, size_t m, bool bf16_result, bool bias) {
+static struct primitive *primitive_for(struct packed *p, size_t m, bool bf16_result, bool bias) {
   struct primitive *primitive = &p->primitives[bf16_result][bias][(m + STEP - 1) / STEP - 1];
   pthread_mutex_lock(&lock);
   // Null where it could not be made.
@@ -266,7 +234,7 @@ static struct primitive *primitive_for(struct pg_onednn *p, size_t m, bool bf16_
 }
 
 struct packed_args {
-  struct pg_onednn *p;
+  struct packed *p;
   const pg_packed_product *q;
   struct primitive *whole, *last;
   atomic_bool failed;  // a thread had no working memory
@@ -287,7 +255,7 @@ static bool add_argument(dnnl_exec_arg_t args[], int *count, int kind, md_ref md
   return true;
 }
 
-static bool execute(struct pg_onednn *p, struct primitive *primitive, const void *x, const float *bias, void *y) {
+static bool execute(struct packed *p, struct primitive *primitive, const void *x, const float *bias, void *y) {
   void *scratch = primitive->scratch_bytes ? pg_allocate(primitive->scratch_bytes) : NULL;
   if (primitive->scratch_bytes && !scratch) return false;
   dnnl_exec_arg_t args[5];
@@ -315,22 +283,21 @@ static bool execute(struct pg_onednn *p, struct primitive *primitive, const void
 static void packed_range(void *context, size_t begin, size_t end) {
   struct packed_args *a = context;
   const pg_packed_product *q = a->q;
-  struct pg_onednn *p = a->p;
-  pg_dtype type = p->bf16 ? PG_BF16 : PG_F32;
+  struct packed *p = a->p;
   size_t m = end - begin, padded = (m + STEP - 1) / STEP * STEP;
   struct primitive *primitive = m == ROWS ? a->whole : a->last;
   size_t x_row = q->x_stride * pg_size(q->x_type);
   const char *x = (const char *)q->x + begin * x_row;
   char *y = (char *)q->y + begin * p->columns * pg_size(q->y_type);
   // The last chunk is padded to a multiple of STEP rows, in buffers of its own.
-  size_t x_bytes = q->x_type != type || padded != m || q->x_stride != p->rows ? padded * p->rows * pg_size(type) : 0;
+  size_t x_bytes = q->x_type != PG_BF16 || padded != m || q->x_stride != p->rows ? padded * p->rows * sizeof(uint16_t) : 0;
   size_t y_bytes = padded != m || q->beta != 0 ? padded * p->columns * pg_size(q->y_type) : 0;
   char *x_copy = x_bytes ? pg_allocate(x_bytes) : NULL, *y_copy = y_bytes ? pg_allocate(y_bytes) : NULL;
   bool ok = (x_copy || !x_bytes) && (y_copy || !y_bytes);
   if (ok && x_copy) {
     size_t used = m * p->rows;
-    for (size_t i = 0; i < m; i++) pg_convert(p->rows, q->x_type, x + i * x_row, type, x_copy + i * p->rows * pg_size(type));
-    memset(x_copy + used * pg_size(type), 0, x_bytes - used * pg_size(type));
+    for (size_t i = 0; i < m; i++) pg_convert(p->rows, q->x_type, x + i * x_row, PG_BF16, x_copy + i * p->rows * sizeof(uint16_t));
+    memset(x_copy + used * sizeof(uint16_t), 0, x_bytes - used * sizeof(uint16_t));
   }
   ok = ok && execute(p, primitive, x_copy ? x_copy : x, q->bias, y_copy ? y_copy : y);
   if (!ok) a->failed = true;
@@ -339,7 +306,8 @@ static void packed_range(void *context, size_t begin, size_t end) {
   if (y_copy) pg_free(y_copy, y_bytes);
 }
 
-bool pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) {
+static bool multiply_packed(void *packed, const pg_packed_product *q) {
+  struct packed *p = packed;
   struct packed_args a = {p, q, NULL, NULL, false};
   bool bf16_result = q->y_type == PG_BF16, bias = q->bias != NULL;
   if (q->m >= ROWS) a.whole = primitive_for(p, ROWS, bf16_result, bias);
@@ -350,3 +318,12 @@ bool pg_onednn_multiply(struct pg_onednn *p, const pg_packed_product *q) {
 }
 
 #endif
+
+static unsigned kinds(void) { return pg_cpu_has(PG_AVX512_BF16) && pg_onednn_exists() ? 1 << PG_PACKED_BF16 : 0; }
+
+// Without AMX it is no faster than tiles of our own.
+static unsigned expected(void) { return pg_cpu_has(PG_AMX) ? kinds() : 0; }
+
+const pg_provider pg_onednn = {.name = "onednn", .title = "oneDNN", .needs = "a build with oneDNN, its library, and AVX512-BF16 or AMX",
+                               .kinds = kinds, .expected = expected, .pack = pack, .multiply_packed = multiply_packed,
+                               .free_packed = free_packed};

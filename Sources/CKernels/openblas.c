@@ -1,5 +1,5 @@
-// What OpenBLAS takes for itself: threads when it is loaded, and buffers when it first multiplies; and products by it, or by
-// oneDNN's plain product where that is chosen, in chunks of the engine's own pool.
+// What OpenBLAS takes for itself: threads when it is loaded, and buffers when it first multiplies; and products by it, in
+// chunks of the engine's own pool.
 #include "matmul.h"
 #include <CLimits.h>
 #include <cblas.h>
@@ -42,8 +42,7 @@ static void blas(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, dou
   CBLAS_TRANSPOSE op_a = ta ? CblasTrans : CblasNoTrans, op_b = tb ? CblasTrans : CblasNoTrans;
   if (t == PG_F64) {
     cblas_dgemm(CblasRowMajor, op_a, op_b, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
-  } else if (pg_provider_of(PG_F32) != PG_ONEDNN
-             || !pg_onednn_sgemm(ta, tb, m, n, k, (float)alpha, a, lda, b, ldb, (float)beta, c, ldc)) {
+  } else {
     cblas_sgemm(CblasRowMajor, op_a, op_b, (int)m, (int)n, (int)k, (float)alpha, a, (int)lda, b, (int)ldb, (float)beta, c,
                 (int)ldc);
   }
@@ -99,8 +98,8 @@ static pg_factor as_f32(pg_factor f, size_t rows, size_t columns, bool rounds, v
   return (pg_factor){*owned, PG_F32, f.transposed, width};
 }
 
-bool pg_blas_multiply_any(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b,
-                          double beta, pg_dtype c_type, void *c, size_t c_stride) {
+static bool multiply_any(pg_dtype precision, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta,
+                         pg_dtype c_type, void *c, size_t c_stride) {
   void *own_a, *own_b;
   size_t a_bytes, b_bytes;
   pg_factor fa = as_f32(a, m, k, precision == PG_BF16, &own_a, &a_bytes);
@@ -121,3 +120,7 @@ bool pg_blas_multiply_any(pg_dtype precision, size_t m, size_t n, size_t k, doub
   if (own_b) pg_free(own_b, b_bytes);
   return done;
 }
+
+static unsigned kinds(void) { return PG_EVERY_KIND; }
+
+const pg_provider pg_openblas = {.name = "openblas", .title = "OpenBLAS", .kinds = kinds, .expected = kinds, .multiply = multiply_any};

@@ -116,7 +116,7 @@ void pg_dequantize_run(const pg_quantized *q, size_t first, size_t n, float *y) 
   const float *values = values_of(q->code);
   void (*pairs)(const float *, float, size_t, const uint8_t *, float *) = pairs_plain;
 #if defined(__x86_64__)
-  if (pg_has_avx512()) pairs = pairs_avx512;
+  if (pg_cpu_has(PG_AVX512)) pairs = pairs_avx512;
 #endif
   for (size_t i = first, end = first + n; i < end;) {
     size_t stop = PG_MIN(end, (i / q->block + 1) * q->block);

@@ -2,12 +2,14 @@ import ArgumentParser
 import Diagnostics
 import Files
 import Foundation
+import TensorCore
 
 ProcessSetup.install()
 Interrupt.install()
 
 var showsTraceback = ErrorReport.isTracebackWanted()
 do {
+  try Precision.checkEnvironment()
   let arguments = Array(CommandLine.arguments.dropFirst())
   try Perigee.checkCommandName(arguments)
   try Perigee.checkSettings(arguments)

@@ -4,6 +4,14 @@ import Testing
 
 @testable import TensorCore
 
+/// Runs `body` with every provider that this CPU and this build have.
+private func withEachProvider(_ body: (_ name: String) throws -> Void) rethrows {
+  defer { pg_set_products(nil) }
+  for name in String(cString: pg_products_names()).split(separator: ", ").map(String.init) where pg_set_products(name) {
+    try body(name)
+  }
+}
+
 /// Products of mixed types against float64, and products with packed frozen weights against `pg_gemm`.
 @Suite(.engine) struct ProductTests {
   struct Mixed: CustomTestStringConvertible, Sendable {
@@ -11,7 +19,8 @@ import Testing
     let precision: Precision
     let types: (a: DType, b: DType, c: DType)
     let flips: (a: Bool, b: Bool)
-    var testDescription: String { "\(shape) \(precision) \(types) \(flips)" }
+    let beta: Double
+    var testDescription: String { "\(shape) \(precision) \(types) \(flips) \(beta)" }
   }
   /// Shapes at and around the sizes of tiles, panels, chunks and blocks, and long and narrow ones.
   static let mixed = [
@@ -22,7 +31,8 @@ import Testing
       (0..<8).map { bits in
         let type = { (bit: Int) -> DType in (bits + i) >> bit & 1 == 0 ? .float32 : .bfloat16 }
         return Mixed(
-          shape: shape, precision: precision, types: (type(0), type(1), type(2)), flips: (bits & 1 == 0, bits & 2 == 0))
+          shape: shape, precision: precision, types: (type(0), type(1), type(2)), flips: (bits & 1 == 0, bits & 2 == 0),
+          beta: bits & 4 == 0 ? 0 : 0.5)
       }
     }
   }
@@ -34,22 +44,22 @@ import Testing
     let start = try normal([m, n], stream: 3, .float32).to(row.types.c)
     // In bf16 precision, factors are rounded; the sums are not, but for the result's own type.
     let rounded = { (t: Tensor) in try (row.precision == .bf16 ? t.to(.bfloat16) : t).to(.float64) }
-    for beta in [0.0, 0.5] {
+    let expected = try start.to(.float64)
+    let (a64, b64) = (try rounded(a), try rounded(b))
+    #expect(
+      pg_gemm(
+        PG_F64, row.flips.a, row.flips.b, m, n, k, 1.5, a64.pointer, a.columns, b64.pointer, b.columns, row.beta,
+        expected.pointer, n))
+    try withEachProvider { provider in
       let c = try start.copy()
       #expect(
         pg_multiply(
           row.precision == .bf16 ? PG_BF16 : PG_F32, m, n, k, 1.5,
           pg_factor(data: a.pointer, type: a.dtype.kernel, transposed: row.flips.a, stride: a.columns),
-          pg_factor(data: b.pointer, type: b.dtype.kernel, transposed: row.flips.b, stride: b.columns), beta, c.dtype.kernel,
+          pg_factor(data: b.pointer, type: b.dtype.kernel, transposed: row.flips.b, stride: b.columns), row.beta, c.dtype.kernel,
           c.pointer, n))
-      let expected = try start.to(.float64)
-      let (a64, b64) = (try rounded(a), try rounded(b))
-      #expect(
-        pg_gemm(
-          PG_F64, row.flips.a, row.flips.b, m, n, k, 1.5, a64.pointer, a.columns, b64.pointer, b.columns, beta,
-          expected.pointer, n))
       expectClose(
-        "beta \(beta)", c.values, expected.values, relative: row.types.c == .bfloat16 ? 1.0 / 256 : 1e-5,
+        provider, c.values, expected.values, relative: row.types.c == .bfloat16 ? 1.0 / 256 : 1e-5,
         absolute: 2e-6 * Double(k).squareRoot() * 4)
     }
   }
@@ -58,21 +68,23 @@ import Testing
   @Test(arguments: Precision.allCases, [DType.float32, .bfloat16]) func edgesRoundAsWholePanelsDo(_ precision: Precision, _ type: DType)
     throws
   {
-    // OpenBLAS and oneDNN may order the sums of another width in another way.
-    guard precision.provider == "AVX-512" else { return }
     let (m, k) = (9, 34)
     let a = try normal([m, k], stream: 1, .float32)
     for (row, value) in [1e38, 1e-39, 3e-42, Double.nan, .infinity].enumerated() { a.set(value, at: row * k) }
     let b = try normal([k, 64], stream: 2, .float32)
-    for beta in [0.0, 0.5] {
-      let results = try [64, 60].map { n in
-        let c = try normal([m, 64], stream: 3, .float32).to(type)
-        #expect(
-          pg_multiply(
-            precision == .bf16 ? PG_BF16 : PG_F32, m, n, k, 1e-2, a.factor, b.factor, beta, type.kernel, c.pointer, 64))
-        return try c.slice(1, 0, 60).values.map(\.bitPattern)
+    // OpenBLAS may order the sums of another width in another way.
+    try withEachProvider { provider in
+      guard provider != "openblas" else { return }
+      for beta in [0.0, 0.5] {
+        let results = try [64, 60].map { n in
+          let c = try normal([m, 64], stream: 3, .float32).to(type)
+          #expect(
+            pg_multiply(
+              precision == .bf16 ? PG_BF16 : PG_F32, m, n, k, 1e-2, a.factor, b.factor, beta, type.kernel, c.pointer, 64))
+          return try c.slice(1, 0, 60).values.map(\.bitPattern)
+        }
+        #expect(results[0] == results[1], "\(provider), beta \(beta)")
       }
-      #expect(results[0] == results[1], "beta \(beta)")
     }
   }
 
@@ -149,21 +161,39 @@ import Testing
     #expect(Memory.liveBytes == start)
   }
 
-  @Test(arguments: Precision.allCases) func resultsDoNotDependOnThreads(_ precision: Precision)
-    throws
-  {
+  /// Products with packed and with other operands, by rows and by columns.
+  private func products(_ precision: Precision) throws -> [[Float]] {
+    let type = precision == .bf16 ? PG_BF16 : PG_F32
+    return try [(777, 96, 64), (40, 1000, 130), (1030, 20, 65)].flatMap { m, n, k in
+      let (w, x) = (try normal([n, k], stream: 1, .float32), try normal([m, k], stream: 2, .float32))
+      let y = try Tensor(uninitialized: [m, n])
+      let factor = pg_factor(data: w.pointer, type: PG_F32, transposed: true, stride: k)
+      #expect(pg_multiply(type, m, n, k, 1, x.factor, factor, 0, PG_F32, y.pointer, n))
+      let plain = Array(y.floats)
+      // Null where OpenBLAS multiplies: then nothing is packed.
+      guard let packed = pg_pack(w.factor, n, k, false, precision == .bf16) else { return [plain] }
+      defer { pg_packed_free(packed) }
+      #expect(pg_packed_multiply(packed, m, PG_F32, x.pointer, k, nil, 0, PG_F32, y.pointer))
+      return [plain, Array(y.floats)]
+    }
+  }
+
+  @Test(arguments: Precision.allCases) func resultsDoNotDependOnThreads(_ precision: Precision) throws {
     let threads = Threads.count
     defer { Threads.count = threads }
-    let w = try normal([96, 64], stream: 1, .float32)
-    let x = try normal([777, 64], stream: 2, .float32)
-    guard let packed = pg_pack(w.factor, 96, 64, false, precision == .bf16) else { return }
-    defer { pg_packed_free(packed) }
-    let results = try [1, 2].map { count in
-      Threads.count = count
-      let y = try Tensor(uninitialized: [777, 96])
-      #expect(pg_packed_multiply(packed, 777, PG_F32, x.pointer, 64, nil, 0, PG_F32, y.pointer))
-      return y.values
+    try withEachProvider { provider in
+      let results = try [1, 2, 4].map { count in
+        Threads.count = count
+        return try products(precision)
+      }
+      #expect(results[0] == results[1] && results[0] == results[2], "\(provider)")
     }
-    #expect(results[0] == results[1])
+  }
+
+  /// Tiles of any width add in the same order, so that a result does not depend on the CPU.
+  @Test func tilesOfAVX2GiveTheBitsOfAVX512() throws {
+    defer { pg_set_products(nil) }
+    let results = try ["avx2", "avx512"].compactMap { (name: String) in pg_set_products(name) ? try products(.fp32) : nil }
+    #expect(results.allSatisfy { $0 == results[0] })
   }
 }

@@ -3,7 +3,7 @@
 // Every kernel takes its element type first and runs its rows on the one thread pool (parallel.c). Work is
 // cut into chunks whose size depends on the shape alone, so results do not depend on the number of threads.
 // A kernel's result depends on its arguments alone. What the process keeps between calls is in parallel.c (the threads),
-// profile.c (the times), memory.c (kept blocks) and matmul.c (which library multiplies, chosen once). Kernels that need
+// profile.c (the times), memory.c (kept blocks), cpu.c and providers.c (who multiplies, chosen once). Kernels that need
 // working memory say whether they had it: where they return false, the result is not to be used.
 #pragma once
 #define PG_CHECKED __attribute__((warn_unused_result))
@@ -14,6 +14,19 @@
 // PG_BF16 is for activations and their gradients: kernels that take it compute in fp32, and take weights and statistics in
 // fp32 beside it.
 typedef enum { PG_F32 = 0, PG_F64 = 1, PG_BF16 = 2 } pg_dtype;
+
+// ---- the CPU (cpu.c) and the environment --------------------------------------------------------------
+typedef enum { PG_AVX2 = 1, PG_AVX512, PG_AVX512_BF16, PG_AMX } pg_unit;
+// Whether the CPU has a unit (AVX2 with FMA; AVX-512 with F, BW, VL and DQ; AMX with bfloat16), and PERIGEE_CPU
+// (baseline, avx2, avx512, avx512bf16 or amx) does not take it away.
+bool pg_cpu_has(pg_unit unit);
+// A setting of the environment that cannot be followed: PERIGEE_CPU or PERIGEE_PRODUCTS.
+typedef struct {
+  const char *variable, *value, *names;  // names: those that there are, separated by ", "
+  const char *missing;  // what the CPU or the build would need for it; null: there is no such name
+} pg_mistake;
+// False: there is none. Whoever computes without asking ends with exit code 1 at the first product.
+bool pg_environment_mistake(pg_mistake *mistake);
 
 // ---- threads (parallel.c) ---------------------------------------------------------------------------
 void pg_set_threads(int threads);
@@ -221,8 +234,13 @@ bool pg_has_onednn(void);
 PG_CHECKED bool pg_prepare_blas(void);
 // Whether products in bfloat16 have units of the CPU (AVX512-BF16 or AMX).
 bool pg_has_bf16(void);
-// What multiplies in a precision: "AVX-512", "oneDNN" or "OpenBLAS".
+// What multiplies in a precision, with frozen weights: "AVX-512", "oneDNN", "OpenBLAS" ...
 const char *pg_provider_name(pg_dtype precision);
+// The names that PERIGEE_PRODUCTS may have, separated by ", "; those that are not here too.
+const char *pg_products_names(void);
+// From now on this one multiplies what it can, as if PERIGEE_PRODUCTS named it; null: as the environment says. For comparisons, with
+// nothing else computing meanwhile; what is packed stays with its own. False: there is no such name, or it is not here.
+bool pg_set_products(const char *name);
 // Whether pg_pack lays out matrices for it.
 bool pg_packs_frozen(pg_dtype precision);
 
