@@ -85,6 +85,10 @@ public struct Doctor {
       remarks.append(
         "this build has no oneDNN: for bfloat16 by AMX, products are slower (install libdnnl-dev and build again)")
     }
+    if Precision.isAMXRefused {
+      remarks.append(
+        "this system does not let processes use the CPU's AMX units: products in bfloat16 run on \(Precision.bf16.provider), which is slower")
+    }
     if !Precision.hasBFloat16Units { remarks.append("no bfloat16 units: --precision bf16 works, and is slower than fp32") }
   }
 

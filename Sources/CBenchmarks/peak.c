@@ -4,8 +4,6 @@
 #include <string.h>
 #if defined(__x86_64__) && defined(__linux__)
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #define X86 1
 #endif
 
@@ -151,12 +149,6 @@ __attribute__((target("amx-tile,amx-bf16"))) static double tiles_bf16(size_t rou
   return 2.0 * 4 * 16 * 16 * 32 * (double)rounds;
 }
 
-// Tiles have a state of eight kilobytes, which a process must ask Linux for.
-static bool has_tiles(void) {
-  enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
-  return pg_cpu_has(PG_AMX) && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
-}
-
 static struct unit unit_of(bm_unit unit) {
   struct unit none = {NULL, NULL};
   switch (unit) {
@@ -166,7 +158,7 @@ static struct unit unit_of(bm_unit unit) {
     return none;
   case BM_BF16_VECTOR:
     return pg_cpu_has(PG_AVX512_BF16) ? (struct unit){"AVX512-BF16", dot_bf16} : none;
-  case BM_BF16_TILE: return has_tiles() ? (struct unit){"AMX bf16", tiles_bf16} : none;
+  case BM_BF16_TILE: return pg_cpu_has(PG_AMX) && !pg_is_amx_refused() ? (struct unit){"AMX bf16", tiles_bf16} : none;
   }
   return none;
 }

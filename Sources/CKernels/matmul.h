@@ -78,7 +78,7 @@ const pg_provider *pg_provider_of(pg_product_kind kind);
 bool pg_packs(const pg_provider *p);
 
 // ---- the rows
-extern const pg_provider pg_avx512, pg_avx2, pg_onednn, pg_openblas;
+extern const pg_provider pg_amx, pg_amx_emulated, pg_avx512, pg_avx2, pg_onednn, pg_openblas;
 
 // ---- cpu.c: what is wrong with PERIGEE_CPU; false: nothing
 bool pg_cpu_mistake(pg_mistake *mistake);
@@ -102,6 +102,14 @@ size_t pg_fill_panel_avx2(pg_dtype t, bool rounds, const pg_factor *b, size_t k0
 // Sixteen rows of PG_PANEL floats -> PG_PANEL rows of 16 elements in the type t, `stride` apart.
 void pg_flip_strip_avx512(pg_dtype t, const float *strip, void *out, size_t stride);
 void pg_flip_strip_avx2(pg_dtype t, const float *strip, void *out, size_t stride);
+
+// ---- amx.c and amx_emulated.c
+// What LDTILECFG reads: the rows of each tile and the bytes of a row.
+struct pg_tile_config {
+  uint8_t palette, start_row, reserved[14];
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+};
 
 // ---- openblas.c
 // Operands of the type t alone.

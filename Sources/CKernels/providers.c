@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 // In the order in which they are expected to be fast.
-static const pg_provider *const providers[] = {&pg_onednn, &pg_avx512, &pg_avx2, &pg_openblas};
-#define NAMES "avx512, avx2, onednn, openblas"
+static const pg_provider *const providers[] = {&pg_amx, &pg_onednn, &pg_avx512, &pg_avx2, &pg_openblas, &pg_amx_emulated};
+#define NAMES "amx, avx512, avx2, onednn, openblas, amx-emulated"
 enum { PROVIDERS = sizeof providers / sizeof *providers };
 
 static const pg_provider *named(const char *name) {

@@ -27,6 +27,8 @@ public enum Precision: String, Sendable, CaseIterable {
   /// Whether this CPU has bfloat16 products (AVX512-BF16 or AMX) that this build can use. Without them bf16 works, rounds
   /// as it should and multiplies in float32, which is slower than fp32.
   public static var hasBFloat16Units: Bool { pg_has_bf16() }
+  /// Whether the CPU has AMX, and the system does not let this process use it.
+  public static var isAMXRefused: Bool { pg_is_amx_refused() }
   /// Whether the build has oneDNN.
   public static var hasOneDNN: Bool { pg_has_onednn() }
 
@@ -46,7 +48,7 @@ public enum Precision: String, Sendable, CaseIterable {
       hint: nearestName(to: value, among: names.components(separatedBy: ", ")).map { "did you mean '\($0)'?" })
   }
 
-  /// What multiplies: "AVX-512" (the engine's own kernels), "oneDNN" or "OpenBLAS".
+  /// What multiplies: "AMX", "AVX-512" or "AVX2" (the engine's own kernels), "oneDNN" or "OpenBLAS".
   public var provider: String { String(cString: pg_provider_name(self == .bf16 ? PG_BF16 : PG_F32)) }
 
   /// Whether what multiplies wants frozen weights laid out once: all but OpenBLAS.

@@ -230,6 +230,8 @@ PG_CHECKED bool pg_gemm(pg_dtype t, bool transpose_a, bool transpose_b, size_t m
 // out = op(matrix), row-major.
 void pg_read_matrix(pg_factor matrix, size_t rows, size_t columns, float *out);
 bool pg_has_onednn(void);
+// Whether the CPU has AMX, and the system does not let this process use it.
+bool pg_is_amx_refused(void);
 // To be called before a routine of OpenBLAS: false where its buffers have no room.
 PG_CHECKED bool pg_prepare_blas(void);
 // Whether products in bfloat16 have units of the CPU (AVX512-BF16 or AMX).
