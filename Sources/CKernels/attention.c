@@ -1,5 +1,5 @@
 #ifndef REAL
-#include "internal.h"
+#include "attention.h"
 #include <stdlib.h>
 
 enum { TILE = 128 };  // queries per tile of scores
@@ -9,21 +9,9 @@ static pg_factor factor(pg_dtype t, const void *data, size_t at, size_t stride, 
   return (pg_factor){(const char *)data + at * pg_size(t), t, transposed, stride};
 }
 
-// Keys that a sequence sees, in all blocks together.
-static size_t key_count(const pg_attention *a, size_t sequence) {
-  size_t n = 0;
-  for (size_t b = 0; b < a->blocks; b++) n += (size_t)a->keys[b].count[sequence];
-  return n;
-}
-static size_t longest(const pg_attention *a) {
-  size_t longest = 0;
-  for (size_t s = 0; s < a->sequences; s++) longest = PG_MAX(longest, key_count(a, s));
-  return longest;
-}
-
 // Bytes for what `rows_seen` copies.
 static size_t copied_bytes(pg_dtype t, const pg_attention *a) {
-  return a->blocks > 1 ? longest(a) * a->head_size * pg_size(t) : 0;
+  return a->blocks > 1 ? pg_most_keys(a) * a->head_size * pg_size(t) : 0;
 }
 // The keys (or values) of a head that a sequence sees: where they lie, or from several blocks side by side in `copy`.
 static pg_factor rows_seen(pg_dtype t, const pg_attention *a, bool values, size_t sequence, size_t kv_head, void *copy) {
@@ -41,21 +29,6 @@ static pg_factor rows_seen(pg_dtype t, const pg_attention *a, bool values, size_
   return factor(t, copy, 0, d, false);
 }
 static pg_factor transposed(pg_factor f) { return (pg_factor){f.data, f.type, true, f.stride}; }
-
-// The key at which a query stands: query i of a sequence, which is row `row` of all.
-static inline ptrdiff_t position(const pg_attention *a, size_t row, size_t i, size_t queries, size_t keys) {
-  return a->q_positions ? a->q_positions[row] : (ptrdiff_t)keys + (ptrdiff_t)i - (ptrdiff_t)queries;
-}
-// Keys that a query at this position sees.
-static inline size_t visible(const pg_attention *a, ptrdiff_t position, size_t keys) {
-  return !a->causal ? keys : position < 0 ? 0 : PG_MIN(keys, (size_t)position + 1);
-}
-// Keys that some query of a tile sees; the scores of those behind are never computed.
-static size_t visible_to_tile(const pg_attention *a, size_t row0, size_t first, size_t rows, size_t queries, size_t keys) {
-  size_t n = a->causal ? 0 : keys;
-  for (size_t i = 0; i < rows && a->causal; i++) n = PG_MAX(n, visible(a, position(a, row0 + i, first + i, queries, keys), keys));
-  return n;
-}
 
 // One query over the first n keys of a sequence, whose rows are read once where they lie: what a step of decoding computes for each
 // text. Scores, probabilities and sums are fp32. room: n + 2 head_size floats.
@@ -120,11 +93,13 @@ PG_CLONES static void attend_one(pg_dtype t, const pg_attention *a, size_t seque
 
 bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, void *o, void *log_sum) {
   PG_TIMED(PG_KIND_ATTENTION);
+  if (!(a->decodes && !log_sum && a->dropout == 0) && pg_attends_in_tiles(t, a)) return pg_tiled_attention_forward(a, q, o, log_sum);
   return PG_DISPATCHED(t, attention_forward, t, a, q, o, log_sum);
 }
 bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *d_o, const void *log_sum, void *dq,
                            void *d_bias) {
   PG_TIMED(PG_KIND_ATTENTION);
+  if (pg_attends_in_tiles(t, a)) return pg_tiled_attention_backward(a, q, d_o, log_sum, dq, d_bias);
   return PG_DISPATCHED(t, attention_backward, t, a, q, d_o, log_sum, dq, d_bias);
 }
 
@@ -149,7 +124,7 @@ static inline __attribute__((always_inline)) void FN(mask_row)(const pg_attentio
   uint16_t draws[PG_MASK_BLOCK];
   uint64_t block = ((uint64_t)query_row * a->heads + head) << 16;
   for (size_t i = 0; i < n; i += PG_MASK_BLOCK, block++) {
-    pg_mask_block(a->random, block, threshold, draws);
+    pg_mask_block(a->random, block, draws);
     size_t count = PG_MIN(PG_MASK_BLOCK, n - i);
     PG_ALIGNED_LOOP for (size_t j = 0; j < count; j++) y[i + j] = draws[j] < threshold ? (REAL)0 : x[i + j] * scale;
   }
@@ -166,15 +141,11 @@ static inline __attribute__((always_inline)) REAL FN(exp_row)(size_t n, REAL sca
   }
   return sum;
 }
-// Column of the bias for the first key of a query at `position`.
-static inline ptrdiff_t FN(bias_column)(const pg_attention *a, size_t head, ptrdiff_t position) {
-  return (ptrdiff_t)(head * a->bias_columns + a->bias_zero) - position;
-}
 // Row of scores -> score * scale + bias.
 static inline __attribute__((always_inline)) void FN(add_bias)(const pg_attention *a, size_t head, ptrdiff_t position,
                                                                size_t n, REAL *s) {
   const REAL *bias = a->bias;
-  ptrdiff_t first = FN(bias_column)(a, head, position);
+  ptrdiff_t first = pg_bias_column(a, head, position);
   PG_ALIGNED_LOOP for (size_t j = 0; j < n; j++) s[j] = s[j] * (REAL)a->scale + bias[first + (ptrdiff_t)j];
 }
 
@@ -183,8 +154,8 @@ PG_CLONES static void FN(forward_softmax)(const pg_attention *a, size_t head, si
   REAL scale = a->bias ? 1 : (REAL)a->scale;
   for (size_t i = 0; i < rows; i++) {
     REAL *row = s + i * columns;
-    ptrdiff_t at = position(a, row0 + i, first + i, queries, keys);
-    size_t n = visible(a, at, keys);
+    ptrdiff_t at = pg_position(a, row0 + i, first + i, queries, keys);
+    size_t n = pg_visible(a, at, keys);
     REAL sum = 0, shift = 0;
     if (n > 0) {
       if (a->bias) FN(add_bias)(a, head, at, n, row);
@@ -204,17 +175,17 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
   const pg_attention *a = x->a;
   pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
   size_t d = a->head_size;
-  size_t copied = copied_bytes(t, a), scores_bytes = (TILE * longest(a) + 2 * d) * sizeof(REAL), bytes = scores_bytes + 2 * copied;
+  size_t copied = copied_bytes(t, a), scores_bytes = (TILE * pg_most_keys(a) + 2 * d) * sizeof(REAL), bytes = scores_bytes + 2 * copied;
   REAL *scores = pg_allocate(bytes);
   bool done = scores != NULL;
   char *copy = (char *)scores + scores_bytes;
   for (size_t item = begin; item < end && done; item++) {
     size_t sequence = item / a->heads, head = item % a->heads, kv_head = head / (a->heads / a->kv_heads);
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
-    size_t keys = key_count(a, sequence);
+    size_t keys = pg_key_count(a, sequence);
     if (a->decodes && queries == 1 && t != PG_F64 && !x->log_sum && a->dropout == 0) {
-      ptrdiff_t at = position(a, q0, 0, 1, keys);
-      attend_one(t, a, sequence, head, visible(a, at, keys), at, (const char *)x->q + (q0 * a->q_stride + head * d) * pg_size(t),
+      ptrdiff_t at = pg_position(a, q0, 0, 1, keys);
+      attend_one(t, a, sequence, head, pg_visible(a, at, keys), at, (const char *)x->q + (q0 * a->q_stride + head * d) * pg_size(t),
                  (char *)x->out + (q0 * a->o_stride + head * d) * pg_size(t), (void *)scores);
       continue;
     }
@@ -222,7 +193,7 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
     pg_factor v = rows_seen(t, a, true, sequence, kv_head, copy + copied);
     for (size_t first = 0; first < queries && done; first += TILE) {
       size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first;
-      size_t columns = visible_to_tile(a, row0, first, rows, queries, keys);
+      size_t columns = pg_visible_to_rows(a, row0, first, rows, queries, keys);
       pg_factor q = factor(t, x->q, row0 * a->q_stride + head * d, a->q_stride, false);
       done = pg_multiply(t, rows, columns, d, 1, q, k, 0, own, scores, columns);
       if (!done) break;
@@ -251,8 +222,8 @@ PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const REAL *lo
   REAL scale = a->bias ? 1 : (REAL)a->scale;
   for (size_t i = 0; i < rows; i++) {
     REAL *pr = p + i * columns, *dr = ds + i * columns;
-    ptrdiff_t at = position(a, row0 + i, first + i, queries, keys);
-    size_t n = visible(a, at, keys);
+    ptrdiff_t at = pg_position(a, row0 + i, first + i, queries, keys);
+    size_t n = pg_visible(a, at, keys);
     if (a->bias) FN(add_bias)(a, head, at, n, pr);
     if (n) FN(exp_row)(n, scale, log_sum[(row0 + i) * a->heads + head], pr);
     if (a->dropout > 0) FN(mask_row)(a, head, row0 + i, n, dr, dr);
@@ -260,7 +231,7 @@ PG_CLONES static void FN(backward_softmax)(const pg_attention *a, const REAL *lo
     REAL dot = 0;
     for (size_t j = 0; j < n; j++) dot += pr[j] * dr[j];
     if (d_bias) {
-      ptrdiff_t column = FN(bias_column)(a, head, at);
+      ptrdiff_t column = pg_bias_column(a, head, at);
       PG_ALIGNED_LOOP for (size_t j = 0; j < n; j++) d_bias[column + (ptrdiff_t)j] += pr[j] * (dr[j] - dot);
     }
     PG_ALIGNED_LOOP for (size_t j = 0; j < n; j++) dr[j] = pr[j] * (dr[j] - dot) * (REAL)a->scale;
@@ -292,7 +263,7 @@ struct FN(room) {
 static bool FN(backward_head)(struct FN(attention_args) *x, size_t sequence, size_t kv_head, const struct FN(room) *m) {
   const pg_attention *a = x->a;
   pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
-  size_t d = a->head_size, group = a->heads / a->kv_heads, keys = key_count(a, sequence);
+  size_t d = a->head_size, group = a->heads / a->kv_heads, keys = pg_key_count(a, sequence);
   size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
   pg_factor k = rows_seen(t, a, false, sequence, kv_head, m->k), v = rows_seen(t, a, true, sequence, kv_head, m->v);
   // The first tile of a causal square does not reach all keys.
@@ -301,7 +272,7 @@ static bool FN(backward_head)(struct FN(attention_args) *x, size_t sequence, siz
   for (size_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
     for (size_t first = 0; first < queries && done; first += TILE, adds = true) {
       size_t rows = PG_MIN(TILE, queries - first), row0 = q0 + first, q_at = row0 * a->q_stride + head * d;
-      size_t n = visible_to_tile(a, row0, first, rows, queries, keys);
+      size_t n = pg_visible_to_rows(a, row0, first, rows, queries, keys);
       pg_factor q = factor(t, x->q, q_at, a->q_stride, false);
       pg_factor d_o = factor(t, x->d_o, row0 * a->o_stride + head * d, a->o_stride, false);
       double keep = adds ? 1 : 0;
@@ -331,7 +302,7 @@ static bool FN(backward_head)(struct FN(attention_args) *x, size_t sequence, siz
 static void FN(backward_range)(void *context, size_t begin, size_t end) {
   struct FN(attention_args) *x = context;
   const pg_attention *a = x->a;
-  size_t copied = copied_bytes(x->t, a), most = longest(a), tile = TILE * most, sums = most * a->head_size;
+  size_t copied = copied_bytes(x->t, a), most = pg_most_keys(a), tile = TILE * most, sums = most * a->head_size;
   size_t bytes = 2 * (tile + sums) * sizeof(REAL) + 2 * copied;
   REAL *p = pg_allocate(bytes);
   if (!p) {

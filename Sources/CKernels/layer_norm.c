@@ -88,7 +88,7 @@ static inline __attribute__((always_inline)) void FN(masked_row)(pg_random r, ui
   size_t done = 0;
   while (done < n) {
     size_t at = first + done, lane = at % PG_MASK_BLOCK, count = PG_MIN(PG_MASK_BLOCK - lane, n - done);
-    pg_mask_block(r, at / PG_MASK_BLOCK, threshold, draws);
+    pg_mask_block(r, at / PG_MASK_BLOCK, draws);
     PG_ALIGNED_LOOP for (size_t j = 0; j < count; j++) y[done + j] = draws[lane + j] < threshold ? (REAL)0 : x[done + j] * scale;
     done += count;
   }

@@ -86,21 +86,24 @@ struct FN(dropout_args) {
 
 PG_CLONES static void FN(dropout_blocks)(void *context, size_t begin, size_t end) {
   const struct FN(dropout_args) *a = context;
+  const uint32_t threshold = a->threshold;
+  const REAL scale = a->scale;
   for (size_t block = begin; block < end; block++) {
     uint16_t draws[PG_MASK_BLOCK];
-    pg_mask_block(a->r, block, a->threshold, draws);
+    pg_mask_block(a->r, block, draws);
     size_t first = block * PG_MASK_BLOCK, count = PG_MIN(PG_MASK_BLOCK, a->n - first);
     if (a->t == PG_BF16) {
-      const uint16_t *restrict x = (const uint16_t *)a->x + first;
+      const uint16_t *x = (const uint16_t *)a->x + first;
       uint16_t *y = (uint16_t *)a->y + first;
-      for (size_t j = 0; j < count; j++) {
-        y[j] = draws[j] < a->threshold ? 0 : pg_to_bf16(pg_from_bf16(x[j]) * (float)a->scale);
+      PG_ALIGNED_LOOP for (size_t j = 0; j < count; j++) {
+        uint16_t kept = pg_to_bf16(pg_from_bf16(x[j]) * (float)scale);
+        y[j] = draws[j] < threshold ? 0 : kept;
       }
       continue;
     }
-    const REAL *restrict x = (const REAL *)a->x + first;
+    const REAL *x = (const REAL *)a->x + first;
     REAL *y = (REAL *)a->y + first;
-    for (size_t j = 0; j < count; j++) y[j] = draws[j] < a->threshold ? (REAL)0 : x[j] * a->scale;
+    PG_ALIGNED_LOOP for (size_t j = 0; j < count; j++) y[j] = draws[j] < threshold ? (REAL)0 : x[j] * scale;
   }
 }
 

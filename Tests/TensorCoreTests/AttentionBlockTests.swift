@@ -7,7 +7,7 @@ import Testing
 /// Attention over grouped heads, several blocks of keys, shared ranges and gaps, given positions and a bias.
 @Suite(.engine) struct AttentionBlockTests {
   struct Case: CustomTestStringConvertible, Sendable {
-    let testDescription: String
+    var testDescription: String
     var queries: [Int]
     /// For each block: its rows, and for each sequence the start and number of those that it sees.
     var blocks: [(rows: Int, ranges: [(Int32, Int32)])]
@@ -123,6 +123,14 @@ import Testing
     Case(testDescription: "fused, shared", queries: [3, 2], blocks: [(5, [(0, 5), (0, 5)])], isFused: true),
   ]
 
+  /// The same with heads that are computed in tiles where the CPU has units for bfloat16, of one panel of columns and of two.
+  static let inTiles = cases.enumerated().map { i, row in
+    var row = row
+    row.size = i % 4 == 0 ? 96 : 32
+    row.testDescription += ", \(row.size) wide"
+    return row
+  }
+
   @Test(arguments: cases) func agreesWithLoops(_ row: Case) throws {
     var plain = row
     plain.dropout = nil
@@ -150,7 +158,7 @@ import Testing
   }
 
   /// Outputs and gradients: float32 against float64, bfloat16 against float32, and the same bits for every number of threads.
-  @Test(arguments: cases) func otherTypesAgree(_ row: Case) throws {
+  @Test(arguments: cases + inTiles) func otherTypesAgree(_ row: Case) throws {
     func run(_ type: DType) throws -> [Tensor] {
       let beside: DType = type == .float64 ? .float64 : .float32
       let leaves = try row.shapes.enumerated().map { i, shape in
