@@ -1,4 +1,5 @@
 import CKernels
+import Foundation
 import TensorCore
 import TestSupport
 import Testing
@@ -101,6 +102,24 @@ import Testing
         }
       }
       expectClose("flipped \(isLeftFlipped) \(isRightFlipped)", c.values, expected, relative: 1e-3, absolute: 1e-3)
+    }
+  }
+
+  /// GELU and its slope of every finite number, against float64: bfloat16's rounding, and what their polynomials may add.
+  @Test func geluOfEveryNumber() throws {
+    let numbers = (0...UInt32(UInt16.max)).map { Float(bitPattern: $0 << 16) }.filter(\.isFinite)
+    let x = try Tensor(numbers, [numbers.count]).requiresGrad(true)
+    let y = try x.to(.bfloat16).activation(.gelu)
+    try y.to(.float32).backward(gradient: .ones([numbers.count]))
+    let (values, slopes) = (try y.to(.float32).values, try #require(x.grad).values)
+    for (i, number) in numbers.enumerated() {
+      let x = Double(number), cdf = 0.5 * erfc(-x / 2.0.squareRoot()), slope = cdf + x * exp(-x * x / 2) / (2 * .pi).squareRoot()
+      let worst = max(abs(values[i] - x * cdf) - abs(x * cdf) / 256, abs(slopes[i] - slope) - abs(slope) / 256)
+      #expect(worst < 4e-6, "\(number): \(values[i]), \(slopes[i])")
+    }
+    for bad in [Float.nan, .infinity] {
+      let y = try Tensor([bad], [1]).to(.bfloat16).activation(.gelu).to(.float32).values[0]
+      #expect(bad.isNaN ? y.isNaN : y == .infinity)
     }
   }
 
