@@ -38,49 +38,15 @@ static void map_narrow(struct map_args_f32 map, pg_range_fn body, size_t n, cons
   pg_parallel_for(n, PG_CHUNK, narrow_map_range, &args);
 }
 
-// GELU and its slope in bfloat16, without exp and division. Phi(x) - 1/2 and the slope - 1/2 are odd: x times a polynomial in x^2, or
-// in 2 (x / widest)^2 - 1, whose largest error is the least (2e-7 and 1.4e-6 in fp32). Beyond `widest` both are 0 or 1 to 3e-6.
-static inline __attribute__((always_inline)) float odd_polynomial(int degree, const float *c, float widest, float x) {
-  float v = x > widest ? widest : x < -widest ? -widest : x, u = fmaf(v * v, 2 / (widest * widest), -1), p = c[degree];
-  for (int i = degree - 1; i >= 0; i--) p = fmaf(p, u, c[i]);
-  return v * p;
-}
-static inline __attribute__((always_inline)) float short_gelu(float x) {
-  static const float c[] = {0.14136378f, -0.07029628f, 0.051520523f, -0.04044261f, 0.031442173f, -0.023268653f, 0.016402174f,
-                            -0.01116434f, 0.006410513f, -0.0026855742f, 0.001722797f, -0.0016132655f, 0.000608728f};
-  return x <= -5 ? 0 : x * (0.5f + odd_polynomial(12, c, 5, x));
-}
-static inline __attribute__((always_inline)) float short_gelu_slope(float x) {
-  static const float c[] = {0.13641277f, -0.07086844f, 0.060558352f, -0.06377966f, 0.072794706f, -0.07887817f, 0.07566474f,
-                            -0.07206998f, 0.069227636f, -0.043370035f, 0.011409207f, -0.013194831f, 0.02094823f, -0.0087004136f};
-  return 0.5f + odd_polynomial(13, c, 5.2f, x);
-}
-// Several registers at once: one polynomial is a chain of products that wait for each other.
-#define SHORT_LOOP _Pragma("clang loop vectorize(assume_safety) interleave_count(4)")
-PG_CLONES static void narrow_gelu_range(void *context, size_t begin, size_t end) {
-  const struct narrow_map *m = context;
-  const uint16_t *x = m->a;
-  uint16_t *y = m->out;
-  SHORT_LOOP for (size_t i = begin; i < end; i++) y[i] = pg_to_bf16(short_gelu(pg_from_bf16(x[i])));
-}
-PG_CLONES static void narrow_gelu_backward_range(void *context, size_t begin, size_t end) {
-  const struct narrow_map *m = context;
-  const uint16_t *x = m->a, *dy = m->c;
-  uint16_t *dx = m->out;
-  SHORT_LOOP for (size_t i = begin; i < end; i++) dx[i] = pg_to_bf16(pg_from_bf16(dy[i]) * short_gelu_slope(pg_from_bf16(x[i])));
-}
-
 void pg_unary(pg_dtype t, pg_unary_op op, size_t n, const void *x, void *y) {
   PG_TIMED(PG_KIND_ELEMENTWISE);
-  struct narrow_map gelu = {.a = x, .out = y};
-  if (t == PG_BF16 && op == PG_GELU) pg_parallel_for(n, PG_CHUNK, narrow_gelu_range, &gelu);
+  if (t == PG_BF16 && op == PG_GELU) pg_narrow_gelu(n, x, y);
   else if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_range_f32, n, x, NULL, NULL, y);
   else PG_DISPATCH(t, unary, op, n, x, y);
 }
 void pg_unary_backward(pg_dtype t, pg_unary_op op, size_t n, const void *x, const void *y, const void *dy, void *dx) {
   PG_TIMED(PG_KIND_ELEMENTWISE);
-  struct narrow_map gelu = {.a = x, .c = dy, .out = dx};
-  if (t == PG_BF16 && op == PG_GELU) pg_parallel_for(n, PG_CHUNK, narrow_gelu_backward_range, &gelu);
+  if (t == PG_BF16 && op == PG_GELU) pg_narrow_gelu_backward(n, x, dy, dx);
   else if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_backward_range_f32, n, x, y, dy, dx);
   else PG_DISPATCH(t, unary_backward, op, n, x, y, dy, dx);
 }
