@@ -9,6 +9,9 @@
 // classes per power of two, freed blocks wait in their class, and a request takes one from its class or the next few: real
 // batches differ in length, and fresh memory costs a page fault for every 4 KB.
 enum { CLASSES = 8 * 48, SMALLEST = 6, HEADER = 64, NEXT_CLASSES = 4 };
+// Blocks of so many bytes may wait whatever the program had in use: a small model would else ask the system in every operation, since
+// batches of many lengths need blocks of many classes.
+enum { LEAST_KEPT = 32 << 20 };
 
 // In front of every block's bytes.
 static struct block {
@@ -151,10 +154,10 @@ void pg_free(void *pointer, size_t bytes) {
   int c = block->class;
   if (c == LASTING) return leave_chunk((struct chunk *)(void *)block->next);
   size_t now = atomic_fetch_sub(&live, block->size) - block->size;
-  // What is kept never exceeds what the program had in use at its peak.
+  // What is kept never exceeds what the program had in use at its peak, but for a little.
   if (c >= 0) {
     pthread_mutex_lock(&lock);
-    if (kept_bytes + block->size + now <= atomic_load(&peak)) {
+    if (kept_bytes + block->size + now <= PG_MAX(atomic_load(&peak), (size_t)LEAST_KEPT)) {
       block->next = kept[c];
       kept[c] = block;
       kept_bytes += block->size;

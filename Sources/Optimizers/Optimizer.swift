@@ -146,6 +146,11 @@ public final class Optimizer {
     [[1], [1, 1]].map { rule.state(of: $0).map(\.name) }.first { $0.allSatisfy { saved[$0 + "." + name] != nil } }
   }
 
+  /// Forgets the gradients of its parameters.
+  public func zeroGrad() {
+    for group in groups { for (_, parameter) in group.parameters { parameter.grad = nil } }
+  }
+
   /// The L2 norm of all gradients together.
   public func gradientNorm() -> Double {
     groups.reduce(0.0) { sum, group in

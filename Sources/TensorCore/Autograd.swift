@@ -12,6 +12,8 @@ package final class GradientSlot {
   var grad: Tensor?
   /// What computed the tensor; nil for leaves.
   var node: GradNode?
+  /// Its number in the backward pass under way; of no meaning otherwise.
+  fileprivate var place = 0
 
   init(shape: [Int], dtype: DType) {
     self.shape = shape
@@ -19,8 +21,6 @@ package final class GradientSlot {
   }
 
   var count: Int { shape.reduce(1, *) }
-  /// The type of a leaf's gradient: gradients of storage types are kept in float32.
-  var gradientDType: DType { dtype.isComputed ? dtype : .float32 }
 
   deinit {
     // A long chain of results would otherwise be released by a recursion as deep as the chain.
@@ -38,12 +38,12 @@ package final class GradNode {
   /// the operation saved.
   var backward: ((Tensor) throws -> [Tensor?])?
   /// What `backward` reads, and how often it had been written by then.
-  private var saved: [(storage: Storage, version: Int, summary: String)]
+  private var saved: [(storage: Storage, version: Int, shape: [Int], dtype: DType)]
 
   init(name: String, inputs: [GradientSlot], saving saved: [Tensor], backward: @escaping (Tensor) throws -> [Tensor?]) {
     self.name = name
     self.inputs = inputs
-    self.saved = saved.map { ($0.storage, $0.version, $0.summary) }
+    self.saved = saved.map { ($0.storage, $0.version, $0.shape, $0.dtype) }
     self.backward = backward
   }
 
@@ -57,7 +57,7 @@ package final class GradNode {
   func requireUnchanged() throws {
     guard let changed = saved.first(where: { $0.storage.version != $0.version }) else { return }
     throw EngineError(
-      .argument, "backward(): \(changed.summary), which '\(name)' needs for its gradient, was changed in place after it",
+      .argument, "backward(): \(Tensor.summary(changed.shape, changed.dtype)), which '\(name)' needs for its gradient, was changed in place after it",
       hint: "change a clone() of it, or after backward()")
   }
 
@@ -74,6 +74,80 @@ package final class GradNode {
           pending.append(next)
         }
       }
+    }
+  }
+}
+
+/// The slots of a backward pass from the root to the leaves, each after everything that it was computed into, and the gradients that
+/// have reached them.
+private struct BackwardPass {
+  private(set) var slots: [GradientSlot]
+  /// For each slot its gradient so far, and whether the pass made it: sums made here may be added to in place; what an operation returned
+  /// may be shared with others.
+  private var gradients: [(tensor: Tensor, isOwned: Bool)?]
+  /// The slots' places in the pass that this one runs within, for a checkpoint's is inside another.
+  private var outerPlaces: [Int]
+
+  init(from root: GradientSlot, seed: Tensor) {
+    var found: [GradientSlot] = []
+    var finished: [GradientSlot] = []
+    var outer: [Int] = []
+    func enter(_ slot: GradientSlot) -> Bool {
+      if slot.place < found.count, found[slot.place] === slot { return false }
+      outer.append(slot.place)
+      slot.place = found.count
+      found.append(slot)
+      return true
+    }
+    var stack: [(slot: GradientSlot, next: Int)] = []
+    if enter(root) { stack.append((root, 0)) }
+    while !stack.isEmpty {
+      let last = stack.count - 1
+      let (slot, next) = stack[last]
+      guard let node = slot.node, next < node.inputs.count else {
+        finished.append(slot)
+        stack.removeLast()
+        continue
+      }
+      stack[last].next += 1
+      let input = node.inputs[next]
+      if input.requiresGrad, enter(input) { stack.append((input, 0)) }
+    }
+    outerPlaces = finished.reversed().map { outer[$0.place] }
+    slots = finished.reversed()
+    gradients = [(tensor: Tensor, isOwned: Bool)?](repeating: nil, count: slots.count)
+    for (i, slot) in slots.enumerated() { slot.place = i }
+    gradients[0] = (seed, false)
+  }
+
+  /// Gives the slots their places in the outer pass back.
+  func end() {
+    for (slot, place) in zip(slots, outerPlaces) { slot.place = place }
+  }
+
+  /// The whole gradient of a slot; nil where none has reached it.
+  mutating func takeGradient(_ i: Int) -> (tensor: Tensor, isOwned: Bool)? {
+    defer { gradients[i] = nil }
+    return gradients[i]
+  }
+
+  /// Adds a gradient of the slot's shape to what has reached it. What began to want one since the pass began gets none.
+  mutating func add(_ gradient: Tensor, to slot: GradientSlot) throws {
+    guard slot.place < slots.count, slots[slot.place] === slot else { return }
+    guard let (earlier, isOwned) = gradients[slot.place] else {
+      gradients[slot.place] = (gradient, false)
+      return
+    }
+    if earlier.dtype != gradient.dtype {
+      // A bfloat16 activation may get gradients of both types.
+      let (sum, other) = (try earlier.converted(to: .float32), try gradient.converted(to: .float32))
+      let total = try Tensor(uninitialized: slot.shape, .float32)
+      pg_axpby(PG_F32, total.count, 1, sum.pointer, 1, other.pointer, total.pointer)
+      gradients[slot.place] = (total, true)
+    } else {
+      let sum = isOwned ? earlier : try Tensor(uninitialized: slot.shape, earlier.dtype)
+      pg_axpby(sum.dtype.kernel, sum.count, 1, earlier.pointer, 1, gradient.pointer, sum.pointer)
+      gradients[slot.place] = (sum, true)
     }
   }
 }
@@ -116,7 +190,7 @@ public enum Autograd {
       let wasEnabled = setEnabled(true)
       defer { _ = setEnabled(wasEnabled) }
       let again = try body(saved)
-      try backward(again, gradient: gradient.converted(to: again.slot.gradientDType))
+      try backward(again, gradient: gradient.converted(to: again.gradientDType))
       defer { for tensor in saved { tensor.grad = nil } }
       return saved.map(\.grad) + parameters.filter(\.requiresGrad).map { _ in nil }
     }
@@ -140,24 +214,6 @@ public enum Autograd {
     result.slot.node = GradNode(name: name, inputs: inputs.map(\.slot), saving: saved, backward: backward)
   }
 
-  /// Slots that lead from `root` to leaves, each after everything that it was computed into.
-  private static func order(_ root: GradientSlot) -> [GradientSlot] {
-    var finished: [GradientSlot] = []
-    var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
-    var stack: [(slot: GradientSlot, next: Int)] = [(root, 0)]
-    while let (slot, next) = stack.last {
-      guard let inputs = slot.node?.inputs, next < inputs.count else {
-        finished.append(slot)
-        stack.removeLast()
-        continue
-      }
-      stack[stack.count - 1].next += 1
-      let input = inputs[next]
-      if input.requiresGrad, seen.insert(ObjectIdentifier(input)).inserted { stack.append((input, 0)) }
-    }
-    return finished.reversed()
-  }
-
   /// Runs the backward pass from `root`, whose gradient is `gradient` (1 for a scalar), adding into the `grad` of
   /// the leaves. The graph is freed on the way, unless `retainGraph` is set.
   public static func backward(_ root: Tensor, gradient: Tensor? = nil, retainGraph: Bool = false) throws {
@@ -166,7 +222,7 @@ public enum Autograd {
     }
     let seed: Tensor
     if let gradient {
-      guard gradient.shape == root.shape, gradient.dtype == root.slot.gradientDType else {
+      guard gradient.shape == root.shape, gradient.dtype == root.gradientDType else {
         throw EngineError(.shape, "backward(): gradient \(gradient.summary) for \(root.summary)")
       }
       seed = gradient
@@ -174,19 +230,16 @@ public enum Autograd {
       guard root.count == 1 else {
         throw EngineError(.shape, "backward() of \(root.summary)", hint: "reduce it to a scalar first, or pass a gradient")
       }
-      seed = try Tensor.ones(root.shape, root.slot.gradientDType)
+      seed = try Tensor.ones(root.shape, root.gradientDType)
     }
-    var gradients = [ObjectIdentifier(root.slot): seed]
-    // Sums made here may be added to in place; what an operation returned may be shared with others.
-    var owned: Set<ObjectIdentifier> = []
     try noGrad {
-      var pending = Array(order(root.slot).reversed())
-      while let slot = pending.popLast() {
-        let id = ObjectIdentifier(slot)
-        guard let gradient = gradients.removeValue(forKey: id) else { continue }
-        let isOwned = owned.remove(id) != nil
+      var pass = BackwardPass(from: root.slot, seed: seed)
+      defer { pass.end() }
+      for i in pass.slots.indices {
+        guard var gradient = pass.takeGradient(i) else { continue }
+        let slot = pass.slots[i]
         guard let node = slot.node else {
-          try accumulate(gradient, isOwned: isOwned, into: slot)
+          try accumulate(&gradient.tensor, isOwned: gradient.isOwned, into: slot)
           continue
         }
         guard let backward = node.backward else {
@@ -194,65 +247,46 @@ public enum Autograd {
         }
         try node.requireUnchanged()
         let inputs = node.inputs
-        let results = try backward(gradient)
+        let results = try backward(gradient.tensor)
         precondition(results.count == inputs.count, "\(node.name): one gradient for each operand")
         for (input, result) in zip(inputs, results) where input.requiresGrad {
-          guard var result else { continue }
+          guard let result else { continue }
           precondition(result.count == input.count, "\(node.name): gradient \(result.shape) for \(input.shape)")
-          if result.shape != input.shape { result = result.view(input.shape) }
-          let inputID = ObjectIdentifier(input)
-          guard let earlier = gradients[inputID] else {
-            gradients[inputID] = result
-            continue
-          }
-          if earlier.dtype != result.dtype {
-            // A bfloat16 activation may get gradients of both types.
-            let sum = try earlier.converted(to: .float32)
-            let other = try result.converted(to: .float32)
-            let total = try Tensor(uninitialized: input.shape, .float32)
-            pg_axpby(PG_F32, total.count, 1, sum.pointer, 1, other.pointer, total.pointer)
-            gradients[inputID] = total
-            owned.insert(inputID)
-          } else if owned.contains(inputID) {
-            pg_axpby(earlier.dtype.kernel, earlier.count, 1, earlier.pointer, 1, result.pointer, earlier.pointer)
-          } else {
-            let sum = try Tensor(uninitialized: input.shape, earlier.dtype)
-            pg_axpby(sum.dtype.kernel, sum.count, 1, earlier.pointer, 1, result.pointer, sum.pointer)
-            gradients[inputID] = sum
-            owned.insert(inputID)
-          }
+          try pass.add(result.shape == input.shape ? result : result.view(input.shape), to: input)
         }
         if !retainGraph { node.clear() }
       }
     }
   }
 
-  private static func accumulate(_ gradient: Tensor, isOwned: Bool, into leaf: GradientSlot) throws {
+  /// Adds a gradient to a leaf's. `isOwned`: nobody else reads its elements.
+  private static func accumulate(_ gradient: inout Tensor, isOwned: Bool, into leaf: GradientSlot) throws {
     if let grad = leaf.grad {
       pg_axpby(grad.dtype.kernel, grad.count, 1, grad.pointer, 1, gradient.pointer, grad.pointer)
       grad.version += 1
     } else {
-      leaf.grad = isOwned ? gradient.view(leaf.shape) : try gradient.view(leaf.shape).copy()
+      let isFree = isOwned || (isKnownUniquelyReferenced(&gradient) && gradient.isOnlyOwner)
+      leaf.grad = isFree ? gradient.view(leaf.shape) : try gradient.view(leaf.shape).copy()
     }
   }
 }
 
 extension Tensor {
   /// Whether this is a tensor that the user marked, not a result.
-  public var isLeaf: Bool { slot.node == nil }
+  public var isLeaf: Bool { knownSlot?.node == nil }
   /// Whether `backward()` accumulates into `grad` (leaves), or passes through (results).
   public var requiresGrad: Bool {
-    get { slot.requiresGrad }
-    set { slot.requiresGrad = newValue }
+    get { knownSlot?.requiresGrad ?? false }
+    set { if newValue || knownSlot != nil { slot.requiresGrad = newValue } }
   }
   /// The sum of the gradients of all backward passes since it was cleared; leaves only.
   public var grad: Tensor? {
-    get { slot.grad }
-    set { slot.grad = newValue }
+    get { knownSlot?.grad }
+    set { if newValue != nil || knownSlot != nil { slot.grad = newValue } }
   }
 
-  /// The type of the gradient: that of the tensor, but float32 for a storage type.
-  public var gradientDType: DType { slot.gradientDType }
+  /// The type of a leaf's gradient: that of the tensor, but float32 for a storage type.
+  public var gradientDType: DType { dtype.isComputed ? dtype : .float32 }
 
   /// See `Autograd.backward`.
   public func backward(gradient: Tensor? = nil, retainGraph: Bool = false) throws {

@@ -14,8 +14,15 @@ public final class Tensor {
   public private(set) var byteOffset: Int
   /// Number of elements.
   public let count: Int
+  /// Its place in the graph, which most tensors of a backward pass never need; nil: it has none yet.
+  package private(set) var knownSlot: GradientSlot?
   /// Its place in the graph.
-  package let slot: GradientSlot
+  package var slot: GradientSlot {
+    if let knownSlot { return knownSlot }
+    let slot = GradientSlot(shape: shape, dtype: dtype)
+    knownSlot = slot
+    return slot
+  }
   /// Whether a script said that this never trains: a parameter that it makes for an adapter stays frozen.
   public var staysFrozen = false
   /// Layouts for matrix products, made on first use while the tensor is frozen; parameters of models have them,
@@ -36,7 +43,7 @@ public final class Tensor {
     self.storage = storage
     self.byteOffset = byteOffset
     self.count = count
-    self.slot = slot ?? GradientSlot(shape: shape, dtype: dtype)
+    knownSlot = slot
   }
 
   /// Uninitialised elements.
@@ -74,6 +81,9 @@ public final class Tensor {
   /// Number of rows along all other axes.
   public var rows: Int { columns == 0 ? 0 : count / columns }
 
+  /// Bytes of its elements.
+  var byteCount: Int { count * dtype.size }
+
   /// The elements' address.
   public var pointer: UnsafeMutableRawPointer { storage.pointer + byteOffset }
   /// The elements of a float32 tensor.
@@ -93,7 +103,9 @@ public final class Tensor {
   }
 
   /// "[2, 3] float32", for messages.
-  public var summary: String { "\(shape) \(dtype.rawValue)" }
+  public var summary: String { Self.summary(shape, dtype) }
+
+  static func summary(_ shape: [Int], _ dtype: DType) -> String { "\(shape) \(dtype.rawValue)" }
 }
 
 // MARK: - Creation and access
@@ -231,6 +243,9 @@ extension Tensor {
     result.packed = packed
     return result
   }
+
+  /// Whether the elements are all of a block that nobody else has.
+  var isOnlyOwner: Bool { storage.isWritable && isKnownUniquelyReferenced(&storage) && storage.byteCount == byteCount }
 
   /// Copies elements that a file or another tensor owns too, so that they can be written.
   package func makeExclusive() throws {

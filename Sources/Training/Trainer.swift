@@ -235,7 +235,7 @@ public final class Trainer {
   private func tryUpdate() throws {
     let batches = try nextBatches()
     let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
-    model.network.zeroGrad()
+    optimizer.zeroGrad()
     let passes = model.network.context.step
     let total = try group.sum(of: batches.indices, into: trainedParameters().map(\.tensor)) { i in
       if group.count > 1 { model.network.context.resume(after: passes + UInt64(i)) }
@@ -275,7 +275,7 @@ public final class Trainer {
       for training in model.activeTrainings { try training.beforeUpdate(place) }
       try optimizer.step(learningRate: state.learningRate, multiplier: multiplier, gradientScale: scale)
       for training in model.activeTrainings { try training.afterUpdate(place) }
-      model.network.zeroGrad()
+      optimizer.zeroGrad()
       state.step += 1
     }
     state.gradientNorm = norm

@@ -113,6 +113,30 @@ import Testing
     #expect(x.grad?.values == [2, 2])
   }
 
+  @Test func noTwoLeavesShareAGradient() throws {
+    let (a, b) = (try leaf([3, 4]), try leaf([5, 6]))
+    let seed = try Tensor([1.0, 1], [2])
+    try a.add(b).backward(gradient: seed)
+    try #require(a.grad).fill(7)
+    #expect(b.grad?.values == [1, 1] && seed.values == [1, 1])
+  }
+
+  /// The backward pass of a checkpoint runs within another one, and both meet the same parameter.
+  @Test func aPassWithinAPass() throws {
+    let x = try normal([2, 3]).requiresGrad(true)
+    let w = try normal([3, 3], stream: 1).requiresGrad(true)
+    func gradients(_ isCheckpointed: Bool) throws -> [[Double]] {
+      (x.grad, w.grad) = (nil, nil)
+      let inner = { (inputs: [Tensor]) in try inputs[0].linear(w).unary(.sin).linear(w) }
+      let y = try x.linear(w)
+      let z = isCheckpointed ? try Autograd.checkpoint([y], parameters: [w], inner) : try inner([y])
+      try z.linear(w).add(y).backward(gradient: try normal([2, 3], stream: 2))
+      return [try #require(x.grad).values, try #require(w.grad).values]
+    }
+    let (plain, again) = (try gradients(false), try gradients(true))
+    for (plain, again) in zip(plain, again) { expectClose("gradient", again, plain) }
+  }
+
   @Test func longChainsDoNotOverflowTheStack() throws {
     let start = Memory.liveBytes
     do {

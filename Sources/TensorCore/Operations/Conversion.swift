@@ -9,7 +9,7 @@ extension Tensor {
     if target == dtype { return self }
     let result = try converted(to: target)
     guard target.isFloatingPoint else { return result }
-    Autograd.attach("to", to: result, inputs: [self]) { [type = slot.gradientDType] dy in
+    Autograd.attach("to", to: result, inputs: [self]) { [type = gradientDType] dy in
       [try dy.converted(to: type)]
     }
     return result
