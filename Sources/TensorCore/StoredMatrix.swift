@@ -29,6 +29,20 @@ package final class StoredMatrix {
     pg_factor(data: bytes.baseAddress, type: type.kernel, transposed: isTransposed, stride: shape[isTransposed ? 0 : 1])
   }
 
+  fileprivate var firstNonFinite: Int? {
+    let index = pg_find_nonfinite(type.kernel, count, bytes.baseAddress)
+    whenUnneeded?()
+    return index < count ? index : nil
+  }
+
+  /// Some rows of a tensor of this shape; nil where they do not lie so in the file.
+  func gather(_ ids: [Int32], of shape: [Int]) throws -> Tensor? {
+    guard !isTransposed, shape == self.shape else { return nil }
+    let rows = try Tensor(uninitialized: [ids.count, shape[1]], type)
+    pg_gather_rows(type.kernel, ids.count, shape[1], ids, bytes.baseAddress, false, rows.pointer)
+    return try rows.converted(to: .float32)
+  }
+
   /// Writes all elements, row-major.
   func read(into target: UnsafeMutablePointer<Float>) {
     pg_read_matrix(factor, shape[0], shape[1], target)
@@ -43,4 +57,7 @@ extension Tensor {
     self.init(
       shape: isTransposed ? stored.shape.reversed() : stored.shape, dtype: .float32, storage: Storage(matrix), count: stored.count)
   }
+
+  /// The place in the file's order of the first element that is not finite; nil if all are. The tensor is one of `init(stored:isTransposed:)`.
+  package var firstStoredNonFinite: Int? { storage.stored?.firstNonFinite }
 }

@@ -156,13 +156,19 @@ extension PretrainedModel: ParameterSource {
       cache[name] = tensor
       return tensor
     }
-    let tensor = try file.float32(entry)
-    if let bad = tensor.firstNonFinite {
+    func check(_ bad: Int?) throws {
+      guard let bad else { return }
       throw EngineError(.data, "\(file.path): tensor '\(entry.name)' has a value that is not finite at index \(bad)")
     }
-    tensor.storage.giveBack()
-    let matrix = try file.storedMatrix(entry, isTransposed: isStoredTransposed)
-    cache[name] = try matrix ?? (isStoredTransposed ? Autograd.noGrad { try tensor.transpose(0, 1).copy() } : tensor)
+    if let matrix = try file.storedMatrix(entry, isTransposed: isStoredTransposed) {
+      try check(matrix.firstStoredNonFinite)
+      cache[name] = matrix
+    } else {
+      let tensor = try file.float32(entry)
+      try check(tensor.firstNonFinite)
+      tensor.storage.giveBack()
+      cache[name] = try isStoredTransposed ? Autograd.noGrad { try tensor.transpose(0, 1).copy() } : tensor
+    }
     return cache[name]
   }
 

@@ -30,6 +30,30 @@ import Testing
     #expect(try bits(stored) == bits(plain.mul(2)))
   }
 
+  @Test(arguments: [DType.float32, .bfloat16], [false, true])
+  func rowsOfAStoredMatrix(_ type: DType, _ isTransposed: Bool) throws {
+    let (stored, plain) = try stored(type, isTransposed: isTransposed)
+    let other = try normal([4, plain.columns], stream: 5, .float32)
+    let ids: [Int32] = [3, 0, 69, 3]
+    let before = Memory.liveBytes
+    #expect(try bits(stored.gatherRows(ids, adding: [(other, [0, 1, 2, 3])])) == bits(plain.gatherRows(ids, adding: [(other, [0, 1, 2, 3])])))
+    // Rows that lie together in the file are read without making all elements.
+    #expect((Memory.liveBytes == before) == !isTransposed)
+    let half = [stored.rows * 2, stored.columns / 2]
+    #expect(try bits(stored.view(half).gatherRows(ids)) == bits(plain.view(half).gatherRows(ids)))
+  }
+
+  /// The first of several, also where another thread finds a later one.
+  @Test(arguments: [DType.float32, .float64, .bfloat16]) func firstThatIsNotFinite(_ type: DType) throws {
+    let x = try Tensor.full([3, 100_000], 3e38, type)
+    func first() -> Int? { type == .bfloat16 ? Tensor(stored: x, isTransposed: true).firstStoredNonFinite : x.firstNonFinite }
+    #expect(first() == nil)
+    for (index, value) in [(299_999, Double.nan), (262_143, -.infinity), (140_000, .infinity), (131_072, .nan), (0, .infinity)] {
+      x.set(value, at: index)
+      #expect(first() == index)
+    }
+  }
+
   @Test(arguments: Precision.allCases, [false, true])
   func storedMatrixMultipliesAsPlain(_ precision: Precision, _ isTransposed: Bool) throws {
     let before = Precision.current

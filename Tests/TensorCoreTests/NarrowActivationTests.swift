@@ -79,6 +79,21 @@ import Testing
     }
   }
 
+  /// A bias is added, and its gradient summed, as in float32 with one rounding: bit for bit what a copy in float32 would give.
+  @Test func biasesBesideNarrowRows() throws {
+    let x = try normal([300, 40], .float32).to(.bfloat16)
+    let weight = try normal([65, 40], stream: 1, .float32).requiresGrad(true)
+    let bias = try normal([65], stream: 2, .float32).requiresGrad(true)
+    let y = try x.linear(weight, bias)
+    let copied = try x.linear(weight).to(.float32).add(bias).to(.bfloat16)
+    #expect(y.values == copied.values)
+    let seed = try normal([300, 65], stream: 3, .float32).to(.bfloat16).to(.float32)
+    try y.to(.float32).backward(gradient: seed)
+    var sums = [Float](repeating: 0, count: 65)
+    for row in 0..<300 { for i in 0..<65 { sums[i] += seed.floats[row * 65 + i] } }
+    #expect(Array(try #require(bias.grad).floats) == sums)
+  }
+
   /// Inner sizes that are no multiples of what is multiplied at once: what memory held before must not count.
   @Test(arguments: [1, 2, 31, 33, 65, 130]) func whatMemoryHeldDoesNotCount(_ inner: Int) throws {
     let (rows, columns) = (35, 37)

@@ -105,10 +105,15 @@ void pg_scale(pg_dtype t, size_t n, double a, const void *x, double b, void *out
 void pg_fill(pg_dtype t, size_t n, double value, void *out);
 void pg_add_rows(pg_dtype t, size_t rows, size_t cols, const void *x, const void *row, void *y);   // y = x + row
 void pg_sum_rows(pg_dtype t, size_t rows, size_t cols, const void *x, void *row);                  // over rows
+// The same for rows in bfloat16: x += row, and the sums over rows (narrow_rows.c).
+void pg_add_row_bf16(size_t rows, size_t cols, const float *row, uint16_t *x);
+void pg_sum_rows_bf16(size_t rows, size_t cols, const uint16_t *x, float *row);
 double pg_sum(pg_dtype t, size_t n, const void *x);
 double pg_sum_squares(pg_dtype t, size_t n, const void *x);
 // Index of the first value that is not finite; n if all are.
 size_t pg_first_nonfinite(pg_dtype t, size_t n, const void *x);
+// The same on all threads, and in bfloat16 too (finite.c).
+size_t pg_find_nonfinite(pg_dtype t, size_t n, const void *x);
 void pg_f32_to_f64(size_t n, const float *x, double *y);
 void pg_f64_to_f32(size_t n, const double *x, float *y);
 void pg_f32_to_bf16(size_t n, const float *x, uint16_t *y);  // to nearest, ties to even; NaN stays NaN

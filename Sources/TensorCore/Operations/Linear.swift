@@ -88,7 +88,7 @@ extension Tensor {
     } else {
       let plain = try weight.dequantized()
       try withExtendedLifetime(plain) { try y.assignProduct(x.factor, plain.factor.flipped, inner: columns, precision) }
-      if let bias { try y.addRowInPlace(bias) }
+      if let bias { y.addRowInPlace(bias) }
     }
     let needsX = x.requiresGrad
     let inputs = [x, weight] + (bias.map { [$0] } ?? [])
@@ -129,11 +129,9 @@ extension Tensor {
     try Memory.require(pg_multiply(precision, rows, columns, inner, scale, a, b, adding ? 1 : 0, dtype.kernel, pointer, columns))
   }
 
-  private func addRowInPlace(_ row: Tensor) throws {
+  private func addRowInPlace(_ row: Tensor) {
     if dtype == .bfloat16 {
-      let sum = try converted(to: .float32)
-      pg_add_rows(PG_F32, rows, columns, sum.pointer, row.pointer, sum.pointer)
-      pg_f32_to_bf16(count, sum.floats.baseAddress, pointer.assumingMemoryBound(to: UInt16.self))
+      pg_add_row_bf16(rows, columns, row.floats.baseAddress, pointer.assumingMemoryBound(to: UInt16.self))
     } else {
       pg_add_rows(dtype.kernel, rows, columns, pointer, row.pointer, pointer)
     }
@@ -141,9 +139,12 @@ extension Tensor {
 
   /// The sums of the columns, `[columns]`, outside the graph.
   package func sumOfRows() throws -> Tensor {
-    if dtype == .bfloat16 { return try converted(to: .float32).sumOfRows() }
-    let result = try Tensor(uninitialized: [columns], dtype)
-    pg_sum_rows(dtype.kernel, rows, columns, pointer, result.pointer)
+    let result = try Tensor(uninitialized: [columns], dtype.besideActivations)
+    if dtype == .bfloat16 {
+      pg_sum_rows_bf16(rows, columns, pointer.assumingMemoryBound(to: UInt16.self), result.floats.baseAddress)
+    } else {
+      pg_sum_rows(dtype.kernel, rows, columns, pointer, result.pointer)
+    }
     return result
   }
 

@@ -18,7 +18,7 @@ extension Tensor {
   /// Row-major index of the first element that is not finite; nil if all are.
   public var firstNonFinite: Int? {
     guard dtype.isComputed else { return nil }
-    let index = pg_first_nonfinite(dtype.kernel, count, pointer)
+    let index = pg_find_nonfinite(dtype.kernel, count, pointer)
     return index < count ? index : nil
   }
 

@@ -18,8 +18,10 @@ extension Tensor {
     }
     if others.isEmpty { try requireActivations("embedding", [self]) } else { try requireSameDType("embedding", tables.map(\.table)) }
     let (n, cols) = (ids.count, columns)
-    let y = try Tensor(uninitialized: [n, cols], dtype)
-    for (i, (table, ids)) in tables.enumerated() {
+    // Of a table that a file has in another form, the rows are read from there: its elements would take much memory.
+    let stored = byteOffset == 0 ? try storage.stored?.gather(ids, of: shape) : nil
+    let y = try stored ?? Tensor(uninitialized: [n, cols], dtype)
+    for (i, (table, ids)) in tables.enumerated() where i > 0 || stored == nil {
       pg_gather_rows(dtype.kernel, n, cols, ids, table.pointer, i > 0, y.pointer)
     }
     let trains = tables.map(\.table.requiresGrad)
