@@ -22,6 +22,13 @@ public struct MachineLimits: Sendable {
   /// The same with bfloat16 factors, on the fastest unit that has them.
   public private(set) var bf16Speed: Double?
 
+  private init() {}
+
+  /// Limits that are known.
+  package init(copyBandwidth: Double, fp32Speed: Double?, bf16Speed: Double?) {
+    (self.copyBandwidth, self.fp32Speed, self.bf16Speed) = (copyBandwidth, fp32Speed, bf16Speed)
+  }
+
   /// Measures with one thread and with as many as are set.
   ///
   /// `megabytes`: size of the buffers, which should exceed all caches together.

@@ -44,6 +44,8 @@ public enum StepBenchmark {
     /// How often as many steps are measured.
     public var repeats = 1
     public var learningRate = 5e-4
+    /// What the machine can do; nil: it is measured after the run.
+    public var limits: MachineLimits?
     public var seed = 42
 
     public init() {}
@@ -69,7 +71,7 @@ public enum StepBenchmark {
     var run = StepRun(model: model, task: task, arguments: arguments(options))
     run.modelSeconds = started.duration(to: .now).seconds
     let count = try run.measure(epochs: options.epochs, steps: options.steps, repeats: options.repeats, trains: settings != nil)
-    return report(options, run, count)
+    return try report(options, run, count)
   }
 
   /// Tokens of an example at most.
@@ -156,7 +158,7 @@ public enum StepBenchmark {
     return arguments
   }
 
-  private static func report(_ options: Options, _ run: StepRun, _ stepsPerEpoch: Int) -> BenchmarkReport {
+  private static func report(_ options: Options, _ run: StepRun, _ stepsPerEpoch: Int) throws -> BenchmarkReport {
     let (seconds, tokens) = (run.seconds, run.tokens)
     let speed = Samples(zip(tokens, seconds).map { Double($0) / $1 })
     let perStep = Samples(run.stepSeconds)
@@ -189,7 +191,12 @@ public enum StepBenchmark {
       "peak_rss_mb", "peak_tensor_mb", "loss_first", "loss_last",
     ]
     report.add(values: measured, names)
-    if let profile = run.profile { report.add(profile, per: "step", count: allSteps) }
+    if let profile = run.profile {
+      // In the same minute: a machine's speed changes with what its neighbours do. Memory was read above.
+      Memory.trim()
+      let limits = try options.limits ?? MachineLimits.measure(Effort(repeats: 3, seconds: 0.05), megabytes: 64)
+      report.add(profile, per: "step", count: allSteps, Utilisation(profile, limits, Precision.current))
+    }
     return report
   }
 }

@@ -40,6 +40,16 @@ void pg_profile_start(void) {
   atomic_store(&pg_profiling, true);
 }
 
+bool pg_is_profiling(void) {
+  return atomic_load_explicit(&pg_profiling, memory_order_relaxed) && own != 0 && own == atomic_load_explicit(&current, memory_order_relaxed);
+}
+
+void pg_profile_add(pg_kind kind, double operations, double bytes) {
+  if (!pg_is_profiling()) return;
+  entries[kind].operations += operations;
+  entries[kind].bytes += bytes;
+}
+
 void pg_profile_stop(void) { atomic_store(&pg_profiling, false); }
 
 void pg_profile_read(pg_profile_entry out[PG_KINDS]) { memcpy(out, entries, sizeof entries); }

@@ -15,6 +15,9 @@ private let tinyConfig = """
    "intermediate_size": 128, "max_position_embeddings": 66, "pad_token_id": 1, "type_vocab_size": 1}
   """
 
+/// Those of no machine, so that nothing has to be measured.
+private let knownLimits = MachineLimits(copyBandwidth: 20e9, fp32Speed: 1e12, bf16Speed: nil)
+
 /// Runs `body` with the path of a tiny model's configuration.
 private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> Result {
   try withTemporaryFolder { folder in
@@ -47,7 +50,7 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
   private func run(_ change: (inout StepBenchmark.Options) -> Void) throws -> JSONValue {
     try withTinyModel { model in
       var options = StepBenchmark.Options()
-      (options.model, options.batch, options.length) = (model, 4, 16)
+      (options.model, options.batch, options.length, options.limits) = (model, 4, 16, knownLimits)
       change(&options)
       BenchmarkSetup.configure(threads: 2, precision: .fp32)
       return .object(try StepBenchmark.run(options).json)
@@ -92,6 +95,22 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
     // Kinds are counted within the measured steps.
     let seconds = try #require(report["profiled_seconds"]?.doubleValue)
     #expect(seconds < 24 * 3600 && seconds >= step)
+  }
+
+  /// A forward pass over 4 x 16 tokens, layer by layer: 2 operations for each weight and token, and in attention 4 for each element of a
+  /// query and key. Of the last layer, only keys and values are computed for all tokens, all else for the first of each sequence.
+  @Test func countsTheStepsArithmetic() throws {
+    let report = try run { ($0.adapter, $0.steps) = ("none", 2) }
+    let (block, inner) = (64 * 64, 2 * 64 * 128)
+    let products = 2 * 64 * (4 * block + inner) + 2 * 64 * 2 * block + 2 * 4 * (2 * block + inner) + 2 * 4 * (block + 2 * 64)
+    let attention = 4 * 64 * (4 * 16 * 16 + 4 * 16)
+    let gflop = try #require(report["gflop_per_step"]?.doubleValue)
+    #expect(abs(gflop * 1e9 - Double(products + attention)) < 0.5)
+    let seconds = try #require(report["profiled_seconds"]?.doubleValue)
+    let utilisation = try #require(report["model_flops_utilisation"]?.doubleValue)
+    #expect(abs(utilisation - 2 * gflop * 1e9 / seconds / 1e12) < 1e-9)
+    #expect(report["peak_gflop_per_s"]?.doubleValue == 1000)
+    #expect(report["slowest_part"]?.stringValue?.contains(" a step") == true)
   }
 
   /// Work without data must not be easier than work with it: one token for all would stay in a cache.
@@ -144,7 +163,7 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
       var options = StepBenchmark.Options()
       (options.model, options.batch, options.maxLength) = (folder, 4, 32)
       (options.task, options.data, options.limit) = ("rte", testData("glue/RTE"), 10)
-      options.tokenizer = testData("tokenizers/roberta-base")
+      (options.tokenizer, options.limits) = (testData("tokenizers/roberta-base"), knownLimits)
       BenchmarkSetup.configure(threads: 2, precision: .fp32)
       return JSONValue.object(try StepBenchmark.run(options).json)
     }
@@ -270,7 +289,7 @@ private let tinyDecoder = """
     try withDecoder { model in
       var options = StepBenchmark.Options()
       (options.model, options.batch, options.length, options.isLanguage) = (model, 4, 16, true)
-      (options.settings, options.dropout) = (["r=4", "target_modules=c_attn"], 0)
+      (options.settings, options.dropout, options.limits) = (["r=4", "target_modules=c_attn"], 0, knownLimits)
       let report = JSONValue.object(try StepBenchmark.run(options).json)
       #expect(report["trainable"]?.intValue == 2 * 4 * (32 + 96))
       // Random tokens: the logarithm of the vocabulary's size.

@@ -25,7 +25,11 @@ import Testing
     let profile = measurement.stop()
     #expect(profile[kind].calls >= 5)
     #expect(profile[kind].seconds > 0)
-    #expect(profile[kind].operations == (kind == .products ? 5 * 2 * 64 * 64 * 64 : 0))
+    // Attention: two products of each query with the keys of its sequence.
+    let operations: [Profile.Kind: Double] = [.products: 5 * 2 * 64 * 64 * 64, .attention: 5 * 2 * 2 * 64 * (16 * 16 + 48 * 48)]
+    #expect(profile[kind].operations == operations[kind] ?? 0)
+    let bytes: [Profile.Kind: Double] = [.normalisation: 5 * 2 * 4 * 4096, .elementwise: 5 * 2 * 4 * 4096, .random: 5 * 2 * 4 * 4096]
+    #expect(profile[kind].bytes == bytes[kind] ?? 0)
     // Products inside attention, and loops inside every kernel, are not counted a second time. Operations may fill
     // what they return.
     for rest in Profile.Kind.allCases where rest != kind && rest != .elementwise { #expect(profile[rest].calls == 0) }

@@ -42,11 +42,15 @@ typedef enum {
 } pg_kind;
 typedef struct {
   uint64_t nanoseconds, calls;
-  double operations;  // floating-point operations of products; 0 for other kinds
+  double operations;  // floating-point operations of products and attention
+  double bytes;       // that must be read or written at least
 } pg_profile_entry;
 // From here on, kernels that this thread calls (not those inside other kernels) add to their kind; sums start at 0.
 void pg_profile_start(void);
 void pg_profile_stop(void);
+bool pg_is_profiling(void);
+// Adds work to a kind that its kernels do not count themselves.
+void pg_profile_add(pg_kind kind, double operations, double bytes);
 // The sums of the last measurement, also after its end; to be called by the thread that began it.
 void pg_profile_read(pg_profile_entry entries[PG_KINDS]);
 

@@ -97,6 +97,7 @@ extension Tensor {
     try call.withKernel { options in
       try Memory.require(pg_attention_forward(dtype.kernel, options, queries.pointer, output.pointer, logSum?.pointer))
     }
+    call.countOperations(products: 2)
     Autograd.attach("attention", to: output, inputs: inputs, saving: inputs) { gradient in
       guard let logSum else { preconditionFailure("attention recorded without its sums") }
       return try call.backward(gradient.converted(to: dtype), logSum)
@@ -218,6 +219,19 @@ private struct AttentionCall {
     }
   }
 
+  /// Notes the arithmetic of so many products of each query's elements with those of every key that it sees.
+  func countOperations(products: Double) {
+    guard Profile.isRunning else { return }
+    var pairs = 0
+    for sequence in 0..<offsets.count {
+      let (first, end) = (Int(offsets.values[sequence]), Int(offsets.values[sequence + 1]))
+      let keys = blocks.reduce(0) { $0 + Int($1.ranges.counts[sequence]) }
+      let places = positions?[first..<end].map(Int.init) ?? Array(keys - end + first..<keys)
+      pairs += causal ? places.reduce(0) { $0 + max(0, min(keys, $1 + 1)) } : (end - first) * keys
+    }
+    Profile.count(.attention, operations: 2 * products * Double(pairs) * Double(queries.range.count))
+  }
+
   /// The call as the kernel takes it. `gradients`: where those of keys and values go.
   func withKernel(gradients: [Tensor] = [], _ body: (UnsafePointer<pg_attention>) throws -> Void) throws {
     let ranges = blocks.flatMap { $0.ranges.starts + $0.ranges.counts }
@@ -267,6 +281,7 @@ private struct AttentionCall {
         pg_attention_backward(
           dtype.kernel, options, queries.pointer, gradient.pointer, logSum.pointer, queries.address(in: tensors[0]), dBias?.pointer))
     }
+    countOperations(products: 5)
     return tensors.enumerated().map { parts[$0].home == $0 ? $1 : nil } + (bias == nil ? [] : [dBias])
   }
 }

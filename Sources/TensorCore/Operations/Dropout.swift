@@ -27,10 +27,12 @@ extension Tensor {
     try requireActivations("dropout", [self])
     let y = try Tensor(uninitialized: shape, dtype)
     pg_dropout(dtype.kernel, count, site.p, site.source.kernel, pointer, y.pointer)
+    Profile.count(.random, bytes: 2 * byteCount)
     Autograd.attach("dropout", to: y, inputs: [self]) { [dtype, shape, count] dy in
       let dy = try dy.converted(to: dtype)
       let dx = try Tensor(uninitialized: shape, dtype)
       pg_dropout(dtype.kernel, count, site.p, site.source.kernel, dy.pointer, dx.pointer)
+      Profile.count(.random, bytes: 2 * dx.byteCount)
       return [dx]
     }
     return y

@@ -18,11 +18,13 @@ extension Tensor {
     try requireActivations("gated unit", [self, up])
     let y = try Tensor(uninitialized: shape, dtype)
     pg_gated(dtype.kernel, operation.kernel, count, pointer, up.pointer, y.pointer)
+    Profile.count(.elementwise, bytes: 3 * byteCount)
     Autograd.attach("gated unit", to: y, inputs: [self, up], saving: [self, up]) { [gate = detach(), up = up.detach()] dy in
       let dy = try dy.converted(to: gate.dtype)
       let (dGate, dUp) = (try Tensor(uninitialized: gate.shape, gate.dtype), try Tensor(uninitialized: gate.shape, gate.dtype))
       pg_gated_backward(
         gate.dtype.kernel, operation.kernel, gate.count, gate.pointer, up.pointer, dy.pointer, dGate.pointer, dUp.pointer)
+      Profile.count(.elementwise, bytes: 5 * gate.byteCount)
       return [dGate, dUp]
     }
     return y

@@ -31,6 +31,7 @@ extension Tensor {
       pg_dropout_add_layer_norm(
         dtype.kernel, rows, cols, pointer, residual?.pointer, p, random, weight.pointer, bias.pointer, eps, y.pointer,
         normalized?.pointer, rstd?.pointer))
+    Profile.count(.normalisation, bytes: (2 + (residual == nil ? 0 : 1) + (isRecorded ? 1 : 0)) * byteCount)
     let (needsX, needsResidual) = (requiresGrad, residual?.requiresGrad ?? false)
     let hasResidual = residual != nil
     let trainsWeight = weight.requiresGrad || bias.requiresGrad
@@ -45,6 +46,7 @@ extension Tensor {
           pg_dropout_add_layer_norm_backward(
             dtype.kernel, rows, cols, dy.pointer, weight.pointer, normalized.pointer, rstd.pointer, p, random, dz.pointer,
             dx?.pointer))
+        Profile.count(.normalisation, bytes: (dx == nil ? 3 : 4) * dz.byteCount)
         if needsX { result[0] = dx ?? dz }
         if needsResidual { result[3] = dz }
       }

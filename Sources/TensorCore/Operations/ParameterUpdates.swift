@@ -42,6 +42,7 @@ extension Tensor {
       learning_rate: learningRate, beta1: beta1, beta2: beta2, eps: eps, weight_decay: weightDecay,
       gradient_scale: gradientScale, step: Int64(step))
     pg_adamw(count, options, floats.baseAddress, gradient.floats.baseAddress, m.floats.baseAddress, v.floats.baseAddress)
+    Profile.count(.optimizer, bytes: 7 * byteCount)
     version += 1
   }
 }

@@ -18,6 +18,7 @@ extension Tensor {
     let y = try Tensor(uninitialized: shape, dtype)
     let rstd = Autograd.records(inputs) ? try Tensor(uninitialized: [rows], dtype.besideActivations) : nil
     try Memory.require(pg_rms_norm(dtype.kernel, rows, cols, pointer, weight.pointer, eps, y.pointer, rstd?.pointer))
+    Profile.count(.normalisation, bytes: 2 * byteCount)
     let (trainsX, trainsWeight) = (requiresGrad, weight.requiresGrad)
     Autograd.attach("rms_norm", to: y, inputs: inputs, saving: inputs) { [x = x.detach(), weight = weight.detach()] dy in
       guard let rstd else { preconditionFailure("rms_norm recorded without its statistics") }
@@ -28,6 +29,7 @@ extension Tensor {
         try Memory.require(
           pg_rms_norm_backward(
             x.dtype.kernel, rows, cols, x.pointer, dy.pointer, weight.pointer, rstd.pointer, dx.pointer))
+        Profile.count(.normalisation, bytes: 3 * dx.byteCount)
       }
       if let dWeight {
         pg_rms_norm_weight_backward(x.dtype.kernel, rows, cols, x.pointer, dy.pointer, rstd.pointer, dWeight.pointer)

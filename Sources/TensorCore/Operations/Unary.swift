@@ -71,6 +71,7 @@ extension Tensor {
     try requireActivations(operation.rawValue, [self])
     let y = try Tensor(uninitialized: shape, dtype)
     pg_unary(dtype.kernel, operation.kernel, count, pointer, y.pointer)
+    Profile.count(.elementwise, bytes: 2 * byteCount)
     guard Autograd.records([self]) else { return y }
     let saved = operation.saved(x: self, y: y)
     Autograd.attach(operation.rawValue, to: y, inputs: [self], saving: [saved.x, saved.y]) { [dtype, shape, count] dy in
@@ -78,6 +79,7 @@ extension Tensor {
       let dx = try Tensor(uninitialized: shape, dtype)
       pg_unary_backward(
         dtype.kernel, operation.kernel, count, saved.x.pointer, saved.y.pointer, dy.pointer, dx.pointer)
+      Profile.count(.elementwise, bytes: 3 * dx.byteCount)
       return [dx]
     }
     return y

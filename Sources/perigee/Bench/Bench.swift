@@ -33,13 +33,24 @@ struct BenchOptions: ParsableArguments {
     help: ArgumentHelp("Threads to compute with. (default: one per core)", valueName: "count"))
   var threads: Int?
 
+  @Option(
+    help: ArgumentHelp("Show the ratios to an earlier report of the same benchmark, written with --json.", valueName: "file"),
+    completion: .file())
+  var compare: String?
+
   @OptionGroup var limits: MemoryOption
 
   func validate() throws {
     try check("--threads", threads, in: 1...1024)
   }
 
-  func show(_ report: BenchmarkReport) {
+  /// Measures and prints. An earlier report is read first, so that a mistake in it does not cost a measurement.
+  ///
+  /// `benchmark`: the command's name.
+  func show(_ benchmark: String, _ measure: () throws -> BenchmarkReport) throws {
+    let earlier = try compare.map { (report: try ReportComparison.earlier($0, of: benchmark), path: $0) }
+    var report = try measure()
+    if let earlier { report.compare(with: earlier.report, path: earlier.path) }
     print(json ? JSONValue.object(report.json).encoded(.line) : report.text, terminator: json ? "\n" : "")
   }
 }

@@ -54,6 +54,8 @@ struct BenchGenerate: ParsableCommand {
     var generate = GenerateBenchmark.Options()
     (generate.model, generate.prompts, generate.length, generate.texts) = (model, prompts, length, texts)
     (generate.generation, generate.repeats, generate.seed) = (try GenerationOptions(settings: generation.settings), `repeat`, seed)
-    options.show(try GenerateBenchmark.run(generate))
+    try options.show("generate") {
+      try GenerateBenchmark.run(generate)
+    }
   }
 }

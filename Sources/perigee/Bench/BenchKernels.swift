@@ -53,8 +53,9 @@ struct BenchKernels: ParsableCommand {
     var shape = LayerShape()
     (shape.batch, shape.length, shape.hidden) = (batch, length, hidden)
     (shape.intermediate, shape.heads) = (intermediate, heads)
-    options.show(
+    try options.show("kernels") {
       try KernelBenchmark.run(
-        shape, effort.effort, megabytes: buffers.megabytes, filter: filter, hasReference: !noReference))
+        shape, effort.effort, megabytes: buffers.megabytes, filter: filter, hasReference: !noReference)
+    }
   }
 }

@@ -22,6 +22,8 @@ struct BenchLayer: ParsableCommand {
     (layer.model, layer.adapter, layer.settings) = (training.model, training.adapter, training.allSettings)
     (layer.batch, layer.length, layer.dropout) = (training.batch, training.length, training.dropout)
     layer.seed = training.seed
-    options.show(try LayerBenchmark.run(layer, effort.effort))
+    try options.show("layer") {
+      try LayerBenchmark.run(layer, effort.effort)
+    }
   }
 }

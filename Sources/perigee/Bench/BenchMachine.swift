@@ -18,6 +18,8 @@ struct BenchMachine: ParsableCommand {
 
   func run() throws {
     BenchmarkSetup.configure(threads: options.threads, memory: options.limits.memory?.bytes, precision: .auto)
-    options.show(try MachineBenchmark.run(effort.effort, megabytes: buffers.megabytes))
+    try options.show("machine") {
+      try MachineBenchmark.run(effort.effort, megabytes: buffers.megabytes)
+    }
   }
 }

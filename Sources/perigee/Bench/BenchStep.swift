@@ -89,6 +89,8 @@ struct BenchStep: ParsableCommand {
     step.isLanguage = causalLm
     (step.epochs, step.steps, step.repeats) = (epochs, steps, `repeat`)
     (step.learningRate, step.seed) = (learningRate, training.seed)
-    options.show(try StepBenchmark.run(step))
+    try options.show("step") {
+      try StepBenchmark.run(step)
+    }
   }
 }
