@@ -36,13 +36,11 @@ package struct PredictedText: Record {
 
   static let fileName = "predictions.jsonl"
 
-  static func write(_ all: [PredictedText], to folder: String) throws {
-    try AtomicFile.write(all.map { JSONValue.object($0.json).encoded(.line) + "\n" }.joined(), to: folder + "/" + fileName)
-  }
+  /// A line for each.
+  static func lines(_ all: [PredictedText]) -> String { all.map { JSONValue.object($0.json).encoded(.line) + "\n" }.joined() }
 
-  static func read(_ folder: String) throws -> [PredictedText] {
-    let path = folder + "/" + fileName
-    return try readText(path).split(separator: "\n").enumerated().map { line, text in
+  static func read(_ path: String) throws -> [PredictedText] {
+    try readText(path).split(separator: "\n").enumerated().map { line, text in
       let source = "\(path):\(line + 1)"
       return try PredictedText(json: JSONValue(parsing: Array(text.utf8), source: source), source: source)
     }
@@ -128,7 +126,9 @@ extension Session {
       let result = PredictResult(
         stage: name, predictions: writing.predictions, metrics: try writing.metrics(), seconds: writing.seconds, isReused: false,
         key: key.digest.hex)
-      let stored = try work.finish(result.facts) { try PredictedText.write(result.predictions, to: $0) }
+      let stored = try work.finish(result.facts) {
+        try AtomicFile.write(PredictedText.lines(result.predictions), to: $0 + "/" + PredictedText.fileName)
+      }
       progress.end(result.summary)
       return try finish(result, stored, of: model)
     }
@@ -155,7 +155,7 @@ extension Session {
 
   private func reuse(_ stored: StoredStage) throws -> PredictResult {
     PredictResult(
-      stage: stored.key.name, predictions: try PredictedText.read(stored.folder), metrics: stored.metrics,
+      stage: stored.key.name, predictions: try PredictedText.read(stored.folder + "/" + PredictedText.fileName), metrics: stored.metrics,
       seconds: stored.facts["seconds"]?.doubleValue ?? 0, isReused: true, key: stored.key.digest.hex)
   }
 
@@ -206,18 +206,19 @@ extension TrainingTask {
 /// Writing under way: texts that are finished are kept, and saved now and then. They depend on nothing but their prompts and numbers,
 /// so that a run which was cut off goes on with the others.
 private final class Writing {
-  private let work: StageWork
+  private let file: PartialFile
   private let evaluation: TextEvaluation
   private let name: String
   private let saveSeconds: Double
   private var done: [Int: PredictedText] = [:]
-  private(set) var seconds = 0.0
+  private var unsaved: [PredictedText] = []
+  private(set) var seconds: Double
 
   init(_ work: StageWork, _ evaluation: TextEvaluation, _ name: String, _ saveSeconds: Double) throws {
-    (self.work, self.evaluation, self.name, self.saveSeconds) = (work, evaluation, name, saveSeconds)
-    guard let state = try work.loadState() else { return }
-    seconds = state.facts["seconds"]?.doubleValue ?? 0
-    for text in try PredictedText.read(state.folder) where evaluation.set.prompts.indices.contains(text.number) { done[text.number] = text }
+    (self.evaluation, self.name, self.saveSeconds) = (evaluation, name, saveSeconds)
+    file = try work.partialFile(PredictedText.fileName)
+    seconds = file.facts["seconds"]?.doubleValue ?? 0
+    for text in try PredictedText.read(file.partialPath) where evaluation.set.prompts.indices.contains(text.number) { done[text.number] = text }
   }
 
   var predictions: [PredictedText] { done.keys.sorted().compactMap { done[$0] } }
@@ -227,29 +228,36 @@ private final class Writing {
     return Dictionary(uniqueKeysWithValues: scores.map { (EvaluationName.of($0.key), $0.value) })
   }
 
+  private func save() throws {
+    guard !unsaved.isEmpty else { return }
+    try file.append(PredictedText.lines(unsaved), count: done.count, facts: ["seconds": .double(seconds)])
+    unsaved = []
+  }
+
   func run(_ progress: Pipelines.Progress) throws {
     let all = evaluation.set.prompts.indices
     var tokens = predictions.reduce(0) { $0 + $1.tokens }
     progress.begin(name, total: all.count, unit: "texts", step: done.count, tokens: tokens)
-    var (lastSave, lastTime, saved) = (Date(), Date(), done.count)
-    func save() throws { try work.saveState(["seconds": .double(seconds)]) { try PredictedText.write(predictions, to: $0) } }
+    var (lastSave, lastTime) = (Date(), Date())
     do {
       try evaluation.write(all.filter { done[$0] == nil }) { number, text in
-        done[number] = PredictedText(evaluation.set, number, text)
+        let text = PredictedText(evaluation.set, number, text)
+        done[number] = text
+        unsaved.append(text)
         let now = Date()
         (seconds, lastTime) = (seconds + now.timeIntervalSince(lastTime), now)
-        tokens += text.tokens.count
+        tokens += text.tokens
         progress.update(step: done.count, tokens: tokens)
         guard now.timeIntervalSince(lastSave) >= saveSeconds else { return }
         try save()
-        // Much text is saved less often, so that saving takes a few per cent of the time at most.
-        (saved, lastSave) = (done.count, Date().addingTimeInterval(20 * Date().timeIntervalSince(now)))
+        // A slow disk is written to less often, so that saving takes a few per cent of the time at most.
+        lastSave = Date().addingTimeInterval(20 * Date().timeIntervalSince(now))
       }
     } catch {
       // What is finished is worth the same, whatever ended the rest.
-      if done.count > saved { try? save() }
+      try? save()
       throw error
     }
-    if done.count > saved { try save() }
+    try save()
   }
 }

@@ -62,9 +62,11 @@ public final class StageStore {
   }
 
   /// Whether a stage under way has a saved state, which the next attempt goes on from.
-  public func hasState(_ key: StageKey) -> Bool {
-    let names = (try? AtomicFolder.names(in: partialFolder(key.digest))) ?? []
-    return names.contains { $0.hasPrefix("state-") }
+  public func hasState(_ key: StageKey) -> Bool { Self.hasState(in: partialFolder(key.digest)) }
+
+  static func hasState(in folder: String) -> Bool {
+    let names = (try? AtomicFolder.names(in: folder)) ?? []
+    return names.contains { $0.hasPrefix("state-") || $0.hasSuffix(PartialFile.stateEnding) }
   }
 
   /// What `open` found.

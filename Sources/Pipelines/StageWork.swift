@@ -29,8 +29,14 @@ public final class StageWork {
     try AtomicFile.write(.object(StageStore.facts(of: key)), to: folder + "/stage.json")
   }
 
-  /// Whether there is a saved state to go on from.
-  public var isResumed: Bool { !stateNumbers().isEmpty }
+  /// Whether there is something saved to go on from.
+  public var isResumed: Bool { StageStore.hasState(in: folder) }
+
+  /// A file of the work's that grows by pieces: those that were on the disk when the work was cut off are there.
+  public func partialFile(_ name: String) throws -> PartialFile {
+    try requireOpen()
+    return try PartialFile(folder + "/" + name, key: key.digest.hex)
+  }
 
   /// Saves where the stage is. `body` writes any files into the folder that it gets; only when it
   /// is through, and everything is on the disk, does the state count, and older ones go.

@@ -138,11 +138,13 @@ import Testing
           """
           P=$1; O='--threads 1 --precision fp32'
           stop() {
-            for i in $(seq 2000); do ls .cache/perigee/stages-3/*/$2 >/dev/null 2>&1 && break; kill -0 $pid || break; sleep 0.01; done
+            for i in $(seq 2000); do
+              grep -qs "\"count\": [$2]" .cache/perigee/stages-3/*/predictions.jsonl.partial.json && break; kill -0 $pid || break; sleep 0.01
+            done
             kill -$1 $pid; wait $pid; echo "code $?"
           }
-          $P run t.lua $O --out r >log 2>&1 & pid=$!; stop KILL state-1
-          $P run --resume r $O >log2 2>&1 & pid=$!; stop INT state-3
+          $P run t.lua $O --out r >log 2>&1 & pid=$!; stop KILL 1-5
+          $P run --resume r $O >log2 2>&1 & pid=$!; stop INT 3-5
           $P run --resume r $O; PERIGEE_CACHE=other $P run t.lua $O --out whole --quiet
           """, "bash", #require(perigeeExecutable),
         ], in: folder)
