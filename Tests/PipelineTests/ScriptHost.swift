@@ -21,7 +21,7 @@ final class ScriptHost {
   }
   private let output: Output
 
-  private init(folder: String, mode: Session.Mode, seed: Int, stopping: Bool) throws {
+  private init(folder: String, mode: Session.Mode, seed: Int, stopping: Bool, interval: Double) throws {
     let output = Output()
     self.output = output
     let runs = (try? AtomicFolder.names(in: folder))?.filter { $0.hasPrefix("run") }.count ?? 0
@@ -31,7 +31,7 @@ final class ScriptHost {
     try directory?.begin()
     session = Session(
       mode: mode, settings: [], runDirectory: directory, store: StageStore(root: folder + "/store"),
-      progress: Pipelines.Progress(style: ProgressStyle(mode: .lines), write: { output.notes.append($0) }), seed: seed,
+      progress: Pipelines.Progress(style: ProgressStyle(mode: .lines), interval: interval, write: { output.notes.append($0) }), seed: seed,
       print: { output.lines.append($0) })
     definitions = LuaDefinitions(session)
     state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua", definitions: definitions)
@@ -42,13 +42,14 @@ final class ScriptHost {
   ///
   /// - Parameters:
   ///   - folder: where to go on from the stages of another host; it stays.
+  ///   - interval: seconds between two notes of how far a stage is.
   ///   - stopping: what the global function `stopping` answers, for `TinyTask.stop`.
   static func with<Result>(
-    mode: Session.Mode = .run, seed: Int = 42, in folder: String? = nil, stopping: Bool = false,
+    mode: Session.Mode = .run, seed: Int = 42, in folder: String? = nil, stopping: Bool = false, interval: Double = 10,
     _ body: (_ host: ScriptHost, _ folder: String) throws -> Result
   ) throws -> Result {
     func call(_ folder: String) throws -> Result {
-      let host = try ScriptHost(folder: folder, mode: mode, seed: seed, stopping: stopping)
+      let host = try ScriptHost(folder: folder, mode: mode, seed: seed, stopping: stopping, interval: interval)
       defer { host.state.close() }
       return try body(host, folder)
     }

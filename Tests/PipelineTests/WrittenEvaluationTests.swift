@@ -117,13 +117,15 @@ import Training
           """
       func run(stopping: Bool) throws -> (lines: [String], rows: [Substring]) {
         defer { Interrupt.reset() }
-        return try ScriptHost.with(in: folder, stopping: stopping) { host, _ in
+        return try ScriptHost.with(in: folder, stopping: stopping, interval: 0) { host, _ in
           try host.state.register(Function("interrupt", "Ctrl-C.") { Interrupt.request() })
           if stopping {
             #expect(throws: (any Error).self) { try host.printed(script) }
             return ([], [])
           }
-          return (try host.printed(script), try readText(host.runFolder + "/metrics.jsonl").split(separator: "\n"))
+          let lines = try host.printed(script)
+          for done in 1...6 { #expect(host.notes.contains { $0.hasPrefix("fit  3/6") && $0.contains("  \(done)/6 texts") }, "\(host.notes)") }
+          return (lines, try readText(host.runFolder + "/metrics.jsonl").split(separator: "\n"))
         }
       }
       _ = try run(stopping: true)
