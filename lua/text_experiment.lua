@@ -172,33 +172,30 @@ end
 ---@param start BaseModel|Model
 function text.model(start, name) return start[kind(name).type](start) end
 
---- The input, or as much of it as an encoder may read.
-local function cut(tokenizer, input, most)
-  local ids = tokenizer:encode(input, { add_special_tokens = false }).input_ids
-  return #ids <= most - 2 and input or tokenizer:decode(table.move(ids, 1, most - 2, 1, {}))
-end
-
---- Writes a text for every input of a task's test set, and compares the texts with their references.
----@return table<string, number> # by the names that `text.columns` gives
+--- Writes a text for every input of a task's test set, as a stage's result, and compares the texts with their references.
+---@return table<string, number>? # by the names that `text.columns` gives; nil in a check, which writes nothing
 function text.score(p, recipe, name, model)
   local options = merged(recipe.generation[name], { max_new_tokens = p.max_new_tokens, num_beams = positive(p.num_beams) })
   local limit, lists = positive(p.test_limit) or experiment.is_builtin(p) and 30 or nil, {}
+  local is_written = true
   for i, part in ipairs(kind(name).tests or { {} }) do
     local test = once(name .. " test " .. i, function()
       return text.task(p, name, merged({
         eval_split = "test", eval_files = not experiment.is_builtin(p) and p.test_files or nil, max_train_samples = 1, max_eval_samples = limit,
       }, part))
     end)
-    local inputs, most = test:inputs(), kind(name).type == "seq2seq_lm" and experiment.arguments(p, recipe, name).max_length
-    for j, input in ipairs(inputs) do inputs[j] = most and cut(model.tokenizer, input, most) or input end
-    local hypotheses = model:generate(inputs, options)
-    for j, hypothesis in ipairs(hypotheses) do hypotheses[j] = hypothesis:match("^%s*(.-)%s*$") end
+    local out = trainer.predict { model = model, task = test, generation = options, max_length = experiment.arguments(p, recipe, name).max_length }
+    is_written = is_written and out.key ~= ""
+    local written, hypotheses = {}, {}
+    for j, prompt in ipairs(out.prompts) do written[prompt] = out.texts[j]:match("^%s*(.-)%s*$") end
+    -- An input that a set has twice counts twice.
+    for j, input in ipairs(test:inputs()) do hypotheses[j] = written[input] end
     lists[#lists + 1], lists[#lists + 2] = hypotheses, test:references()
   end
-  return kind(name).scores(table.unpack(lists))
+  return is_written and kind(name).scores(table.unpack(lists)) or nil
 end
 
---- Trains a method of a recipe on a task, and scores what the model writes. A check, which trains nothing, writes nothing.
+--- Trains a method of a recipe on a task, and scores what the model writes.
 ---@param start BaseModel|Model what `text.base` gave
 ---@param entry table method, options; trains_model: the model's own parameters train, at another learning rate; has_recipe: the
 --- recipe's options for the task come before the entry's; has_schedule: AdaLoRA's budget falls over the steps that there are
@@ -220,8 +217,9 @@ function text.fit(p, recipe, start, name, seed, entry, more)
   local result = trainer.fit(merged(arguments, { eval_strategy = "no", model = model, task = task, seed = seed }))
   local copy = sweep.numbers(result)
   copy.model, copy.metrics = result.model, merged(result.metrics)
-  local is_number = result.metrics.eval_loss == result.metrics.eval_loss
-  local scores = is_number and text.score(p, recipe, name, result.model) or {}
+  -- A check has no numbers, and plans the texts; what diverged cannot write any.
+  local writes = result.key == "" or result.metrics.eval_loss == result.metrics.eval_loss
+  local scores = writes and text.score(p, recipe, name, result.model) or {}
   for _, column in ipairs(kind(name).columns) do copy.metrics["eval_" .. column] = scores[column] or 0 / 0 end
   return copy
 end
