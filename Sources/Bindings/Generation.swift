@@ -36,10 +36,48 @@ struct Prompts: LuaArgument {
   }
 }
 
+/// One text, or a list of them; or the tokens of one, or of several.
+struct GenerationPrompts: LuaArgument {
+  let content: Content
+  let isSingle: Bool
+
+  enum Content {
+    case texts([String])
+    case tokens([[Int]])
+  }
+
+  static var luaType: LuaType { LuaType("string|string[]|integer[]|integer[][]") }
+  static var expectedWord: String { "a text, a list of texts, or token ids" }
+
+  static func read(_ stack: LuaStack, at index: Int32) throws(ValueMismatch) -> GenerationPrompts {
+    if stack.isTable(at: index), let first = try LuaTable.read(stack, at: index).list.first {
+      if first.int != nil { return GenerationPrompts(content: .tokens([try stack.several(at: index, expected: expectedWord)]), isSingle: true) }
+      if case .table = first { return GenerationPrompts(content: .tokens(try stack.several(at: index, expected: expectedWord)), isSingle: false) }
+    }
+    let prompts = try Prompts.read(stack, at: index)
+    return GenerationPrompts(content: .texts(prompts.texts), isSingle: prompts.isSingle)
+  }
+
+  var count: Int {
+    switch content {
+    case .texts(let texts): texts.count
+    case .tokens(let tokens): tokens.count
+    }
+  }
+
+  /// `finished`: called with the results of a prompt when they are there.
+  func written(by generator: TextGenerator, finished: ([WrittenText]) throws -> Void) throws -> [[WrittenText]] {
+    switch content {
+    case .texts(let texts): try generator.generate(texts) { try finished($1) }
+    case .tokens(let tokens): try generator.generate(tokens: tokens.map { $0.map { Int32(exactly: $0) ?? -1 } }) { try finished($1) }
+    }
+  }
+}
+
 /// What a model wrote: for one prompt a text, or the list of its texts where several were asked for; for a list the list of these.
 struct WrittenTexts: LuaResult {
   let texts: [[WrittenText]]
-  let prompts: Prompts
+  let prompts: GenerationPrompts
   let options: GenerateOptions
 
   static var luaType: LuaType {
@@ -78,7 +116,8 @@ func generateMethod(_ session: Session) -> Member<TrainableModel> {
   .method(
     "generate",
     "Continues texts, with a model that base:causal_lm() gave; or writes for each what a decoder says about it, with one of base:seq2seq_lm().",
-    Param<Prompts>("texts", "one text, or a list of texts"), Param<GenerateOptions>("options", "see the fields"),
+    Param<GenerationPrompts>("texts", "one text, or a list of texts; or token ids as they are, such as tokenizer:apply_chat_template gives"),
+    Param<GenerateOptions>("options", "see the fields"),
     returns: "for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each"
   ) { model, prompts, options in
     let seed = UInt64(options.generation.seed ?? session.seed)
@@ -86,11 +125,11 @@ func generateMethod(_ session: Session) -> Member<TrainableModel> {
       model.network, model.tokenizer, options.generation, seed: seed, processor: options.logitsProcessor?.logitsProcessor(session, seed: seed))
     generator.remark.map(session.noteOnce)
     var (done, tokens) = (0, 0)
-    if !prompts.isSingle { session.showTexts(done: 0, total: prompts.texts.count, tokens: 0) }
+    if !prompts.isSingle { session.showTexts(done: 0, total: prompts.count, tokens: 0) }
     let texts = try model.unchanged {
-      try generator.generate(prompts.texts) { _, results in
+      try prompts.written(by: generator) { results in
         (done, tokens) = (done + 1, tokens + results.reduce(0) { $0 + $1.tokens.count })
-        if !prompts.isSingle { session.showTexts(done: done, total: prompts.texts.count, tokens: tokens) }
+        if !prompts.isSingle { session.showTexts(done: done, total: prompts.count, tokens: tokens) }
       }
     }
     return WrittenTexts(texts: texts, prompts: prompts, options: options)

@@ -48,7 +48,11 @@ extension PretrainedModel: LuaContent {
 }
 
 extension Tokenizer: LuaContent {
-  public func contentIdentity() throws -> JSONValue { ["tokenizer": .string(digest().hex)] }
+  public func contentIdentity() throws -> JSONValue {
+    var identity: JSONObject = ["tokenizer": .string(digest().hex)]
+    if hasChatTemplate { identity["chat_templates"] = .array(chatTemplateTexts.map { .string($0) }) }
+    return .object(identity)
+  }
 }
 
 extension Task: LuaContent {

@@ -62,6 +62,15 @@ extension JSONValue {
   }
 }
 
+extension JSONValue: FieldValue {
+  public static var typeName: String { "any" }
+  public static var expected: String { "numbers, texts, booleans and tables of them" }
+
+  public static func decode(_ value: ConfigValue) throws(ValueMismatch) -> JSONValue {
+    do throws(EngineError) { return try value.json(at: "") } catch { throw ValueMismatch(expected: expected, found: value.briefly) }
+  }
+}
+
 extension ConfigValue {
   /// The value as JSON, names in their order; what JSON has no words for is null.
   public var json: JSONValue {
@@ -74,7 +83,7 @@ extension ConfigValue {
     case .table(let table):
       let isList = !table.list.isEmpty || table.fields.isEmpty
       if table.form.map({ $0 == .list }) ?? isList { return .array(table.list.map(\.json)) }
-      return .object(JSONObject(table.fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) }))
+      return .object(JSONObject(table.names.map { ($0, table.fields[$0]?.json ?? .null) }))
     }
   }
 
@@ -87,9 +96,9 @@ extension ConfigValue {
     case .table(let table):
       var elements: [JSONValue] = []
       for element in table.list { elements.append(try element.json(at: place)) }
-      if table.fields.isEmpty { return .array(elements) }
+      if table.fields.isEmpty, table.form != .fields { return .array(elements) }
       var object = JSONObject()
-      for (name, value) in table.fields.sorted(by: { $0.key < $1.key }) { object[name] = try value.json(at: place) }
+      for name in table.names { object[name] = try table.fields[name]?.json(at: place) }
       for (i, element) in elements.enumerated() { object[String(i + 1)] = element }
       return .object(object)
     default: return json

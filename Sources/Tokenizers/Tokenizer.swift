@@ -21,6 +21,7 @@ public final class Tokenizer: Sendable {
   private let decoder: (any Decoder)?
   private let rawMatcher: AddedTokenMatcher
   private let normalizedMatcher: AddedTokenMatcher
+  let chatTemplates: ChatTemplates
   private let cache = WordCache()
   /// Taken once: the vocabulary is long.
   private let knownDigest = Mutex<Digest?>(nil)
@@ -28,6 +29,7 @@ public final class Tokenizer: Sendable {
   init(_ definition: TokenizerDefinition) throws {
     let place = definition.place
     self.definition = definition
+    chatTemplates = ChatTemplates(definition.chatTemplates)
     let vocabulary = try CombinedVocabulary(
       model: definition.model.vocabulary, added: definition.addedTokens, at: place)
     self.vocabulary = vocabulary

@@ -14,6 +14,8 @@ struct TokenizerDefinition: Sendable {
   var modelMaxLength: Int?
   /// `tokenizer_config.json` as it was loaded.
   var configuration = JSONObject()
+  /// See `ChatTemplates.texts`.
+  var chatTemplates: [(name: String, text: ChatTemplates.Text)] = []
 
   var json: JSONValue {
     .object([

@@ -9,7 +9,8 @@ extension Tokenizer {
   /// `merges.txt` (byte-level BPE of GPT-2, RoBERTa and BART); else `spiece.model` (T5);
   /// else `tokenizer.model` (SentencePiece's BPE, of Llama 2, Mistral and Gemma, or T5's pieces). `tokenizer_config.json`,
   /// `special_tokens_map.json` and `added_tokens.json` are honoured where present: lower case,
-  /// accents, prefix space, the longest input, special and added tokens.
+  /// accents, prefix space, the longest input, special and added tokens. Chat templates are read as well, from `chat_template.jinja`,
+  /// `tokenizer_config.json` or `chat_template.json`.
   ///
   /// - Throws: `EngineError` naming the file, for files that are missing, malformed, contradict
   ///   each other, or use a component that is not supported.
@@ -266,6 +267,7 @@ private struct TokenizerFiles {
   /// Adds what the smaller files say: added tokens, roles, the longest input.
   func configure(_ definition: inout TokenizerDefinition) throws {
     if case .object(let members) = configuration { definition.configuration = members }
+    definition.chatTemplates = try ChatTemplates.texts(folder: folder, configuration: configuration)
     try addConfiguredTokens(to: &definition)
     var named = [AddedToken]()
     for role in SpecialTokens.Role.allCases {

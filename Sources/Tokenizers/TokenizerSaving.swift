@@ -4,7 +4,7 @@ import Foundation
 
 extension Tokenizer {
   /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`, from which
-  /// Hugging Face's libraries and `load` give the same ids.
+  /// Hugging Face's libraries and `load` give the same ids, and the chat templates.
   ///
   /// - Parameter folder: made if it is missing.
   /// - Throws: `EngineError` if a file cannot be written; files are replaced whole or not at all.
@@ -24,6 +24,7 @@ extension Tokenizer {
     setMissing("tokenizer_class", "PreTrainedTokenizerFast")
     try AtomicFile.write(definition.json.encoded(.indented) + "\n", to: folder + "/tokenizer.json")
     try AtomicFile.write(JSONValue.object(configuration).encoded(.indented) + "\n", to: folder + "/tokenizer_config.json")
+    try chatTemplates.save(to: folder)
     try AtomicFile.write(JSONValue.object(roles).encoded(.indented) + "\n", to: folder + "/special_tokens_map.json")
   }
 }

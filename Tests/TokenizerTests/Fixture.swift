@@ -93,7 +93,9 @@ let hasTokenizers = families.allSatisfy { testData("tokenizers/\($0)/tokenizer.j
 
 func write(_ files: [String: String], to folder: String) throws {
   for (name, text) in files {
-    try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/" + name))
+    let url = URL(fileURLWithPath: folder + "/" + name)
+    try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data(text.utf8).write(to: url)
   }
 }
 

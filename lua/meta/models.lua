@@ -287,7 +287,7 @@ function Model:logits(batch) end
 function Model:predict(texts, max_length) end
 
 ---Continues texts, with a model that base:causal_lm() gave; or writes for each what a decoder says about it, with one of base:seq2seq_lm().
----@param texts string|string[] one text, or a list of texts
+---@param texts string|string[]|integer[]|integer[][] one text, or a list of texts; or token ids as they are, such as tokenizer:apply_chat_template gives
 ---@param options? GenerationOptions see the fields
 ---@return string|string[]|string[][]|WrittenText|WrittenText[]|WrittenText[][] # for one text what follows it, for a list the same for each, in order; with num_return_sequences above 1 a list for each
 function Model:generate(texts, options) end

@@ -12,6 +12,21 @@
 ---@field max_length? integer truncate to so many tokens, longest text first (at least 1)
 ---@field add_special_tokens? boolean whether to add the tokens that the model expects (default true)
 
+---What somebody says in a conversation; a template may read further fields.
+---@class ChatMessage
+---@field role string who: usually "system", "user" or "assistant"
+---@field content string what is said
+
+---apply_chat_template options
+---@class ChatTemplateOptions
+---@field add_generation_prompt? boolean end with what stands in front of an answer (default false)
+---@field continue_final_message? boolean leave the last message open, so that the model goes on with it (default false)
+---@field tokenize? boolean give token ids, which model:generate takes; false: the text (default true)
+---@field tools? any list of functions that the model may call, as JSON schemas
+---@field documents? any list of texts to answer from
+---@field chat_template? string a template, or the name of one of the model's; default: the model's own
+---@field chat_template_kwargs? any table of further variables of the template
+
 ---A tokenizer of a model.
 ---@class Tokenizer
 ---@field vocab_size integer number of tokens
@@ -22,6 +37,12 @@ local Tokenizer = {}
 ---@param options? EncodeOptions see the fields
 ---@return table # table: input_ids, token_type_ids, special_tokens_mask
 function Tokenizer:encode(text, options) end
+
+---A conversation in the form in which a chat model reads it, as its chat template says.
+---@param messages ChatMessage[] who says what, in order
+---@param options? ChatTemplateOptions see the fields
+---@return any # list of token ids; with tokenize = false the text, special tokens included
+function Tokenizer:apply_chat_template(messages, options) end
 
 ---Tokens of a text, without special ones.
 ---@param text string any text

@@ -54,6 +54,7 @@ func tokenizersModule(_ session: Session) -> Module {
             "special_tokens_mask": list(encoding.specialTokensMask),
           ])
         },
+        chatTemplateMethod(),
         .method("tokenize", "Tokens of a text, without special ones.", Param<String>("text", "any text"), returns: "list of tokens") {
           $0.tokenize($1)
         },

@@ -49,6 +49,9 @@ public struct ConfigTable {
     case fields
   }
 
+  /// The names in their order; where the source has none, by the alphabet.
+  public var names: [String] { order.isEmpty ? fields.keys.sorted() : order }
+
   public init(list: [ConfigValue] = [], fields: [String: ConfigValue] = [:], order: [String] = [], form: Form? = nil) {
     self.list = list
     self.fields = fields
