@@ -51,7 +51,19 @@ import Testing
         ("POST", "/v1/completions", #"{"prompt": "a", "stream": true, "logprobs": 1}"#, 400, "leave one out"),
         ("POST", "/v1/completions", #"{"prompt": "a", "logit_bias": {"x": 1}}"#, 400, "logit_bias.x"),
         ("POST", "/v1/completions", #"{"prompt": "a", "n": 2000}"#, 400, "from 1 to 128"),
-        ("POST", "/v1/chat/completions", #"{"messages": []}"#, 400, "chat templates are not supported"),
+        ("POST", "/v1/chat/completions", #"{"messages": [{"role": "user", "content": "a"}]}"#, 400, "put its chat_template.jinja into gpt"),
+        ("POST", "/v1/chat/completions", #"{"messages": [], "chat_template": "x"}"#, 400, "at least one"),
+        ("POST", "/v1/chat/completions", #"{"messages": "a", "chat_template": "x"}"#, 400, "'messages' must be a list"),
+        ("POST", "/v1/chat/completions", #"{"messages": [{"content": "a"}], "chat_template": "x"}"#, 400, "'messages[0]' must be an object"),
+        (
+          "POST", "/v1/chat/completions", #"{"messages": [{"role": "user", "content": [{"type": "image_url"}]}], "chat_template": "x"}"#, 400,
+          "models here read text alone"
+        ),
+        ("POST", "/v1/chat/completions", #"{"messages": [{"role": "user"}], "chat_template": "a\n{% x %}"}"#, 400, "line 2 of the template"),
+        ("POST", "/v1/chat/completions", #"{"messages": [{"role": "u"}], "chat_template": "{{ raise_exception('no u') }}"}"#, 400, "no u"),
+        ("POST", "/v1/chat/completions", #"{"messages": [{"role": "user"}], "tools": []}"#, 400, "calls of functions"),
+        ("POST", "/v1/chat/completions", #"{"messages": [{"role": "user"}], "top_logprobs": 2}"#, 400, "needs 'logprobs'"),
+        ("POST", "/v1/completions", #"{"messages": []}"#, 400, "/v1/chat/completions"),
       ] {
         let answer = try await ask(address, method, path, body)
         #expect(answer.status == status && answer.message.contains(words), "\(method) \(path) \(body.prefix(80)): \(answer.status) \(answer.body)")
