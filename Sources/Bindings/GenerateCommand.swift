@@ -5,6 +5,7 @@ import Foundation
 import Generation
 import Pipelines
 import TensorCore
+import Tokenizers
 
 extension Runner {
   /// Shows what a model writes behind a prompt: one text as it grows, several, or a beam search's, when they are there. An interruption
@@ -12,11 +13,12 @@ extension Runner {
   ///
   /// - Parameters:
   ///   - model: see `Session.trainedModel`.
+  ///   - chat: the prompt is a user's message, behind these earlier ones, in the form of the model's chat template; nil: it is a text that goes on.
   ///   - settings: `name=value` for options of generation.
   ///   - write: shows a piece of text.
   /// - Returns: the line about its speed.
   public static func generate(
-    model: String, adapter: String?, prompt: String, settings: [String], seed: Int, write: @escaping (String) -> Void
+    model: String, adapter: String?, prompt: String, chat: [JSONValue]? = nil, settings: [String], seed: Int, write: @escaping (String) -> Void
   ) throws -> String {
     let options = try GenerationOptions(settings: settings)
     let session = Session(asking: seed)
@@ -31,7 +33,12 @@ extension Runner {
     generator.remark.map(session.noteOnce)
     let start = ContinuousClock.now
     let results: [WrittenText]
-    do { results = Array(try generator.generate([prompt]).joined()) } catch {
+    do {
+      var options = ChatOptions()
+      options.addGenerationPrompt = true
+      let tokens = try chat.map { try trained.tokenizer.chatTokens($0 + [["role": "user", "content": .string(prompt)]], options) }
+      results = Array(try (tokens.map { try generator.generate(tokens: [$0]) } ?? generator.generate([prompt])).joined())
+    } catch {
       if stream.hasBegun { write("\n") }
       throw error
     }

@@ -18,6 +18,7 @@ struct Generate: ParsableCommand {
 
         perigee generate models/gpt2 --prompt 'name : The Vaults | food : Indian ||' --set num_beams=10
         perigee generate outputs/e2e --prompt - < prompt.txt
+        perigee generate models/smollm2 --chat --prompt 'What is a dog?' --system 'Answer in one sentence.'
         perigee generate models/gpt2 --adapter outputs/e2e/stages/lora/adapter --prompt 'Once'
 
       Options of --set are those of model:generate; 'perigee help Model:generate' lists them.
@@ -32,6 +33,12 @@ struct Generate: ParsableCommand {
   @Option(parsing: .unconditional, help: ArgumentHelp("What is continued; '-' reads it from standard input.", valueName: "text"))
   var prompt: String
 
+  @Flag(help: "The prompt is a user's message: put it into the form of the model's chat template.")
+  var chat = false
+
+  @Option(parsing: .unconditional, help: ArgumentHelp("With --chat, a system message in front of it.", valueName: "text"))
+  var system: String?
+
   @Option(help: ArgumentHelp("Folder of an adapter to load onto the model.", valueName: "dir"), completion: .directory)
   var adapter: String?
 
@@ -42,12 +49,16 @@ struct Generate: ParsableCommand {
 
   @OptionGroup var compute: ComputeOptions
 
-  func validate() throws { try check("--seed", seed, in: 0...Int.max) }
+  func validate() throws {
+    try check("--seed", seed, in: 0...Int.max)
+    if system != nil, !chat { throw ValidationError("--system needs --chat: a text that goes on has no messages") }
+  }
 
   func run() throws {
     compute.configure()
     let speed = try Runner.generate(
-      model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt, settings: generation.settings, seed: seed
+      model: model, adapter: adapter, prompt: prompt == "-" ? Self.standardInput() : prompt,
+      chat: chat ? system.map { [["role": "system", "content": .string($0)]] } ?? [] : nil, settings: generation.settings, seed: seed
     ) { text in
       print(text, terminator: "")
       fflush(nil)

@@ -64,6 +64,12 @@ import Testing
       #expect(one.error.contains("tokens in") && one.error.contains("tokens/s"), "\(one.error)")
       let piped = try perigee(["generate", "run/gpt", "--prompt", "-"] + options, in: folder, shell: "echo 'the dog' | \"$@\"")
       #expect(piped.output == one.output)
+      // A conversation is what its template makes of it; without one, an error.
+      let chat = ["generate", "run/gpt", "--chat", "--prompt", "the", "--system", "dog"] + options
+      #expect(try perigee(chat, in: folder).error.contains("no chat template"))
+      try AtomicFile.write("<s>{{ messages[1].content }} {{ messages[0].content }}", to: folder + "/run/gpt/chat_template.jinja")
+      #expect(try perigee(chat, in: folder).output == one.output)
+      #expect(try perigee(["generate", "run/gpt", "--prompt", "the", "--system", "dog"], in: folder).error.contains("--chat"))
       // Another library, and none of the instructions beyond AVX2.
       for settings in ["PERIGEE_CPU=avx2", "PERIGEE_PRODUCTS=openblas OPENBLAS_CORETYPE=Haswell"] {
         let other = try perigee(["generate", "run/gpt", "--prompt", "the dog"] + options, in: folder, shell: "\(settings) \"$@\"")
