@@ -115,3 +115,10 @@ func value(_ item: MetricCase) throws {
   #expect(averageRanks([3, 1, 3, 2, 3]) == [4, 1, 4, 2, 4])
   #expect(averageRanks([7, 7]) == [1.5, 1.5])
 }
+
+/// WebNLG's scripts lower texts before they count edits.
+@Test func pyterCountsCaseUnlessItIsAsked() throws {
+  let texts = try ScoredTexts(hypotheses: ["The Cat sat", "A dog"], references: [["the cat sat"], ["A dog"]])
+  #expect(try Metric.pyter.score(texts).score.value == 1.0 / 3)
+  #expect(try Metric.pyter.score(texts, settings: [("lowercase", "true")]).score.value == 0)
+}

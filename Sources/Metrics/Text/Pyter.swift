@@ -2,8 +2,12 @@ import Diagnostics
 
 /// TER without tercom's limits, as the scripts of WebNLG 2017 and DART compute it.
 struct Pyter: TextScorer {
+  var lowercase = false
+
   static let recordName = "pyter options"
-  static let fields: [Field<Self>] = []
+  static let fields: [Field<Self>] = [
+    .value("lowercase", \.lowercase, "whether case counts for nothing: WebNLG's scripts lower all texts first")
+  ]
 
   /// Pairs of equal words that a segment may have: for each of them, the whole text is compared anew after every move.
   private static let mostPairs = 1_000_000
@@ -11,8 +15,9 @@ struct Pyter: TextScorer {
   /// The rate of the nearest reference, and 1.
   func statistics(of texts: ScoredTexts) throws -> [[Double]] {
     try texts.map { hypothesis, references in
-      let own = nltkWords(hypothesis)
-      let others = references.map(nltkWords)
+      func words(_ text: [Unicode.Scalar]) -> [Word] { nltkWords(lowercase ? text.lowercased : text) }
+      let own = words(hypothesis)
+      let others = references.map(words)
       // Words as numbers in the order of their letters, which decides between moves that gain the same.
       let sorted = Set(own + others.flatMap { $0 }).sorted { $0.lexicographicallyPrecedes($1) }
       let numbers = Dictionary(uniqueKeysWithValues: sorted.enumerated().map { ($0.element, $0.offset) })
