@@ -72,7 +72,15 @@ public struct Doctor {
     for precision in [Precision.fp32, .bf16] {
       add("products", "\(precision.rawValue)_provider", .string(precision.provider))
     }
+    for kind in Products.allCases { add("products", "\(kind.rawValue)_by", .string(kind.provider)) }
     add("products", "onednn", .bool(Precision.hasOneDNN), Precision.hasOneDNN ? "yes" : "no")
+    let core = OpenBLAS.core
+    add("products", "openblas_core", .string(core.used), core.used.isEmpty ? "it does not say" : core.used)
+    if core.used != core.found {
+      remarks.append("this OpenBLAS takes the CPU for an old \(core.found): the engine tells it to take it for \(core.used); a newer one would know")
+    } else if let better = OpenBLAS.betterCore(than: core.used) {
+      remarks.append("OpenBLAS computes as for an old \(core.used): set OPENBLAS_CORETYPE=\(better), or install a newer one")
+    }
     add("products", "bfloat16_units", .bool(Precision.hasBFloat16Units), Precision.hasBFloat16Units ? "yes" : "no")
     let limits = try MachineLimits.measure(Effort(repeats: 3, seconds: 0.01), megabytes: 64)
     for limit in limits.limits {

@@ -16,7 +16,8 @@ extension KernelCase {
         [forward(name, variant, shape.tokens, k, n), inputGradient(name, variant, shape.tokens, k, n)]
       }
     }
-    return frozen + [
+    let whole = Precision.fp32.provider == "OpenBLAS" ? layers.map { wholeProduct($0, shape.tokens, $1, $2) } : []
+    return frozen + whole + [
       forward("lora_A", .plain, shape.tokens, shape.hidden, 8), forward("lora_B", .plain, shape.tokens, 8, shape.hidden),
     ]
   }
@@ -27,16 +28,19 @@ extension KernelCase {
     case plain
     /// Packed once: what frozen weights have.
     case packed(Precision)
+    /// Not the engine's: OpenBLAS multiplies at once, with threads of its own.
+    case whole
 
     var name: String {
       switch self {
       case .plain: "plain"
       case .packed: "packed"
+      case .whole: "cblas_sgemm"
       }
     }
     var precision: Precision {
       switch self {
-      case .plain: .fp32
+      case .plain, .whole: .fp32
       case .packed(let precision): precision
       }
     }
@@ -77,6 +81,18 @@ extension KernelCase {
           bm_linear(
             rows, n, k, x.floats.baseAddress, w.floats.baseAddress, bias.floats.baseAddress, output.floats.baseAddress)
         })
+    }
+  }
+
+  /// What the engine's products by OpenBLAS are to be compared with.
+  private static func wholeProduct(_ name: String, _ m: Int, _ k: Int, _ n: Int) -> KernelCase {
+    product(name + " forward", .whole, m, k, n) {
+      let (x, w) = (try random([m, k], "x"), try random([n, k], "weight", std: 0.02))
+      let y = try Tensor(uninitialized: [m, n])
+      return Work(body: {
+        try Memory.require(x.multipliedByOpenBLAS(w, into: y))
+        return y
+      })
     }
   }
 

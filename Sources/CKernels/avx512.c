@@ -276,9 +276,18 @@ void pg_flip_strip_avx512(pg_dtype t, const float *strip, void *out, size_t stri
 #endif
 
 static unsigned kinds(void) { return pg_cpu_has(PG_AVX512) ? PG_EVERY_KIND : 0; }
+static unsigned bf16_kinds(void) { return kinds() & (1 << PG_PACKED_BF16 | 1 << PG_PLAIN_BF16); }
+// Without bfloat16 units it is what the other row does.
+static unsigned contested_kinds(void) { return pg_cpu_has(PG_AVX512_BF16) ? bf16_kinds() : 0; }
+static pg_dtype fp32_blocks(pg_dtype precision) { return (void)precision, PG_F32; }
 
 // Without bfloat16 units, rounded values in fp32.
 static pg_dtype block_type(pg_dtype precision) { return pg_cpu_has(PG_AVX512_BF16) ? precision : PG_F32; }
 
 const pg_provider pg_avx512 = {.name = "avx512", .title = "AVX-512", .needs = "AVX-512 (F, BW, VL and DQ)", .kinds = kinds,
                                .expected = kinds, .block_type = block_type, .multiply_panel = multiply_panel};
+
+// Some CPUs multiply bfloat16 at half of the rate of fp32.
+const pg_provider pg_avx512_fp32 = {.name = "avx512-fp32", .title = "AVX-512 in fp32", .needs = "AVX-512 (F, BW, VL and DQ)",
+                                    .kinds = bf16_kinds, .expected = contested_kinds, .block_type = fp32_blocks,
+                                    .multiply_panel = multiply_panel};

@@ -35,8 +35,6 @@ typedef struct {
   pg_dtype y_type;
 } pg_packed_product;
 
-// Kinds of product, each with a provider of its own: with frozen weights in bfloat16, other operands in bfloat16, fp32.
-typedef enum { PG_PACKED_BF16, PG_PLAIN_BF16, PG_FP32, PG_PRODUCT_KINDS } pg_product_kind;
 enum { PG_EVERY_KIND = (1 << PG_PRODUCT_KINDS) - 1 };
 
 typedef struct {
@@ -46,7 +44,8 @@ typedef struct {
   // The kinds that it multiplies on this CPU (as far as PERIGEE_CPU lets it) and in this build, a bit (1 << kind) for each; 0: it is
   // not there. Of those that are not, others take care.
   unsigned (*kinds)(void);
-  // Those of them for which it is expected to be the fastest; null: it is taken only where PERIGEE_PRODUCTS names it.
+  // Those of them for which it may be chosen unasked: the first in providers.c is expected to be the fastest, and measuring (measure.c)
+  // may find that another is. Null: it is taken only where PERIGEE_PRODUCTS names it.
   unsigned (*expected)(void);
 
   // ---- tiles; null: a library
@@ -74,11 +73,17 @@ typedef struct {
 
 // ---- providers.c
 const pg_provider *pg_provider_of(pg_product_kind kind);
+// Whether PERIGEE_PRODUCTS names one.
+bool pg_products_are_wished(void);
+// The provider at a place of the table; null behind its end.
+const pg_provider *pg_provider_at(size_t index);
+// From now on this one multiplies that kind.
+void pg_set_provider_of(pg_product_kind kind, const pg_provider *p);
 // Whether it packs frozen weights.
 bool pg_packs(const pg_provider *p);
 
 // ---- the rows
-extern const pg_provider pg_amx, pg_amx_emulated, pg_avx512, pg_avx2, pg_onednn, pg_openblas;
+extern const pg_provider pg_amx, pg_amx_emulated, pg_avx512, pg_avx512_fp32, pg_avx2, pg_onednn, pg_openblas;
 
 // ---- cpu.c: what is wrong with PERIGEE_CPU; false: nothing
 bool pg_cpu_mistake(pg_mistake *mistake);

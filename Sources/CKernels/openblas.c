@@ -4,12 +4,67 @@
 #include <CLimits.h>
 #include <cblas.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 // OpenBLAS asks this function of its own how many threads to start while it is being loaded: the program's comes first. The
 // engine multiplies inside chunks of its own pool; threads that only wait would take address space, and one that could not be
 // started keeps the process from ending.
 int openblas_num_threads_env(void) { return 1; }
 
+// ---- what it takes the CPU for ----------------------------------------------------------------------------
+// An OpenBLAS that is older than the CPU takes it for one of 2004, and has an eighth of its speed. Its functions for starting
+// once more, with the kind of CPU that OPENBLAS_CORETYPE names: they do so before the first product, while it holds nothing.
+extern char *openblas_get_corename(void) __attribute__((weak));
+extern void gotoblas_dynamic_init(void) __attribute__((weak));
+extern void gotoblas_dynamic_quit(void) __attribute__((weak));
+
+static char core_found[32], core_used[32];
+
+static const char *core_name(void) { return openblas_get_corename ? openblas_get_corename() : ""; }
+
+bool pg_set_blas_core(const char *name) {
+  if (!gotoblas_dynamic_init || !gotoblas_dynamic_quit) return false;
+  const char *before = getenv("OPENBLAS_CORETYPE");
+  char *kept = before ? strdup(before) : NULL;
+  if (before && !kept) return false;
+  setenv("OPENBLAS_CORETYPE", name, 1);
+  gotoblas_dynamic_quit();
+  gotoblas_dynamic_init();
+  // What this process starts is to choose for itself.
+  if (kept) setenv("OPENBLAS_CORETYPE", kept, 1);
+  else unsetenv("OPENBLAS_CORETYPE");
+  free(kept);
+  return strcmp(core_name(), name) == 0;
+}
+
+const char *pg_better_blas_core(const char *core) {
+  static const char *const with_avx2[] = {"Haswell", "Zen", "Excavator", "SkylakeX", "Cooperlake", "SapphireRapids"};
+  if (!*core || !pg_cpu_has(PG_AVX2)) return NULL;
+  for (size_t i = 0; i < sizeof with_avx2 / sizeof *with_avx2; i++) {
+    if (strcasecmp(core, with_avx2[i]) == 0) return NULL;
+  }
+  return pg_cpu_has(PG_AVX512) ? "SkylakeX" : "Haswell";
+}
+
+static void choose_core(void) {
+  strncpy(core_found, core_name(), sizeof core_found - 1);
+  const char *wish = getenv("OPENBLAS_CORETYPE"), *better = pg_better_blas_core(core_found);
+  if (better && !(wish && *wish)) (void)pg_set_blas_core(better);
+  strncpy(core_used, core_name(), sizeof core_used - 1);
+}
+
+static void prepare_core(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, choose_core);
+}
+
+const char *pg_blas_core(const char **found) {
+  prepare_core();
+  if (found) *found = core_found;
+  return core_used;
+}
+
+// ---- buffers ----------------------------------------------------------------------------------------------
 // Its buffers, one for each thread that multiplies at the same time. It waits for ever where it cannot have one.
 enum { BUFFER = 136 << 20 };
 extern void *blas_memory_alloc(int) __attribute__((weak));
@@ -19,6 +74,7 @@ bool pg_prepare_blas(void) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static int prepared;
   int threads = pg_threads();
+  prepare_core();
   pthread_mutex_lock(&lock);
   bool is_ready = prepared >= threads || cl_room() == CL_UNLIMITED || !blas_memory_alloc || !blas_memory_free;
   if (!is_ready) {
@@ -50,37 +106,59 @@ static void blas(pg_dtype t, bool ta, bool tb, size_t m, size_t n, size_t k, dou
 
 struct blas_args {
   pg_dtype t;
-  bool by_rows;
   size_t m, n, k;
+  size_t rows, columns;  // of a piece of C
   double alpha, beta;
   pg_factor a, b;
   char *c;
   size_t ldc;
 };
 
-static void blas_range(void *context, size_t begin, size_t end) {
+static size_t pieces(size_t length, size_t piece) { return (length + piece - 1) / piece; }
+
+static void blas_pieces(void *context, size_t begin, size_t end) {
   const struct blas_args *g = context;
-  size_t size = pg_size(g->t), count = end - begin;
-  const char *a = g->a.data, *b = g->b.data;
-  if (g->by_rows) {
-    blas(g->t, g->a.transposed, g->b.transposed, count, g->n, g->k, g->alpha,
-         a + begin * (g->a.transposed ? 1 : g->a.stride) * size, g->a.stride, b, g->b.stride, g->beta,
-         g->c + begin * g->ldc * size, g->ldc);
-  } else {
-    blas(g->t, g->a.transposed, g->b.transposed, g->m, count, g->k, g->alpha, a, g->a.stride,
-         b + begin * (g->b.transposed ? g->b.stride : 1) * size, g->b.stride, g->beta, g->c + begin * size, g->ldc);
+  size_t size = pg_size(g->t), across = pieces(g->n, g->columns);
+  for (size_t piece = begin; piece < end; piece++) {
+    size_t row = piece / across * g->rows, column = piece % across * g->columns;
+    const char *a = (const char *)g->a.data + row * (g->a.transposed ? 1 : g->a.stride) * size;
+    const char *b = (const char *)g->b.data + column * (g->b.transposed ? g->b.stride : 1) * size;
+    blas(g->t, g->a.transposed, g->b.transposed, PG_MIN(g->rows, g->m - row), PG_MIN(g->columns, g->n - column), g->k, g->alpha, a,
+         g->a.stride, b, g->b.stride, g->beta, g->c + (row * g->ldc + column) * size, g->ldc);
+  }
+}
+
+// OpenBLAS lays out its part of A and of B for every piece: few and large ones cost little, and there have to be enough for
+// the threads. They depend on the shape alone, so that results do not depend on the number of threads.
+static void choose_pieces(struct blas_args *g) {
+  enum { ENOUGH = 8, LEAST = 64, UNIT = 32, MOST = 1 << 20, WORTH = 4000000 };
+  g->rows = g->m, g->columns = g->n;
+  for (;;) {
+    size_t count = pieces(g->m, g->rows) * pieces(g->n, g->columns);
+    size_t *longer = g->rows >= g->columns ? &g->rows : &g->columns;
+    bool is_small = (double)g->rows * (double)g->columns * (double)g->k < 2.0 * WORTH || *longer <= LEAST;
+    if (is_small || (count >= ENOUGH && g->rows * g->columns <= MOST)) return;
+    *longer = (*longer / 2 + UNIT - 1) / UNIT * UNIT;
   }
 }
 
 bool pg_blas_multiply(pg_dtype t, size_t m, size_t n, size_t k, double alpha, pg_factor a, pg_factor b, double beta, void *c,
                       size_t ldc) {
-  struct blas_args g = {t, m >= n, m, n, k, alpha, beta, a, b, c, ldc};
-  pg_threads();
-  // Chunks of about four million multiplications along the longer side, in multiples of 32.
-  size_t length = PG_MAX(m, n), other = PG_MIN(m, n) * k;
-  size_t chunk = (4000000 / other + 31) / 32 * 32;
+  struct blas_args g = {.t = t, .m = m, .n = n, .k = k, .alpha = alpha, .beta = beta, .a = a, .b = b, .c = c, .ldc = ldc};
+  choose_pieces(&g);
   if (!pg_prepare_blas()) return false;
-  pg_parallel_for(length, PG_MAX(chunk, (size_t)32), blas_range, &g);
+  pg_parallel_for(pieces(m, g.rows) * pieces(n, g.columns), 1, blas_pieces, &g);
+  return true;
+}
+
+extern void openblas_set_num_threads(int);
+
+bool pg_blas_whole(size_t m, size_t n, size_t k, const float *x, const float *w, float *y) {
+  PG_TIMED_WORK(PG_KIND_PRODUCTS, 2.0 * (double)m * (double)n * (double)k);
+  if (!pg_prepare_blas()) return false;
+  openblas_set_num_threads(pg_threads());
+  blas(PG_F32, false, true, m, n, k, 1, x, k, w, k, 0, y, n);
+  openblas_set_num_threads(1);
   return true;
 }
 

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 // In the order in which they are expected to be fast.
-static const pg_provider *const providers[] = {&pg_amx, &pg_onednn, &pg_avx512, &pg_avx2, &pg_openblas, &pg_amx_emulated};
-#define NAMES "amx, avx512, avx2, onednn, openblas, amx-emulated"
+// AMX comes behind what it has to beat by measurement: nobody has run it on many CPUs yet.
+static const pg_provider *const providers[] = {&pg_onednn, &pg_avx512, &pg_avx512_fp32, &pg_amx, &pg_avx2, &pg_openblas, &pg_amx_emulated};
+#define NAMES "amx, avx512, avx512-fp32, avx2, onednn, openblas, amx-emulated"
 enum { PROVIDERS = sizeof providers / sizeof *providers };
 
 static const pg_provider *named(const char *name) {
@@ -72,6 +73,23 @@ bool pg_set_products(const char *name) {
 }
 
 const char *pg_products_names(void) { return NAMES; }
+
+bool pg_products_are_wished(void) { return wish() != NULL; }
+const pg_provider *pg_provider_at(size_t index) { return index < PROVIDERS ? providers[index] : NULL; }
+
+void pg_set_provider_of(pg_product_kind kind, const pg_provider *p) {
+  prepare();
+  chosen[kind] = p;
+}
+
+const char *pg_products_of(pg_product_kind kind) { return pg_provider_of(kind)->name; }
+
+bool pg_choose_products(pg_product_kind kind, const char *name) {
+  const pg_provider *p = named(name);
+  if (!p || !p->expected || !(p->expected() >> kind & 1)) return false;
+  if (!wish()) pg_set_provider_of(kind, p);
+  return true;
+}
 
 bool pg_packs(const pg_provider *p) { return p->multiply_panel || p->pack; }
 

@@ -14,12 +14,17 @@ public enum EngineSetup {
   /// The engine's version; part of every stage's key, and so another one whenever a result changes.
   public static let version = "0.2.0"
 
+  /// Where the choice of who multiplies is kept: the command's cache folder. nil: nothing is measured, and who is expected to be the
+  /// fastest multiplies.
+  nonisolated(unsafe) public static var cacheFolder: String?
+
   /// Sets threads (nil: all cores of the process), the bytes that tensors may take, and precision, before the first product.
   /// Returns what was chosen, and why.
   @discardableResult
   public static func configure(threads: Int?, memory: Int? = nil, precision: PrecisionChoice) -> String {
     if let memory { Memory.limitBytes = memory }
     Threads.count = threads ?? Threads.count
+    if let cacheFolder { ProductChoice.apply(cacheFolder: cacheFolder) }
     switch precision {
     case .fp32: Precision.current = .fp32
     case .bf16: Precision.current = .bf16

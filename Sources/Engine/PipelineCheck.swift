@@ -7,6 +7,8 @@ extension PipelineRun {
   /// Does everything but the training, and prints what would be trained, and what would be taken from the store.
   package func check() throws {
     options.limitReading()
+    // It writes nothing, no choice either.
+    EngineSetup.cacheFolder = nil
     EngineSetup.configure(threads: options.threads, memory: options.memory, precision: options.precision)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     let session = Session(

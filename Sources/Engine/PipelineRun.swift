@@ -39,6 +39,7 @@ extension PipelineRun {
     }
     progress.note("\(Threads.count) threads, \(arithmetic)")
     noteOtherFolder(directory, progress)
+    noteOtherProducts(directory, progress)
     let script = try script(in: directory)
     try directory.prepare(script.kept, invocation)
     if progress.isWatched, !options.allowIO { progress.plan = plan(script.file, script.original) }
@@ -107,6 +108,7 @@ extension PipelineRun {
     invocation.precision = Precision.current == .bf16 ? .bf16 : .fp32
     invocation.threads = Threads.count
     invocation.host = HostFacts.current()
+    invocation.products = Products.text
     return invocation
   }
 
@@ -114,6 +116,11 @@ extension PipelineRun {
     let here = FileManager.default.currentDirectoryPath
     guard let there = directory.earlier?.invocations.last?.workingDirectory, there != here else { return }
     progress.note("warning: the run was started in \(there): relative paths of the script now begin at \(here)")
+  }
+
+  private func noteOtherProducts(_ directory: RunDirectory, _ progress: Pipelines.Progress) {
+    guard let there = directory.earlier?.invocations.last?.products, there != Products.text else { return }
+    progress.note("warning: the run multiplied with \(there), and continues with \(Products.text): results differ by rounding")
   }
 
   /// The file to run; where it came from, for `require` of files beside it; and what the run directory keeps of it.

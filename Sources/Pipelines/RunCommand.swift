@@ -29,6 +29,8 @@ public struct Invocation: Record, Sendable {
   public var precision = RunPrecision.fp32
   public var threads = 1
   public var host = HostFacts()
+  /// Who multiplied each kind of product, "fp32=avx512": others round in another way.
+  public var products: String?
   public internal(set) var status = RunStatus.running
   /// Times in UTC: "2026-01-31T12:00:00Z".
   public internal(set) var start = ""
@@ -49,6 +51,7 @@ public struct Invocation: Record, Sendable {
     .value("precision", \.precision, "the arithmetic of products with frozen weights", required: true),
     .int("threads", \.threads, "threads that computed", in: 1...1024, required: true),
     .value("host", \.host, "the machine", required: true),
+    .value("products", \.products, "who multiplied each kind of product"),
     .value("status", \.status, "how it ended", required: true),
     .value("start", \.start, "when it began, UTC", required: true),
     .value("end", \.end, "when it ended, UTC"),

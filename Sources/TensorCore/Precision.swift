@@ -1,5 +1,4 @@
 import CKernels
-import Diagnostics
 import Foundation
 
 /// The arithmetic of layers.
@@ -31,22 +30,6 @@ public enum Precision: String, Sendable, CaseIterable {
   public static var isAMXRefused: Bool { pg_is_amx_refused() }
   /// Whether the build has oneDNN.
   public static var hasOneDNN: Bool { pg_has_onednn() }
-
-  /// Throws `EngineError` (`.argument`) where `PERIGEE_CPU` or `PERIGEE_PRODUCTS` names what does not exist, or what this CPU or
-  /// this build does not have.
-  public static func checkEnvironment() throws {
-    var mistake = pg_mistake()
-    guard pg_environment_mistake(&mistake) else { return }
-    let (variable, value) = (String(cString: mistake.variable), String(cString: mistake.value))
-    if let missing = mistake.missing {
-      throw EngineError(
-        .argument, "\(variable)=\(value): this needs \(String(cString: missing)), which is not here", hint: "unset \(variable)")
-    }
-    let names = String(cString: mistake.names)
-    throw EngineError(
-      .argument, "\(variable)=\(value): no such name; expected one of \(names)",
-      hint: nearestName(to: value, among: names.components(separatedBy: ", ")).map { "did you mean '\($0)'?" })
-  }
 
   /// What multiplies: "AMX", "AVX-512" or "AVX2" (the engine's own kernels), "oneDNN" or "OpenBLAS".
   public var provider: String { String(cString: pg_provider_name(self == .bf16 ? PG_BF16 : PG_F32)) }

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Diagnostics
+import Engine
 import Files
 import Foundation
+import Pipelines
 import TensorCore
 
 ProcessSetup.install()
@@ -9,7 +11,8 @@ Interrupt.install()
 
 var showsTraceback = ErrorReport.isTracebackWanted()
 do {
-  try Precision.checkEnvironment()
+  try Products.checkEnvironment()
+  EngineSetup.cacheFolder = StageStore.defaultRoot()
   let arguments = Array(CommandLine.arguments.dropFirst())
   try Perigee.checkCommandName(arguments)
   try Perigee.checkSettings(arguments)

@@ -15,6 +15,7 @@ import Testing
     #expect(json["memory"]?["allowed_bytes"] == .int(Int(clamping: cl_machine_memory())))
     #expect(json["products"]?["fp32_provider"] == .string(Precision.fp32.provider))
     #expect(json["products"]?["onednn"] == .bool(Precision.hasOneDNN))
+    #expect(json["products"]?["openblas_core"] == .string(OpenBLAS.core.used))
     let copy = try #require(json["measured"]?["memory copy"]?["all_threads"]?.doubleValue)
     #expect(copy > 0)
     let missing = (json["missing"]?.arrayValue ?? []).compactMap(\.stringValue)

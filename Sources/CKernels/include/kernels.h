@@ -243,10 +243,28 @@ bool pg_has_onednn(void);
 bool pg_is_amx_refused(void);
 // To be called before a routine of OpenBLAS: false where its buffers have no room.
 PG_CHECKED bool pg_prepare_blas(void);
+// What OpenBLAS takes the CPU for ("Haswell", "SkylakeX"; empty where it does not say), and what it took it for when it was loaded. An
+// older one than the CPU takes it for one without AVX2, and is told better before its first product, unless OPENBLAS_CORETYPE is set.
+const char *pg_blas_core(const char **found);
+// What it had better take the CPU for; null: `core` is good enough.
+const char *pg_better_blas_core(const char *core);
+// False: it has no such kind, or does not choose at run time. While it computes nothing.
+bool pg_set_blas_core(const char *name);
+// y[m, n] = x[m, k] w[n, k]^T by OpenBLAS at once, with its own threads: what pg_multiply by OpenBLAS is compared with.
+PG_CHECKED bool pg_blas_whole(size_t m, size_t n, size_t k, const float *x, const float *w, float *y);
 // Whether products in bfloat16 have units of the CPU (AVX512-BF16 or AMX).
 bool pg_has_bf16(void);
 // What multiplies in a precision, with frozen weights: "AVX-512", "oneDNN", "OpenBLAS" ...
 const char *pg_provider_name(pg_dtype precision);
+// Kinds of product, each with somebody of its own who multiplies: with frozen weights in bfloat16, other operands in bfloat16, fp32.
+typedef enum { PG_PACKED_BF16, PG_PLAIN_BF16, PG_FP32, PG_PRODUCT_KINDS } pg_product_kind;
+// Who multiplies a kind, as PERIGEE_PRODUCTS would name it.
+const char *pg_products_of(pg_product_kind kind);
+// From now on it is `name`, unless PERIGEE_PRODUCTS names another. False: it may not be chosen for that unasked, and nothing changes.
+bool pg_choose_products(pg_product_kind kind, const char *name);
+// Takes some milliseconds to find out who is the fastest at each kind of those that may be chosen, by processor time on one thread, and
+// chooses it: the one that is expected to be, unless another is at least 1.3 times as fast. With nothing else computing meanwhile.
+void pg_measure_products(void);
 // The names that PERIGEE_PRODUCTS may have, separated by ", "; those that are not here too.
 const char *pg_products_names(void);
 // From now on this one multiplies what it can, as if PERIGEE_PRODUCTS named it; null: as the environment says. For comparisons, with
