@@ -40,13 +40,13 @@ static void map_narrow(struct map_args_f32 map, pg_range_fn body, size_t n, cons
 
 void pg_unary(pg_dtype t, pg_unary_op op, size_t n, const void *x, void *y) {
   PG_TIMED(PG_KIND_ELEMENTWISE);
-  if (t == PG_BF16 && op == PG_GELU) pg_narrow_gelu(n, x, y);
+  if (t == PG_BF16 && (op == PG_GELU || op == PG_GELU_TANH)) pg_narrow_gelu(op == PG_GELU_TANH, n, x, y);
   else if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_range_f32, n, x, NULL, NULL, y);
   else PG_DISPATCH(t, unary, op, n, x, y);
 }
 void pg_unary_backward(pg_dtype t, pg_unary_op op, size_t n, const void *x, const void *y, const void *dy, void *dx) {
   PG_TIMED(PG_KIND_ELEMENTWISE);
-  if (t == PG_BF16 && op == PG_GELU) pg_narrow_gelu_backward(n, x, dy, dx);
+  if (t == PG_BF16 && (op == PG_GELU || op == PG_GELU_TANH)) pg_narrow_gelu_backward(op == PG_GELU_TANH, n, x, dy, dx);
   else if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, unary_backward_range_f32, n, x, y, dy, dx);
   else PG_DISPATCH(t, unary_backward, op, n, x, y, dy, dx);
 }

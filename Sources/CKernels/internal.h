@@ -138,9 +138,9 @@ static inline double pg_normal_cdf_f64(double x, double *density) {
   return 0.5 * erfc(-x * 0.70710678118654752440);
 }
 
-// gelu.c: the errors of the distribution and the slope are below 3e-6, and bfloat16's digits hide them.
-void pg_narrow_gelu(size_t n, const uint16_t *x, uint16_t *y);
-void pg_narrow_gelu_backward(size_t n, const uint16_t *x, const uint16_t *dy, uint16_t *dx);
+// gelu.c: both GELUs in bfloat16.
+void pg_narrow_gelu(bool by_tanh, size_t n, const uint16_t *x, uint16_t *y);
+void pg_narrow_gelu_backward(bool by_tanh, size_t n, const uint16_t *x, const uint16_t *dy, uint16_t *dx);
 
 // Philox 4x32 with the given number of rounds: 128 random bits for a 128-bit counter and a 64-bit key.
 static inline void pg_philox(int rounds, uint32_t c[4], uint32_t k0, uint32_t k1) {
