@@ -38,6 +38,8 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .target(name: "CLimits"),
+    // libedit is loaded when the first line is read at a terminal.
+    .target(name: "CEditLine", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(
       name: "CKernels", dependencies: ["COpenBLAS", "CLimits"],
       // Debug builds look into Swift; kernels that are not optimised would only make them slow.
@@ -70,7 +72,7 @@ let package = Package(
     library("Engine", ["Training", "Runs"]),
     library("LuaTensors", ["LuaHost", "NN"]),
     library("LuaMethods", ["LuaTensors", "Engine"]),
-    library("Bindings", ["LuaMethods", "Reports"]),
+    library("Bindings", ["LuaMethods", "Reports", "CEditLine"]),
     library("Benchmarks", ["CBenchmarks", "CLimits", "Engine"]),
     library("Serving", ["Engine", .product(name: "FlyingSocks", package: "FlyingFox")]),
     .executableTarget(

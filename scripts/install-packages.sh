@@ -7,9 +7,17 @@ set -euo pipefail
 
 # gcc brings libgomp's and the C library's development files, g++ those of the C++ library that Swift links.
 required=(ca-certificates git gcc g++ pkg-config libopenblas-dev liblua5.4-dev libsqlite3-dev libxxhash-dev)
-# oneDNN multiplies bf16 fast on CPUs that can; everything works without it.
-optional=()
-[ "${PERIGEE_ONEDNN:-1}" = 0 ] || optional=(libdnnl-dev)
+# oneDNN multiplies bf16 fast on CPUs that can, and libedit edits the lines of perigee repl; everything works without them.
+optional=(libedit2)
+[ "${PERIGEE_ONEDNN:-1}" = 0 ] || optional+=(libdnnl-dev)
+
+# What there is without an optional package.
+without() {
+  case $1 in
+    libdnnl-dev) echo "building without oneDNN, which is fast at bf16 on CPUs with AMX" ;;
+    libedit2) echo "perigee repl neither edits nor keeps lines" ;;
+  esac
+}
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -76,9 +84,9 @@ install_missing() {
   fi
   for package in "${wanted[@]}"; do
     if ! is_available "$package"; then
-      say "note: this distribution has no $package: building without oneDNN"
+      say "note: this distribution has no $package: $(without "$package")"
     elif say "installing $package" && ! install "$package"; then
-      say "note: $package could not be installed: building without oneDNN"
+      say "note: $package could not be installed: $(without "$package")"
     fi
   done
 }
@@ -102,7 +110,8 @@ if [ -n "$needed$wanted" ]; then
     say "  sudo apt-get update && sudo ${command% }"
     exit 1
   else
-    say "note: building without oneDNN. For bf16: sudo ${command% }"
+    for package in $wanted; do say "note: $(without "$package")"; done
+    say "To change that: sudo ${command% }"
     exit 0
   fi
   if ! install_missing "$needed" "$wanted"; then

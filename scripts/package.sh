@@ -42,8 +42,8 @@ machine=$(uname -m)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-name=perigee-$version-linux-$machine
-tree=$work/$name
+title=perigee-$version-linux-$machine
+tree=$work/$title
 mkdir -p "$tree"/{bin,lib,docs,licenses,completions} "$out"
 
 # ---- the tree ----------------------------------------------------------------------------------------------
@@ -66,14 +66,15 @@ while read -r library path; do
     *) add_library "$path" "$library" ;;
   esac
 done < <(ldd "$program" | awk '$2 == "=>" { print $1, $3 }')
-# oneDNN is loaded by name when a CPU has matrix units that our own products do not use; it is there if the build had it.
-one_dnn=$(strings -n 8 "$program" | grep -m 1 '^libdnnl\.so\.' || true)
-if [ -n "$one_dnn" ]; then
-  add_library "$(ldconfig -p | awk -v name="$one_dnn" '$1 == name { print $NF; exit }')" "$one_dnn"
-  for library in $(ldd "$tree/lib/$one_dnn" | awk '$2 == "=>" && $1 !~ /^lib(c|m|dl|pthread|rt)\.so/ { print $3 }'); do
+# Loaded by name: oneDNN, if the build had it, when a CPU has matrix units that our own products do not use; libedit at the prompt.
+for kind in libdnnl libedit; do
+  name=$(strings -n 8 "$program" | grep -m 1 "^$kind\.so\." || true)
+  [ -n "$name" ] || continue
+  add_library "$(ldconfig -p | awk -v name="$name" '$1 == name { print $NF; exit }')" "$name"
+  for library in $(ldd "$tree/lib/$name" | awk '$2 == "=>" && $1 !~ /^lib(c|m|dl|pthread|rt)\.so/ { print $3 }'); do
     [ -e "$tree/lib/${library##*/}" ] || add_library "$library"
   done
-fi
+done
 cp -R "$root/lua" "$root/pipelines" "$root/README.md" "$tree/"
 cp -R "$root/docs/." "$tree/docs/"
 swift_license=$(dirname "$(dirname "$(command -v swift || echo /none/none/none)")")/share/swift/LICENSE.txt
@@ -84,7 +85,7 @@ chmod 755 "$tree/bin/perigee"
 
 # The same tree gives the same bytes.
 time=$(git -C "$root" log -1 --format=%ct 2>/dev/null || echo 0)
-tar -C "$work" --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner -cf - "$name" | gzip -9n >"$out/$name.tar.gz"
+tar -C "$work" --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner -cf - "$title" | gzip -9n >"$out/$title.tar.gz"
 
 # ---- the Debian package ------------------------------------------------------------------------------------
 architecture=$(dpkg --print-architecture)

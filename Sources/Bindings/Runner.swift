@@ -8,7 +8,7 @@ import Pipelines
 import TensorCore
 
 extension LuaState: ScriptInterpreter {
-  package func execute(file: String) throws { _ = try run(file: file) }
+  package func execute(_ script: RunScript) throws { try run(Source(path: script.path, text: script.text), name: script.title) }
 }
 
 /// The commands of the command line, without their options.
@@ -33,7 +33,7 @@ public enum Runner {
   /// Throws what the script raises before that.
   package static func parameterHelp(_ options: RunOptions) throws -> String { try PipelineRun(options, open: open).parameterHelp() }
 
-  private static func open(_ session: Session, _ options: RunOptions, script: String) throws -> any ScriptInterpreter {
+  static func open(_ session: Session, _ options: RunOptions, script: String) throws -> any ScriptInterpreter {
     try makeState(session, options, script: script)
   }
 

@@ -51,8 +51,35 @@ void lb_poll(lua_State *L) {
   luaL_error(L, "interrupted");
 }
 
-static void poll_interrupt(lua_State *L, lua_Debug *unused) {
-  (void)unused;
+static const char kept_chunk_key;
+
+/// Called when a function returns: makes globals of the local variables of the chunk that a prompt runs.
+static void keep_locals(lua_State *L, lua_Debug *returned) {
+  lua_getinfo(L, "f", returned);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &kept_chunk_key);
+  bool is_chunk = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  if (!is_chunk) return;
+  lua_pushglobaltable(L);
+  const char *name;
+  for (int i = 1; (name = lua_getlocal(L, returned, i)) != NULL; i += 1) {
+    // Values without a name of the script's are called "(temporary)" and the like.
+    if (name[0] == '(') {
+      lua_pop(L, 1);
+      continue;
+    }
+    lua_pushstring(L, name);
+    lua_insert(L, -2);
+    lua_rawset(L, -3);
+  }
+  lua_pop(L, 1);
+}
+
+static void poll_interrupt(lua_State *L, lua_Debug *event) {
+  if (event->event == LUA_HOOKRET) {
+    keep_locals(L, event);
+    return;
+  }
   lb_poll(L);
   if (lua_gethookcount(L) == 1) lua_sethook(L, poll_interrupt, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
 }
@@ -63,6 +90,12 @@ void lb_arm_interrupt(lua_State *L) {
   // A `pcall` in the script catches the error, and then runs into the next one.
   lua_sethook(L, poll_interrupt, LUA_MASKCOUNT, 1);
   lua_sethook(it->main, poll_interrupt, LUA_MASKCOUNT, 1);
+}
+
+void lb_keep_locals(lua_State *L, int index) {
+  lua_pushvalue(L, index);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &kept_chunk_key);
+  lua_sethook(L, poll_interrupt, LUA_MASKCOUNT | LUA_MASKRET, POLL_INSTRUCTIONS);
 }
 
 lb_state *lb_create(lb_host host) {

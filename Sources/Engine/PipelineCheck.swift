@@ -16,7 +16,7 @@ extension PipelineRun {
       progress: progress, seed: options.seed ?? 42, print: { print($0) })
     let interpreter = try open(session, options, options.script)
     defer { interpreter.close() }
-    try interpreter.execute(file: options.script)
+    try interpreter.execute(options.source())
     try session.checkSettings()
     if let declared = session.declared, let values = session.parameters, !values.isEmpty {
       print(declared.table(values: values).text())
@@ -40,7 +40,7 @@ extension PipelineRun {
 
   /// The stages that the script will come to, for whoever watches the run; nil where that takes long to find out, or the script goes
   /// wrong without results. Nothing of it is told: the run itself will.
-  func plan(_ file: String, _ original: String) -> PipelinePlan? {
+  func plan(_ script: RunScript, _ original: String) -> PipelinePlan? {
     let silent = Pipelines.Progress(style: ProgressStyle(mode: .quiet))
     let session = Session(
       mode: .check, settings: options.settings, runDirectory: nil, store: StageStore(), progress: silent, seed: options.seed ?? 42,
@@ -49,7 +49,7 @@ extension PipelineRun {
     session.isOver = { Date() > end }
     guard let interpreter = try? open(session, options, original) else { return nil }
     defer { interpreter.close() }
-    do { try interpreter.execute(file: file) } catch { return nil }
+    do { try interpreter.execute(script) } catch { return nil }
     return PipelinePlan(
       session.plan.map { stage in
         let facts = stage.stored == .yes ? nil : session.store.newestFacts(named: stage.stage)
@@ -64,10 +64,9 @@ extension PipelineRun {
 
   /// The parameters that a script declares, as text. Throws what the script raises before that.
   package func parameterHelp() throws -> String {
-    guard let declared = try declaredParameters(), !declared.parameters.isEmpty else {
-      return "\(options.script) declares no parameters"
-    }
-    return "PARAMETERS of \(options.script), each given by --set name=value:\n\n" + declared.table().text()
+    let title = try options.source().title
+    guard let declared = try declaredParameters(), !declared.parameters.isEmpty else { return "\(title) declares no parameters" }
+    return "PARAMETERS of \(title), each given by --set name=value:\n\n" + declared.table().text()
   }
 
   /// The parameters that a script declares; nil where it declares none: it is run until it declares them, and no further.
@@ -80,7 +79,8 @@ extension PipelineRun {
       progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { _ in })
     let interpreter = try open(session, options, options.script)
     defer { interpreter.close() }
-    do { try interpreter.execute(file: options.script) } catch {
+    let script = try options.source()
+    do { try interpreter.execute(script) } catch {
       if !session.isDeclarationOver { throw error }
     }
     return session.declared

@@ -7,7 +7,7 @@ import TensorCore
 
 /// What executes a pipeline's script.
 package protocol ScriptInterpreter: AnyObject {
-  func execute(file: String) throws
+  func execute(_ script: RunScript) throws
   /// Frees the script's objects; the interpreter runs nothing more.
   func close()
 }
@@ -25,7 +25,15 @@ package struct PipelineRun {
 
 extension PipelineRun {
   /// Runs the pipeline: results to standard output, progress to standard error.
-  package mutating func run() throws {
+  package mutating func run() throws { try run { _, interpreter, script in try interpreter.execute(script) } }
+
+  /// The same, with `work` in place of executing the script.
+  ///
+  /// - Parameter isInteractive: for statements that somebody types: stages and parameters may be given again, and where nothing was
+  ///   trained no run directory is left.
+  package mutating func run(
+    isInteractive: Bool = false, _ work: (Session, any ScriptInterpreter, RunScript) throws -> Void
+  ) throws {
     options.limitReading()
     let directory = try openDirectory()
     let arithmetic = EngineSetup.configure(threads: options.threads, memory: options.memory, precision: options.precision)
@@ -40,9 +48,9 @@ extension PipelineRun {
     progress.note("\(Threads.count) threads, \(arithmetic)")
     noteOtherFolder(directory, progress)
     noteOtherProducts(directory, progress)
-    let script = try script(in: directory)
-    try directory.prepare(script.kept, invocation)
-    if progress.isWatched, !options.allowIO { progress.plan = plan(script.file, script.original) }
+    let (script, original) = try script(in: directory)
+    try directory.prepare(script, invocation)
+    if progress.isWatched, !options.allowIO, !isInteractive { progress.plan = plan(script, original) }
     let session = Session(
       mode: .run, settings: options.settings, runDirectory: directory, store: StageStore { progress.note("warning: \($0)") },
       progress: progress, seed: options.seed ?? 42,
@@ -51,13 +59,16 @@ extension PipelineRun {
         directory.record(line)
       })
     session.writesTensorBoard = options.writesTensorBoard
-    let interpreter = try open(session, options, script.original)
+    session.isInteractive = isInteractive
+    let interpreter = try open(session, options, original)
     defer { interpreter.close() }
     do {
-      try interpreter.execute(file: script.file)
+      try work(session, interpreter, script)
       try session.checkSettings()
-      try session.writeResults()
-      try directory.end(.finished, sources: session.requiredSources())
+      if !isInteractive || directory.isBegun {
+        try session.writeResults()
+        try directory.end(.finished, sources: session.requiredSources())
+      }
       if directory.isBegun { index.register(directory.path) }
     } catch {
       progress.end("stopped")
@@ -123,13 +134,12 @@ extension PipelineRun {
     progress.note("warning: the run multiplied with \(there), and continues with \(Products.text): results differ by rounding")
   }
 
-  /// The file to run; where it came from, for `require` of files beside it; and what the run directory keeps of it.
-  private func script(in directory: RunDirectory) throws -> (file: String, original: String, kept: RunScript) {
+  /// What to run, and where it came from, for `require` of files beside it.
+  private func script(in directory: RunDirectory) throws -> (script: RunScript, original: String) {
     guard options.script.isEmpty, let earlier = directory.earlier else {
-      return (options.script, directory.earlier?.scriptPath ?? options.script, RunScript(path: options.script, text: try readText(options.script)))
+      return (try options.source(), directory.earlier?.scriptPath ?? options.script)
     }
-    let file = directory.codeFolder + "/" + earlier.script
-    return (file, earlier.scriptPath, RunScript(path: file, text: try readText(file)))
+    return (try RunScript(file: directory.codeFolder + "/" + earlier.script), earlier.scriptPath)
   }
 
   /// Notes an error as the end of the run. That this fails, too, is less than the error itself.

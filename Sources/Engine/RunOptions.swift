@@ -10,6 +10,8 @@ package struct RunOptions {
   package var arguments = CommandLine.arguments
   /// Path of the script; with `resume`, empty takes the run directory's own copy.
   package var script = ""
+  /// A script that is in no file; `script` is then what its copy is called.
+  package var text: RunScript? { didSet { script = text?.path ?? "" } }
   /// `name=value` of each `--set`.
   package var settings: [String] = []
   /// The run directory; nil takes `outputs/<script>-<time>`.
@@ -38,6 +40,9 @@ package struct RunOptions {
 }
 
 extension RunOptions {
+  /// The script. Throws `EngineError` where its file cannot be read.
+  func source() throws -> RunScript { try text ?? RunScript(file: script) }
+
   /// Sets what may be read. Only the command line counts: the files of a run directory can be a stranger's.
   func limitReading() {
     // A value can be a list of paths.

@@ -59,6 +59,9 @@ package final class Session {
   /// Frees the models and tensors that the script has dropped.
   package var collect: () -> Void = {}
 
+  /// Whether somebody types the statements: stages and parameters may be given again.
+  package var isInteractive = false
+
   /// Whether the run gets event files for TensorBoard.
   package var writesTensorBoard = true
   private var tensorBoard: TensorBoardLog?
@@ -121,7 +124,7 @@ package final class Session {
 
   /// Resolves the script's declared parameters against `--set`. Throws if it is done twice.
   package func declare(_ declared: ParameterSet) throws -> JSONObject {
-    guard parameters == nil else {
+    guard parameters == nil || isInteractive else {
       throw EngineError(.argument, "params: declared twice", hint: "declare all parameters in one call")
     }
     self.declared = declared
@@ -175,7 +178,7 @@ package final class Session {
     guard !name.isEmpty else { throw EngineError(.argument, "stage: the name is empty") }
     try FilePath.requireNoNUL(name, "stage")
     if let stage { throw EngineError(.argument, "stage '\(name)': inside stage '\(stage.name)'; stages do not nest") }
-    guard stageNames.insert(name).inserted || pausableStages.contains(name) else {
+    guard stageNames.insert(name).inserted || isInteractive || pausableStages.contains(name) else {
       throw EngineError(.argument, "stage '\(name)': another stage has this name")
     }
     let folder = RunDirectory.stageFolderName(name)

@@ -14,7 +14,12 @@ extension LuaState {
     stack.setField("require", of: base + 1)
     lb_seal_module(
       thread, "globals", bind { try missingGlobal($0) },
-      bind { stack in
+      bind { [unowned self] stack in
+        if let promptName, stack.kind(2) == LB_STRING, place(on: stack).hasPrefix(promptName + ":") {
+          lb_push_copy(stack.thread, 3)
+          stack.setField(keyText(stack), of: 1)
+          return 0
+        }
         throw EngineError(
           .argument, "assignment to global '\(keyText(stack))'",
           hint: "declare it with 'local' first")
@@ -154,7 +159,7 @@ func keyText(_ stack: LuaStack) -> String {
 }
 
 /// The names in a table.
-private func fieldNames(_ stack: LuaStack, of table: Int32) -> [String] {
+func fieldNames(_ stack: LuaStack, of table: Int32) -> [String] {
   var names: [String] = []
   let base = stack.top
   lb_push_nil(stack.thread)

@@ -35,6 +35,8 @@ public final class LuaState {
   public struct Source: Equatable {
     public let path: String
     public let text: String
+
+    public init(path: String, text: String) { (self.path, self.text) = (path, text) }
   }
 
   public let options: Options
@@ -46,9 +48,11 @@ public final class LuaState {
   public private(set) var globalFunctions: [Function] = []
 
   /// Texts that were run, by the name that messages call them.
-  private(set) var texts: [String: String] = [:]
+  var texts: [String: String] = [:]
   /// The names in Lua's own libraries, by library.
   var libraryFields: [String: [String]] = [:]
+  /// The name of what is typed at a prompt, whose variables stay; nil: there is none.
+  var promptName: String?
   /// The folder of the running script.
   var scriptFolder: String?
   /// The thread that runs: the main one, or the coroutine that called last. Nil once closed.
@@ -124,11 +128,14 @@ public final class LuaState {
   ///
   /// - Throws: `EngineError` if the file cannot be read, `LuaError` if the script fails.
   @discardableResult
-  public func run(file path: String) throws -> [LuaValue] {
-    let text = try readText(path)
-    sources.append(Source(path: path, text: text))
-    scriptFolder = FilePath.folder(of: path)
-    return try run(text: text, chunkName: "@" + path)
+  public func run(file path: String) throws -> [LuaValue] { try run(Source(path: path, text: readText(path)), name: path) }
+
+  /// Runs a script whose text was read already; `name` takes its path's place in messages.
+  @discardableResult
+  public func run(_ source: Source, name: String) throws -> [LuaValue] {
+    sources.append(source)
+    scriptFolder = FilePath.folder(of: source.path)
+    return try run(text: source.text, chunkName: "@" + name)
   }
 
   /// Runs a script given as text; `name` takes the file's place in messages.
@@ -142,17 +149,19 @@ public final class LuaState {
     try stack.reserve(4)
     let base = stack.top
     texts[String(chunkName.dropFirst())] = text
-    var code = chunkText(text)
-    let loaded = code.withUTF8 { bytes in
-      bytes.withMemoryRebound(to: CChar.self) {
-        lb_load(stack.thread, $0.baseAddress, $0.count, chunkName)
-      }
-    }
-    guard loaded else {
+    guard load(text, chunkName: chunkName, on: stack) else {
       defer { lb_set_top(stack.thread, base) }
       throw error(on: stack, at: stack.top, interrupted: false)
     }
     return try call(stack, arguments: 0)
+  }
+
+  /// Compiles a text, and leaves its function on the stack, or a message.
+  func load(_ text: String, chunkName: String, on stack: LuaStack) -> Bool {
+    var code = chunkText(text)
+    return code.withUTF8 { bytes in
+      bytes.withMemoryRebound(to: CChar.self) { lb_load(stack.thread, $0.baseAddress, $0.count, chunkName) }
+    }
   }
 
   func openStack() throws -> LuaStack {
@@ -194,7 +203,7 @@ public final class LuaState {
   }
 
   /// The Swift error for an error value of Lua.
-  private func error(on stack: LuaStack, at index: Int32, interrupted: Bool) -> LuaError {
+  func error(on stack: LuaStack, at index: Int32, interrupted: Bool) -> LuaError {
     let thread = stack.thread
     _ = lb_reserve(thread, 4)
     lb_push_traceback(thread)
@@ -423,7 +432,7 @@ public final class LuaState {
   }
 
   /// "train.lua:12: " for the line that called.
-  private func place(on stack: LuaStack) -> String {
+  func place(on stack: LuaStack) -> String {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
       guard let start = buffer.baseAddress else { return "" }
       lb_where(stack.thread, 1, start, buffer.count)

@@ -291,6 +291,12 @@ public final class RunDirectory {
     try AtomicFile.write(.object(command.json), to: path + "/" + Self.commandFile)
   }
 
+  /// Replaces the script, which somebody writes while it runs. Throws `EngineError` (`.file`) where it cannot be written.
+  public func rewrite(_ text: String) throws {
+    script = RunScript(path: script.path, text: text, title: script.title)
+    if isBegun, !isKept { try AtomicFile.write(text, to: OwnFolder(path).place("code/" + script.name)) }
+  }
+
   private func finish(_ sources: [RunScript]) throws {
     try write(sources, in: path)
     guard isKept else { return }

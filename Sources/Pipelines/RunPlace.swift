@@ -6,11 +6,17 @@ import Foundation
 public struct RunScript: Sendable {
   public let path: String
   public let text: String
+  /// What messages call it: its path, unless it came from no file.
+  public let title: String
 
-  public init(path: String, text: String) {
+  public init(path: String, text: String, title: String? = nil) {
     self.path = path
     self.text = text
+    self.title = title ?? path
   }
+
+  /// Throws `EngineError` where the file cannot be read.
+  public init(file path: String) throws { self.init(path: path, text: try readText(path)) }
 
   /// The file's name, without folders.
   public var name: String { FilePath.name(of: path) }

@@ -15,16 +15,13 @@ struct Check: ScriptCommand {
       'perigee check SCRIPT --help' shows the script's parameters alone.
       """)
 
-  @Argument(
-    help: ArgumentHelp("The Lua file.", valueName: "script.lua"),
-    completion: .file(extensions: ["lua"]))
-  var script: String
+  @OptionGroup var script: ScriptArgument
 
   @OptionGroup var options: ScriptOptions
 
-  var scriptPath: String? { script }
+  func validate() throws { try script.require() }
 
   func run() throws {
-    try Runner.check(options.runOptions(script: script))
+    try Runner.check(options.runOptions(script))
   }
 }

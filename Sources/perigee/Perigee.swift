@@ -27,7 +27,7 @@ struct Perigee: ParsableCommand {
       """,
     version: "perigee \(EngineSetup.version)",
     subcommands: [
-      Init.self, Run.self, Check.self, Params.self,
+      Init.self, Run.self, Check.self, Repl.self, Params.self,
       Predict.self, Embed.self, Evaluate.self, Generate.self, Serve.self, Export.self, Score.self,
       Report.self, RunsCommand.self, Cache.self,
       TestAdapter.self, Bench.self, DoctorCommand.self, Stubs.self,
@@ -73,7 +73,7 @@ struct Perigee: ParsableCommand {
     guard let match = message.wholeMatch(of: #/Unknown option '(--?([^']*))'(?:\. Did you mean '--?([^']*)'\?)?/#) else { return message }
     let name = String(match.output.2)
     if let near = match.output.3, nearestName(to: name, among: [String(near)]) != nil { return message }
-    let isScript = [Run.configuration.commandName, Check.configuration.commandName].contains(command)
+    let isScript = [Run.configuration.commandName, Check.configuration.commandName, Repl.configuration.commandName].contains(command)
     return "Unknown option '\(match.output.1)'" + (isScript ? "; parameters of the script are given as --set \(name)=VALUE" : "")
   }
 

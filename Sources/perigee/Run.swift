@@ -23,12 +23,7 @@ struct Run: ScriptCommand {
 
   private static let auto = "auto"
 
-  @Argument(
-    help: ArgumentHelp(
-      "The Lua file. With --resume: by default the copy in the run directory.",
-      valueName: "script.lua"),
-    completion: .file(extensions: ["lua"]))
-  var script: String?
+  @OptionGroup var script: ScriptArgument
 
   @Option(
     help: ArgumentHelp(
@@ -38,7 +33,8 @@ struct Run: ScriptCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Go on with the run in this directory; 'auto': with that in --out, if there is one, else start it.", valueName: "dir"),
+      "Go on with the run in this directory, by default with its own copy of the script; 'auto': with that in --out, if there is one, else start it.",
+      valueName: "dir"),
     completion: .directory)
   var resume: String?
 
@@ -58,16 +54,11 @@ struct Run: ScriptCommand {
 
   @OptionGroup var options: ScriptOptions
 
-  var scriptPath: String? { script }
-
   func validate() throws {
-    if script ?? "" == "", resume == nil {
-      throw ValidationError("Missing expected argument '<script.lua>'")
-    }
     if multirun, resume != nil, resume != Self.auto {
       throw ValidationError("--multirun and --resume exclude each other: name the folder of the runs with --out, and they go on")
     }
-    if multirun, script ?? "" == "" { throw ValidationError("Missing expected argument '<script.lua>'") }
+    if multirun || resume == nil { try script.require() }
     if resume == Self.auto {
       if out == nil {
         throw ValidationError("--resume auto: which directory? Name it with --out (a directory called auto is ./auto)")
@@ -78,7 +69,7 @@ struct Run: ScriptCommand {
   }
 
   func run() throws {
-    var choices = try options.runOptions(script: script ?? "")
+    var choices = try options.runOptions(script)
     choices.out = out
     choices.resume = resume == Self.auto ? nil : resume
     choices.goesOn = resume == Self.auto

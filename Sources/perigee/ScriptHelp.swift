@@ -10,8 +10,8 @@ enum ScriptHelp {
     let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
     guard let name = arguments.first, arguments[..<end].contains(where: flags.contains) else { return nil }
     let others = arguments[..<end].filter { !flags.contains($0) } + arguments[end...]
-    guard let command = try? Perigee.parseAsRoot(others) as? any ScriptCommand, let script = command.scriptPath else { return nil }
-    let help = try Runner.parameterHelp(command.options.runOptions(script: script))
+    guard let command = try? Perigee.parseAsRoot(others) as? any ScriptCommand, command.script.isGiven else { return nil }
+    let help = try Runner.parameterHelp(command.options.runOptions(command.script))
     return help + "\n'perigee \(name) --help' has the options of the command itself."
   }
 }

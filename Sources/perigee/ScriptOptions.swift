@@ -1,15 +1,42 @@
 import ArgumentParser
 import Bindings
 import Engine
+import Files
 import Pipelines
 
 extension PrecisionChoice: ExpressibleByArgument {}
 
 /// A command that executes a script.
 protocol ScriptCommand: ParsableCommand {
+  var script: ScriptArgument { get }
   var options: ScriptOptions { get }
-  /// The script, if one is given.
-  var scriptPath: String? { get }
+}
+
+/// The script that a command executes.
+struct ScriptArgument: ParsableArguments {
+  @Argument(
+    help: ArgumentHelp("The Lua file; '-' reads the script from standard input.", valueName: "script.lua"), completion: .file(extensions: ["lua"]))
+  var path: String?
+
+  @Option(
+    name: .customShort("e"), parsing: .unconditional, help: ArgumentHelp("The script itself, in place of a file.", valueName: "code"))
+  var code: String?
+
+  /// Whether one is given.
+  var isGiven: Bool { path ?? "" != "" || code != nil }
+
+  func validate() throws {
+    if path != nil, code != nil { throw ValidationError("A file and -e exclude each other") }
+  }
+
+  /// Throws where there is none.
+  func require() throws { if !isGiven { throw ValidationError("Missing expected argument '<script.lua>'") } }
+
+  /// A script that is in no file; reads standard input.
+  func text() throws -> RunScript? {
+    if let code { return RunScript(path: "command_line.lua", text: code, title: "(command line)") }
+    return path == "-" ? RunScript(path: "stdin.lua", text: try readStandardInput(), title: "(stdin)") : nil
+  }
 }
 
 /// What `run` and `check` have in common.
@@ -74,9 +101,10 @@ struct ScriptOptions: ParsableArguments {
   }
 
   /// The same choices in the words of the engine.
-  func runOptions(script: String) throws -> RunOptions {
+  func runOptions(_ script: ScriptArgument) throws -> RunOptions {
     var options = RunOptions()
-    options.script = script
+    options.script = script.path ?? ""
+    if let text = try script.text() { options.text = text }
     options.settings = try setFile.flatMap { try ParameterSet.settings(file: $0) } + settings
     options.threads = threads
     options.memory = limits.memory?.bytes

@@ -72,6 +72,8 @@ bool lb_has_room(lb_state *L, size_t bytes);
 bool lb_load(lb_state *L, const char *bytes, size_t count, const char *chunk_name);
 /// Calls function and arguments on the stack; pushes all results and returns `LB_OK`, or one error object.
 int lb_pcall(lb_state *L, int arguments);
+/// Lets the local variables of a chunk, the function at this index, become globals when the next `lb_pcall` returns from it.
+void lb_keep_locals(lb_state *L, int index);
 /// Pushes the traceback of the last failed `lb_pcall`, a string or nil.
 void lb_push_traceback(lb_state *L);
 /// Pushes `tostring(value)`, or a description of its kind if `__tostring` fails; the outcome of that call.
