@@ -104,18 +104,18 @@ public enum Runner {
 
 extension Runner {
   /// The modules that a script sees; one line each.
-  static func modules(_ session: Session, _ definitions: LuaDefinitions) -> [Module] {
+  static func modules(_ session: Session, _ definitions: LuaDefinitions, _ tests: DeclaredTests?) -> [Module] {
     [
       tensorModule(session.random, files: tensorFiles(session)), modelsModule(session), tokenizersModule(session), adaptersModule(definitions),
       tasksModule(session),
       metricsModule(), trainerModule(session), paramsModule(session), stageModule(session), reportModule(session),
-      logModule(session),
+      logModule(session), testModule(tests),
     ]
   }
 
-  /// `definitions`: takes the methods that the script defines.
+  /// `definitions` and `tests`: take the methods and the tests that the script defines.
   static func makeState(
-    _ session: Session, _ options: RunOptions, script: String, definitions: LuaDefinitions? = nil
+    _ session: Session, _ options: RunOptions, script: String, definitions: LuaDefinitions? = nil, tests: DeclaredTests? = nil
   ) throws -> LuaState {
     let definitions = definitions ?? LuaDefinitions(session)
     var settings = LuaState.Options()
@@ -126,7 +126,8 @@ extension Runner {
     settings.print = session.print
     settings.isInterrupted = { [weak session] in Interrupt.isRequested || session?.isOver() ?? false }
     let state = try LuaState(settings)
-    for module in modules(session, definitions) { try state.register(module) }
+    for module in modules(session, definitions, tests) { try state.register(module) }
+    for function in assertions() { try state.register(function) }
     try state.register(state.libraryFunction)
     if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }
     session.readMethod = { [weak definitions] in try definitions?.method($0, $1) }

@@ -30,7 +30,7 @@ struct Perigee: ParsableCommand {
       Init.self, Run.self, Check.self, Repl.self, Params.self,
       Predict.self, Embed.self, Evaluate.self, Generate.self, Serve.self, Export.self, Score.self,
       Report.self, RunsCommand.self, Cache.self,
-      TestAdapter.self, Bench.self, DoctorCommand.self, Stubs.self,
+      Test.self, TestAdapter.self, Bench.self, DoctorCommand.self, Stubs.self,
     ])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
