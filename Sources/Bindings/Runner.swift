@@ -127,8 +127,7 @@ extension Runner {
     settings.isInterrupted = { [weak session] in Interrupt.isRequested || session?.isOver() ?? false }
     let state = try LuaState(settings)
     for module in modules(session, definitions, tests) { try state.register(module) }
-    for function in assertions() { try state.register(function) }
-    try state.register(state.libraryFunction)
+    for function in [state.libraryFunction] + assertions() { try state.register(function) }
     if options.allowIO { session.progress.note("warning: --allow-io: the script can read and write any file") }
     session.readMethod = { [weak definitions] in try definitions?.method($0, $1) }
     definitions.addConstructor = { [weak state] function, identity in

@@ -101,7 +101,8 @@ import Testing
     if type == "any" { return [] }
     let plain = type.replacing(/fun\(.*/, with: "fun").replacing(/table<[^>]*>/, with: "table")
     let parts = plain.split(separator: "|").map { $0.hasSuffix("?") ? String($0.dropLast()) : String($0) }
-    let texts = ["x", "1", "all", "none"] + (field.choices ?? []) + parts.filter { $0.hasPrefix("\"") }.map { String($0.dropFirst().dropLast()) }
+    let texts =
+      ["x", "1", "all", "none", "gaussian"] + (field.choices ?? []) + parts.filter { $0.hasPrefix("\"") }.map { String($0.dropFirst().dropLast()) }
     // Choices are names of their own, and so are classes, which no plain value is.
     let isText = parts.contains { $0 == "string" || $0.hasPrefix("\"") } || field.choices != nil && !plain.contains("[]")
     let isTable = parts.contains { $0.hasSuffix("[]") || $0 == "table" || $0.hasPrefix("(") } || field.nestedRecord != nil
@@ -109,7 +110,7 @@ import Testing
     var probes: [Probe] = [
       ("true", [.bool(true), .bool(false)], parts.contains("boolean")),
       ("an integer", [0, 1, 2, 8, 512].map { .integer($0) }, parts.contains("integer") || parts.contains("number")),
-      ("a fraction", [0.5, 1.5, 1e-4].map { .number($0) }, parts.contains("number")), ("a text", texts.map { .text($0) }, isText),
+      ("a fraction", [0.5, 1.5, 1e-4, -0.5].map { .number($0) }, parts.contains("number")), ("a text", texts.map { .text($0) }, isText),
       ("a function", [function], parts.contains("fun") || parts.contains("function")),
     ]
     if isOther { probes = probes.filter(\.isNamed) }
