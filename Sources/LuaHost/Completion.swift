@@ -65,8 +65,11 @@ extension LuaState {
 
   private func optionNames(_ function: Function) -> [String] {
     function.parameters.flatMap { parameter -> [String] in
-      guard case .record(let record)? = parameter.type.definition else { return [] }
-      return fieldDescriptions(of: record).map(\.name)
+      switch parameter.type.definition {
+      case .record(let record)?: fieldDescriptions(of: record).map(\.name)
+      case .shape(let shape)?: shape.fields.map { $0.name.replacing("?", with: "") }
+      default: []
+      }
     }
   }
 

@@ -16,6 +16,7 @@ public struct Reference {
       for type in Self.types(of: module) { for name in Self.definitions(of: type).map(\.name) where homes[name] == nil { homes[name] = module.name } }
       for declaration in module.classes { homes[declaration.name] = module.name }
     }
+    for type in globals.flatMap(Self.types) { for name in Self.definitions(of: type).map(\.name) where homes[name] == nil { homes[name] = "README" } }
   }
 
   /// File names and contents.
@@ -23,6 +24,7 @@ public struct Reference {
     let rows = modules.map { "| [\($0.name)](\($0.name).md) | \(Self.cell($0.doc)) |" }
     var index = [Self.mark, "# What a script can call", "", "| Module | |", "|---|---|"] + rows
     if !globals.isEmpty { index += ["", "## Global functions", ""] + globals.flatMap { entry($0, "", on: "README") } }
+    index += definitions(of: globals.flatMap(Self.types), on: "README")
     index += ["", "`perigee help NAME` says the same in a terminal, `help(x)` in a script."]
     return [("README.md", Self.joined(index))] + modules.map { ($0.name + ".md", page($0)) }
   }
@@ -50,14 +52,18 @@ public struct Reference {
         lines += ["Operators: " + operators.map { "`\($0.name.dropFirst(2))` (\($0.doc))" }.joined(separator: ", ") + ".", ""]
       }
     }
+    return Self.joined(lines + definitions(of: Self.types(of: module), on: module.name))
+  }
+
+  /// The tables and choices that are explained on a page, each once.
+  private func definitions(of types: [LuaType], on page: String) -> [String] {
+    var lines: [String] = []
     var known: Set<String> = []
-    for type in Self.types(of: module) {
-      for definition in Self.definitions(of: type) where homes[definition.name] == module.name && known.insert(definition.name).inserted {
-        lines += ["## \(definition.name)", "", definition.doc, ""]
-        if !definition.fields.isEmpty { lines += table(definition.fields, title: "Option", on: module.name) }
-      }
+    for definition in types.flatMap(Self.definitions) where homes[definition.name] == page && known.insert(definition.name).inserted {
+      lines += ["## \(definition.name)", "", definition.doc, ""]
+      if !definition.fields.isEmpty { lines += table(definition.fields, title: "Option", on: page) }
     }
-    return Self.joined(lines)
+    return lines
   }
 
   /// What is said of a function.
@@ -97,10 +103,10 @@ public struct Reference {
 
   private static func types(of module: Module) -> [LuaType] {
     let methods = module.classes.flatMap { $0.methods + $0.metamethods }
-    return (module.functions + methods + [module.call].compactMap(\.self)).flatMap { function in
-      function.parameters.map(\.type) + [function.resultType].compactMap(\.self)
-    } + module.classes.flatMap { $0.properties.map(\.type) }
+    return (module.functions + methods + [module.call].compactMap(\.self)).flatMap(types) + module.classes.flatMap { $0.properties.map(\.type) }
   }
+
+  private static func types(of function: Function) -> [LuaType] { function.parameters.map(\.type) + [function.resultType].compactMap(\.self) }
 
   private typealias Definition = (name: String, doc: String, fields: [(name: String, type: String, text: String)])
 
