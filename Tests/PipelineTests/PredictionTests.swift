@@ -139,7 +139,7 @@ import Testing
           P=$1; O='--threads 1 --precision fp32'
           stop() {
             for i in $(seq 2000); do
-              grep -qs "\"count\": [$2]" .cache/perigee/stages-3/*/predictions.jsonl.partial.json && break; kill -0 $pid || break; sleep 0.01
+              grep -qs "count[^0-9]*[$2]" .cache/perigee/stages-3/*/predictions.jsonl.partial.json && break; kill -0 $pid || break; sleep 0.01
             done
             kill -$1 $pid; wait $pid; echo "code $?"
           }
