@@ -129,7 +129,9 @@ struct PreparedFolderTests {
       let before = try AtomicFolder.names(in: folder)
       let outcome = try perigee(["run", "nul.lua", "--out", "out"] + Self.options, in: folder)
       #expect(outcome.code == 0, "\(outcome.error)")
-      #expect(try AtomicFolder.names(in: folder).filter { !$0.hasPrefix("err-") && !$0.hasPrefix("out-") } == (before + ["out", ".local"]).sorted())
+      #expect(
+        try AtomicFolder.names(in: folder).filter { !$0.hasPrefix("err-") && !$0.hasPrefix("out-") }
+          == (before + ["out", ".cache", ".local"]).sorted())
       let written = try Set(AtomicFolder.names(in: folder + "/out"))
       #expect(written.isSubset(of: [".lock", "code", "command.json", "metrics.jsonl", "output.txt", "params.json", "results.json", "stages"]))
       #expect(try readText(folder + "/out/command.json").contains("nul.lua"))

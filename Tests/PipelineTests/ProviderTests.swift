@@ -7,7 +7,7 @@ import Testing
 @Suite(.enabled(if: perigeeExecutable != nil, "perigee is not built"))
 struct ProviderTests {
   @Test(arguments: [
-    ("PERIGEE_PRODUCTS=avx51", "PERIGEE_PRODUCTS=avx51: no such name; expected one of avx512, avx512-fp32,", "did you mean 'avx512'?"),
+    ("PERIGEE_PRODUCTS=avx51", "PERIGEE_PRODUCTS=avx51: no such name; expected one of amx, avx512, avx512-fp32,", "did you mean 'avx512'?"),
     ("PERIGEE_CPU=AVX2", "PERIGEE_CPU=AVX2: no such name; expected one of baseline, avx2, avx512,", "did you mean 'avx2'?"),
     ("PERIGEE_CPU=baseline PERIGEE_PRODUCTS=avx2", "PERIGEE_PRODUCTS=avx2: this needs AVX2 and FMA, which is not here", "unset"),
   ])

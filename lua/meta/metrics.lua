@@ -104,6 +104,7 @@
 
 ---pyter options
 ---@class PyterOptions
+---@field lowercase? boolean whether case counts for nothing: WebNLG's scripts lower all texts first (default false)
 ---@field bootstrap? integer draw so many corpora from the segments, for a confidence interval (from 2 to 1000000)
 ---@field seed? integer where the draws begin; sacreBLEU's is 12345 (at least 0; default 12345)
 
