@@ -4,7 +4,8 @@
 #
 #   same-bits.sh OLD [--quick] [--model DIR] [--perigee NEW]
 #
-#   OLD         a commit, which is built beside this tree; or the path of a program that was built from it
+#   OLD         a commit, which is built beside this tree; or the path of a program that was built from it. One in TREE/.build
+#               runs the scripts of TREE, another one those of this tree.
 #   --quick     the methods' trainings only, in fp32 with one thread
 #   --model     a model folder of BERT's kind, to train a LoRA over 4-bit weights too
 #   --perigee   the program to compare (default: this tree's release build, built first)
@@ -40,11 +41,15 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
+old_root=$root
 if [ ! -f "$old" ]; then
   git -C "$root" worktree add -q --detach "$work/tree" "$old" || mistake "'$old' is no program and no commit"
   swift build --package-path "$work/tree" -c release --product perigee >&2
   cp "$work/tree/.build/release/perigee" "$work/perigee-old"
-  old=$work/perigee-old
+  old=$work/perigee-old old_root=$work/tree
+elif [[ $(realpath "$old") == */.build/* ]]; then
+  old_root=$(realpath "$old")
+  old_root=${old_root%%/.build/*}
 fi
 if [ -z "$new" ]; then
   swift build --package-path "$root" -c release --product perigee >&2
@@ -86,22 +91,23 @@ compare() {
   rm -rf "$work/old" "$work/new"
 }
 
+# both TITLE SCRIPT ARGUMENTS...
 both() {
-  local title=$1
-  shift
+  local title=$1 script=$2
+  shift 2
   mkdir -p "$work/old" "$work/new"
-  train old "$title" "$old" "$@"
-  train new "$title" "$new" "$@" || different=$((different + 1))
+  train old "$title" "$old" "$old_root/$script" "$@"
+  train new "$title" "$new" "$root/$script" "$@" || different=$((different + 1))
   compare "$title"
 }
 
-pipeline=$root/pipelines/mnli_to_rte.lua
+pipeline=pipelines/mnli_to_rte.lua
 short=(--set epochs=1 --set rte_epochs=2 --set mnli_limit=1024 --set rte_limit=512 --set pretrain_steps=100)
 all_methods=(--set pretrain_steps=50 --set steps=50 --set train_limit=1600 --set dev_limit=64)
 
-both methods "$root/pipelines/compare_methods.lua" --threads 1 --precision fp32 "${all_methods[@]}"
+both methods pipelines/compare_methods.lua --threads 1 --precision fp32 "${all_methods[@]}"
 if [ -n "$model" ]; then
-  both qlora "$root/pipelines/compare_methods.lua" --threads 1 --precision fp32 "${all_methods[@]}" --set model="$model" \
+  both qlora pipelines/compare_methods.lua --threads 1 --precision fp32 "${all_methods[@]}" --set model="$model" \
     --set methods=qlora,lora --set train_limit=320 --set steps=5
 fi
 if [ -z "$quick" ]; then
@@ -114,9 +120,9 @@ if [ -z "$quick" ]; then
   # Killed at half the time that the whole took, then resumed.
   mkdir -p "$work/old" "$work/new"
   began=$(date +%s%N)
-  train old killed "$old" "$pipeline" --threads 1 --precision fp32 "${short[@]}"
+  train old killed "$old" "$old_root/$pipeline" --threads 1 --precision fp32 "${short[@]}"
   half=$((($(date +%s%N) - began) / 2000000000))
-  PERIGEE_CACHE=$work/cache-killed timeout -s KILL "$half" "$new" run "$pipeline" --threads 1 --precision fp32 --out "$work/new/killed" \
+  PERIGEE_CACHE=$work/cache-killed timeout -s KILL "$half" "$new" run "$root/$pipeline" --threads 1 --precision fp32 --out "$work/new/killed" \
     --quiet --set save_seconds=0 "${short[@]}" >/dev/null 2>&1 </dev/null && echo "it was done before the kill" || true
   PERIGEE_CACHE=$work/cache-killed "$new" run --resume "$work/new/killed" --quiet >"$work/log" 2>&1 </dev/null \
     || { tail -n 5 "$work/log"; different=$((different + 1)); }
