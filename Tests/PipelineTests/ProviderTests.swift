@@ -34,20 +34,22 @@ struct ProviderTests {
       func products() throws -> String { try String(contentsOfFile: folder + "/out/command.json", encoding: .utf8) }
       _ = try run(["x.lua", "--out", "out"])
       let kept = try String(contentsOfFile: path, encoding: .utf8)
-      let choice = try #require(try JSONValue(file: path).objectValue?.values.first)
-      let fp32 = try #require(choice["fp32"]?.stringValue)
+      // Where others are nearly as fast in bfloat16, a second measurement may choose them; in fp32 one unit is twice as fast as the next.
+      func chosen() throws -> String? { try JSONValue(file: path).objectValue?.values.first?["fp32"]?.stringValue }
+      let fp32 = try #require(try chosen())
       #expect(try products().contains("fp32=\(fp32)"))
       // No CPU multiplies fp32 so: it is measured anew.
       try kept.replacingOccurrences(of: "\"\(fp32)\"", with: "\"onednn\"").write(toFile: path, atomically: true, encoding: .utf8)
       _ = try run(["x.lua", "--out", "other"])
-      #expect(try String(contentsOfFile: path, encoding: .utf8) == kept)
+      #expect(try chosen() == fp32)
       try "{\"".write(toFile: path, atomically: true, encoding: .utf8)
       _ = try run(["x.lua", "--out", "third"])
-      #expect(try String(contentsOfFile: path, encoding: .utf8) == kept)
+      #expect(try chosen() == fp32)
       guard fp32 == "avx512" else { return }
       try kept.replacingOccurrences(of: "\"\(fp32)\"", with: "\"avx2\"").write(toFile: path, atomically: true, encoding: .utf8)
       let resumed = try run(["--resume", "out"])
-      #expect(resumed.error.contains("and continues with packed_bf16=avx2 bf16=avx2 fp32=avx2: results differ by rounding"), "\(resumed.error)")
+      #expect(
+        resumed.error.contains("and continues with ") && resumed.error.contains(" fp32=avx2: results differ by rounding"), "\(resumed.error)")
       #expect(try products().contains("fp32=avx2"))
     }
   }
