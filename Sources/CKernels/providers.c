@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 // In the order in which they are expected to be fast.
-// AMX comes behind what it has to beat by measurement: nobody has run it on many CPUs yet.
 static const pg_provider *const providers[] = {&pg_onednn, &pg_avx512, &pg_avx512_fp32, &pg_amx, &pg_avx2, &pg_openblas, &pg_amx_emulated};
 #define NAMES "amx, avx512, avx512-fp32, avx2, onednn, openblas, amx-emulated"
 enum { PROVIDERS = sizeof providers / sizeof *providers };
