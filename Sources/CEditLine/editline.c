@@ -16,7 +16,7 @@ typedef struct editline EditLine;
 typedef struct history History;
 typedef struct { const char *buffer, *cursor, *lastchar; } LineInfo;
 typedef struct { int number; const char *text; } HistEvent;
-enum { EL_PROMPT = 0, EL_EDITOR = 2, EL_SIGNAL = 3, EL_BIND = 4, EL_ADDFN = 9, EL_HIST = 10, EL_GETCFN = 13, EL_CLIENTDATA = 14 };
+enum { EL_PROMPT = 0, EL_EDITOR = 2, EL_SIGNAL = 3, EL_BIND = 4, EL_ADDFN = 9, EL_HIST = 10, EL_GETCFN = 13, EL_CLIENTDATA = 14, EL_PREP_TERM = 16 };
 enum { H_SETSIZE = 1, H_ENTER = 10, H_LOAD = 17, H_SAVE = 18, H_SETUNIQUE = 20 };
 enum { CC_REFRESH = 4, CC_ERROR = 6, CC_REDISPLAY = 8 };
 enum { REMEMBERED_LINES = 2000 };
@@ -144,6 +144,8 @@ int ce_read(ce_editor *editor, const char *prompt, const char **line) {
   editor->prompt = prompt;
   editor->interrupted = false;
   edit.el_resize(editor->line);
+  // Else the prompt is there before the terminal is libedit's, and a Ctrl-D in between becomes a letter.
+  edit.el_set(editor->line, EL_PREP_TERM, 1);
   int count = 0;
   const char *text = edit.el_gets(editor->line, &count);
   if (editor->interrupted) return CE_INTERRUPTED;
