@@ -62,14 +62,14 @@ import Testing
       what: "one line of many words", command: "$P score pyter --hyp words.txt --ref words.txt", code: 1, output: "",
       error: "pyter: segment 1: 9000000 pairs of equal words, at most 1000000 are searched for moves"),
     Row(
-      what: "Ctrl-C while it scores", command: "stopped $P score chrf --hyp ref.txt --ref ref.txt --bootstrap 1000000", code: 130, output: "",
+      what: "Ctrl-C while it scores", command: "stopped $P score chrf --hyp many.txt --ref many.txt --bootstrap 1000000", code: 130, output: "",
       error: "perigee: interrupted"),
   ]
 
   private func write(_ folder: String) throws {
     for (name, text) in [
       "long.txt": String(repeating: "a", count: 300_000) + "\n", "ref.txt": "A cat.\nA dog.\n", "empty.txt": "",
-      "words.txt": String(repeating: "the ", count: 3000) + "\n",
+      "words.txt": String(repeating: "the ", count: 3000) + "\n", "many.txt": String(repeating: "A cat.\n", count: 2000),
     ] { try AtomicFile.write(text, to: folder + "/" + name) }
     try Data([0xFF, 0xFE, 0x00, 0x61, 0x0A, 0x80]).write(to: URL(fileURLWithPath: folder + "/binary"))
     let script = """
