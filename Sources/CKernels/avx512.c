@@ -4,7 +4,7 @@
 #include "matmul.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "transpose16.h"
 
 #define TARGET_F32 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define TARGET_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
@@ -126,31 +126,6 @@ static void multiply_panel(pg_dtype t, size_t rows, size_t width, size_t k, cons
   else block_f32(rows, width, k, a, lda, panel, sums, stride, accumulate, finish);
 }
 
-// Sixteen rows of sixteen 32-bit elements -> their transpose.
-TARGET_F32 INLINE void transpose16(__m512i r[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 8; i++) {
-    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
-    t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xDD);
-    t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
-    t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xDD);
-  }
-  for (int i = 0; i < 8; i++) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-    r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xDD);
-  }
-}
-
 // Thirty-two elements of a row as sixteen pairs of bfloat16.
 TARGET_BF16 INLINE __m512i load_pairs(pg_dtype type, const void *row, size_t at) {
   if (type == PG_BF16) return _mm512_loadu_si512((const uint16_t *)row + at);
@@ -166,7 +141,7 @@ TARGET_BF16 static size_t fill_transposed_bf16(const pg_factor *b, size_t k0, si
     for (size_t k = 0; k < whole; k += 32) {
       __m512i r[16];
       for (int i = 0; i < 16; i++) r[i] = load_pairs(b->type, from + (size_t)i * b->stride * size, k0 + k);
-      transpose16(r);
+      pg_transpose16(r);
       for (size_t i = 0; i < 16; i++) _mm512_storeu_si512(out + (k + 2 * i) * width + 2 * j, r[i]);
     }
   }
@@ -203,7 +178,7 @@ TARGET_F32 static size_t fill_transposed_f32(const pg_factor *b, size_t k0, size
     for (size_t k = 0; k < whole; k += 16) {
       __m512i r[16];
       for (size_t i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(from + i * b->stride + k);
-      transpose16(r);
+      pg_transpose16(r);
       for (size_t i = 0; i < 16; i++) _mm512_storeu_si512(out + (k + i) * width + j, r[i]);
     }
   }
@@ -242,7 +217,7 @@ TARGET_BF16 static void flip_bf16(const float *strip, uint16_t *out, size_t stri
   for (size_t i = 0; i < PG_PANEL; i += 16) {
     __m512i r[16];
     for (size_t j = 0; j < 16; j++) r[j] = _mm512_loadu_si512(strip + j * PG_PANEL + i);
-    transpose16(r);
+    pg_transpose16(r);
     for (size_t j = 0; j < 16; j++) {
       _mm256_storeu_si256((void *)(out + (i + j) * stride), (__m256i)_mm512_cvtneps_pbh((__m512)r[j]));
     }
@@ -252,7 +227,7 @@ TARGET_F32 static void flip_f32(const float *strip, float *out, size_t stride) {
   for (size_t i = 0; i < PG_PANEL; i += 16) {
     __m512i r[16];
     for (size_t j = 0; j < 16; j++) r[j] = _mm512_loadu_si512(strip + j * PG_PANEL + i);
-    transpose16(r);
+    pg_transpose16(r);
     for (size_t j = 0; j < 16; j++) _mm512_storeu_si512(out + (i + j) * stride, r[j]);
   }
 }

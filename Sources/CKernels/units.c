@@ -3,6 +3,7 @@
 #include "attention.h"
 
 #if defined(__x86_64__)
+#include "transpose16.h"
 
 // out[rows, 16 v] (+)= left[rows, k units] * right[k units][16 v].
 PG_INLINE_TILES void tile(const int rows, const int v, size_t k, const char *left, pg_layout l, const char *right, float *out,
@@ -47,28 +48,10 @@ PG_TARGET_TILES void pg_multiply_units(size_t rows, size_t width, size_t k, cons
 
 // Rows of 16 units -> 16 columns, `width` units from one unit of k to the next.
 PG_INLINE_TILES void turn16(const uint16_t *const rows[PG_LANES], size_t at, char *out, size_t width) {
-  __m512i r[16], t[16];
+  __m512i r[16];
   for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(rows[i] + at);
-  for (int i = 0; i < 8; i++) {
-    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
-    t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xDD);
-    t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
-    t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xDD);
-  }
-  for (size_t i = 0; i < 8; i++) {
-    _mm512_storeu_si512(out + i * width * PG_UNIT, _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88));
-    _mm512_storeu_si512(out + (i + 8) * width * PG_UNIT, _mm512_shuffle_i32x4(t[i], t[8 + i], 0xDD));
-  }
+  pg_transpose16(r);
+  for (size_t i = 0; i < 16; i++) _mm512_storeu_si512(out + i * width * PG_UNIT, r[i]);
 }
 // The rows become columns, their d elements k: what scores are made with. `rows` has whole lanes.
 PG_TARGET_TILES void pg_lay_out_turned(const uint16_t *const *rows, size_t columns, size_t d, char *out) {
