@@ -289,8 +289,3 @@ struct TemplateLexer {
     position = place
   }
 }
-
-extension Unicode.Scalar {
-  /// What `str.isspace` calls white space.
-  package var isPythonSpace: Bool { properties.isWhitespace || (0x1C...0x1F).contains(value) }
-}
