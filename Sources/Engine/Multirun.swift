@@ -58,7 +58,7 @@ package struct Multirun {
 
   /// Throws for the first point that the script's parameters do not take.
   private func checkParameters() throws {
-    let declared = try PipelineRun(options, open: open).declaredParameters() ?? ParameterSet([])
+    let declared = try PipelineRun(options, open: open).declaredParameters(of: options.source()) ?? ParameterSet([])
     for point in grid.points { _ = try declared.resolve(settings: options.settings + point.settings) }
   }
 

@@ -64,22 +64,21 @@ extension PipelineRun {
 
   /// The parameters that a script declares, as text. Throws what the script raises before that.
   package func parameterHelp() throws -> String {
-    let title = try options.source().title
-    guard let declared = try declaredParameters(), !declared.parameters.isEmpty else { return "\(title) declares no parameters" }
-    return "PARAMETERS of \(title), each given by --set name=value:\n\n" + declared.table().text()
+    let script = try options.source()
+    guard let declared = try declaredParameters(of: script), !declared.parameters.isEmpty else { return "\(script.title) declares no parameters" }
+    return "PARAMETERS of \(script.title), each given by --set name=value:\n\n" + declared.table().text()
   }
 
   /// The parameters that a script declares; nil where it declares none: it is run until it declares them, and no further.
   ///
   /// Throws what the script raises before that.
-  func declaredParameters() throws -> ParameterSet? {
+  func declaredParameters(of script: RunScript) throws -> ParameterSet? {
     options.limitReading()
     let session = Session(
       mode: .declare, settings: [], runDirectory: nil, store: StageStore(),
       progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { _ in })
     let interpreter = try open(session, options, options.script)
     defer { interpreter.close() }
-    let script = try options.source()
     do { try interpreter.execute(script) } catch {
       if !session.isDeclarationOver { throw error }
     }

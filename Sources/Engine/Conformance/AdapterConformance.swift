@@ -397,13 +397,6 @@ package struct AdapterConformance {
     _ = try Trainer(model: model, task: task, arguments: arguments, callbacks: callbacks, store: store).run()
     return model.network.namedParameters()
   }
-
-  private func withScratchFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
-    let folder = FileManager.default.temporaryDirectory.path + "/perigee-" + UUID().uuidString
-    try createFolder(folder)
-    defer { removeTree(folder) }
-    return try body(folder)
-  }
 }
 
 /// States of a training, in a folder.
