@@ -29,8 +29,9 @@ public enum BenchmarkModel {
     if name == randomRoBERTaBase { return .configuration(HuggingFaceConfig(robertaBase, path: name)) }
     if name.hasPrefix("random:") {
       throw EngineError(
-        .argument, "--model \(name): no such model", hint: "expected \(randomRoBERTaBase), a folder, a config.json, or a hub name")
+        .argument, "--model \(name): no such model", hint: "expected \(randomRoBERTaBase), builtin:tiny, a folder, a config.json, or a hub name")
     }
+    if name.hasPrefix("builtin:") { return .configuration(try BuiltInModel.parts(name).config) }
     if name.hasSuffix(".json") { return .configuration(try HuggingFaceConfig(path: name)) }
     let folder = try ModelLocation.folder(of: name)
     let files = (try? AtomicFolder.names(in: folder)) ?? []
@@ -46,7 +47,7 @@ public enum BenchmarkModel {
     }
   }
 
-  /// The base model of a folder, a `config.json`, a hub name or `random:roberta-base`.
+  /// The base model of a folder, a `config.json`, a hub name, `random:roberta-base` or `builtin:tiny`.
   ///
   /// - Parameters:
   ///   - dropout: takes the place of the configuration's probabilities.

@@ -18,6 +18,12 @@ package enum BuiltInModel {
   package static func make(
     _ name: String, seed: UInt64, quantization: WeightQuantization? = nil
   ) throws -> (base: PretrainedModel, tokenizer: Tokenizer) {
+    let (config, tokenizer) = try parts(name)
+    return (try PretrainedModel(config: config, name: name, seed: seed, quantization: quantization), tokenizer)
+  }
+
+  /// The model without its weights. Throws for another name.
+  package static func parts(_ name: String) throws -> (config: HuggingFaceConfig, tokenizer: Tokenizer) {
     guard name == Self.name else {
       throw EngineError(.argument, "\(name): no such built-in model", hint: suggestion(for: name, among: [Self.name]))
     }
@@ -27,7 +33,7 @@ package enum BuiltInModel {
     let config = HuggingFaceConfig(
       JSONObject(BuiltIn.modelConfig(vocabSize: tokenizer.vocabularySize).sorted { $0.key < $1.key }.map { ($0.key, json($0.value)) }),
       path: name)
-    return (try PretrainedModel(config: config, name: name, seed: seed, quantization: quantization), tokenizer)
+    return (config, tokenizer)
   }
 
   private static func json(_ value: any Sendable) -> JSONValue {

@@ -172,6 +172,11 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
     #expect(tokens > 100 && tokens <= 3 * 4 * 32)
   }
 
+  @Test func builtInModelTrains() throws {
+    let report = try run { ($0.model, $0.steps) = ("builtin:tiny", 1) }
+    #expect(report["tokens"]?.intValue == 4 * 16)
+  }
+
   @Test func mistakes() throws {
     let table: [(String, (inout StepBenchmark.Options) -> Void)] = [
       ("--adapter lorra: no such method; did you mean 'lora'?", { $0.adapter = "lorra" }),
@@ -185,6 +190,7 @@ private func withTinyModel<Result>(_ body: (String) throws -> Result) throws -> 
       ("--sequences with --task: the data has its own; use --limit", { ($0.task, $0.data, $0.sequences) = ("rte", "x", 1) }),
       ("--set num_labels=1: synthetic data has classes", { $0.settings = ["num_labels=1"] }),
       ("--model random:bert: no such model; expected random:roberta-base", { $0.model = "random:bert" }),
+      ("builtin:tny: no such built-in model; did you mean 'builtin:tiny'?", { $0.model = "builtin:tny" }),
       ("nowhere/config.json: ", { $0.model = "nowhere/config.json" }),
       ("--tokenizer: only for real data; give --task and --data", { $0.tokenizer = "x" }),
       ("--max-length: only for real data", { $0.maxLength = 32 }), ("--limit: only for real data", { $0.limit = 1 }),

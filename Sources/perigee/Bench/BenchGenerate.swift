@@ -16,7 +16,7 @@ struct BenchGenerate: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Model folder or hub name; a config.json, or a folder with nothing else, gives random weights.", valueName: "model"),
+      "Model folder, hub name, or builtin:tiny; a config.json, or a folder with nothing else, gives random weights.", valueName: "model"),
     completion: .directory)
   var model: String
 

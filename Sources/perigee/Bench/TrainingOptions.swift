@@ -7,7 +7,7 @@ import Engine
 struct TrainingOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Model folder or hub name; a config.json, or a folder with nothing else, gives random weights.",
+      "Model folder, hub name, or builtin:tiny; a config.json, or a folder with nothing else, gives random weights.",
       valueName: "model"),
     completion: .directory)
   var model = BenchmarkModel.randomRoBERTaBase
