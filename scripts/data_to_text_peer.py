@@ -175,18 +175,22 @@ def run(stage, model, rows, evaluation, learning_rate, steps, until, seed):
 
 
 def write(model, prompts):
-    """What the model writes for each prompt, without special tokens."""
+    """What the model writes for each prompt, without special tokens. T5 reads several prompts at once, those of like length together."""
     model.eval()
-    texts = []
-    for prompt in prompts:
-        ids = encode(prompt, "")[0] if is_t5 else [START] + tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([ids])
+    ids = [encode(prompt, "")[0] if is_t5 else [START] + tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    texts = [""] * len(ids)
+    at_once = 40 if is_t5 else 1
+    for first in range(0, len(order), at_once):
+        chosen = order[first : first + at_once]
+        rows = [ids[i] for i in chosen]
         with torch.no_grad():
             found = model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=p["max_new_tokens"], num_beams=p["num_beams"],
-                do_sample=False, eos_token_id=END, pad_token_id=END)[0]
-        text = tokenizer.decode(found[0 if is_t5 else ids.shape[1] :], skip_special_tokens=True)
-        texts.append(" ".join(text.split("\n")).strip())
+                input_ids=pad(rows, END), attention_mask=pad([[1] * len(row) for row in rows], 0), max_new_tokens=p["max_new_tokens"],
+                num_beams=p["num_beams"], do_sample=False, eos_token_id=END, pad_token_id=END)
+        for i, written in zip(chosen, found):
+            text = tokenizer.decode(written[0 if is_t5 else len(ids[i]) :], skip_special_tokens=True)
+            texts[i] = " ".join(text.split("\n")).strip()
     return texts
 
 
