@@ -75,7 +75,7 @@ class Client(threading.Thread):
             start = time.time()
             try:
                 body = json.dumps({"model": name, "inputs": [[self.texts[i]] for i in chosen]})
-                connection.request("POST", "/predict", body)
+                connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
                 reply = connection.getresponse()
                 content = reply.read()
             except (OSError, http.client.HTTPException) as error:
