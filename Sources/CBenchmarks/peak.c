@@ -1,4 +1,5 @@
 #include "benchmarks.h"
+#include "clones.h"
 #include "kernels.h"
 #include <stdatomic.h>
 #include <string.h>
@@ -16,13 +17,7 @@ struct traffic {
   _Atomic uint64_t sum;
 };
 
-#ifdef X86
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
-
-CLONES static void read_range(void *context, size_t begin, size_t end) {
+PG_CLONES static void read_range(void *context, size_t begin, size_t end) {
   struct traffic *t = context;
   const uint64_t *x = (const uint64_t *)(t->x + begin);
   uint64_t sum = 0;

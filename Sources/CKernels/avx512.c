@@ -4,6 +4,7 @@
 #include "matmul.h"
 
 #if defined(__x86_64__)
+#include "broadcast.h"
 #include "transpose16.h"
 
 #define TARGET_F32 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
@@ -82,7 +83,7 @@ TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const u
     TILE_LOOP (int i = 0; i < rows; i++) {
       int32_t pair;
       memcpy(&pair, row[i] + kk, 4);
-      __m512bh left = (__m512bh)_mm512_set1_epi32(pair);
+      __m512bh left = pg_broadcast_pair(pair);
       TILE_LOOP (int j = 0; j < v; j++) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, right[j]);
     }
   }

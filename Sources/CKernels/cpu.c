@@ -4,11 +4,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
 
 // In the order in which CPUs got them; each has those before it.
 static const char *const names[] = {"baseline", "avx2", "avx512", "avx512bf16", "amx"};
 static const char *const titles[] = {"", "AVX2 and FMA", "AVX-512 (F, BW, VL, DQ)", "AVX512-BF16", "AMX with bfloat16"};
 enum { LEVELS = sizeof names / sizeof *names };
+
+#if defined(__x86_64__)
+// The system saves the tiles of a thread; bits 17 and 18 of the register that says what it saves.
+__attribute__((target("xsave"))) static bool tiles_are_saved(void) { return (_xgetbv(0) >> 17 & 3) == 3; }
+
+// Not by __builtin_cpu_supports: the Clang of Swift 6.0 and 6.1 does not know the names there.
+static bool has_amx(void) {
+  unsigned a, b, c, d, bf16 = 1u << 22, tiles = 1u << 24;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & bf16 && d & tiles && tiles_are_saved();
+}
+#endif
 
 static int level_of_cpu(void) {
 #if defined(__x86_64__)
@@ -18,7 +33,7 @@ static int level_of_cpu(void) {
                     && __builtin_cpu_supports("avx512dq");
   if (!has_avx512) return PG_AVX2;
   if (!__builtin_cpu_supports("avx512bf16")) return PG_AVX512;
-  return __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-tile") ? PG_AMX : PG_AVX512_BF16;
+  return has_amx() ? PG_AMX : PG_AVX512_BF16;
 #else
   return 0;
 #endif

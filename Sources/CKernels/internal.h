@@ -1,5 +1,6 @@
 // Shared by the kernel files: instruction-set dispatch, the two element types, vectorisable functions.
 #pragma once
+#include "clones.h"
 #include "kernels.h"
 #include <math.h>
 #include <stdatomic.h>
@@ -33,13 +34,6 @@ void pg_note_refused(size_t bytes);
 
 // Whether the calling thread runs a chunk of a parallel loop.
 bool pg_is_inside(void);
-
-// One copy of a function per instruction set, chosen when the program is loaded.
-#if defined(__x86_64__) && defined(__linux__)
-#define PG_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define PG_CLONES
-#endif
 
 // Lets the compiler reorder sums inside one function, which is what makes reductions vectorise.
 #define PG_REASSOCIATE _Pragma("clang fp reassociate(on) contract(fast)")

@@ -3,6 +3,7 @@
 #include "attention.h"
 
 #if defined(__x86_64__)
+#include "broadcast.h"
 #include "transpose16.h"
 
 // out[rows, 16 v] (+)= left[rows, k units] * right[k units][16 v].
@@ -18,7 +19,7 @@ PG_INLINE_TILES void tile(const int rows, const int v, size_t k, const char *lef
     PG_UNROLLED for (int i = 0; i < rows; i++) {
       int32_t pair;
       memcpy(&pair, left + (size_t)(i / 2) * l.two + (size_t)(i % 2) * l.one, PG_UNIT);
-      __m512bh a = (__m512bh)_mm512_set1_epi32(pair);
+      __m512bh a = pg_broadcast_pair(pair);
       PG_UNROLLED for (int j = 0; j < v; j++) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], a, b[j]);
     }
   }
