@@ -42,6 +42,15 @@ extension Session {
     let (name, inputs) = try nextFit("fit", isPausable: request.pauseAfter != nil)
     let key = StageKey(name: name, inputs: try fitInputs(request, inputs))
     if mode == .check { return try planFit(key, request) }
+    if request.pauseAfter != nil, reach != .trains {
+      if reach == .looks { throw turnAway(key, nil) }
+      // Another process may have gone further, and be at work.
+      if case (let state?, false, _) = try store.newest(key.digest, verifies: true),
+        let paused = try pauseReached(request, key, in: state, orIsThere: true)
+      {
+        return paused
+      }
+    }
     switch try open(key) {
     case .finished(let stored):
       if let paused = try pauseReached(request, key, in: stored.folder) { return paused }
@@ -86,11 +95,13 @@ extension Session {
 
   /// The pause that a training is to make, where a stored result or state of it has gone further: what was computed then does not
   /// depend on what came after.
-  private func pauseReached(_ request: FitRequest, _ key: StageKey, in folder: String) throws -> FitResult? {
+  ///
+  /// - Parameter orIsThere: whether one that stands exactly there is told of, too.
+  private func pauseReached(_ request: FitRequest, _ key: StageKey, in folder: String, orIsThere: Bool = false) throws -> FitResult? {
     guard let count = request.pauseAfter else { return nil }
     let (history, total, seconds) = try Trainer.course(in: folder)
     let evaluations = Trainer.evaluations(in: history)
-    guard evaluations.count > count, let step = evaluations[count - 1]["step"]?.intValue else { return nil }
+    guard evaluations.count > (orIsThere ? count - 1 : count), let step = evaluations[count - 1]["step"]?.intValue else { return nil }
     // Rows of one step: what was logged, and then the evaluation.
     let rows = history.filter { ($0["step"]?.intValue ?? 0) <= step }
     var metrics: [String: Double] = [:]
@@ -118,13 +129,31 @@ extension Session {
     return result
   }
 
-  /// A stage's result, or the right to make it. Throws where a finished run has another under this name.
+  /// A stage's result, or the right to make it. Throws where a finished run has another under this name, and where the stage is not to be
+  /// waited for.
   func open(_ key: StageKey) throws -> StageStore.Opened {
     try runDirectory?.checkStage(key)
-    return try store.open(
-      key,
-      onWait: { [progress] pid in progress.note("\(key.name): waiting for process \(pid.map(String.init) ?? "?"), which runs the same stage") },
-      shouldStop: { Interrupt.isRequested })
+    let onTakeOver = { [progress] (silent: LeaseName) in
+      progress.note("\(key.name): \(silent.holder) shows no sign of life: its work goes on here")
+    }
+    // A training inside of another one is waited for: nothing of the outer one is lost.
+    switch fitsUnderWay > 0 ? .trains : reach {
+    case .trains:
+      let onWait = { [progress] (holder: LeaseName?) in
+        progress.note("\(key.name): waiting for \(holder?.holder ?? "process ?"), which runs the same stage")
+      }
+      return try store.open(key, onWait: onWait, onTakeOver: onTakeOver, shouldStop: { Interrupt.isRequested })
+    case .attempts:
+      switch try store.attempt(key, onTakeOver: onTakeOver) {
+      case .held(let holder): throw turnAway(key, holder)
+      case .opened(let opened):
+        if case .begun(let work) = opened { attempted = work }
+        return opened
+      }
+    case .looks:
+      guard let stored = try store.lookup(key) else { throw turnAway(key, nil) }
+      return .finished(stored)
+    }
   }
 
   /// Says what the user should know of a model's head and labels before it works on a task. What trains takes the task's names
@@ -140,7 +169,7 @@ extension Session {
 
   /// Says why a stage runs that ran before. Where both model and task are others, another script merely has a stage of that name.
   func sayWhy(_ key: StageKey) {
-    guard let differences = store.why(key), !differences.isEmpty else { return }
+    guard saysWhy, let differences = store.why(key), !differences.isEmpty else { return }
     let parts = Set(differences.compactMap { $0.path.split(separator: ".").first })
     if parts.isSuperset(of: ["model", "task"]) { return }
     let shown = differences.prefix(4).map(\.description)

@@ -206,6 +206,7 @@ extension TrainingTask {
 /// Writing under way: texts that are finished are kept, and saved now and then. They depend on nothing but their prompts and numbers,
 /// so that a run which was cut off goes on with the others.
 private final class Writing {
+  private let work: StageWork
   private let file: PartialFile
   private let evaluation: TextEvaluation
   private let name: String
@@ -215,7 +216,7 @@ private final class Writing {
   private(set) var seconds: Double
 
   init(_ work: StageWork, _ evaluation: TextEvaluation, _ name: String, _ saveSeconds: Double) throws {
-    (self.evaluation, self.name, self.saveSeconds) = (evaluation, name, saveSeconds)
+    (self.work, self.evaluation, self.name, self.saveSeconds) = (work, evaluation, name, saveSeconds)
     file = try work.partialFile(PredictedText.fileName)
     seconds = file.facts["seconds"]?.doubleValue ?? 0
     for text in try PredictedText.read(file.partialPath) where evaluation.set.prompts.indices.contains(text.number) { done[text.number] = text }
@@ -230,6 +231,7 @@ private final class Writing {
 
   private func save() throws {
     guard !unsaved.isEmpty else { return }
+    try work.requireHeld()
     try file.append(PredictedText.lines(unsaved), count: done.count, facts: ["seconds": .double(seconds)])
     unsaved = []
   }

@@ -59,12 +59,26 @@ package final class Session {
   /// Frees the models and tensors that the script has dropped.
   package var collect: () -> Void = {}
 
+  /// Whether it is said what makes a stage run again that ran before.
+  package var saysWhy = true
+
   /// Whether somebody types the statements: stages and parameters may be given again.
   package var isInteractive = false
 
   /// Whether the run gets event files for TensorBoard.
   package var writesTensorBoard = true
   private var tensorBoard: TensorBoardLog?
+
+  /// Which of several processes this is that run the same script; nil: it is alone.
+  package var shard: Shard?
+  /// Whether the script has asked for the shard, to share out its points.
+  package var isSharedOut = false
+  /// How far the trainings of the stage go that is running.
+  var reach = StageReach.trains
+  /// Where the last stage was left that did not go to its end.
+  package internal(set) var turnedAway: TurnedAway?
+  /// What the stage works at that is attempted.
+  var attempted: StageWork?
 
   /// Whether the script is to go no further.
   package var isOver: () -> Bool = { false }
@@ -189,6 +203,9 @@ package final class Session {
     defer { stage = nil }
     return try body()
   }
+
+  /// Lets a stage come again that did not go to its end.
+  func forgetStage(_ name: String) { stageNames.remove(name) }
 
   /// The name and inputs of the next fit, or other work with a result: those of its stage, with a number from the second one on.
   /// `usual`: what its name is outside of all stages. `isPausable`: whether it may come again to go on.

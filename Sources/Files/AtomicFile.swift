@@ -42,13 +42,11 @@ public enum AtomicFile {
     guard descriptor >= 0 else { throw creationError(path) }
     do {
       let writer = FileWriter(descriptor: descriptor, path: path)
-      _ = writer.lock()
       try body(writer)
       try writer.synchronize()
       try verify(temporary)
-      guard rename(temporary, path) == 0 else { throw writeError(path) }
-      // Closed after the rename, because closing gives up the lock on the temporary name.
       try writer.finish()
+      guard rename(temporary, path) == 0 else { throw writeError(path) }
     } catch {
       unlink(temporary)
       throw error

@@ -29,9 +29,6 @@ public enum AtomicFolder {
     let temporary = TemporaryName.beside(path)
     guard mkdir(temporary, 0o777) == 0 else { throw AtomicFile.creationError(path) }
     defer { removeTree(temporary) }
-    let lock = open(temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-    defer { if lock >= 0 { close(lock) } }
-    if lock >= 0 { flock(lock, LOCK_EX | LOCK_NB) }
     try body(temporary)
     if isDurable { try synchronizeTree(temporary) }
     try move(temporary, to: path, replace: replace, isDurable: isDurable)

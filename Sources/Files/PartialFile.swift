@@ -23,14 +23,16 @@ public final class PartialFile {
   /// Where the pieces are: those that counted when the file was opened, and what was appended.
   public var partialPath: String { path + ".partial" }
 
-  /// - Parameter key: says all that the content depends on. Pieces of another key, and damaged ones, are thrown away.
+  /// - Parameters:
+  ///   - key: says all that the content depends on. Pieces of another key, and damaged ones, are thrown away.
+  ///   - isShared: whether other processes may open the file meanwhile; false: who opens it has a right to it that excludes others.
   /// - Throws: `EngineError` where the file cannot be written, and where another process is writing it.
-  public init(_ path: String, key: String) throws {
+  public init(_ path: String, key: String, isShared: Bool = true) throws {
     (self.path, self.key) = (path, key)
     let descriptor = open(path + ".partial", O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw writeError(path) }
     writer = FileWriter(descriptor: descriptor, path: path)
-    guard writer.lock() else {
+    guard !isShared || writer.lock() else {
       throw EngineError(.file, "\(path): another process is writing it", hint: "wait for that one, or choose another file")
     }
     if let state = try? JSONValue(file: Self.statePath(path)), state["key"] == .string(key), let count = state["count"]?.intValue,

@@ -8,12 +8,14 @@ import Foundation
 /// Layout under the root, where 3 is the layout's version: `stages-3/<digest>/` are finished results,
 /// `stages-3/<digest>.partial/` are stages under way, and `names-3/` tells which stages have a name
 /// (`StageIndex`). All changes are renames, so killing a process at any time leaves the old state or
-/// the new, and locks go with the process that held them. Other versions' folders are left alone.
+/// the new. Processes on several machines may share the root over NFS: who works at a stage has its lease (`StageLease`). Other versions'
+/// folders are left alone.
 public final class StageStore {
   public let root: String
   private let warn: (String) -> Void
   private let index: StageIndex
   private let locks: StageLocks
+  private var watch: LeaseWatch?
 
   /// Where stages are, below the root.
   static let folderName = "stages-3"
@@ -77,52 +79,97 @@ public final class StageStore {
     case begun(StageWork)
   }
 
+  /// What `attempt` found.
+  public enum Attempted {
+    case opened(Opened)
+    /// Another process works at the stage; nil: nobody knows which.
+    case held(LeaseName?)
+  }
+
   /// Finds the finished result, or begins the stage. If another process is running the same stage,
   /// waits for it, and then uses its result or goes on from its last state.
   ///
   /// - Parameters:
-  ///   - onWait: called once if there is a wait, with the other's process number, if known.
+  ///   - onWait: called once if there is a wait, with the other process, if known.
+  ///   - onTakeOver: called where the work of another process is taken over because that one is silent.
   ///   - shouldStop: asked a few times a second during the wait; true ends it with `.interrupted`.
   ///
   /// Throws `EngineError`: `.argument` if this process is already inside the same stage, `.file` if
   /// the store cannot be written.
   public func open(
-    _ key: StageKey, onWait: (Int32?) -> Void = { _ in }, shouldStop: () -> Bool = { false }
+    _ key: StageKey, onWait: (LeaseName?) -> Void = { _ in }, onTakeOver: (LeaseName) -> Void = { _ in }, shouldStop: () -> Bool = { false }
   ) throws -> Opened {
-    if let stored = try lookup(key) { return .finished(stored) }
-    let folder = partialFolder(key.digest)
-    let lockPath = try OwnFolder(root).place("\(Self.folderName)/\(FilePath.name(of: folder))/lock")
-    _ = try OwnFolder(root).place("\(Self.folderName)/\(key.digest.hex)")
     var hasWaited = false
-    removeDiscarded()
     while true {
-      if let lock = try FileLock(lockPath) {
-        // The process that held the lock may have finished the stage.
-        if let stored = try lookup(key) {
-          discard(folder)
-          return .finished(stored)
+      switch try attempt(key, onTakeOver: onTakeOver) {
+      case .opened(let opened): return opened
+      case .held(let holder):
+        if holder?.process == .current {
+          throw EngineError(.argument, "stage '\(key.name)': is already running in this script")
         }
-        let work = try StageWork(
-          key: key, folder: folder, finishedFolder: finishedFolder(key.digest), lock: lock,
-          warn: warn,
-          willFinish: { [index] in
-            self.locks.use(key.digest)
-            try self.completeIndex()
-            try index.add(key)
-          })
-        return .begun(work)
+        if !hasWaited { onWait(holder) }
+        hasWaited = true
+        if shouldStop() {
+          throw EngineError(.interrupted, "stage '\(key.name)': interrupted while waiting")
+        }
+        repeat { usleep(200_000) } while try !mayOpen(key.digest) && !shouldStop()
       }
-      let holder = FileLock.holder(lockPath)
-      if holder == getpid() {
-        throw EngineError(.argument, "stage '\(key.name)': is already running in this script")
-      }
-      if !hasWaited { onWait(holder) }
-      hasWaited = true
-      if shouldStop() {
-        throw EngineError(.interrupted, "stage '\(key.name)': interrupted while waiting")
-      }
-      usleep(200_000)
     }
+  }
+
+  /// Whether `attempt` could find more than that another process works at the stage.
+  public func mayOpen(_ digest: Digest) throws -> Bool {
+    let folder = partialFolder(digest)
+    guard fileKind(folder, followingLinks: false) != nil else { return true }
+    let watch = try leaseWatch()
+    return ((try? watch.leases(in: folder)) ?? []).allSatisfy { watch.isOver($0, in: folder) }
+  }
+
+  /// What is there of a stage, without a right to it: the folder of its result or of its newest complete state, which may go at any time;
+  /// who works at it.
+  ///
+  /// - Parameter verifies: whether the state's files are compared with their digests.
+  public func newest(_ digest: Digest, verifies: Bool = false) throws -> (folder: String?, isFinished: Bool, holder: LeaseName?) {
+    let finished = finishedFolder(digest)
+    if fileExists(finished + "/" + FolderManifest.fileName) { return (finished, true, nil) }
+    let (folder, watch) = (partialFolder(digest), try leaseWatch())
+    let holder = ((try? watch.leases(in: folder)) ?? []).first { !watch.isOver($0, in: folder) }.flatMap { LeaseName($0) }
+    let states = StageWork.stateNumbers(in: folder).reversed().lazy.map { folder + "/state-\($0)" }
+    return (states.first { (try? verifies ? FolderManifest(verifying: $0) : FolderManifest(reading: $0)) != nil }, false, holder)
+  }
+
+  /// The same as `open` without waiting for another process.
+  public func attempt(_ key: StageKey, onTakeOver: (LeaseName) -> Void = { _ in }) throws -> Attempted {
+    if let stored = try lookup(key) { return .opened(.finished(stored)) }
+    let folder = try OwnFolder(root).place("\(Self.folderName)/\(key.digest.hex).partial")
+    let isDamaged = fileExists(try OwnFolder(root).place("\(Self.folderName)/\(key.digest.hex)"))
+    removeDiscarded()
+    let lease: StageLease
+    switch try StageLease.take(folder, leaseWatch(), onTakeOver: onTakeOver) {
+    case .taken(let taken): lease = taken
+    case .held(let holder): return .held(holder)
+    }
+    // The process that held the lease before may have finished the stage. What NFS remembers of the folder is renewed by the rename that
+    // took the lease.
+    if let stored = try lookup(key) {
+      lease.end { discard(folder) }
+      return .opened(.finished(stored))
+    }
+    let work = try StageWork(
+      key: key, folder: folder, finishedFolder: finishedFolder(key.digest), replacesDamaged: isDamaged, lease: lease, warn: warn,
+      willFinish: { [index] in
+        self.locks.use(key.digest)
+        try self.completeIndex()
+        try index.add(key)
+      })
+    return .opened(.begun(work))
+  }
+
+  private func leaseWatch() throws -> LeaseWatch {
+    if let watch { return watch }
+    let made = LeaseWatch(try .current())
+    watch = made
+    return made
   }
 
   /// Whether a finished result of that key is there. Its files are not verified.
@@ -200,9 +247,9 @@ public final class StageStore {
   public func remove(_ stage: Summary) throws -> Bool {
     let place = try OwnFolder(root).place("\(Self.folderName)/\(FilePath.name(of: stage.folder))")
     if !stage.isFinished {
-      guard let lock = try FileLock(place + "/lock") else { return false }
-      discard(place)
-      return withExtendedLifetime(lock) { true }
+      guard case .taken(let lease) = try StageLease.take(place, leaseWatch()) else { return false }
+      lease.end { discard(place) }
+      return true
     }
     return try locks.whileUnused(stage.key.digest) {
       discard(place)

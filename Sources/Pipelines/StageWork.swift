@@ -2,28 +2,32 @@ import Diagnostics
 import Files
 import Foundation
 
-/// A stage under way, locked for this process: a place for its saved states and its result.
+/// A stage under way, with its lease: a place for its saved states and its result.
 ///
-/// Dropping the object without `finish` leaves the saved states for the next attempt.
+/// Dropping the object without `finish` leaves the saved states for the next attempt. Where another process has taken the work over, since
+/// this one showed no sign of life, whatever would write throws an `EngineError` (`.file`), and writes nothing.
 public final class StageWork {
   public let key: StageKey
   private let folder: String
   private let finishedFolder: String
+  private let replacesDamaged: Bool
   private let warn: (String) -> Void
   private let willFinish: () throws -> Void
-  private var lock: FileLock?
+  private var lease: StageLease?
+  private var wasLost = false
 
   /// States kept on disk: the newest, and one before it in case the disk damages the newest.
   static let keptStates = 2
 
   init(
-    key: StageKey, folder: String, finishedFolder: String, lock: FileLock,
+    key: StageKey, folder: String, finishedFolder: String, replacesDamaged: Bool, lease: StageLease,
     warn: @escaping (String) -> Void, willFinish: @escaping () throws -> Void
   ) throws {
     self.key = key
     self.folder = folder
     self.finishedFolder = finishedFolder
-    self.lock = lock
+    self.replacesDamaged = replacesDamaged
+    self.lease = lease
     self.warn = warn
     self.willFinish = willFinish
     try AtomicFile.write(.object(StageStore.facts(of: key)), to: folder + "/stage.json")
@@ -34,8 +38,8 @@ public final class StageWork {
 
   /// A file of the work's that grows by pieces: those that were on the disk when the work was cut off are there.
   public func partialFile(_ name: String) throws -> PartialFile {
-    try requireOpen()
-    return try PartialFile(folder + "/" + name, key: key.digest.hex)
+    try requireHeld()
+    return try PartialFile(folder + "/" + name, key: key.digest.hex, isShared: false)
   }
 
   /// Saves where the stage is. `body` writes any files into the folder that it gets; only when it
@@ -45,12 +49,13 @@ public final class StageWork {
   public func saveState(
     _ facts: JSONObject = JSONObject(), _ body: (_ folder: String) throws -> Void
   ) throws {
-    try requireOpen()
+    try requireHeld()
     let numbers = stateNumbers()
     let next = (numbers.last ?? 0) + 1
     try AtomicFolder.write(to: statePath(next), replace: true) { temporary in
       try body(temporary)
       try FolderManifest.write(facts, in: temporary)
+      try requireHeld()
     }
     for number in numbers.dropLast(Self.keptStates - 1) {
       removeTree(statePath(number))
@@ -87,33 +92,68 @@ public final class StageWork {
   public func finish(
     _ facts: JSONObject = JSONObject(), _ body: (_ folder: String) throws -> Void
   ) throws -> StoredStage {
-    try requireOpen()
+    try requireHeld()
     var all = StageStore.facts(of: key)
     all["facts"] = .object(facts)
-    try AtomicFolder.write(to: finishedFolder) { temporary in
-      try body(temporary)
-      try FolderManifest.write(all, in: temporary)
-      try willFinish()
+    do {
+      try AtomicFolder.write(to: finishedFolder, replace: replacesDamaged) { temporary in
+        try body(temporary)
+        try FolderManifest.write(all, in: temporary)
+        try requireHeld()
+        try willFinish()
+      }
+    } catch {
+      // Another process was faster that had taken the work over a moment ago: others may be reading its result, which has the same bits.
+      guard !replacesDamaged, fileExists(finishedFolder) else { throw error }
+      end()
+      wasLost = true
+      throw lostError
     }
-    // The lock file goes with the folder, while the lock is held: `FileLock` copes with that.
-    StageStore.discard(folder, stages: FilePath.folder(of: folder))
-    lock = nil
+    end()
     return StoredStage(key: key, folder: finishedFolder, facts: facts)
+  }
+
+  private func end() {
+    lease?.end { StageStore.discard(folder, stages: FilePath.folder(of: folder)) }
+    lease = nil
   }
 
   /// A folder for files that the work needs only while it is under way.
   public var scratchFolder: String { folder }
 
-  /// Gives up the lock; the saved states stay.
-  public func close() { lock = nil }
+  /// Gives up the lease; the saved states stay.
+  public func close() {
+    wasLost = isLost
+    lease?.release()
+    lease = nil
+  }
+
+  /// Whether another process has taken the work over.
+  public var isLost: Bool { lease?.isLost ?? wasLost }
 
   private func requireOpen() throws {
-    if lock == nil { throw EngineError(.argument, "stage '\(key.name)': is closed") }
+    if lease == nil { throw EngineError(.argument, "stage '\(key.name)': is closed") }
+  }
+
+  /// Throws unless this process still is the one that works at the stage: before whatever writes.
+  public func requireHeld() throws {
+    try requireOpen()
+    do { try lease?.renew() } catch {
+      throw isLost ? lostError : error
+    }
+  }
+
+  private var lostError: EngineError {
+    EngineError(
+      .file, "stage '\(key.name)': another process has taken it over, since this one showed no sign of life for a while",
+      hint: "nothing was written; give the same command again, and it takes what the other one makes")
   }
 
   private func statePath(_ number: Int) -> String { folder + "/state-\(number)" }
 
-  private func stateNumbers() -> [Int] {
+  private func stateNumbers() -> [Int] { Self.stateNumbers(in: folder) }
+
+  static func stateNumbers(in folder: String) -> [Int] {
     let names = (try? AtomicFolder.names(in: folder)) ?? []
     return names.filter { $0.hasPrefix("state-") }
       .compactMap { Int($0.dropFirst("state-".count)) }
