@@ -8,6 +8,9 @@
 --   }
 --   sweep.report(rows, { title = "LoRA" })
 
+local asha, sharing = require "asha", require "sharing"
+local shard = stage.shard
+
 --- Mistakes of the caller are raised without a place: that of the caller is added.
 local function mistake(text, ...) error(text:format(...), 0) end
 
@@ -153,16 +156,37 @@ local function score(result, metric)
   return result.metrics["eval_" .. metric] or mistake("sweep.run: stage '%s' has no metric '%s'", result.stage, metric)
 end
 
---- Trains a point with every seed; what is at its end already stays as it is.
-local function train(options, point, names, results, pause_after)
-  for i, seed in ipairs(options.seeds) do
-    if not results[i] or results[i].paused then
-      local name = ("%s %s seed=%d"):format(options.name, label(point, names), seed):gsub("  +", " ")
-      local result = stage(name, function() return options.run(point, seed, pause_after) end)
-      for _, metric in ipairs(options.metrics) do score(result, metric) end
-      results[i] = options.keep_models and not result.paused and result or numbers(result)
+local function stage_name(options, point, names, seed)
+  return (("%s %s seed=%d"):format(options.name, label(point, names), seed):gsub("  +", " "))
+end
+
+local function keep(options, results, i, result)
+  for _, metric in ipairs(options.metrics) do score(result, metric) end
+  results[i] = options.keep_models and not result.paused and result or numbers(result)
+end
+
+--- What is to be trained of some points: each with each seed, as far as it is not at its end.
+local function trainings(options, all, names, results, chosen, pause_after)
+  local list = {}
+  for _, p in ipairs(chosen) do
+    for i, seed in ipairs(options.seeds) do
+      if not results[p][i] or results[p][i].paused then
+        list[#list + 1] = {
+          name = stage_name(options, all[p], names, seed), run = function() return options.run(all[p], seed, pause_after) end,
+          keep = function(result) keep(options, results[p], i, result) end,
+        }
+      end
     end
   end
+  return list
+end
+
+--- In the order of the points; or, where several processes share them out, each as soon as nobody works at it.
+local function train(options, all, names, results, chosen, pause_after)
+  local list = trainings(options, all, names, results, chosen, pause_after)
+  local number, count = shard()
+  if number then return sharing.train(list, number, count) end
+  for _, training in ipairs(list) do training.keep(stage(training.name, training.run)) end
 end
 
 local function is_paused(results)
@@ -178,6 +202,12 @@ local function mean_score(results, metric)
   return mean(scores), scores
 end
 
+--- A check trains nothing, and has no keys.
+local function refuse_unpaused(result, rung)
+  if result.key == "" then return end
+  mistake("sweep.run: halving: no training paused after %d evaluations: run has to hand its third argument on, trainer.fit { ..., pause_after = pause_after }", rung)
+end
+
 --- Successive halving: all points train up to the first rung, the best of them up to the next, and so on; the last ones go on to
 --- their end. Who goes on depends on what all of a rung have reached, and not on who came first.
 local function halve(options, all, names, results)
@@ -187,17 +217,14 @@ local function halve(options, all, names, results)
   for i in ipairs(all) do left[i] = i end
   while #left > 1 do
     local scores, paused = {}, false
+    train(options, all, names, results, left, rung)
     for _, i in ipairs(left) do
-      train(options, all[i], names, results[i], rung)
       local value = mean_score(results[i], metric)
       scores[i] = value ~= value and -math.huge or greater and value or -value
       paused = paused or is_paused(results[i])
     end
     if not paused then
-      -- A check trains nothing, and has no keys.
-      if rung == options.first_rung and results[left[1]][1].key ~= "" then
-        mistake("sweep.run: halving: no training paused after %d evaluations: run has to hand its third argument on, trainer.fit { ..., pause_after = pause_after }", rung)
-      end
+      if rung == options.first_rung then refuse_unpaused(results[left[1]][1], rung) end
       return
     end
     local ranked = table.move(left, 1, #left, 1, {})
@@ -208,10 +235,31 @@ local function halve(options, all, names, results)
     table.sort(left)
     rung = rung * factor
   end
-  for _, i in ipairs(left) do train(options, all[i], names, results[i]) end
+  train(options, all, names, results, left)
+end
+
+--- The same without waiting for all points of a rung. False in a check, and where no training pauses.
+local function halve_asynchronously(options, all, names, results)
+  local settings = { factor = 3, first_rung = 1 }
+  for name, value in pairs(options.asha) do
+    if not settings[name] then mistake("sweep.run: asha has no '%s': factor and first_rung", name) end
+    if math.type(value) ~= "integer" or value < (name == "factor" and 2 or 1) or value > 1000000 then
+      mistake("sweep.run: asha.%s must be an integer of at least %d, got %s", name, name == "factor" and 2 or 1, value)
+    end
+    settings[name] = value
+  end
+  options.first_rung = settings.first_rung
+  return asha.run {
+    count = #all, seeds = #options.seeds, metric = options.metrics[1], factor = settings.factor, first_rung = settings.first_rung,
+    greater = is_greater_better(options.metrics[1], options.greater_is_better, "sweep.run"),
+    name = function(p, i) return stage_name(options, all[p], names, options.seeds[i]) end,
+    run = function(p, i, pause_after) return options.run(all[p], options.seeds[i], pause_after) end,
+    keep = function(p, i, result) keep(options, results[p], i, result) end,
+  }
 end
 
 local function run(options)
+  if options.halving and options.asha then mistake("sweep.run: give either 'halving' or 'asha'") end
   if options.grid and options.random then mistake("sweep.run: give either 'grid' or 'random'") end
   if options.random and not options.trials then mistake("sweep.run: 'random' needs 'trials', the number of points") end
   for _, name in ipairs { "trials", "search_seed" } do
@@ -227,14 +275,17 @@ local function run(options)
   else
     all, names = points(options.grid or {}, options.order)
   end
-  local results = {}
-  for i in ipairs(all) do results[i] = {} end
+  local results, chosen = {}, {}
+  for i in ipairs(all) do results[i], chosen[i] = {}, i end
   if options.halving then
     halve(options, all, names, results)
-  else
-    for i, point in ipairs(all) do train(options, point, names, results[i]) end
+  elseif not options.asha then
+    train(options, all, names, results, chosen)
+  elseif not halve_asynchronously(options, all, names, results) then
+    train(options, all, names, results, chosen, options.first_rung)
+    refuse_unpaused(results[1][1], options.first_rung)
   end
-  local rows = { names = names, metric = metric, metrics = options.metrics, greater_is_better = options.greater_is_better }
+  local rows = { names = names, metric = metric, metrics = options.metrics, greater_is_better = options.greater_is_better, asha = options.asha }
   for i, point in ipairs(all) do
     local row, peaks = { results = results[i], seconds = 0, n = #results[i] }, {}
     for name, value in pairs(point) do row[name] = value end
@@ -273,6 +324,7 @@ local function report_rows(rows, options)
     end
   end
   report.table(shown)
+  if rows.asha then print("asha: the numbers depend on the points alone; which points went on depends on the order in which results came in") end
 end
 
 local function summary(runs, key)
@@ -333,6 +385,10 @@ return library {
         "halving?", "integer",
         "successive halving: where trainings have got to first_rung evaluations, the best one of so many points goes on, until so many times as many; run hands its third argument on to trainer.fit as pause_after; default: all points train to their end",
         min = 2, max = 1000,
+      },
+      {
+        "asha?", "table",
+        "asynchronous successive halving, where nobody waits for a whole rung: { factor = 3, first_rung = 1 }, the best one of factor points that have reached a rung goes on to factor times as many evaluations; which ones these are depends on the order in which results come in",
       },
       { "first_rung?", "integer", "evaluations after which halving compares for the first time; default: 1", min = 1, max = 1000000 },
       { "keep_models", "boolean", "whether results have their models, which then stay in memory as long as the rows do", default = false },

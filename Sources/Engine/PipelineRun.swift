@@ -60,11 +60,14 @@ extension PipelineRun {
       })
     session.writesTensorBoard = options.writesTensorBoard
     session.isInteractive = isInteractive
+    session.shard = options.shard
+    session.saysWhy = options.saysWhy
     let interpreter = try open(session, options, original)
     defer { interpreter.close() }
     do {
       try work(session, interpreter, script)
       try session.checkSettings()
+      noteUnshared(session, progress)
       if !isInteractive || directory.isBegun {
         try session.writeResults()
         try directory.end(.finished, sources: session.requiredSources())
@@ -121,6 +124,14 @@ extension PipelineRun {
     invocation.host = HostFacts.current()
     invocation.products = Products.text
     return invocation
+  }
+
+  /// A script without points has nothing to share out.
+  private func noteUnshared(_ session: Session, _ progress: Pipelines.Progress) {
+    guard let shard = session.shard, shard.count > 1, !session.isSharedOut else { return }
+    progress.note(
+      "warning: --shard: the script has no sweep.run, so nothing was shared out: all \(shard.count) processes came to the same stages, and waited for "
+        + "the first")
   }
 
   private func noteOtherFolder(_ directory: RunDirectory, _ progress: Pipelines.Progress) {

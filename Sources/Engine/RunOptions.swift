@@ -27,9 +27,13 @@ package struct RunOptions {
   /// Bytes that tensors may take together; nil takes nine tenths of what the machine, or the control group, has.
   package var memory: Int?
   package var precision = PrecisionChoice.auto
+  /// Which of several processes this is that share out a sweep's points; nil: it is alone.
+  package var shard: Shard?
   /// Seed where a script gives none; nil takes 42.
   package var seed: Int?
   package var isQuiet = false
+  /// Whether it is said what makes a stage run again that ran before.
+  package var saysWhy = true
   /// Whether the run gets event files for TensorBoard.
   package var writesTensorBoard = true
   package var allowIO = false

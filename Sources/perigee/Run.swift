@@ -1,5 +1,7 @@
 import ArgumentParser
 import Bindings
+import Engine
+import Files
 
 /// `perigee run`
 struct Run: ScriptCommand {
@@ -19,6 +21,7 @@ struct Run: ScriptCommand {
       batch job, '--out DIR --resume auto' starts the run, and goes on with it when the job comes back.
 
         perigee run pipelines/mnli_to_rte.lua --set r=4,8,16 --set learning_rate=1e-3,5e-3 --multirun --out runs/r
+        srun perigee run sweep.lua --shard auto --out runs/sweep --resume auto
       """)
 
   private static let auto = "auto"
@@ -44,6 +47,13 @@ struct Run: ScriptCommand {
         + "them at the end. A value with a comma is put in quotes, --set \"a='x,y',z\", a list in brackets."))
   var multirun = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Share out the points of the script's sweep.run with other processes over the same cache: 3/12 is the third of twelve, which takes its own "
+        + "part of the points first and then what is left; 'auto' takes both from a Slurm array. The run directory is a folder in that of --out.",
+      valueName: "number/count"))
+  var shard: String?
+
   @Flag(help: "Replace the run that --out or --resume holds, also one that finished.")
   var overwrite = false
 
@@ -55,6 +65,9 @@ struct Run: ScriptCommand {
   @OptionGroup var options: ScriptOptions
 
   func validate() throws {
+    if shard != nil, multirun {
+      throw ValidationError("--shard and --multirun exclude each other: --shard shares out the points of a script's sweep.run")
+    }
     if multirun, resume != nil, resume != Self.auto {
       throw ValidationError("--multirun and --resume exclude each other: name the folder of the runs with --out, and they go on")
     }
@@ -75,6 +88,8 @@ struct Run: ScriptCommand {
     choices.goesOn = resume == Self.auto
     choices.overwrite = overwrite
     choices.writesTensorBoard = tensorboard
+    choices.shard = try shard.map { try Shard($0) }
+    if let out, let shard = choices.shard { choices.out = FilePath.join(out, shard.folderName) }
     guard multirun else { return try Runner.run(choices) }
     choices.settings.removeLast(options.settings.count)
     try Runner.multirun(choices, settings: options.settings)

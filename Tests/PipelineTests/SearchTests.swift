@@ -99,6 +99,11 @@ import Testing
     ("sweep.run { name = 'x', run = 3 }", "t.lua:2: sweep.run: 'run' must be a function, got number"),
     ("sweep.run { name = 'x', run = print, seeds = { 1, 'b' } }", "t.lua:2: sweep.run: 'seeds[2]' must be an integer, got string"),
     ("sweep.run { name = 'x', run = print, halving = 1 }", "t.lua:2: sweep.run: 'halving' must be an integer from 2 to 1000, got 1"),
+    ("sweep.run { name = 'x', run = print, halving = 2, asha = {} }", "t.lua:2: sweep.run: give either 'halving' or 'asha'"),
+    (
+      "sweep.run { name = 'x', run = print, asha = { factor = 1 } }", "t.lua:2: sweep.run: asha.factor must be an integer of at least 2, got 1"
+    ),
+    ("sweep.run { name = 'x', run = print, asha = { eta = 3 } }", "t.lua:2: sweep.run: asha has no 'eta': factor and first_rung"),
     ("sweep.run('x')", "t.lua:2: bad argument 'options' to 'sweep.run' (expected table { name = value, ... }, got string)"),
     ("sweep.log_uniform(0, 1)", "t.lua:2: sweep.log_uniform: expected finite bounds above 0, the lower one first, got 0 and 1"),
     ("sweep.int(1, 2.5)", "t.lua:2: bad argument #2 'high' to 'sweep.int' (expected an integer, got 2.5)"),
@@ -204,6 +209,36 @@ import Testing
         let lines = try host.printed(alone)
         #expect(lines == ["\(best[2])\t\(best[5])"])
       }
+    }
+  }
+
+  /// Without waiting for a rung: the first point of two that is better goes on at once. What is there is not trained again.
+  @Test func anAsynchronousSearchTakesWhatIsThere() throws {
+    try withTemporaryFolder { folder in
+      try TinyTask.write(to: folder)
+      let script =
+        Self.search(folder).replacing("halving = 2", with: "asha = { factor = 2 }").replacing("trials = 4", with: "trials = 5")
+        + "sweep.report(rows)"
+      func run() throws -> (lines: [String], trained: [String]) {
+        try ScriptHost.with(in: folder) { host, _ in
+          (try host.printed(script), host.notes.filter { $0.contains(" steps") })
+        }
+      }
+      let (first, trained) = try run()
+      let fields = first.prefix(5).map { $0.split(separator: "\t") }
+      let best = try #require(fields.first { $0[1] == "nil" })
+      #expect(best[3] == "12" && fields.count { $0[1] == "at step 2" } >= 2 && fields.count { $0[1] == "at step 4" } >= 1, "\(first)")
+      #expect(first.last?.hasPrefix("asha: the numbers depend on the points alone") == true)
+      // The third training is of the better one of the first two: nobody waited for the others.
+      #expect(trained.count > 5 && trained[2].contains(" resumed at 2"), "\(trained)")
+      let again = try run()
+      #expect(again.lines.prefix(5) == first.prefix(5) && again.trained.isEmpty, "\(again)")
+      // All of it is what halving would find at the same evaluations.
+      let halved = try ScriptHost.with { host, _ in
+        try host.printed(Self.search(folder).replacing("trials = 4", with: "trials = 5"))
+      }.map { $0.split(separator: "\t") }
+      for (a, b) in zip(fields, halved) where a[1] == b[1] { #expect(a == b) }
+      #expect(zip(fields, halved).contains { $0[1] == $1[1] })
     }
   }
 

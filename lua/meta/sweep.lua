@@ -15,6 +15,7 @@
 ---@field metrics? string[] several of them, the one that decides first; default: metric alone
 ---@field greater_is_better? boolean which mean is the best, for a metric of the script's own; default: as the metric says
 ---@field halving? integer successive halving: where trainings have got to first_rung evaluations, the best one of so many points goes on, until so many times as many; run hands its third argument on to trainer.fit as pause_after; default: all points train to their end (from 2 to 1000)
+---@field asha? table asynchronous successive halving, where nobody waits for a whole rung: { factor = 3, first_rung = 1 }, the best one of factor points that have reached a rung goes on to factor times as many evaluations; which ones these are depends on the order in which results come in
 ---@field first_rung? integer evaluations after which halving compares for the first time; default: 1 (from 1 to 1000000)
 ---@field keep_models? boolean whether results have their models, which then stay in memory as long as the rows do (default false)
 

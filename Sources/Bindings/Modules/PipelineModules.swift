@@ -32,26 +32,6 @@ func paramsModule(_ session: Session) -> Module {
     ) { declarations in ParameterValues(try session.declare(ParameterSet(declarations.configTable, place: "params"))) })
 }
 
-func stageModule(_ session: Session) -> Module {
-  Module(
-    "stage", "Named parts of a pipeline. What trainer.fit does inside is stored by content: an equal stage is not trained again.",
-    call: Function(
-      "stage", "Runs a stage.", Param<String>("name", "unique in the pipeline"),
-      Param<LuaValue>("body", "the function to run; or a table of further inputs that its results depend on"),
-      Param<LuaFunction?>("function_after_inputs", "the function, if inputs were given"), returns: "what the function returns"
-    ) { name, second, third in
-      let inputs: JSONValue
-      let body: LuaFunction
-      switch (second, third) {
-      case (.function(let function), nil): (inputs, body) = (.null, function)
-      case (.table, let function?): (inputs, body) = (try second.json("inputs of stage '\(name)'"), function)
-      default:
-        throw EngineError(.argument, "bad arguments to 'stage' (expected a name and a function, or a name, a table of inputs and a function)")
-      }
-      return Results(list: try session.runStage(name, inputs: inputs) { try body.call([]) })
-    })
-}
-
 func logModule(_ session: Session) -> Module {
   Module(
     "log", "Messages beside the results.",
