@@ -77,6 +77,8 @@ package struct Multirun {
   private func options(of point: SettingGrid.Point, in folder: String) -> RunOptions {
     var options = options
     options.settings += point.settings
+    // Points differ because they are to.
+    options.saysWhy = false
     options.out = folder + "/" + point.folderName
     options.arguments = Self.arguments(CommandLine.arguments, settings: point.settings, out: options.out ?? folder)
     return options
