@@ -98,8 +98,8 @@ TILED_INLINE void multiply_block(const bool two_high, const bool two_wide, const
 
 // See pg_provider. An element is the sum of its k in steps of 32, whatever the rows and columns beside it.
 TILED static void multiply_panel(pg_dtype t, size_t rows, size_t width, size_t k, const void *left, size_t lda, const void *right,
-                                 float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
-  (void)t;
+                                 const void *next, float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
+  (void)t, (void)next;
   const uint16_t *a = left, *panel = right;
   _Alignas(64) uint16_t a_tail[BLOCK_SIDE * STEP_K], b_tail[STEP_K * PG_PANEL];
   _Alignas(64) float finished[BLOCK_SIDE * BLOCK_SIDE];

@@ -77,8 +77,8 @@ TARGET INLINE void tile(const int rows, size_t width, size_t k, const float *a, 
   case rows: tile(rows, width, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i, j); break
 
 TARGET static void multiply_panel(pg_dtype t, size_t rows, size_t width, size_t k, const void *left, size_t lda, const void *panel,
-                                  float *c, size_t ldc, bool accumulate, const pg_finish *finish) {
-  (void)t;
+                                  const void *next, float *c, size_t ldc, bool accumulate, const pg_finish *finish) {
+  (void)t, (void)next;
   const float *a = left, *b = panel;
   for (size_t i = 0; i < rows; i += TILE_ROWS) {
     for (size_t j = 0; j < width; j += TILE_COLUMNS) {

@@ -47,15 +47,37 @@ TARGET_F32 INLINE void finish_tile(const int rows, const int v, __m512 sum[TILE_
   }
 }
 
+// What a tile brings nearer while it multiplies: one or two lines of the next panel in each step along k that has none of the bits of `skips`.
+// The tiles of a panel read it from the second-level cache, but the first of them would wait for every line that comes from memory.
+typedef struct {
+  const char *line;
+  size_t skips, bytes;
+} ahead;
+// The share of one strip of rows of a panel of `v` lines a step. Few rows are at the memory's speed as they are.
+INLINE ahead share_of(const char *next, size_t rows, size_t strip, size_t strips, size_t v, size_t steps) {
+  if (rows < 4) return (ahead){next, ~(size_t)0, 64};
+  size_t every = 1, lines = strips < v ? 2 : 1;
+  while (2 * every * v <= strips) every *= 2;
+  size_t first = strip * (steps / every) * lines;
+  return (ahead){next + (first < steps * v ? first * 64 : 0), every - 1, lines * 64};
+}
+INLINE void bring_nearer(ahead *next, size_t step) {
+  if (step & next->skips) return;
+  _mm_prefetch(next->line, _MM_HINT_T1);
+  if (next->bytes > 64) _mm_prefetch(next->line + 64, _MM_HINT_T1);
+  next->line += next->bytes;
+}
+
 // c[rows, 16 v] (+)= a[rows, k] * b, b being [k][16 v].
 TARGET_F32 INLINE void tile_f32(const int rows, const int v, size_t k, const float *a, size_t lda, const float *b,
-                                float *c, size_t ldc, bool accumulate, const pg_finish *finish, size_t first) {
+                                float *c, size_t ldc, bool accumulate, const pg_finish *finish, size_t first, ahead next) {
   __m512 sum[TILE_ROWS][4];
   TILE_LOOP (int i = 0; i < rows; i++) {
     TILE_LOOP (int j = 0; j < v; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();
   }
   for (size_t kk = 0; kk < k; kk++, b += 16 * v) {
     __m512 right[4];
+    bring_nearer(&next, kk);
     TILE_LOOP (int j = 0; j < v; j++) right[j] = _mm512_loadu_ps(b + 16 * j);
     TILE_LOOP (int i = 0; i < rows; i++) {
       __m512 left = _mm512_set1_ps(a[i * lda + kk]);
@@ -70,7 +92,7 @@ TARGET_F32 INLINE void tile_f32(const int rows, const int v, size_t k, const flo
 
 // The same with pairs of bfloat16 along k: b is [k / 2][16 v][2].
 TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const uint16_t *a, size_t lda, const uint16_t *b,
-                                  float *c, size_t ldc, bool accumulate, const pg_finish *finish, size_t first) {
+                                  float *c, size_t ldc, bool accumulate, const pg_finish *finish, size_t first, ahead next) {
   __m512 sum[TILE_ROWS][4];
   const uint16_t *row[TILE_ROWS];
   TILE_LOOP (int i = 0; i < rows; i++) {
@@ -79,6 +101,7 @@ TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const u
   }
   for (size_t kk = 0; kk < k; kk += 2, b += 32 * v) {
     __m512bh right[4];
+    bring_nearer(&next, kk / 2);
     TILE_LOOP (int j = 0; j < v; j++) right[j] = (__m512bh)_mm512_loadu_si512(b + 32 * j);
     TILE_LOOP (int i = 0; i < rows; i++) {
       int32_t pair;
@@ -94,17 +117,19 @@ TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const u
 }
 
 // The inlined tiles, with numbers of rows and vectors that the compiler knows.
+#define TILE(tile, r, v) \
+  tile(r, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i, share_of(next, rows, i / TILE_ROWS, strips, v, steps))
 #define ROWS_CASES(tile, v) \
-  for (; i + TILE_ROWS <= rows; i += TILE_ROWS) tile(TILE_ROWS, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); \
+  for (; i + TILE_ROWS <= rows; i += TILE_ROWS) TILE(tile, TILE_ROWS, v); \
   switch (rows - i) { \
-    case 5: tile(5, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
-    case 4: tile(4, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
-    case 3: tile(3, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
-    case 2: tile(2, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
-    case 1: tile(1, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i); break; \
+    case 5: TILE(tile, 5, v); break; \
+    case 4: TILE(tile, 4, v); break; \
+    case 3: TILE(tile, 3, v); break; \
+    case 2: TILE(tile, 2, v); break; \
+    case 1: TILE(tile, 1, v); break; \
   }
-#define VECTORS_CASES(tile) \
-  size_t i = 0; \
+#define VECTORS_CASES(tile, k_step) \
+  size_t i = 0, strips = (rows + TILE_ROWS - 1) / TILE_ROWS, steps = k / (k_step); \
   switch (width / 16) { \
     case 4: ROWS_CASES(tile, 4) break; \
     case 3: ROWS_CASES(tile, 3) break; \
@@ -112,19 +137,19 @@ TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const u
     case 1: ROWS_CASES(tile, 1) break; \
   }
 
-TARGET_F32 static void block_f32(size_t rows, size_t width, size_t k, const float *a, size_t lda, const float *b, float *c,
-                                 size_t ldc, bool accumulate, const pg_finish *finish) {
-  VECTORS_CASES(tile_f32)
+TARGET_F32 static void block_f32(size_t rows, size_t width, size_t k, const float *a, size_t lda, const float *b, const char *next,
+                                 float *c, size_t ldc, bool accumulate, const pg_finish *finish) {
+  VECTORS_CASES(tile_f32, 1)
 }
 TARGET_BF16 static void block_bf16(size_t rows, size_t width, size_t k, const uint16_t *a, size_t lda, const uint16_t *b,
-                                   float *c, size_t ldc, bool accumulate, const pg_finish *finish) {
-  VECTORS_CASES(tile_bf16)
+                                   const char *next, float *c, size_t ldc, bool accumulate, const pg_finish *finish) {
+  VECTORS_CASES(tile_bf16, 2)
 }
 
 static void multiply_panel(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
-                       float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
-  if (t == PG_BF16) block_bf16(rows, width, k, a, lda, panel, sums, stride, accumulate, finish);
-  else block_f32(rows, width, k, a, lda, panel, sums, stride, accumulate, finish);
+                           const void *next, float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
+  if (t == PG_BF16) block_bf16(rows, width, k, a, lda, panel, next, sums, stride, accumulate, finish);
+  else block_f32(rows, width, k, a, lda, panel, next, sums, stride, accumulate, finish);
 }
 
 // Thirty-two elements of a row as sixteen pairs of bfloat16.
@@ -240,9 +265,9 @@ void pg_flip_strip_avx512(pg_dtype t, const float *strip, void *out, size_t stri
 #else
 
 static void multiply_panel(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
-                           float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
-  (void)t, (void)rows, (void)width, (void)k, (void)a, (void)lda, (void)panel, (void)sums, (void)stride, (void)accumulate;
-  (void)finish;
+                           const void *next, float *sums, size_t stride, bool accumulate, const pg_finish *finish) {
+  (void)t, (void)rows, (void)width, (void)k, (void)a, (void)lda, (void)panel, (void)next, (void)sums, (void)stride;
+  (void)accumulate, (void)finish;
 }
 size_t pg_fill_panel_avx512(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
   return (void)t, (void)b, (void)k0, (void)kb, (void)first, (void)width, (void)out, (size_t)0;

@@ -230,6 +230,18 @@ static pg_finish finish_at(const struct product *p, size_t row, size_t column) {
                      (float)p->alpha, (float)p->beta};
 }
 
+// Rows k0.. of a laid-out panel.
+static const char *packed_block(const struct product *p, size_t panel, size_t k0) {
+  return p->panels + (panel * PG_PANEL * padded_k(p->k) + k0 * panel_width(p->n, panel)) * pg_size(p->type);
+}
+// What is multiplied behind it, as panels and then blocks along k follow each other; at the end of an item, where the next one is likely to
+// begin.
+static const char *next_block(const struct product *p, size_t panel, size_t first, size_t last, size_t k0) {
+  if (panel + 1 < last) return packed_block(p, panel + 1, k0);
+  if (k0 + BLOCK_K < p->k) return packed_block(p, first, k0 + BLOCK_K);
+  return packed_block(p, last * PG_PANEL < p->n ? last : panel, 0);
+}
+
 static void multiply_item(void *context, size_t begin, size_t end) {
   struct product *p = context;
   size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, each = (panels + p->groups - 1) / p->groups;
@@ -256,12 +268,12 @@ static void multiply_item(void *context, size_t begin, size_t end) {
       for (size_t panel = first; panel < last; panel++) {
         size_t column = panel * PG_PANEL, w = panel_width(p->n, panel), columns = PG_MIN(w, p->n - column);
         float *c = is_short ? sums : sums + (panel - first) * PG_PANEL;
-        const void *right = block;
-        if (p->panels) right = p->panels + (column * padded_k(p->k) + k0 * w) * size;
+        const void *right = block, *next = block;
+        if (p->panels) right = packed_block(p, panel, k0), next = next_block(p, panel, first, last, k0);
         else fill_block(&p->b, k0, kb, p->k, column, columns, w, p->type, rounds(p), block);
         bool is_last = k0 + kb == p->k, is_direct = is_last && columns == w && !p->swapped;
         pg_finish finish = finish_at(p, row, column);
-        p->provider->multiply_panel(p->type, rows, w, kb, left, stride, right, c, width, k0 > 0, is_direct ? &finish : NULL);
+        p->provider->multiply_panel(p->type, rows, w, kb, left, stride, right, next, c, width, k0 > 0, is_direct ? &finish : NULL);
         if (is_last && !is_direct) pg_finish_sums(rows, columns, c, width, &finish, p->swapped ? p->c_stride : 1);
       }
     }

@@ -53,9 +53,10 @@ typedef struct {
   // multiplied in fp32.
   pg_dtype (*block_type)(pg_dtype precision);
   // sums[rows, width] (+)= a[rows, k] * panel, both in the type t. width: 16, 32, 48 or 64; k: even in bfloat16; lda, stride: elements
-  // from one row to the next. With `finish`, the sums go from the registers to where that says, and `sums` is only read.
+  // from one row to the next. With `finish`, the sums go from the registers to where that says, and `sums` is only read. `next`: the
+  // panel that is multiplied then, as far as anybody knows; it is there, and may be brought nearer.
   void (*multiply_panel)(pg_dtype t, size_t rows, size_t width, size_t k, const void *a, size_t lda, const void *panel,
-                         float *sums, size_t stride, bool accumulate, const pg_finish *finish);
+                         const void *next, float *sums, size_t stride, bool accumulate, const pg_finish *finish);
   // Called on the thread that multiplies before and after the panels of one piece of work: what a thread sets up for its tiles.
   // Null: nothing.
   void (*begin)(void), (*end)(void);
