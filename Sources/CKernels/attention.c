@@ -11,19 +11,19 @@ static pg_factor factor(pg_dtype t, const void *data, size_t at, size_t stride, 
 
 // Bytes for what `rows_seen` copies.
 static size_t copied_bytes(pg_dtype t, const pg_attention *a) {
-  return a->blocks > 1 ? pg_most_keys(a) * a->head_size * pg_size(t) : 0;
+  return a->blocks > 1 || a->keys[0].places ? pg_most_keys(a) * a->head_size * pg_size(t) : 0;
 }
-// The keys (or values) of a head that a sequence sees: where they lie, or from several blocks side by side in `copy`.
+// The keys (or values) of a head that a sequence sees: where they lie, or from several blocks or places side by side in `copy`.
 static pg_factor rows_seen(pg_dtype t, const pg_attention *a, bool values, size_t sequence, size_t kv_head, void *copy) {
   size_t d = a->head_size;
   char *to = copy;
   for (size_t b = 0; b < a->blocks; b++) {
     const pg_keys *block = a->keys + b;
     size_t stride = values ? block->v_stride : block->k_stride;
-    pg_factor rows = factor(t, values ? block->v : block->k, (size_t)block->start[sequence] * stride + kv_head * d, stride, false);
-    if (a->blocks == 1) return rows;
+    const char *from = (const char *)(values ? block->v : block->k) + kv_head * d * pg_size(t);
+    if (a->blocks == 1 && !block->places) return factor(t, from, (size_t)block->start[sequence] * stride, stride, false);
     for (size_t r = 0; r < (size_t)block->count[sequence]; r++, to += d * pg_size(t)) {
-      memcpy(to, (const char *)rows.data + r * stride * pg_size(t), d * pg_size(t));
+      memcpy(to, from + pg_key_row(block, sequence, r) * stride * pg_size(t), d * pg_size(t));
     }
   }
   return factor(t, copy, 0, d, false);
@@ -43,11 +43,9 @@ static inline __attribute__((always_inline)) float key_score(pg_dtype t, size_t 
   return sum;
 }
 // Adds up to four rows of values, each times its probability.
-static inline __attribute__((always_inline)) void add_values(pg_dtype t, size_t d, size_t rows, const float *p, const char *v,
-                                                             size_t stride, float *restrict sum) {
+static inline __attribute__((always_inline)) void add_values(pg_dtype t, size_t d, size_t rows, const float *p, const char *at[4],
+                                                             float *restrict sum) {
   float w[4] = {p[0], rows > 1 ? p[1] : 0, rows > 2 ? p[2] : 0, rows > 3 ? p[3] : 0};
-  const char *at[4];
-  for (size_t r = 0; r < 4; r++) at[r] = v + PG_MIN(r, rows - 1) * stride;
   if (t == PG_BF16) {
     const uint16_t *a = (const void *)at[0], *b = (const void *)at[1], *c = (const void *)at[2], *e = (const void *)at[3];
     for (size_t i = 0; i < d; i++) {
@@ -73,8 +71,8 @@ PG_CLONES static void attend_one(pg_dtype t, const pg_attention *a, size_t seque
   for (size_t b = 0; b < a->blocks && done < n; b++) {
     const pg_keys *block = a->keys + b;
     size_t count = PG_MIN((size_t)block->count[sequence], n - done), stride = block->k_stride * size;
-    const char *k = (const char *)block->k + (size_t)block->start[sequence] * stride + kv_head * d * size;
-    for (size_t r = 0; r < count; r++) p[done++] = key_score(t, d, query, k + r * stride);
+    const char *k = (const char *)block->k + kv_head * d * size;
+    for (size_t r = 0; r < count; r++) p[done++] = key_score(t, d, query, k + pg_key_row(block, sequence, r) * stride);
   }
   float scale = a->bias ? 1 : (float)a->scale;
   if (a->bias) add_bias_f32(a, head, at, n, p);
@@ -84,8 +82,11 @@ PG_CLONES static void attend_one(pg_dtype t, const pg_attention *a, size_t seque
   for (size_t b = 0, first = 0; b < a->blocks && first < n; b++) {
     const pg_keys *block = a->keys + b;
     size_t count = PG_MIN((size_t)block->count[sequence], n - first), stride = block->v_stride * size;
-    const char *v = (const char *)block->v + (size_t)block->start[sequence] * stride + kv_head * d * size;
-    for (size_t r = 0; r < count; r += 4) add_values(t, d, PG_MIN((size_t)4, count - r), p + first + r, v + r * stride, stride, sum);
+    const char *v = (const char *)block->v + kv_head * d * size, *rows[4];
+    for (size_t r = 0; r < count; r += 4) {
+      for (size_t i = 0; i < 4; i++) rows[i] = v + pg_key_row(block, sequence, PG_MIN(r + i, count - 1)) * stride;
+      add_values(t, d, PG_MIN((size_t)4, count - r), p + first + r, rows, sum);
+    }
     first += count;
   }
   pg_convert(d, PG_F32, sum, t, o);
@@ -93,7 +94,7 @@ PG_CLONES static void attend_one(pg_dtype t, const pg_attention *a, size_t seque
 
 bool pg_attention_forward(pg_dtype t, const pg_attention *a, const void *q, void *o, void *log_sum) {
   PG_TIMED(PG_KIND_ATTENTION);
-  if (!(a->decodes && !log_sum && a->dropout == 0) && pg_attends_in_tiles(t, a)) return pg_tiled_attention_forward(a, q, o, log_sum);
+  if (pg_attends_in_tiles(t, a)) return pg_tiled_attention_forward(a, q, o, log_sum);
   return PG_DISPATCHED(t, attention_forward, t, a, q, o, log_sum);
 }
 bool pg_attention_backward(pg_dtype t, const pg_attention *a, const void *q, const void *d_o, const void *log_sum, void *dq,
@@ -183,7 +184,7 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
     size_t sequence = item / a->heads, head = item % a->heads, kv_head = head / (a->heads / a->kv_heads);
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
     size_t keys = pg_key_count(a, sequence);
-    if (a->decodes && queries == 1 && t != PG_F64 && !x->log_sum && a->dropout == 0) {
+    if (pg_attends_one(a, sequence) && t != PG_F64 && !x->log_sum && a->dropout == 0) {
       ptrdiff_t at = pg_position(a, q0, 0, 1, keys);
       attend_one(t, a, sequence, head, pg_visible(a, at, keys), at, (const char *)x->q + (q0 * a->q_stride + head * d) * pg_size(t),
                  (char *)x->out + (q0 * a->o_stride + head * d) * pg_size(t), (void *)scores);

@@ -14,6 +14,12 @@ static inline size_t pg_most_keys(const pg_attention *a) {
   return most;
 }
 
+// The row of a key that a sequence sees in a block.
+static inline size_t pg_key_row(const pg_keys *block, size_t sequence, size_t i) {
+  size_t at = (size_t)block->start[sequence] + i;
+  return block->places ? (size_t)block->places[at] : at;
+}
+
 // The key at which a query stands: query i of a sequence, which is row `row` of all.
 static inline ptrdiff_t pg_position(const pg_attention *a, size_t row, size_t i, size_t queries, size_t keys) {
   return a->q_positions ? a->q_positions[row] : (ptrdiff_t)keys + (ptrdiff_t)i - (ptrdiff_t)queries;
@@ -61,6 +67,29 @@ PG_INLINE_TILES __m512i pg_pairs_of(__m512i both) {
                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   return _mm512_permutexvar_epi16(_mm512_loadu_si512(order), both);
 }
+
+// pg_exp_f32 of sixteen elements, down to 0.
+PG_INLINE_TILES __m512 pg_exp_lanes(__m512 x) {
+  x = _mm512_max_ps(_mm512_set1_ps(-110.0f), x);
+  __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504089f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-0.693359375f), x);
+  r = _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4f), r);
+  __m512 p = _mm512_set1_ps(1.9841270e-4f);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3888889e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3333333e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1666667e-2f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666667e-1f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
+  p = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
+  return _mm512_scalef_ps(p, n);
+}
+// pg_to_bf16 of sixteen elements. The instruction would flush the smallest numbers to 0.
+PG_INLINE_TILES __m256i pg_narrow_lanes(__m512 x) {
+  __m512i bits = _mm512_castps_si512(x), upper = _mm512_srli_epi32(bits, 16);
+  __m512i half = _mm512_add_epi32(_mm512_set1_epi32(0x7FFF), _mm512_and_si512(upper, _mm512_set1_epi32(1)));
+  __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+  return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), upper, _mm512_set1_epi32(0x40)));
+}
 #endif
 
 // ---- attention_tiles.c: bfloat16 on CPUs with AVX512-BF16
@@ -69,3 +98,9 @@ bool pg_attends_in_tiles(pg_dtype t, const pg_attention *a);
 PG_CHECKED bool pg_tiled_attention_forward(const pg_attention *a, const uint16_t *q, uint16_t *o, float *log_sum);
 PG_CHECKED bool pg_tiled_attention_backward(const pg_attention *a, const uint16_t *q, const uint16_t *d_o, const float *log_sum,
                                             uint16_t *dq, float *d_bias);
+
+// ---- attention_one.c: the same for the sequences of a step of decoding that have one query
+static inline bool pg_attends_one(const pg_attention *a, size_t sequence) {
+  return a->decodes && a->q_offsets[sequence + 1] - a->q_offsets[sequence] == 1;
+}
+PG_CHECKED bool pg_attend_ones(const pg_attention *a, const uint16_t *q, uint16_t *o);

@@ -21,29 +21,13 @@ static void find_rows(const pg_attention *a, bool values, size_t sequence, size_
   for (size_t b = 0; b < a->blocks; b++) {
     const pg_keys *block = a->keys + b;
     size_t stride = values ? block->v_stride : block->k_stride;
-    const uint16_t *from = (const uint16_t *)(values ? block->v : block->k) + (size_t)block->start[sequence] * stride;
-    for (size_t r = 0; r < (size_t)block->count[sequence]; r++) rows[n++] = from + r * stride + kv_head * a->head_size;
+    const uint16_t *from = (const uint16_t *)(values ? block->v : block->k) + kv_head * a->head_size;
+    for (size_t r = 0; r < (size_t)block->count[sequence]; r++) rows[n++] = from + pg_key_row(block, sequence, r) * stride;
   }
   while (n < whole) rows[n++] = zeros;
 }
 
 // ---- rows of scores --------------------------------------------------------------------------------------
-
-// pg_exp_f32 of sixteen elements, down to 0.
-PG_INLINE_TILES __m512 exp_of(__m512 x) {
-  x = _mm512_max_ps(_mm512_set1_ps(-110.0f), x);
-  __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504089f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-0.693359375f), x);
-  r = _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4f), r);
-  __m512 p = _mm512_set1_ps(1.9841270e-4f);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3888889e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3333333e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1666667e-2f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666667e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
-  p = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(p, n);
-}
 
 // Which elements of a row of n are kept: its draws start at a multiple of PG_MASK_BLOCK that no other row uses.
 PG_INLINE_TILES void keep_row(const pg_attention *a, size_t head, size_t row, size_t n, uint16_t *keep) {
@@ -139,7 +123,7 @@ PG_TARGET_TILES static void forward_rows(const block *b, float *s, uint16_t *kee
     float shift = n ? _mm512_reduce_max_ps(most) * _mm512_cvtss_f32(scale) : 0;
     if (a->dropout > 0) keep_row(a, b->head, b->row0 + i, n, keep);
     for (size_t j = 0; j < n; j += PG_LANES) {
-      __m512 e = exp_of(_mm512_fmsub_ps(_mm512_loadu_ps(row + j), scale, _mm512_set1_ps(shift)));
+      __m512 e = pg_exp_lanes(_mm512_fmsub_ps(_mm512_loadu_ps(row + j), scale, _mm512_set1_ps(shift)));
       total = _mm512_add_ps(total, e);
       if (a->dropout > 0) e = _mm512_maskz_mov_ps(keep[j / PG_LANES], e);
       _mm256_storeu_si256((void *)(p + j), (__m256i)_mm512_cvtneps_pbh(e));
@@ -151,17 +135,10 @@ PG_TARGET_TILES static void forward_rows(const block *b, float *s, uint16_t *kee
   }
 }
 
-// pg_to_bf16 of sixteen elements. The instruction would flush the smallest numbers to 0.
-PG_INLINE_TILES __m256i narrowed(__m512 x) {
-  __m512i bits = _mm512_castps_si512(x), upper = _mm512_srli_epi32(bits, 16);
-  __m512i half = _mm512_add_epi32(_mm512_set1_epi32(0x7FFF), _mm512_and_si512(upper, _mm512_set1_epi32(1)));
-  __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
-  return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), upper, _mm512_set1_epi32(0x40)));
-}
 // A head's elements of a row.
 PG_INLINE_TILES void write_narrow(size_t d, float factor, const float *from, uint16_t *to) {
   for (size_t j = 0; j < d; j += PG_LANES) {
-    _mm256_storeu_si256((void *)(to + j), narrowed(_mm512_mul_ps(_mm512_loadu_ps(from + j), _mm512_set1_ps(factor))));
+    _mm256_storeu_si256((void *)(to + j), pg_narrow_lanes(_mm512_mul_ps(_mm512_loadu_ps(from + j), _mm512_set1_ps(factor))));
   }
 }
 // Those of a block's rows, `stride` elements apart; factors: null for 1.
@@ -178,6 +155,7 @@ struct tiled_args {
   float *log_sum, *d_bias;
   size_t slices;   // parts of the heads that share keys
   bool is_serial;  // the gradients of several sequences add up in one place
+  bool skips_ones;
   atomic_bool failed;  // a thread had no working memory
 };
 
@@ -204,6 +182,7 @@ static void tiled_forward_range(void *context, size_t begin, size_t end) {
   for (size_t item = begin; item < end; item++) {
     size_t sequence = item / x->slices / a->kv_heads, kv_head = item / x->slices % a->kv_heads;
     size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0, keys = pg_key_count(a, sequence);
+    if (x->skips_ones && pg_attends_one(a, sequence)) continue;
     find_rows(a, false, sequence, kv_head, pg_whole_lanes(keys), rows);
     pg_lay_out_turned(rows, pg_whole_lanes(keys), d, k);
     find_rows(a, true, sequence, kv_head, pg_whole_lanes(keys), rows);
@@ -223,8 +202,11 @@ static void tiled_forward_range(void *context, size_t begin, size_t end) {
 }
 
 bool pg_tiled_attention_forward(const pg_attention *a, const uint16_t *q, uint16_t *o, float *log_sum) {
-  struct tiled_args x = {.a = a, .q = q, .o = o, .log_sum = log_sum};
-  size_t items = a->sequences * a->kv_heads;
+  struct tiled_args x = {.a = a, .q = q, .o = o, .log_sum = log_sum, .skips_ones = a->decodes && !log_sum && a->dropout == 0};
+  size_t items = a->sequences * a->kv_heads, ones = 0;
+  for (size_t s = 0; s < a->sequences && x.skips_ones; s++) ones += pg_attends_one(a, s);
+  if (ones && !pg_attend_ones(a, q, o)) return false;
+  if (ones && ones == a->sequences) return true;
   // Laying out keys once more costs less than a thread without work.
   x.slices = items < 8 ? a->heads / a->kv_heads : 1;
   pg_parallel_for(items * x.slices, 1, tiled_forward_range, &x);
@@ -247,7 +229,7 @@ PG_INLINE_TILES float backward_row(const block *b, size_t i, const float *log_su
     __mmask16 lanes = lanes_from(n, j);
     __m512 minus = _mm512_set1_ps(-shift), e, g = _mm512_maskz_loadu_ps(lanes, dp + j);
     if (bias) minus = _mm512_add_ps(minus, _mm512_maskz_loadu_ps(lanes, bias + j));
-    e = _mm512_maskz_mov_ps(lanes, exp_of(_mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, p + j), scale, minus)));
+    e = _mm512_maskz_mov_ps(lanes, pg_exp_lanes(_mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, p + j), scale, minus)));
     if (a->dropout > 0) g = _mm512_maskz_mul_ps(keep[j / PG_LANES], g, _mm512_set1_ps(kept));
     dot = _mm512_fmadd_ps(e, g, dot);
     _mm512_storeu_ps(p + j, e), _mm512_storeu_ps(dp + j, g);

@@ -4,33 +4,52 @@ import TransformerModels
 
 /// Scores of a model that keeps the keys and values of what it read: a step reads one token of every text, all in one product.
 ///
-/// A beam search's hypotheses share the keys of their prompt, and those of what an encoder made of their input: each layer of a decoder
-/// computes these once, when the input enters, and they make room when its last text has ended. Of those that go on from one hypothesis, the first takes its keys
-/// over, and only the others get copies of what was written since the prompt.
+/// Nothing that is written moves, and nothing is written twice. A beam search's hypotheses share the keys of their prompt, and those of what an
+/// encoder made of their input, which each layer of a decoder computes once, when the input enters. What a step adds lies beside what
+/// the other hypotheses add, and each knows the rows of its own tokens: those that go on from one have the same beginning. All rows of a
+/// prompt's texts make room together, when the last of them has ended.
 public final class CachedScores: NextTokenScores {
-  private struct Text {
-    /// The prompt's keys, where texts share them.
-    var shared: (segment: KeyValueCache.Segment, count: Int)?
-    var own: KeyValueCache.Segment
-    /// Rows of `own` that are written, and all of them.
-    var ownCount: Int
-    let capacity: Int
+  /// A prompt, and room for what its texts write.
+  private final class Prompt {
+    let segment: KeyValueCache.Segment
+    let count: Int
     /// The keys of what an encoder read.
-    var input: (segment: KeyValueCache.Segment, count: Int)?
+    let input: (segment: KeyValueCache.Segment, count: Int)?
+    /// What its texts have written lies in these, of which the last is not full.
+    private var written: [KeyValueCache.Segment] = []
+    private(set) var free: Range<Int32> = 0..<0
 
-    var past: Int { (shared?.count ?? 0) + ownCount }
+    init(_ segment: KeyValueCache.Segment, count: Int, input: (segment: KeyValueCache.Segment, count: Int)?) {
+      (self.segment, self.count, self.input) = (segment, count, input)
+    }
+
+    func append(_ segment: KeyValueCache.Segment, count: Int) {
+      written.append(segment)
+      free = Int32(segment.start)..<Int32(segment.start + count)
+    }
+
+    func takeRow() -> Int32 {
+      defer { free = free.dropFirst() }
+      return free.lowerBound
+    }
+  }
+
+  private struct Text {
+    let prompt: Prompt
+    /// The rows of what was written behind the prompt, in its order.
+    var own: [Int32] = []
+
+    var count: Int { prompt.count + own.count }
   }
 
   private let network: TransformerModel
   private let cache: KeyValueCache
   /// Keys and values of cross-attention.
   private let inputs: KeyValueCache
-  private let sharesPrompts: Bool
   private var texts: [Text] = []
 
-  /// `sharesPrompts`: whether several texts go on from one.
-  public init(_ network: TransformerModel, sharesPrompts: Bool) {
-    (self.network, self.sharesPrompts) = (network, sharesPrompts)
+  public init(_ network: TransformerModel) {
+    self.network = network
     cache = KeyValueCache(layers: network.layout.layers.count)
     inputs = KeyValueCache(layers: network.layout.layers.count)
   }
@@ -40,33 +59,10 @@ public final class CachedScores: NextTokenScores {
 
   public func scores(_ rows: [GrowingRow]) throws -> Tensor {
     // What has ended makes room first.
-    let before = Dictionary(uniqueKeysWithValues: Set(rows.compactMap(\.parent)).map { ($0, texts[$0]) })
+    let before = rows.map { $0.parent.map { texts[$0] } }
     texts = []
     let read = try network.read(rows)
-    try cache.reserve(newSegments(rows, before.mapValues(\.capacity)))
-    var newCounts = (read?.ranges.counts ?? [])[...]
-    var isTaken = Set<Int>()
-    var next: [Text] = []
-    for row in rows {
-      guard let parent = row.parent, var text = before[parent] else {
-        let counts = segments(ofNew: row)
-        var text =
-          try sharesPrompts
-          ? Text(shared: (cache.segment(counts[0]), counts[0]), own: cache.segment(row.room), ownCount: 0, capacity: row.room)
-          : Text(own: cache.segment(counts[0]), ownCount: counts[0] - row.room, capacity: counts[0])
-        text.input = try newCounts.popFirst().map { (try inputs.segment(Int($0)), Int($0)) }
-        next.append(text)
-        continue
-      }
-      if !isTaken.insert(parent).inserted {
-        let start = text.own.start
-        text.own = try cache.segment(text.capacity)
-        cache.copy(text.ownCount, from: start, to: text.own.start)
-      }
-      text.ownCount += row.tokens.count
-      next.append(text)
-    }
-    texts = next
+    texts = try enter(rows, before, read)
     let begin = rows.indices.filter { rows[$0].parent == nil }
     guard network.virtualTokens.prompt > 0, !begin.isEmpty, begin.count < rows.count else { return try pass(rows, Array(rows.indices), read) }
     // Prompts stand in front of the texts that begin, and of no others.
@@ -77,41 +73,65 @@ public final class CachedScores: NextTokenScores {
     return try Autograd.noGrad { try Tensor.cat(parts).gatherRows(places) }
   }
 
-  /// Rows of the segments of a text that begins: of its prompt, where others share it, and its own.
-  private func segments(ofNew row: GrowingRow) -> [Int] {
-    let count = network.virtualTokens.prefix + network.virtualTokens.prompt + row.tokens.count
-    return sharesPrompts ? [count, row.room] : [count + row.room]
+  /// The texts of a step's rows, with places for what these add. `before`: those that go on; nil: a text begins.
+  private func enter(_ rows: [GrowingRow], _ before: [Text?], _ read: EncoderStates?) throws -> [Text] {
+    let virtual = network.virtualTokens
+    let prompts = zip(rows, before).filter { $1 == nil }.map { virtual.prefix + virtual.prompt + $0.0.tokens.count }
+    let more = missingRows(rows, before)
+    try cache.reserve(prompts + more.map(\.count))
+    for (prompt, count) in more { prompt.append(try cache.segment(count), count: count) }
+    var (counts, inputCounts) = (prompts[...], (read?.ranges.counts ?? [])[...])
+    return try zip(rows, before).map { row, text in
+      if var text {
+        for _ in row.tokens { text.own.append(text.prompt.takeRow()) }
+        return text
+      }
+      let count = counts.removeFirst()
+      let input = try inputCounts.popFirst().map { (try inputs.segment(Int($0)), Int($0)) }
+      return Text(prompt: Prompt(try cache.segment(count), count: count, input: input))
+    }
   }
 
-  /// Those of all texts that a step adds. `capacities`: of the texts that go on.
-  private func newSegments(_ rows: [GrowingRow], _ capacities: [Int: Int]) -> [Int] {
-    var isTaken = Set<Int>()
-    return rows.flatMap { row in
-      guard let parent = row.parent, let capacity = capacities[parent] else { return segments(ofNew: row) }
-      return isTaken.insert(parent).inserted ? [] : [capacity]
+  /// The prompts whose texts have no room for what a step adds, with as many rows as they need until their end if as many go on.
+  private func missingRows(_ rows: [GrowingRow], _ before: [Text?]) -> [(prompt: Prompt, count: Int)] {
+    var (needs, places): ([(prompt: Prompt, now: Int, all: Int)], [ObjectIdentifier: Int]) = ([], [:])
+    for (row, text) in zip(rows, before) {
+      guard let prompt = text?.prompt else { continue }
+      let place = places[ObjectIdentifier(prompt)] ?? needs.count
+      if place == needs.count {
+        places[ObjectIdentifier(prompt)] = place
+        needs.append((prompt, 0, 0))
+      }
+      needs[place].now += row.tokens.count
+      needs[place].all += row.tokens.count + row.room
     }
+    return needs.filter { $0.now > $0.prompt.free.count }.map { ($0.prompt, $0.all) }
   }
 
   /// The scores of some of the rows, whose texts say already what they have after this pass. `read`: what the encoder made of the
   /// inputs of those that begin.
   private func pass(_ rows: [GrowingRow], _ chosen: [Int], _ read: EncoderStates?) throws -> Tensor {
     let virtual = network.virtualTokens
-    var (places, prefixes, past): ([(start: Int, count: Int)], [Int], [Int]) = ([], [], [])
-    var seen: [[(start: Int, count: Int)]] = sharesPrompts ? [[], []] : [[]]
+    var (places, prefixes, past): ([Int32], [Int], [Int]) = ([], [], [])
     for i in chosen {
       let (row, text) = (rows[i], texts[i])
-      let begins = row.parent == nil
-      let start = begins ? text.shared?.segment.start ?? text.own.start : text.own.start + text.ownCount - row.tokens.count
-      if begins, virtual.prefix > 0 { prefixes.append(start) }
-      let skipped = begins ? virtual.prefix : 0
-      places.append((start + skipped, row.tokens.count + (begins ? virtual.prompt : 0)))
-      past.append(begins ? virtual.prefix : text.past - row.tokens.count)
-      if let shared = text.shared { seen[0].append((shared.segment.start, shared.count)) }
-      seen[sharesPrompts ? 1 : 0].append((text.own.start, text.ownCount))
+      guard row.parent == nil else {
+        places += text.own.suffix(row.tokens.count)
+        past.append(text.count - row.tokens.count)
+        continue
+      }
+      let start = text.prompt.segment.start
+      if virtual.prefix > 0 { prefixes.append(start) }
+      places += (start + virtual.prefix..<start + text.prompt.count).map { Int32($0) }
+      past.append(virtual.prefix)
     }
     let offsets = Offsets(lengths: chosen.map { rows[$0].tokens.count })
     var batch = try Batch(ids: chosen.flatMap { rows[$0].tokens }, offsets: offsets)
-    let ranges = try seen.map { try KeyRanges(starts: $0.map { Int32($0.start) }, counts: $0.map { Int32($0.count) }) }
+    let ranges = [
+      try KeyRanges(
+        starts: chosen.map { Int32(texts[$0].prompt.segment.start) }, counts: chosen.map { Int32(texts[$0].prompt.count) }),
+      try KeyRanges(lists: chosen.map { texts[$0].own }),
+    ]
     batch.cache = CachePass(cache, places: places, prefixes: prefixes, ranges: ranges, past: past, begins: rows[chosen[0]].parent == nil)
     return try network.evaluating {
       try network.logits(batch, rows: .some(offsets.values.dropFirst().map { $0 - 1 }), over: encoded(chosen, rows, read))
@@ -120,7 +140,7 @@ public final class CachedScores: NextTokenScores {
 
   /// What cross-attention reads for some of the rows; nil: there is no encoder.
   private func encoded(_ chosen: [Int], _ rows: [GrowingRow], _ read: EncoderStates?) throws -> EncoderStates? {
-    let seen = chosen.compactMap { i in texts[i].input.map { (row: i, start: $0.segment.start, count: $0.count) } }
+    let seen = chosen.compactMap { i in texts[i].prompt.input.map { (row: i, start: $0.segment.start, count: $0.count) } }
     guard !seen.isEmpty else { return nil }
     let new = seen.filter { rows[$0.row].parent == nil }.map { (start: $0.start, count: $0.count) }
     return EncoderStates(

@@ -68,7 +68,7 @@ public struct TokenGenerator {
     var results = [[Hypothesis]](repeating: [], count: prompts.count * each)
     var missing = [Int](repeating: each, count: prompts.count)
     func all(_ prompt: Int) -> [Hypothesis] { Array(results[prompt * each..<(prompt + 1) * each].joined()) }
-    let model: any NextTokenScores = options.useCache ? CachedScores(network, sharesPrompts: options.numBeams > 1) : UncachedScores(network)
+    let model: any NextTokenScores = options.useCache ? CachedScores(network) : UncachedScores(network)
     try Decoding(model: model, batchSize: options.batchSize).run(count: results.count) { number in
       let (given, limit, own) = (prompts[number / each], limits[number / each], numbers?[number / each] ?? number / each)
       let (input, prompt) = special.start.map { (given, [$0]) } ?? ([], given)

@@ -76,14 +76,6 @@ public final class KeyValueCache {
     return new
   }
 
-  /// Copies rows of all layers.
-  public func copy(_ count: Int, from start: Int, to target: Int) {
-    for layer in layers {
-      layer?.keys.copyRows(from: start, to: target, count: count)
-      layer?.values.copyRows(from: start, to: target, count: count)
-    }
-  }
-
   /// All that a layer has, once new keys and values are written, if there are some.
   fileprivate func rows(_ layer: Int, adding new: (keys: Columns, values: Columns)?, to places: [Int32]) throws -> (keys: Tensor, values: Tensor) {
     if let new { return try write(layer, new.keys, new.values, to: places) }
@@ -130,14 +122,13 @@ public struct CachePass {
   public let begins: Bool
 
   /// - Parameters:
-  ///   - places: for each sequence the cache's first row for the rows of this pass, with how many these are.
+  ///   - places: the cache's row for each of this pass's rows, those of prompts included.
   ///   - prefixes: for each sequence that begins, where the keys of its prefix go.
   ///   - begins: whether sequences begin here; those that begin and those that go on may be in one pass where no adapter has a prompt.
   public init(
-    _ cache: KeyValueCache, places: [(start: Int, count: Int)], prefixes: [Int], ranges: [KeyRanges], past: [Int], begins: Bool
+    _ cache: KeyValueCache, places: [Int32], prefixes: [Int], ranges: [KeyRanges], past: [Int], begins: Bool
   ) {
-    (self.cache, self.prefixes, self.ranges, self.past, self.begins) = (cache, prefixes, ranges, past, begins)
-    self.places = places.flatMap { start, count in (start..<start + count).map { Int32($0) } }
+    (self.cache, self.places, self.prefixes, self.ranges, self.past, self.begins) = (cache, places, prefixes, ranges, past, begins)
   }
 
   /// Adds a layer's keys and values, and gives what the sequences see. `prefixes`: those of adapters, in order.

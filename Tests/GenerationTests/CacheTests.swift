@@ -24,8 +24,8 @@ private let steps: [[GrowingRow]] = {
 }()
 
 /// The largest difference of the scores with a cache from those without one.
-private func difference(_ model: TransformerModel, sharesPrompts: Bool) throws -> Double {
-  let (cached, plain) = (CachedScores(model, sharesPrompts: sharesPrompts), UncachedScores(model))
+private func difference(_ model: TransformerModel) throws -> Double {
+  let (cached, plain) = (CachedScores(model), UncachedScores(model))
   return try steps.reduce(0) { largest, rows in
     let (a, b) = (try cached.scores(rows), try plain.scores(rows))
     guard a.shape == b.shape else { return .infinity }
@@ -37,16 +37,15 @@ extension GenerationTests {
   @Suite struct CacheTests {
     static let models = ["tiny-gpt2", "tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3", "tiny-smollm2"] + encoderDecoders
 
-    @Test(arguments: models, [false, true])
-    func scoresAreThoseWithoutACache(_ name: String, _ sharesPrompts: Bool) throws {
-      #expect(try difference(tinyModel(name), sharesPrompts: sharesPrompts) < 1e-5)
+    @Test(arguments: models) func scoresAreThoseWithoutACache(_ name: String) throws {
+      #expect(try difference(tinyModel(name)) < 1e-5)
     }
 
     @Test(arguments: ["tiny-gpt2", "tiny-llama"])
     func weightsInFourBits(_ name: String) throws {
       let model = try tinyModel(name, WeightQuantization(QuantizationConfig(.nf4, blocksize: 32)))
       #expect(!model.quantizedWeights.isEmpty)
-      #expect(try difference(model, sharesPrompts: true) < 1e-5)
+      #expect(try difference(model) < 1e-5)
     }
 
     /// Every method, as it is attached by default and away from its start; merged where it can be.
@@ -66,13 +65,11 @@ extension GenerationTests {
           try parameter.tensor.assign(
             Autograd.noGrad { try parameter.tensor.add(.randn(parameter.tensor.shape, std: 0.05, RandomSource(seed: 8, stream: UInt32(i)))) })
         }
-        for sharesPrompts in [false, true] {
-          #expect(try difference(model, sharesPrompts: sharesPrompts) < 1e-5, "\(method.name)")
-        }
+        #expect(try difference(model) < 1e-5, "\(method.name)")
         let linears = attached.linearAdapters.map { $0.1 }
         if attached.method.isMergeable, !linears.isEmpty {
           for linear in linears { try linear.merge() }
-          #expect(try difference(model, sharesPrompts: true) < 1e-5, "\(method.name), merged")
+          #expect(try difference(model) < 1e-5, "\(method.name), merged")
         }
         tried.append(method.name)
       }
@@ -83,7 +80,7 @@ extension GenerationTests {
     /// Rows are given back: a long run needs no more of them than the texts of one step.
     @Test(arguments: ["tiny-gpt2", "tiny-bart"]) func aCacheDoesNotGrowWithTheTextsThatEnded(_ name: String) throws {
       let model = try tinyModel(name)
-      let cached = CachedScores(model, sharesPrompts: true)
+      let cached = CachedScores(model)
       var sizes: [Int] = []
       for _ in 0..<20 {
         _ = try cached.scores([GrowingRow(parent: nil, input: [5, 6, 7, 8, 2], tokens: [3, 4, 5], room: 6)])

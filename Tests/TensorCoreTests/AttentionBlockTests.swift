@@ -20,6 +20,8 @@ import Testing
     /// Queries, keys and values are columns of one tensor.
     var isFused = false
     var isCached = false
+    /// Rows are given one by one.
+    var isListed = false
 
     var total: Int { queries.reduce(0, +) }
     var shapes: [[Int]] {
@@ -28,7 +30,13 @@ import Testing
       return operands + (bias.map { [[heads, $0.columns]] } ?? [])
     }
     var ranges: [KeyRanges] {
-      get throws { try blocks.map { try KeyRanges(starts: $0.ranges.map(\.0), counts: $0.ranges.map(\.1)) } }
+      get throws {
+        try blocks.map {
+          isListed
+            ? try KeyRanges(lists: $0.ranges.map { Array($0..<$0 + $1) })
+            : try KeyRanges(starts: $0.ranges.map(\.0), counts: $0.ranges.map(\.1))
+        }
+      }
     }
 
     /// Inputs as `shapes` lists them.
@@ -139,16 +147,20 @@ import Testing
   }
 
   /// Sequences of one query over a cache have a kernel of their own.
-  @Test(arguments: cases) func cachedKeysAgreeWithLoops(_ row: Case) throws {
+  @Test(arguments: cases + inTiles) func cachedKeysAgreeWithLoops(_ row: Case) throws {
     var plain = row
     (plain.dropout, plain.isCached) = (nil, true)
+    var listed = plain
+    listed.isListed = true
     for type in [DType.float32, .bfloat16] {
       let inputs = try row.shapes.enumerated().map { i, shape in
         try normal(shape, stream: i, .float32).to(row.bias != nil && i == row.shapes.count - 1 ? .float32 : type)
       }
       let tolerance = type == .float32 ? 1e-5 : 2e-2
       let expected = try plain.expected(inputs.map { try $0.to(.float32) })
-      expectClose("\(row.testDescription), \(type)", try plain.body(inputs).to(.float32).values, expected, relative: tolerance, absolute: tolerance)
+      let values = try plain.body(inputs).to(.float32).values
+      expectClose("\(row.testDescription), \(type)", values, expected, relative: tolerance, absolute: tolerance)
+      #expect(try listed.body(inputs).to(.float32).values == values)
     }
   }
 
@@ -223,6 +235,7 @@ import Testing
     #expect(throws: EngineError.self) { try KeyRanges(starts: [0], counts: [-1]) }
     #expect(throws: EngineError.self) { try KeyRanges(starts: [0, 1], counts: [1]) }
     #expect(throws: EngineError.self) { try KeyRanges(starts: [.max], counts: [1]) }
+    #expect(throws: EngineError.self) { try KeyRanges(lists: [[0, -1]]) }
     #expect(throws: EngineError.self) { try attention(whole, own, heads: 0) }
     #expect(throws: EngineError.self) { try attention(whole, own, heads: 6, keyValueHeads: 4) }
     #expect(throws: EngineError.self) { try attention(whole, own, heads: 6, keyValueHeads: 0) }
@@ -230,6 +243,7 @@ import Testing
     #expect(throws: EngineError.self) { try attention(Columns(x, 0..<4), own) }
     #expect(throws: EngineError.self) { try attention(whole, KeyRanges(starts: [0, 4], counts: [3, 1])) }
     #expect(throws: EngineError.self) { try attention(whole, KeyRanges(starts: [0], counts: [3])) }
+    #expect(throws: EngineError.self) { try attention(whole, KeyRanges(lists: [[0, 4], [1]])) }
     #expect(throws: EngineError.self) { try attention(whole, own, positions: [0, 1, 2]) }
     #expect(throws: EngineError.self) { try attention(whole, own, positions: [0, 1, 3, 0]) }
     #expect(throws: EngineError.self) { try attention(whole, own, positions: [0, 1, 2, -1]) }

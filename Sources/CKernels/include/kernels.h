@@ -313,11 +313,12 @@ float pg_mean_f32(size_t n, const float *x);
 pg_packed *pg_pack_4bit(const pg_quantized *w, size_t out, size_t in, bool transposed, bool bf16);
 
 // ---- attention (attention.c) ------------------------------------------------------------------------
-// Keys and values, and the rows of them that each sequence sees: start[s] ..< start[s] + count[s].
+// Keys and values, and the rows of them that each sequence sees: start[s] ..< start[s] + count[s], or what `places` has there.
 typedef struct {
   const void *k, *v;
   size_t k_stride, v_stride;     // elements from one row to the next
   const int32_t *start, *count;  // [sequences]
+  const int32_t *places;         // null: the rows lie side by side; else there is no backward pass
   // For the backward pass, with the strides of k and v. `adds`: the ranges overlap, dk and dv are in the type of the sums (fp32 for
   // bfloat16) and are added to; else the rows of every range are written, and no others.
   void *dk, *dv;

@@ -92,7 +92,7 @@ extension Tensor {
       causal: causal, bias: bias, dropout: dropout)
     let dtype = queries.matrix.dtype
     let output = try Tensor(uninitialized: [queries.matrix.rows, queries.range.count], dtype)
-    let inputs = call.parts.map(\.columns.matrix) + (bias.map { [$0.table] } ?? [])
+    let inputs = call.operands.map(\.matrix) + (bias.map { [$0.table] } ?? [])
     let logSum = Autograd.records(inputs) ? try Tensor(uninitialized: [output.rows, heads], dtype.besideActivations) : nil
     try call.withKernel { options in
       try Memory.require(pg_attention_forward(dtype.kernel, options, queries.pointer, output.pointer, logSum?.pointer))
@@ -132,7 +132,7 @@ private struct AttentionCall {
   let bias: RelativeBias?
   let dropout: Dropout?
   /// The queries, and then each block's keys and values.
-  private(set) var parts: [Part]
+  var operands: [Columns] { [queries] + blocks.flatMap { [$0.keys, $0.values] } }
 
   init(
     _ queries: Columns, _ offsets: Offsets, over blocks: [KeyBlock], heads: Int, keyValueHeads: Int, positions: [Int32]?,
@@ -141,8 +141,14 @@ private struct AttentionCall {
     (self.queries, self.offsets, self.blocks, self.heads) = (queries, offsets, blocks, heads)
     (self.keyValueHeads, self.positions, self.causal, self.bias, self.dropout) = (keyValueHeads, positions, causal, bias, dropout)
     self.scale = scale ?? 1 / Double(heads > 0 ? queries.range.count / heads : 1).squareRoot()
-    parts = [Part(columns: queries, isShared: false, isSeen: true)]
+    try check()
+  }
+
+  /// What the gradients of `operands` need.
+  private func makeParts() -> [Part] {
+    var parts = [Part(columns: queries, isShared: false, isSeen: true)]
     for block in blocks {
+      precondition(block.ranges.places == nil, "rows in places of their own have no gradient")
       let isShared = !block.ranges.areApart
       for columns in [block.keys, block.values] {
         var part = Part(columns: columns, isShared: isShared, isSeen: block.ranges.partition(columns.matrix.rows))
@@ -153,7 +159,7 @@ private struct AttentionCall {
         parts.append(part)
       }
     }
-    try check()
+    return parts
   }
 
   private func check() throws {
@@ -185,7 +191,7 @@ private struct AttentionCall {
       throw EngineError(.shape, "attention: offsets end at \(offsets.total), queries have \(queries.matrix.rows) rows")
     }
     try dropout?.check()
-    try requireActivations("attention", parts.map(\.columns.matrix), weights: bias.map { [$0.table] } ?? [])
+    try requireActivations("attention", operands.map(\.matrix), weights: bias.map { [$0.table] } ?? [])
     try checkPositions()
   }
 
@@ -234,15 +240,18 @@ private struct AttentionCall {
 
   /// The call as the kernel takes it. `gradients`: where those of keys and values go.
   func withKernel(gradients: [Tensor] = [], _ body: (UnsafePointer<pg_attention>) throws -> Void) throws {
-    let ranges = blocks.flatMap { $0.ranges.starts + $0.ranges.counts }
+    let ranges = blocks.flatMap { $0.ranges.starts + $0.ranges.counts + ($0.ranges.places ?? []) }
     try ranges.withUnsafeBufferPointer { ranges in
+      var next = ranges.baseAddress
       let keys = blocks.enumerated().map { i, block in
-        let starts = ranges.baseAddress.map { $0 + 2 * i * offsets.count }
+        let starts = next
+        let places = starts.map { $0 + 2 * offsets.count }
+        next = places.map { $0 + (block.ranges.places?.count ?? 0) }
         return pg_keys(
           k: block.keys.pointer, v: block.values.pointer, k_stride: block.keys.matrix.columns, v_stride: block.values.matrix.columns,
-          start: starts, count: starts.map { $0 + offsets.count },
+          start: starts, count: starts.map { $0 + offsets.count }, places: block.ranges.places == nil ? nil : places,
           dk: gradients.isEmpty ? nil : block.keys.address(in: gradients[2 * i + 1]),
-          dv: gradients.isEmpty ? nil : block.values.address(in: gradients[2 * i + 2]), adds: parts[2 * i + 1].isShared)
+          dv: gradients.isEmpty ? nil : block.values.address(in: gradients[2 * i + 2]), adds: !gradients.isEmpty && !block.ranges.areApart)
       }
       try keys.withUnsafeBufferPointer { keys in
         try offsets.values.withUnsafeBufferPointer { q in
@@ -261,9 +270,9 @@ private struct AttentionCall {
     }
   }
 
-  /// The gradients of `parts`, and of the bias's table: that of a part which lies in another's tensor is nil.
+  /// The gradients of `operands`, and of the bias's table: that of an operand which lies in another's tensor is nil.
   func backward(_ gradient: Tensor, _ logSum: Tensor) throws -> [Tensor?] {
-    let dtype = queries.matrix.dtype
+    let (dtype, parts) = (queries.matrix.dtype, makeParts())
     var tensors: [Tensor] = []
     for (i, part) in parts.enumerated() {
       guard part.home == i else {

@@ -3,10 +3,10 @@ import Foundation
 /// Copies of rows between tensors that take no part in the graph of gradients: those of a cache. Callers answer for the places.
 extension Tensor {
   /// Writes `count` rows of a tensor with as many columns of the same type, from its row `first`, to the rows from `target` on.
-  package func copyRows(of other: Tensor? = nil, from first: Int, to target: Int, count: Int) {
-    let (other, bytes) = (other ?? self, columns * dtype.size)
+  package func copyRows(of other: Tensor, from first: Int, to target: Int, count: Int) {
+    let bytes = columns * dtype.size
     precondition(other.columns == columns && other.dtype == dtype && first + count <= other.rows && target + count <= rows)
-    memmove(pointer + target * bytes, other.pointer + first * bytes, count * bytes)
+    memcpy(pointer + target * bytes, other.pointer + first * bytes, count * bytes)
     version += 1
   }
 
