@@ -40,15 +40,11 @@ struct Decoding {
       }
       guard !live.isEmpty else { return }
       let logits = try model.scores(rows)
-      let logSums = logits.logSumsOfRows()
-      guard logSums.allSatisfy(\.isFinite) else {
-        throw EngineError(
-          .data, "generate: the model's scores are not finite (NaN or infinite)",
-          hint: "look for weights that are not: a training that diverged, for one")
-      }
       var (first, next, stay): (Int, [GrowingRow], [Live]) = (0, [], [])
-      for var item in live {
+      var logSums: [Float] = []
+      for (place, var item) in live.enumerated() {
         let (end, width) = (first + item.rows, logits.columns)
+        if end > logSums.count { logSums += try self.logSums(logits, of: live[place...], from: first) }
         let continuations = try item.search.advance(
           StepScores(
             logits: UnsafeMutableBufferPointer(rebasing: logits.floats[first * width..<end * width]), logSums: logSums[first..<end],
@@ -67,5 +63,20 @@ struct Decoding {
       }
       (live, rows) = (stay, next)
     }
+  }
+
+  /// The log-sums of the next searches' rows, which are in a cache when the searches look at them: of enough rows for all threads, and no more.
+  private func logSums(_ logits: Tensor, of searches: ArraySlice<Live>, from first: Int) throws -> [Float] {
+    let enough = 8
+    var count = 0
+    for search in searches where count < enough { count += search.rows }
+    let width = logits.columns
+    let sums = UnsafeMutableBufferPointer(rebasing: logits.floats[first * width..<(first + count) * width]).logSums(rows: count)
+    guard sums.allSatisfy(\.isFinite) else {
+      throw EngineError(
+        .data, "generate: the model's scores are not finite (NaN or infinite)",
+        hint: "look for weights that are not: a training that diverged, for one")
+    }
+    return sums
   }
 }

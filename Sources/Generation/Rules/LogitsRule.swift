@@ -15,6 +15,12 @@ public struct Written {
 protocol LogitsRule {
   /// `scores`: [V], logits or log probabilities; a token with `-infinity` is not written.
   func apply(to scores: UnsafeMutableBufferPointer<Float>, after written: Written) throws
+  /// Whether it reads no score and writes none but `-infinity`: then logits serve it as well as log probabilities. Default: false.
+  var onlyForbids: Bool { get }
+}
+
+extension LogitsRule {
+  var onlyForbids: Bool { false }
 }
 
 extension GenerationOptions {

@@ -3,6 +3,7 @@ struct MinimumLength: LogitsRule {
   let ends: [Int32]
   /// Tokens with the prompt, and without it.
   let length, new: Int
+  var onlyForbids: Bool { true }
 
   func apply(to scores: UnsafeMutableBufferPointer<Float>, after written: Written) {
     guard written.tokens.count < length || written.new.count < new else { return }

@@ -30,11 +30,15 @@ struct BeamSearch: Search {
 
   mutating func advance(_ scores: StepScores) throws -> [Continuation] {
     let width = scores.vocabulary
-    scores.takeLogProbabilities()
+    // A pass over all scores less: what is forbidden is so whatever is subtracted.
+    let takesLogits = rules.allSatisfy(\.onlyForbids)
+    if !takesLogits { scores.takeLogProbabilities() }
     for (row, beam) in live.enumerated() {
       for rule in rules { try rule.apply(to: scores.logits(row), after: beam.written) }
     }
-    let best = scores.logits.best(max(2, 1 + ending.tokens.count) * options.beams, rows: live.count, plus: live.map(\.score))
+    let best = scores.logits.best(
+      max(2, 1 + ending.tokens.count) * options.beams, rows: live.count, minus: takesLogits ? Array(scores.logSums) : nil,
+      plus: live.map(\.score))
     let length = (live.first?.written.new.count ?? 0) + 1
     var (next, chosen): ([(Written, Float)], [Continuation]) = ([], [])
     for (place, candidate) in best.enumerated() {

@@ -19,7 +19,7 @@ struct SequenceSearch: Search {
   mutating func advance(_ scores: StepScores) throws -> [Continuation] {
     let logits = scores.logits(0)
     // The score is the model's, whatever rules make of it.
-    let own = rules.isEmpty ? [] : Array(logits)
+    let own = rules.allSatisfy(\.onlyForbids) ? [] : Array(logits)
     for rule in rules { try rule.apply(to: logits, after: written) }
     guard let token = draw.map({ Self.drawn(logits, at: $0(written.new.count)) }) ?? Self.largest(logits) else {
       throw noTokenLeft(written.new.count)
