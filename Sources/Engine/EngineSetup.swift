@@ -12,7 +12,7 @@ public enum PrecisionChoice: String, CaseIterable, Sendable {
 /// What every use of the engine begins with.
 public enum EngineSetup {
   /// The engine's version; part of every stage's key, and so another one whenever a result changes.
-  public static let version = "0.3.0"
+  public static let version = "0.4.0"
 
   /// Where the choice of who multiplies is kept: the command's cache folder. nil: nothing is measured, and who is expected to be the
   /// fastest multiplies.

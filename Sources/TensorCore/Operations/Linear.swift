@@ -66,7 +66,7 @@ extension Tensor {
   ///
   /// - `self`: [..., in]; `weight`: [out, in]; `bias`: [out] or nil. Result: [..., out], in `output`, which is the type of x
   ///   unless it is given.
-  /// - bfloat16 activations with a bfloat16 result are multiplied in bfloat16, and everything else in the weight's type; frozen
+  /// - bfloat16 activations are multiplied in bfloat16, whatever the result's type, and all others in the weight's type; frozen
   ///   parameters are multiplied as `Precision.current` says. Sums are in the weight's type.
   /// - A frozen weight saves no input for the backward pass. One in 4 bits is dequantised for each product.
   public func linear(_ weight: Tensor, _ bias: Tensor? = nil, output: DType? = nil) throws -> Tensor {
@@ -80,7 +80,7 @@ extension Tensor {
     try requireActivations("linear", [self], weights: [weight] + (bias.map { [$0] } ?? []))
     let x = self
     let y = try Tensor(uninitialized: shape.dropLast() + [weight.shape[0]], output ?? dtype)
-    let precision = x.dtype == .bfloat16 && y.dtype == .bfloat16 ? PG_BF16 : weight.dtype.kernel
+    let precision = x.dtype == .bfloat16 ? PG_BF16 : weight.dtype.kernel
     if let matrix = try weight.packedMatrix(transposed: false) {
       try Memory.require(
         pg_packed_multiply(
@@ -152,14 +152,14 @@ extension Tensor {
   /// added to the output of the layer that it adapts.
   ///
   /// - `self`: [..., out], the result of an operation that did not save it; `x`: [..., in], in the type of the weight;
-  ///   `weight`: [out, in].
+  ///   `weight`: [out, in]. Onto bfloat16 activations they are multiplied in bfloat16.
   package func addingLinear(_ x: Tensor, _ weight: Tensor, scale: Double) throws -> Tensor {
     guard weight.rank == 2, x.columns == weight.shape[1], columns == weight.shape[0], x.rows == rows else {
       throw EngineError(
         .shape, "linear: input \(x.summary) and weight \(weight.summary) onto \(summary): expected [..., in], [out, in] and [..., out]")
     }
     try requireActivations("linear", [self], weights: [x, weight])
-    let precision = weight.dtype.kernel
+    let precision = dtype == .bfloat16 ? PG_BF16 : weight.dtype.kernel
     try assignProduct(x.factor, weight.factor.flipped, inner: x.columns, scale: scale, adding: true, precision)
     let y = detach()
     let (needsX, trainsWeight, inputShape) = (x.requiresGrad, weight.requiresGrad, x.shape)
