@@ -286,7 +286,7 @@ public struct Results: LuaResult {
     let values = (repeat each values)
     pushAll = { stack in
       var count: Int32 = 0
-      for value in repeat each values { count += try value.push(onto: stack) }
+      repeat count += try (each values).push(onto: stack)
       return count
     }
   }

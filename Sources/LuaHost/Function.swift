@@ -177,7 +177,7 @@ func describe<each Value: LuaArgument>(
   _ parameters: repeat Param<each Value>
 ) -> [ParameterDescription] {
   var result: [ParameterDescription] = []
-  for parameter in repeat each parameters { result.append(parameter.description) }
+  repeat result.append((each parameters).description)
   return result
 }
 

@@ -13,10 +13,11 @@ public struct RunReport {
 
   /// A line for each run. `names`: what has a column of its own beside the usual ones.
   public static func list(_ runs: [RunSummary], names: [String] = []) -> String {
-    let usual = ["name", "status", "start", "tags"]
-    let more = names.filter { !usual.contains($0) }
+    let usual = ["name", "status", "start"]
+    let more = names.filter { !usual.contains($0) && $0 != "tags" }
+    let columns: [String] = usual + more + ["result", "tags"]
     return Table(
-      columns: (usual.dropLast() + more + ["result", "tags"]).map { Table.Column($0) },
+      columns: columns.map { Table.Column($0) },
       rows: runs.map { run in
         func cell(_ name: String) -> JSONValue { run.value(name).map(Self.cell) ?? .null }
         let start = run.facts["start"]?.stringValue?.replacing("T", with: " ").replacing("Z", with: "") ?? ""
@@ -74,9 +75,9 @@ public struct RunReport {
       columns: columns.map { Table.Column($0, decimals: $0 == "seconds" ? 1 : nil) },
       rows: run.stages.map { stage in
         let metrics = Dictionary(stage.metrics.map { ($0.name, $0.value) }, uniquingKeysWith: { a, _ in a })
-        return [.string(stage.title), stage.facts["trainable"] ?? .null, stage.facts["steps"] ?? .null]
-          + names.map { name in metrics[name].map { .double($0) } ?? .null }
-          + [stage.facts["seconds"] ?? .null, .string(String(stage.key.prefix(12)))]
+        var row: [JSONValue] = [.string(stage.title), stage.facts["trainable"] ?? .null, stage.facts["steps"] ?? .null]
+        for name in names { row.append(metrics[name].map { .double($0) } ?? .null) }
+        return row + [stage.facts["seconds"] ?? .null, .string(String(stage.key.prefix(12)))]
       })
   }
 

@@ -206,7 +206,7 @@ public final class QuantizedMatrix {
       let count = 1 << i
       // torch.linspace(0.1, 1, count + 1): from the nearer end, rounded once.
       let step = (Float(1) - 0.1) / Float(count)
-      let boundaries = (0...count).map { j in
+      let boundaries: [Float] = (0...count).map { (j: Int) -> Float in
         j < (count + 1) / 2 ? Float(0.1).addingProduct(step, Float(j)) : Float(1).addingProduct(-step, Float(count - j))
       }
       for (low, high) in zip(boundaries, boundaries.dropFirst()) {

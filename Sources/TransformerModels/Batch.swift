@@ -50,7 +50,7 @@ extension Batch {
     guard offsets.count == self.offsets.count, offsets.total == ids.count else {
       throw EngineError(.shape, "batch: \(offsets.count) sequences of targets, \(ids.count) ids, for \(self.offsets.count) of the encoder")
     }
-    let shifted = zip(offsets.values, offsets.values.dropFirst()).flatMap { start, end in
+    let shifted = zip(offsets.values, offsets.values.dropFirst()).flatMap { start, end -> [Int32] in
       start < end ? [first] + ids[Int(start)..<Int(end) - 1] : []
     }
     return try Batch(ids: shifted, offsets: offsets)

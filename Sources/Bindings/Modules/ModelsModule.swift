@@ -252,11 +252,11 @@ private func reportUnused(_ base: PretrainedModel, _ session: Session) {
 }
 
 private func modelClass(_ session: Session) -> Class<TrainableModel> {
-  Class<TrainableModel>(
-    "A model with a head, and the adapters attached to it.",
-    members: modelState(session) + modelChanges(session) + [generateMethod(session)] + embedMethods() + modelAdapters() + adapterChoices()
-      + modelFiles(session)
-      + TaskTypeCatalogue.languageTypes.map { languageHead($0) } + [.absent(AbsentNames.model)])
+  let members: [[Member<TrainableModel>]] = [
+    modelState(session), modelChanges(session), [generateMethod(session)], embedMethods(), modelAdapters(), adapterChoices(),
+    modelFiles(session), TaskTypeCatalogue.languageTypes.map { languageHead($0) }, [.absent(AbsentNames.model)],
+  ]
+  return Class<TrainableModel>("A model with a head, and the adapters attached to it.", members: Array(members.joined()))
 }
 
 /// What a model tells.

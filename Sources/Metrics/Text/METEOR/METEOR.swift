@@ -124,8 +124,10 @@ struct METEOR: TextScorer {
   private static func parts(_ row: [Double]) -> (score: Double, precision: Double, recall: Double, penalty: Double) {
     func weighted(_ length: Double, _ function: Double) -> Double { delta * (length - function) + (1 - delta) * function }
     func matches(_ content: Int, _ function: Int) -> Double {
-      let content = (0..<4).reduce(0) { $0 + row[content + 4 * $1] * weights[$1] * delta }
-      return (0..<4).reduce(content) { $0 + row[function + 4 * $1] * weights[$1] * (1 - delta) }
+      var sum = 0.0
+      for stage in 0..<4 { sum += row[content + 4 * stage] * weights[stage] * delta }
+      for stage in 0..<4 { sum += row[function + 4 * stage] * weights[stage] * (1 - delta) }
+      return sum
     }
     let (own, other) = (weighted(row[0], row[2]), weighted(row[1], row[3]))
     let precision = own > 0 ? matches(4, 6) / own : 0

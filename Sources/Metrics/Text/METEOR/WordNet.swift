@@ -67,7 +67,7 @@ struct WordNet: Sendable {
   private func base(of word: [UInt8]) -> [UInt8]? {
     if word.count <= 2 || word.ends(with: "ss") { return word }
     for (form, base) in Self.endings where word.ends(with: form) {
-      let candidate = word.dropLast(form.count) + base
+      let candidate = [UInt8](word.dropLast(form.count)) + base
       if synsets[candidate] != nil { return candidate }
     }
     return nil
