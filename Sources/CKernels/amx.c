@@ -32,8 +32,7 @@ bool pg_is_amx_refused(void) { return pg_cpu_has(PG_AMX) && !may_use_tiles(); }
 
 static unsigned kinds(void) { return may_use_tiles() ? 1 << PG_PACKED_BF16 | 1 << PG_PLAIN_BF16 : 0; }
 
-// Not expected anywhere: no CPU with AMX has run it yet, so it is taken by name alone.
-#define FUNCTIONS .block_type = block_type, .multiply_panel = multiply_panel, .end = release_tiles
+#define FUNCTIONS .expected = kinds, .block_type = block_type, .multiply_panel = multiply_panel, .end = release_tiles
 
 #else
 
