@@ -12,7 +12,8 @@
 #define INLINE static inline __attribute__((always_inline))
 // A loop over a tile's registers, which are no array once it is unrolled.
 #define TILE_LOOP _Pragma("clang loop unroll(full)") for
-enum { TILE_ROWS = 6 };
+// Rows of a tile, and of one that is a single register wide: a sum waits for the one before it, so that there have to be twelve.
+enum { TILE_ROWS = 6, NARROW_ROWS = 12 };
 
 // pg_to_bf16 of sixteen elements. The instruction would flush the smallest numbers to 0.
 TARGET_F32 INLINE __m256i narrowed(__m512 x) {
@@ -24,7 +25,7 @@ TARGET_F32 INLINE __m256i narrowed(__m512 x) {
 }
 
 // The tile's sums to rows first.. of the result.
-TARGET_F32 INLINE void finish_tile(const int rows, const int v, __m512 sum[TILE_ROWS][4], const pg_finish *f, size_t first) {
+TARGET_F32 INLINE void finish_tile(const int rows, const int v, __m512 sum[NARROW_ROWS][4], const pg_finish *f, size_t first) {
   __m512 alpha = _mm512_set1_ps(f->alpha), beta = _mm512_set1_ps(f->beta);
   TILE_LOOP (int j = 0; j < v; j++) {
     __m512 bias = f->bias ? _mm512_loadu_ps(f->bias + 16 * j) : _mm512_setzero_ps();
@@ -71,7 +72,7 @@ INLINE void bring_nearer(ahead *next, size_t step) {
 // c[rows, 16 v] (+)= a[rows, k] * b, b being [k][16 v].
 TARGET_F32 INLINE void tile_f32(const int rows, const int v, size_t k, const float *a, size_t lda, const float *b,
                                 float *c, size_t ldc, bool accumulate, const pg_finish *finish, size_t first, ahead next) {
-  __m512 sum[TILE_ROWS][4];
+  __m512 sum[NARROW_ROWS][4];
   TILE_LOOP (int i = 0; i < rows; i++) {
     TILE_LOOP (int j = 0; j < v; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();
   }
@@ -93,8 +94,8 @@ TARGET_F32 INLINE void tile_f32(const int rows, const int v, size_t k, const flo
 // The same with pairs of bfloat16 along k: b is [k / 2][16 v][2].
 TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const uint16_t *a, size_t lda, const uint16_t *b,
                                   float *c, size_t ldc, bool accumulate, const pg_finish *finish, size_t first, ahead next) {
-  __m512 sum[TILE_ROWS][4];
-  const uint16_t *row[TILE_ROWS];
+  __m512 sum[NARROW_ROWS][4];
+  const uint16_t *row[NARROW_ROWS];
   TILE_LOOP (int i = 0; i < rows; i++) {
     row[i] = a + i * lda;
     TILE_LOOP (int j = 0; j < v; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();
@@ -116,25 +117,27 @@ TARGET_BF16 INLINE void tile_bf16(const int rows, const int v, size_t k, const u
   }
 }
 
-// The inlined tiles, with numbers of rows and vectors that the compiler knows.
+// The inlined tiles, with numbers of rows and vectors that the compiler knows. Of the last
+// two strips neither is very low.
 #define TILE(tile, r, v) \
-  tile(r, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i, share_of(next, rows, i / TILE_ROWS, strips, v, steps))
-#define ROWS_CASES(tile, v) \
-  for (; i + TILE_ROWS <= rows; i += TILE_ROWS) TILE(tile, TILE_ROWS, v); \
-  switch (rows - i) { \
-    case 5: TILE(tile, 5, v); break; \
-    case 4: TILE(tile, 4, v); break; \
-    case 3: TILE(tile, 3, v); break; \
-    case 2: TILE(tile, 2, v); break; \
-    case 1: TILE(tile, 1, v); break; \
+  case r: \
+    tile(r, v, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate, finish, i, share_of(next, rows, strip, strips, v, steps)); \
+    break;
+#define ROWS_CASES(tile, v) TILE(tile, 6, v) TILE(tile, 5, v) TILE(tile, 4, v) TILE(tile, 3, v) TILE(tile, 2, v) TILE(tile, 1, v)
+#define TALL_CASES(tile) \
+  TILE(tile, 12, 1) TILE(tile, 11, 1) TILE(tile, 10, 1) TILE(tile, 9, 1) TILE(tile, 8, 1) TILE(tile, 7, 1) ROWS_CASES(tile, 1)
+#define STRIPS(most, cases) \
+  for (size_t i = 0, strip = 0, strips = (rows + most - 1) / most, left = rows, height; left > 0; strip++, i += height, left -= height) { \
+    height = left <= most ? left : left <= most + 2 ? (left + 1) / 2 : most; \
+    switch (height) { cases } \
   }
 #define VECTORS_CASES(tile, k_step) \
-  size_t i = 0, strips = (rows + TILE_ROWS - 1) / TILE_ROWS, steps = k / (k_step); \
+  size_t steps = k / (k_step); \
   switch (width / 16) { \
-    case 4: ROWS_CASES(tile, 4) break; \
-    case 3: ROWS_CASES(tile, 3) break; \
-    case 2: ROWS_CASES(tile, 2) break; \
-    case 1: ROWS_CASES(tile, 1) break; \
+    case 4: STRIPS(TILE_ROWS, ROWS_CASES(tile, 4)) break; \
+    case 3: STRIPS(TILE_ROWS, ROWS_CASES(tile, 3)) break; \
+    case 2: STRIPS(TILE_ROWS, ROWS_CASES(tile, 2)) break; \
+    case 1: STRIPS(NARROW_ROWS, TALL_CASES(tile)) break; \
   }
 
 TARGET_F32 static void block_f32(size_t rows, size_t width, size_t k, const float *a, size_t lda, const float *b, const char *next,

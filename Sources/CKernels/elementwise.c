@@ -52,20 +52,21 @@ void pg_unary_backward(pg_dtype t, pg_unary_op op, size_t n, const void *x, cons
 }
 void pg_gated(pg_dtype t, pg_unary_op op, size_t n, const void *gate, const void *up, void *y) {
   PG_TIMED(PG_KIND_ELEMENTWISE);
-  if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, gated_range_f32, n, gate, up, NULL, y);
+  if (t == PG_BF16 && op == PG_SILU) pg_narrow_gated_silu(n, gate, up, y);
+  else if (t == PG_BF16) map_narrow((struct map_args_f32){.op = op}, gated_range_f32, n, gate, up, NULL, y);
   else PG_DISPATCH(t, gated, op, n, gate, up, y);
 }
 void pg_gated_backward(pg_dtype t, pg_unary_op op, size_t n, const void *gate, const void *up, const void *dy, void *d_gate,
                        void *d_up) {
   PG_TIMED(PG_KIND_ELEMENTWISE);
   struct map_args_f32 map = {.op = op, .out2 = d_up};
-  if (t == PG_BF16) map_narrow(map, gated_backward_range_f32, n, gate, up, dy, d_gate);
+  if (t == PG_BF16 && op == PG_SILU) pg_narrow_gated_silu_backward(n, gate, up, dy, d_gate, d_up);
+  else if (t == PG_BF16) map_narrow(map, gated_backward_range_f32, n, gate, up, dy, d_gate);
   else PG_DISPATCH(t, gated_backward, op, n, gate, up, dy, d_gate, d_up);
 }
 void pg_axpby(pg_dtype t, size_t n, double a, const void *x, double b, const void *y, void *out) {
   PG_TIMED(PG_KIND_ELEMENTWISE);
-  struct map_args_f32 scales = {.alpha = (float)a, .beta = (float)b};
-  if (t == PG_BF16) map_narrow(scales, axpby_range_f32, n, x, y, NULL, out);
+  if (t == PG_BF16) pg_narrow_sum(n, (float)a, x, (float)b, y, out);
   else PG_DISPATCH(t, axpby, n, a, x, b, y, out);
 }
 void pg_scale(pg_dtype t, size_t n, double a, const void *x, double b, void *out) {

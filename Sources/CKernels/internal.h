@@ -135,6 +135,10 @@ static inline double pg_normal_cdf_f64(double x, double *density) {
 // gelu.c: both GELUs in bfloat16.
 void pg_narrow_gelu(bool by_tanh, size_t n, const uint16_t *x, uint16_t *y);
 void pg_narrow_gelu_backward(bool by_tanh, size_t n, const uint16_t *x, const uint16_t *dy, uint16_t *dx);
+// gated.c: alpha x + beta y, and silu(gate) * up, in bfloat16.
+void pg_narrow_sum(size_t n, float alpha, const uint16_t *x, float beta, const uint16_t *y, uint16_t *out);
+void pg_narrow_gated_silu(size_t n, const uint16_t *gate, const uint16_t *up, uint16_t *y);
+void pg_narrow_gated_silu_backward(size_t n, const uint16_t *gate, const uint16_t *up, const uint16_t *dy, uint16_t *d_gate, uint16_t *d_up);
 
 // Philox 4x32 with the given number of rounds: 128 random bits for a 128-bit counter and a 64-bit key.
 static inline void pg_philox(int rounds, uint32_t c[4], uint32_t k0, uint32_t k1) {

@@ -65,6 +65,6 @@ public final class RMSNorm: Module, Norm {
 
   public func callAsFunction(_ x: Tensor, residual: Tensor?, dropout: Dropout?) throws -> Tensor {
     let dropped = try x.dropout(dropout)
-    return try (residual.map { try dropped.add($0).to(x.dtype) } ?? dropped).rmsNorm(weight, eps: eps)
+    return try (residual.map { try dropped.adding(residual: $0) } ?? dropped).rmsNorm(weight, eps: eps)
   }
 }

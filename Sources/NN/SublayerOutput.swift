@@ -21,7 +21,7 @@ public final class SublayerOutput: AdapterHost {
   /// The sub-layer's result where `o` is all that it adds to `x`.
   public func sum(_ o: Tensor, residual x: Tensor, dropout: Dropout? = nil) throws -> Tensor {
     if let norm { return try norm(o, residual: x, dropout: dropout) }
-    return try o.dropout(dropout).add(x).to(x.dtype)
+    return try o.dropout(dropout).adding(residual: x)
   }
 
   public func callAsFunction(_ hidden: Tensor, residual x: Tensor, _ context: ForwardContext) throws -> Tensor {

@@ -36,6 +36,8 @@ import Testing
       try x[0].rotary(RotaryTable(base: 10_000, size: 16), positions: Offsets(lengths: [5, 4]).positions, heads: 2)
     },
     Case(name: "gated unit", activations: [[3, 1100], [3, 1100]], weights: []) { x, _ in try x[0].gating(x[1], by: .silu) },
+    Case(name: "gated unit, an odd number", activations: [[7, 157], [7, 157]], weights: []) { x, _ in try x[0].gating(x[1], by: .silu) },
+    Case(name: "residual, an odd number", activations: [[7, 157], [7, 157]], weights: []) { x, _ in try x[0].adding(residual: x[1]) },
     Case(name: "gelu", activations: [[3, 1100]], weights: []) { x, _ in try x[0].activation(.gelu) },
     Case(name: "dropout", activations: [[3, 130]], weights: []) { x, _ in try x[0].dropout(site) },
     Case(name: "rows", activations: [[9, 7]], weights: []) { x, _ in try x[0].gatherRows([0, 4, 8]) },

@@ -49,6 +49,20 @@ private func apply(_ operation: BinaryOperation, _ a: Tensor, _ b: Tensor, _ sha
 }
 
 extension Tensor {
+  /// `self + other` in the type of `other`: two activations of one shape, of which those in bfloat16 are added in one pass, and get
+  /// gradients in bfloat16.
+  package func adding(residual other: Tensor) throws -> Tensor {
+    guard dtype == .bfloat16, other.dtype == .bfloat16, shape == other.shape else { return try add(other).to(other.dtype) }
+    let sum = try Tensor(uninitialized: shape, dtype)
+    pg_axpby(PG_BF16, count, 1, pointer, 1, other.pointer, sum.pointer)
+    Profile.count(.elementwise, bytes: 3 * byteCount)
+    Autograd.attach("add", to: sum, inputs: [self, other]) { dy in
+      let dy = try dy.converted(to: .bfloat16)
+      return [dy, dy]
+    }
+    return sum
+  }
+
   /// The function of the elements of two tensors.
   ///
   /// - Shapes are broadcast as in NumPy: compared from the last axis, size 1 repeats.
