@@ -2,11 +2,11 @@
 # Shows that a sweep may be shared out among processes that die: trains all points by one process, then by several over one cache, each
 # killed (SIGKILL) at random and started again, and compares tables and weights bit for bit, and how often each stage was trained.
 #
-#   shard-bars.sh [--workers N=6] [--points N=24] [--kills N=20] [--steps N=60] [--mode grid|halving|asha] [--seed S] [--perigee PATH]
+#   shard-bars.sh [--workers N=6] [--points N=24] [--kills N=40] [--steps N=900] [--mode grid|halving|asha] [--seed S] [--perigee PATH]
 #
 #   --workers   processes over one cache
 #   --points    stages of the sweep, a multiple of 4
-#   --kills     how many times a process is killed and started again; the second time, one is stopped (SIGSTOP) instead, and woken when
+#   --kills     how many times a process is killed and started again; once, one that works is stopped (SIGSTOP) instead, and woken when
 #               its work was taken over
 #   --steps     updates of each stage
 #   --mode      how the sweep chooses (default grid); of asha, which depends on the order of results, the numbers of each stage are compared
@@ -20,7 +20,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 mistake() { echo "shard-bars.sh: $1 (see --help)" >&2; exit 1; }
 
-workers=6 points=24 kills=20 steps=60 seed=0 mode=grid perigee=""
+workers=6 points=24 kills=40 steps=900 seed=0 mode=grid perigee=""
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
@@ -57,7 +57,7 @@ failure() { touch "$work/keep"; echo "$1"; exit 1; }
 
 # Every number of a result with all its digits, and nothing that is measured.
 cat >"$work/sweep.lua" <<'LUA'
-local p = params { points = 24, steps = 60, mode = "grid" }
+local p = params { points = 24, steps = 900, mode = "grid" }
 local sweep = require "sweep"
 local task = tasks.glue("rte", "builtin:rte", { max_train_samples = 64, max_eval_samples = 32 })
 local base = models.load("builtin:tiny")
@@ -74,7 +74,7 @@ local rows = sweep.run {
     model:add_adapter(adapters.lora { r = point.r, lora_alpha = 2 * point.r, lora_dropout = 0.1 })
     return trainer.fit {
       model = model, task = task, max_steps = p.steps, learning_rate = point.learning_rate, seed = (point.number or 0) * 100 + seed,
-      eval_strategy = "steps", eval_steps = math.max(1, p.steps // 6), save_seconds = 0, max_length = 64, pause_after = pause_after,
+      eval_strategy = "steps", eval_steps = math.max(1, p.steps // 6), save_seconds = 0.2, max_length = 64, pause_after = pause_after,
     }
   end,
 }
@@ -103,6 +103,8 @@ start() {
     >"$work/worker-$1.out" 2>>"$work/worker-$1.err" </dev/null &
   process[$1]=$!
 }
+# Whether a process holds a stage.
+works() { [ -n "$(find "$work/all/stages-3" -name "lease-*-$1-*" -print -quit 2>/dev/null)" ]; }
 # Which finished results there are, and as which folders: one that was replaced has another number.
 note_results() { find "$work/all/stages-3" -maxdepth 1 -name '[0-9a-f]*' ! -name '*.partial' -printf '%i %f\n' >>"$work/seen" 2>/dev/null || true; }
 
@@ -121,7 +123,15 @@ while [ "$killed" -lt "$kills" ]; do
   fi
   killed=$((killed + 1))
   if [ "$killed" = 2 ]; then
-    kill -STOP "${process[$i]}" 2>/dev/null && stopped=$i
+    # In the middle of its work, so that the others have something to wait for.
+    for attempt in $(seq 60); do
+      i=$((attempt % workers + 1))
+      if works "${process[$i]}" && kill -STOP "${process[$i]}" 2>/dev/null; then
+        stopped=$i
+        break
+      fi
+      sleep 0.05
+    done
     continue
   fi
   [ "$i" = "$stopped" ] && continue
@@ -130,7 +140,7 @@ while [ "$killed" -lt "$kills" ]; do
   start "$i"
 done
 if [ -n "$stopped" ]; then
-  sleep 3
+  for _ in $(seq 1200); do works "${process[$stopped]}" || break; sleep 0.1; done
   kill -CONT "${process[$stopped]}" 2>/dev/null || true
 fi
 for i in $(seq "$workers"); do
@@ -140,7 +150,7 @@ for i in $(seq "$workers"); do
   [ "$status" = 0 ] || failure "worker $i ended with code $status: $(tail -n 3 "$work/worker-$i.err")"
 done
 process=()
-echo "$workers processes: $(($(milliseconds) - began)) ms, $killed times one was killed and started again, one of them stopped and woken"
+echo "$workers processes: $(($(milliseconds) - began)) ms, $killed times one was killed and started again, $([ -z "$stopped" ] && echo none || echo one) of them stopped and woken"
 
 tables=0
 for i in $(seq "$workers"); do

@@ -20,8 +20,10 @@ public enum EngineSetup {
 
   /// Sets threads (nil: all cores of the process), the bytes that tensors may take, and precision, before the first product.
   /// Returns what was chosen, and why.
+  ///
+  /// - Parameter isShared: whether other processes over the same cache have to choose the same precision.
   @discardableResult
-  public static func configure(threads: Int?, memory: Int? = nil, precision: PrecisionChoice) -> String {
+  public static func configure(threads: Int?, memory: Int? = nil, precision: PrecisionChoice, isShared: Bool = false) -> String {
     if let memory { Memory.limitBytes = memory }
     Threads.count = threads ?? Threads.count
     if let cacheFolder { ProductChoice.apply(cacheFolder: cacheFolder) }
@@ -29,6 +31,10 @@ public enum EngineSetup {
     case .fp32: Precision.current = .fp32
     case .bf16: Precision.current = .bf16
     case .auto:
+      if isShared, let cacheFolder {
+        Precision.current = ProductChoice.precision(cacheFolder: cacheFolder)
+        break
+      }
       let (choice, ratio) = Precision.measured()
       Precision.current = choice
       let measurement = ratio.map { String(format: ", bf16 measured at %.1f x fp32", $0) } ?? ", no bfloat16 units"

@@ -36,7 +36,8 @@ extension PipelineRun {
   ) throws {
     options.limitReading()
     let directory = try openDirectory()
-    let arithmetic = EngineSetup.configure(threads: options.threads, memory: options.memory, precision: options.precision)
+    let arithmetic = EngineSetup.configure(
+      threads: options.threads, memory: options.memory, precision: options.precision, isShared: options.shard != nil)
     let progress = Pipelines.Progress(style: ProgressStyle.detect(quiet: options.isQuiet))
     progress.keep = directory.record
     let index = RunIndex { progress.note("warning: \($0)") }

@@ -159,6 +159,21 @@ extension StageLease {
   }
 }
 
+/// Calls `body` while no other process does so for the same folder, on any machine: for moments. The folder is made, and stays.
+///
+/// Throws `EngineError` where it cannot be made or, after half a minute, is still held; what `body` throws.
+package func exclusively(_ folder: String, _ body: () throws -> Void) throws {
+  let watch = LeaseWatch(try .current())
+  for _ in 0..<600 {
+    if case .taken(let lease) = try StageLease.take(folder, watch) {
+      defer { lease.release() }
+      return try body()
+    }
+    usleep(50_000)
+  }
+  throw EngineError(.file, "\(folder): another process has held it for half a minute")
+}
+
 /// What a process has seen of others' leases, and since when: to tell those that are silent.
 final class LeaseWatch {
   let timing: LeaseTiming

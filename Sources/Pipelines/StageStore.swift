@@ -149,8 +149,8 @@ public final class StageStore {
     case .taken(let taken): lease = taken
     case .held(let holder): return .held(holder)
     }
-    // The process that held the lease before may have finished the stage. What NFS remembers of the folder is renewed by the rename that
-    // took the lease.
+    // The process that held the lease before may have finished the stage. NFS may remember that nothing was there, until the folder changes.
+    touch(stages)
     if let stored = try lookup(key) {
       lease.end { discard(folder) }
       return .opened(.finished(stored))

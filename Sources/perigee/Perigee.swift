@@ -21,6 +21,7 @@ struct Perigee: ParsableCommand {
       (each saves and stops; a second one stops at once).
 
       Environment: PERIGEE_CACHE (results of finished stages; default ~/.cache/perigee), \
+      PERIGEE_LEASE_SECONDS (how long a silent process of another machine keeps its stage; default 60), \
       PERIGEE_TRACEBACK=1 (as --traceback), HF_HOME (models by hub name), NO_COLOR, COLUMNS, CI.
 
       'perigee help trainer.fit' explains what scripts can call: a module, a function, Model:predict.
