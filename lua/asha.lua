@@ -75,15 +75,30 @@ local function advance(search, point, rung)
   end
 end
 
+--- The key of a point's training, which may have others before it; nil where it does not pause, as in a check, with its result, if there is one.
+local function training_key(name, body)
+  while true do
+    local key, pauses = key_of(name, body)
+    if pauses or not key then return key end
+    local done, result = attempt(name, body)
+    if not done then
+      wait { result.key }
+    elseif not result.paused then
+      return nil, result
+    end
+  end
+end
+
 --- search: count, the number of points; seeds, of each; name(p, i), the stage's; run(p, i, pause_after), which gives a result; keep(p, i, result);
---- metric, greater, factor, first_rung. False where nothing pauses, as in a check.
+--- metric, greater, factor, first_rung. False where nothing pauses, and a result that shows it.
 local function run(search)
   local points = {}
   for p = 1, search.count do
     local point = { number = p, keys = {}, found = {} }
     for i = 1, search.seeds do
-      point.keys[i] = key_of(search.name(p, i), function() return search.run(p, i, search.first_rung) end)
-      if not point.keys[i] then return false end
+      local key, unpaused = training_key(search.name(p, i), function() return search.run(p, i, search.first_rung) end)
+      if not key then return false, unpaused end
+      point.keys[i] = key
     end
     points[p] = point
   end

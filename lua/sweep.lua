@@ -281,9 +281,13 @@ local function run(options)
     halve(options, all, names, results)
   elseif not options.asha then
     train(options, all, names, results, chosen)
-  elseif not halve_asynchronously(options, all, names, results) then
-    train(options, all, names, results, chosen, options.first_rung)
-    refuse_unpaused(results[1][1], options.first_rung)
+  else
+    local complete, unpaused = halve_asynchronously(options, all, names, results)
+    if unpaused then refuse_unpaused(unpaused, options.first_rung) end
+    if not complete then
+      train(options, all, names, results, chosen, options.first_rung)
+      refuse_unpaused(results[1][1], options.first_rung)
+    end
   end
   local rows = { names = names, metric = metric, metrics = options.metrics, greater_is_better = options.greater_is_better, asha = options.asha }
   for i, point in ipairs(all) do
@@ -315,7 +319,9 @@ local function report_rows(rows, options)
   for _, row in ipairs(rows) do
     if row.stopped and columns[#columns] ~= "stopped" then columns[#columns + 1] = "stopped" end
   end
-  local shown = { columns = columns, title = options.title }
+  local title = options.title
+  if rows.asha then title = (title and title .. ", " or "") .. "by asha: which points went on depends on the order in which results came in" end
+  local shown = { columns = columns, title = title }
   for i, row in ipairs(rows) do
     shown[i] = {}
     for _, name in ipairs(columns) do
@@ -324,7 +330,6 @@ local function report_rows(rows, options)
     end
   end
   report.table(shown)
-  if rows.asha then print("asha: the numbers depend on the points alone; which points went on depends on the order in which results came in") end
 end
 
 local function summary(runs, key)

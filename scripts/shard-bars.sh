@@ -2,7 +2,8 @@
 # Shows that a sweep may be shared out among processes that die: trains all points by one process, then by several over one cache, each
 # killed (SIGKILL) at random and started again, and compares tables and weights bit for bit, and how often each stage was trained.
 #
-#   shard-bars.sh [--workers N=6] [--points N=24] [--kills N=40] [--steps N=900] [--mode grid|halving|asha] [--seed S] [--perigee PATH]
+#   shard-bars.sh [--workers N=6] [--points N=24] [--kills N=40] [--steps N=900] [--mode grid|halving|asha] [--seed S]
+#                 [--mounts A,B] [--perigee PATH]
 #
 #   --workers   processes over one cache
 #   --points    stages of the sweep, a multiple of 4
@@ -11,6 +12,8 @@
 #   --steps     updates of each stage
 #   --mode      how the sweep chooses (default grid); of asha, which depends on the order of results, the numbers of each stage are compared
 #   --seed S    seeds the moments (default 0)
+#   --mounts    two mounts of one empty folder, such as two NFS clients have: the cache. Every second process works in B, under another
+#               machine's name and with a list of processes of its own, so that nobody sees of the others more than the folder (as root)
 #   --perigee   the program (default: the release build, built first)
 #
 # Exit code 1 if a table or a weight differs, a stage was trained twice to its end, or a process fails; the folder is then kept.
@@ -20,11 +23,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 mistake() { echo "shard-bars.sh: $1 (see --help)" >&2; exit 1; }
 
-workers=6 points=24 kills=40 steps=900 seed=0 mode=grid perigee=""
+workers=6 points=24 kills=40 steps=900 seed=0 mode=grid mounts="" perigee=""
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
-    --workers | --points | --kills | --steps | --seed | --mode | --perigee)
+    --workers | --points | --kills | --steps | --seed | --mode | --mounts | --perigee)
       [ $# -ge 2 ] || mistake "missing value for $1"
       declare "${1#--}=$2"; shift 2 ;;
     *) mistake "unknown option $1" ;;
@@ -45,6 +48,13 @@ RANDOM=$seed
 export PERIGEE_LEASE_SECONDS=2
 
 work=$(mktemp -d)
+first=$work/all second=$work/all elsewhere=()
+if [ -n "$mounts" ]; then
+  first=${mounts%%,*} second=${mounts##*,}
+  [ "$(id -u)" = 0 ] || mistake "--mounts: only root gives processes another machine's name"
+  [ -d "$first" ] && [ -d "$second" ] && [ -z "$(ls -A "$first" "$second" | grep -v ':$' || true)" ] || mistake "--mounts $mounts: expected two empty folders"
+  elsewhere=(unshare --uts --pid --fork --kill-child=KILL --mount-proc sh -c 'hostname node-b && exec "$@"' sh)
+fi
 declare -a process=()
 cleanup() {
   local status=$?
@@ -99,14 +109,17 @@ alone=$(($(milliseconds) - began))
 echo "one process: $alone ms, $points stages"
 
 start() {
-  PERIGEE_CACHE=$work/all "$perigee" run "$work/sweep.lua" --shard "$1/$workers" --out "$work/runs" --resume auto "${options[@]}" \
+  local cache=$first
+  local -a prefix=()
+  if [ -n "$mounts" ] && [ $(($1 % 2)) = 0 ]; then cache=$second prefix=("${elsewhere[@]}"); fi
+  PERIGEE_CACHE=$cache ${prefix[@]+"${prefix[@]}"} "$perigee" run "$work/sweep.lua" --shard "$1/$workers" --out "$work/runs" --resume auto "${options[@]}" \
     >"$work/worker-$1.out" 2>>"$work/worker-$1.err" </dev/null &
   process[$1]=$!
 }
 # Whether a process holds a stage.
-works() { [ -n "$(find "$work/all/stages-3" -name "lease-*-$1-*" -print -quit 2>/dev/null)" ]; }
+works() { [ -n "$(find "$first/stages-3" -name "lease-*-$1-*" -print -quit 2>/dev/null)" ]; }
 # Which finished results there are, and as which folders: one that was replaced has another number.
-note_results() { find "$work/all/stages-3" -maxdepth 1 -name '[0-9a-f]*' ! -name '*.partial' -printf '%i %f\n' >>"$work/seen" 2>/dev/null || true; }
+note_results() { find "$first/stages-3" -maxdepth 1 -name '[0-9a-f]*' ! -name '*.partial' -printf '%i %f\n' >>"$work/seen" 2>/dev/null || true; }
 
 began=$(milliseconds)
 for i in $(seq "$workers"); do start "$i"; done
@@ -171,7 +184,7 @@ else
 fi
 
 digests() { (cd "$1/stages-3" && sha256sum [0-9a-f]*/weights.safetensors | grep -v partial | sort -k2); }
-digests "$work/all" >"$work/weights"
+digests "$first" >"$work/weights"
 digests "$work/one" >"$work/weights-alone"
 if [ "$mode" = asha ]; then
   join -1 2 -2 2 "$work/weights" "$work/weights-alone" | awk '$2 != $3 { bad = 1 } END { exit bad }' || failure "weights differ"
@@ -185,5 +198,5 @@ twice=$(cat "$work"/worker-*.err | grep -E '^bar .*: (loss|accuracy) .*\([0-9.]+
 [ -z "$twice" ] || failure "trained twice to the end: $twice"
 echo "$results results, each stored once and trained once to its end; weights equal those of one process"
 echo "went on from a saved state: $(cat "$work"/worker-*.err | grep -c ', resumed at ' || true); taken over from a silent process: $(cat "$work"/worker-*.err | grep -c 'shows no sign of life' || true); waits: $(cat "$work"/worker-*.err | grep -c "^waiting for" || true)"
-left=$(find "$work/all/stages-3" -maxdepth 1 -name '*.partial' | wc -l)
+left=$(find "$first/stages-3" -maxdepth 1 -name '*.partial' | wc -l)
 [ "$mode" != grid ] || [ "$left" = 0 ] || failure "$left unfinished stages are left"

@@ -43,7 +43,7 @@ extension Session {
     let key = StageKey(name: name, inputs: try fitInputs(request, inputs))
     if mode == .check { return try planFit(key, request) }
     if request.pauseAfter != nil, reach != .trains {
-      if reach == .looks { throw turnAway(key, nil) }
+      if reach == .looks { throw turnAway(key, nil, isPausable: true) }
       // Another process may have gone further, and be at work.
       if case (let state?, false, _) = try store.newest(key.digest, verifies: true),
         let paused = try pauseReached(request, key, in: state, orIsThere: true)

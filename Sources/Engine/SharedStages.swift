@@ -19,6 +19,8 @@ package struct TurnedAway {
   package let key: StageKey
   /// The other process, in words.
   package let holder: String?
+  /// Whether the training there may pause.
+  package let isPausable: Bool
 }
 
 /// What many processes need that share out the stages of a script.
@@ -33,7 +35,7 @@ extension Session {
       let result = try runStage(name, inputs: inputs, body)
       if turnedAway == nil { return result }
     } catch {
-      if turnedAway == nil, let work = attempted, work.isLost { turnedAway = TurnedAway(key: work.key, holder: nil) }
+      if turnedAway == nil, let work = attempted, work.isLost { turnedAway = TurnedAway(key: work.key, holder: nil, isPausable: false) }
       // A function of the script may have made another error of it.
       if turnedAway == nil || isInterruption(error) { throw error }
     }
@@ -42,9 +44,9 @@ extension Session {
   }
 
   /// Leaves the stage that is running.
-  func turnAway(_ key: StageKey, _ holder: LeaseName?) -> EngineError {
+  func turnAway(_ key: StageKey, _ holder: LeaseName?, isPausable: Bool = false) -> EngineError {
     let words = holder?.holder ?? "another process"
-    turnedAway = TurnedAway(key: key, holder: holder == nil && reach == .looks ? nil : words)
+    turnedAway = TurnedAway(key: key, holder: holder == nil && reach == .looks ? nil : words, isPausable: isPausable)
     return EngineError(.file, "stage '\(key.name)': \(reach == .looks ? "is only looked at" : "\(words) works at it")")
   }
 

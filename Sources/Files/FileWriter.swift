@@ -84,8 +84,8 @@ public final class FileWriter {
     if close(descriptor) != 0 && errno != EINTR { throw writeError(path) }
   }
 
-  /// False where another process holds the lock.
-  func lock() -> Bool { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }
+  /// False where another process holds the lock; a file system without locks keeps nobody out.
+  func lock() -> Bool { flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK }
 }
 
 /// Inside `FileWriter` the name `write` means its methods.

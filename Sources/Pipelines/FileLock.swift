@@ -3,7 +3,8 @@ import Files
 import Foundation
 
 /// An exclusive lock on a file, held by one process until the object goes or the process ends,
-/// however it ends.
+/// however it ends. It keeps two runs out of one run directory; a file system without locks (Lustre without `-o flock`, some FUSE)
+/// keeps nobody out. What machines share has leases (`StageLease`).
 final class FileLock {
   private let descriptor: Int32
 
@@ -30,7 +31,7 @@ final class FileLock {
         close(descriptor)
         throw EngineError(.file, "\(path): expected a regular file")
       }
-      if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+      if flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK {
         close(descriptor)
         return nil
       }

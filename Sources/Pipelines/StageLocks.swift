@@ -3,7 +3,8 @@ import Files
 import Foundation
 
 /// Which stored results this process uses, so that nobody removes them meanwhile: a range of one byte in a lock file for each, at a
-/// place that its digest says. One open file serves any number of stages, and the locks go with the process.
+/// place that its digest says. One open file serves any number of stages, and the locks go with the process. They hold between machines over
+/// NFS, unless it is mounted without (`nolock`, `local_lock`): then nobody should remove results while another machine works.
 final class StageLocks {
   private let path: String
   private var descriptor: Int32 = -1

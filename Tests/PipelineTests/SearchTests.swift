@@ -228,7 +228,11 @@ import Testing
       let fields = first.prefix(5).map { $0.split(separator: "\t") }
       let best = try #require(fields.first { $0[1] == "nil" })
       #expect(best[3] == "12" && fields.count { $0[1] == "at step 2" } >= 2 && fields.count { $0[1] == "at step 4" } >= 1, "\(first)")
-      #expect(first.last?.hasPrefix("asha: the numbers depend on the points alone") == true)
+      #expect(first[5] == "by asha: which points went on depends on the order in which results came in", "\(first)")
+      let forgets = try ScriptHost.with { host, _ in
+        try host.failure(Self.search(folder, forgets: true).replacing("halving = 2", with: "asha = { factor = 2 }"))
+      }
+      #expect(forgets?.contains("sweep.run: halving: no training paused after 1 evaluations") == true, "\(forgets ?? "")")
       // The third training is of the better one of the first two: nobody waited for the others.
       #expect(trained.count > 5 && trained[2].contains(" resumed at 2"), "\(trained)")
       let again = try run()

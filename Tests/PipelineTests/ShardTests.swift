@@ -73,7 +73,7 @@ import Testing
       try other.run()
       defer { kill(other.processIdentifier, SIGKILL) }
       try ScriptHost.with(in: folder) { host, _ in
-        let key = try host.printed(begin + "print(stage.key('a', body))")[0]
+        let key = try host.printed(begin + "print((stage.key('a', body)))")[0]
         let partial = folder + "/store/stages-3/\(key).partial"
         let lease = LeaseName(of: ProcessIdentity(place: ProcessIdentity.current.place, number: other.processIdentifier, start: 0))
         try createFolder(partial)

@@ -17,7 +17,7 @@ function stage.attempt(name, body, function_after_inputs) end
 ---@param name string unique in the pipeline
 ---@param body? any the function to run; or a table of further inputs that its results depend on
 ---@param function_after_inputs? function the function, if inputs were given
----@return any # the key; nil where the function came to its end, and in a check
+---@return any ... # the key, and whether that training has pause_after; nil where the function came to its end, and in a check
 function stage.key(name, body, function_after_inputs) end
 
 ---What is stored under a stage's key, also while another process works at it.

@@ -54,12 +54,13 @@ func stageModule(_ session: Session) -> Module {
         "key",
         "The key of a stage, for stage.look: of the first training in it that has pause_after, or whose result is not stored. The function is left there, and nothing is trained.",
         StageArguments.name, StageArguments.body, StageArguments.function,
-        returns: "the key; nil where the function came to its end, and in a check"
+        returns: "the key, and whether that training has pause_after; nil where the function came to its end, and in a check"
       ) { name, body, function in
         let stage = try StageArguments("stage.key", name, body, function)
-        guard session.mode == .run else { return LuaValue.nil }
-        if try session.runStage(stage.name, inputs: stage.inputs, .looks, { try stage.body.call([]) }) != nil { return .nil }
-        return session.turnedAway.map { .string($0.key.digest.hex) } ?? .nil
+        guard session.mode == .run, try session.runStage(stage.name, inputs: stage.inputs, .looks, { try stage.body.call([]) }) == nil,
+          let away = session.turnedAway
+        else { return Results(list: [.nil]) }
+        return Results(list: [.string(away.key.digest.hex), .bool(away.isPausable)])
       },
       Function(
         "look", "What is stored under a stage's key, also while another process works at it.", Param<String>("key", "of stage.key or stage.attempt"),
