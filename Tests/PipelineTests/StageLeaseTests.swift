@@ -166,6 +166,23 @@ import Testing
     }
   }
 
+  /// What is read, changed and written by one at a time loses nothing.
+  @Test func oneAtATimeIsLetIn() throws {
+    try withTemporaryFolder { root in
+      try AtomicFile.write("0", to: root + "/n")
+      DispatchQueue.concurrentPerform(iterations: 3) { _ in
+        for _ in 0..<4 {
+          try? exclusively(root + "/lease") {
+            let number = try Int(readText(root + "/n")) ?? 0
+            usleep(1000)
+            try AtomicFile.write("\(number + 1)", to: root + "/n")
+          }
+        }
+      }
+      #expect(try readText(root + "/n") == "12")
+    }
+  }
+
   @Test func tellsProcessesThatHaveEnded() throws {
     let child = Process()
     child.executableURL = URL(fileURLWithPath: "/bin/sleep")
