@@ -228,8 +228,8 @@ PG_CLONES static void FN(unary_range)(void *context, size_t begin, size_t end) {
   case PG_ABS: LOOP(MATH(fabs)(x));
   case PG_EXP: LOOP(MATH(exp)(x));
   case PG_LOG: LOOP(MATH(log)(x));
-  case PG_SQRT: LOOP(MATH(sqrt)(x));
-  case PG_RSQRT: LOOP(1 / MATH(sqrt)(x));
+  case PG_SQRT: LOOP(__builtin_elementwise_sqrt(x));
+  case PG_RSQRT: LOOP(1 / __builtin_elementwise_sqrt(x));
   case PG_SQUARE: LOOP(x * x);
   case PG_SIN: LOOP(MATH(sin)(x));
   case PG_COS: LOOP(MATH(cos)(x));

@@ -13,11 +13,12 @@ PG_CLONES static void adamw_range(void *context, size_t begin, size_t end) {
   const float *restrict g = a->g;
   float scale = (float)a->o.gradient_scale, beta1 = (float)a->o.beta1, beta2 = (float)a->o.beta2;
   float decay = (float)(1 - a->o.learning_rate * a->o.weight_decay), eps = (float)a->o.eps;
+  // sqrtf may set errno, which keeps a loop from being vectorised.
   for (size_t i = begin; i < end; i++) {
     float x = g[i] * scale;
     m[i] = m[i] + (1 - beta1) * (x - m[i]);
     v[i] = beta2 * v[i] + (1 - beta2) * x * x;
-    p[i] = p[i] * decay - a->step_size * m[i] / (sqrtf(v[i]) * a->root + eps);
+    p[i] = p[i] * decay - a->step_size * m[i] / (__builtin_elementwise_sqrt(v[i]) * a->root + eps);
   }
 }
 
