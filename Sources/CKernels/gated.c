@@ -12,9 +12,9 @@ PG_CLONES static void sum_range(void *context, size_t begin, size_t end) {
   const uint16_t *a = o->a, *b = o->b;
   uint16_t *out = o->out;
   float alpha = o->alpha, beta = o->beta;
-  PAIRS_LOOP {
-    uint32_t x = two_from(a + 2 * i), y = two_from(b + 2 * i);
-    put_two(alpha * first_of(x) + beta * first_of(y), alpha * second_of(x) + beta * second_of(y), out + 2 * i);
+  PG_PAIRS_LOOP for (size_t i = begin / 2; i < end / 2; i++) {
+    uint32_t x = pg_two_from(a + 2 * i), y = pg_two_from(b + 2 * i);
+    pg_put_two(alpha * pg_first_of(x) + beta * pg_first_of(y), alpha * pg_second_of(x) + beta * pg_second_of(y), out + 2 * i);
   }
   if (end % 2) out[end - 1] = pg_to_bf16(alpha * pg_from_bf16(a[end - 1]) + beta * pg_from_bf16(b[end - 1]));
 }
@@ -23,21 +23,21 @@ void pg_narrow_sum(size_t n, float alpha, const uint16_t *x, float beta, const u
   pg_parallel_for(n, PG_CHUNK, sum_range, &o);
 }
 
-ALWAYS float sigmoid(float x) { return 1 / (1 + pg_exp_f32(-x)); }
-ALWAYS float gated(float gate, float up) { return gate * sigmoid(gate) * up; }
-ALWAYS float gate_gradient(float gate, float up, float dy) {
+PG_ALWAYS float sigmoid(float x) { return 1 / (1 + pg_exp_f32(-x)); }
+PG_ALWAYS float gated(float gate, float up) { return gate * sigmoid(gate) * up; }
+PG_ALWAYS float gate_gradient(float gate, float up, float dy) {
   float s = sigmoid(gate);
   return dy * up * (s * (1 + gate * (1 - s)));
 }
-ALWAYS float up_gradient(float gate, float dy) { return dy * (gate * sigmoid(gate)); }
+PG_ALWAYS float up_gradient(float gate, float dy) { return dy * (gate * sigmoid(gate)); }
 
 PG_CLONES static void silu_range(void *context, size_t begin, size_t end) {
   const struct operands *o = context;
   const uint16_t *a = o->a, *b = o->b;
   uint16_t *out = o->out;
-  PAIRS_LOOP {
-    uint32_t x = two_from(a + 2 * i), u = two_from(b + 2 * i);
-    put_two(gated(first_of(x), first_of(u)), gated(second_of(x), second_of(u)), out + 2 * i);
+  PG_PAIRS_LOOP for (size_t i = begin / 2; i < end / 2; i++) {
+    uint32_t x = pg_two_from(a + 2 * i), u = pg_two_from(b + 2 * i);
+    pg_put_two(gated(pg_first_of(x), pg_first_of(u)), gated(pg_second_of(x), pg_second_of(u)), out + 2 * i);
   }
   if (end % 2) out[end - 1] = pg_to_bf16(gated(pg_from_bf16(a[end - 1]), pg_from_bf16(b[end - 1])));
 }
@@ -50,10 +50,10 @@ PG_CLONES static void silu_backward_range(void *context, size_t begin, size_t en
   const struct operands *o = context;
   const uint16_t *a = o->a, *b = o->b, *c = o->c;
   uint16_t *out = o->out, *out2 = o->out2;
-  PAIRS_LOOP {
-    uint32_t x = two_from(a + 2 * i), u = two_from(b + 2 * i), g = two_from(c + 2 * i);
-    put_two(gate_gradient(first_of(x), first_of(u), first_of(g)), gate_gradient(second_of(x), second_of(u), second_of(g)), out + 2 * i);
-    put_two(up_gradient(first_of(x), first_of(g)), up_gradient(second_of(x), second_of(g)), out2 + 2 * i);
+  PG_PAIRS_LOOP for (size_t i = begin / 2; i < end / 2; i++) {
+    uint32_t x = pg_two_from(a + 2 * i), u = pg_two_from(b + 2 * i), g = pg_two_from(c + 2 * i);
+    pg_put_two(gate_gradient(pg_first_of(x), pg_first_of(u), pg_first_of(g)), gate_gradient(pg_second_of(x), pg_second_of(u), pg_second_of(g)), out + 2 * i);
+    pg_put_two(up_gradient(pg_first_of(x), pg_first_of(g)), up_gradient(pg_second_of(x), pg_second_of(g)), out2 + 2 * i);
   }
   if (end % 2) {
     float x = pg_from_bf16(a[end - 1]), u = pg_from_bf16(b[end - 1]), g = pg_from_bf16(c[end - 1]);

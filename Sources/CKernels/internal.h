@@ -140,6 +140,12 @@ void pg_narrow_sum(size_t n, float alpha, const uint16_t *x, float beta, const u
 void pg_narrow_gated_silu(size_t n, const uint16_t *gate, const uint16_t *up, uint16_t *y);
 void pg_narrow_gated_silu_backward(size_t n, const uint16_t *gate, const uint16_t *up, const uint16_t *dy, uint16_t *d_gate, uint16_t *d_up);
 
+// narrow_norm.c: pg_dropout_add_layer_norm and its gradient in bfloat16, for an even number of columns.
+bool pg_narrow_layer_norm(size_t rows, size_t cols, const uint16_t *x, const uint16_t *residual, double p, pg_random r,
+                          const float *gamma, const float *beta, double eps, uint16_t *y, uint16_t *normalized, float *rstd);
+bool pg_narrow_layer_norm_backward(size_t rows, size_t cols, const uint16_t *dy, const float *gamma, const uint16_t *normalized,
+                                   const float *rstd, double p, pg_random r, uint16_t *dz, uint16_t *dx);
+
 // Philox 4x32 with the given number of rounds: 128 random bits for a 128-bit counter and a 64-bit key.
 static inline void pg_philox(int rounds, uint32_t c[4], uint32_t k0, uint32_t k1) {
   for (int i = 0; i < rounds; i++) {
@@ -159,21 +165,35 @@ static inline void pg_philox(int rounds, uint32_t c[4], uint32_t k0, uint32_t k1
 static inline uint32_t pg_dropout_threshold(double p) { return (uint32_t)lrint(p * 65536.0); }
 
 #define PG_MASK_BLOCK 128
-// Sixteen counters at once. Numbers of 32 bits lie in lanes of 64, whose high halves do not matter until they are multiplied.
+// Sixteen counters of each of two blocks, one block after the other. Numbers of 32 bits lie in lanes of 64, whose high halves do not matter
+// until they are multiplied.
 typedef uint64_t pg_counters __attribute__((vector_size(128)));
 typedef uint32_t pg_words __attribute__((vector_size(64)));
-// The sixteen bits that decide the fate of the elements [block * PG_MASK_BLOCK, ...) of a site: those below the threshold are dropped.
-static inline __attribute__((always_inline)) void pg_mask_block(pg_random r, uint64_t block, uint16_t draws[PG_MASK_BLOCK]) {
+// draws[blocks][PG_MASK_BLOCK], of sixteen bits, for one block or two: they decide the fate of the elements [block * PG_MASK_BLOCK, ...) of a
+// site: those below the threshold are dropped. One block is a chain of products that wait for each other; two fill the time.
+static inline __attribute__((always_inline)) void pg_mask_blocks(const int blocks, pg_random r, uint64_t block, void *draws) {
   const pg_counters low = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   uint32_t k0 = (uint32_t)r.seed, k1 = (uint32_t)(r.seed >> 32), high = r.stream ^ ((uint32_t)(r.step >> 32) << 20);
-  pg_counters c0 = block * 16 + low, c1 = c0 >> 32, c2 = low * 0 + high, c3 = low * 0 + (uint32_t)r.step;
-  // pg_philox, for sixteen.
-  _Pragma("clang loop unroll(full)") for (int round = 0; round < 7; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-    pg_counters p0 = (c0 & 0xFFFFFFFF) * 0xD2511F53u, p1 = (c2 & 0xFFFFFFFF) * 0xCD9E8D57u;
-    c0 = (p1 >> 32) ^ c1 ^ k0, c2 = (p0 >> 32) ^ c3 ^ k1;
-    c1 = p1, c3 = p0;
+  pg_counters c[2][4];
+  for (int b = 0; b < blocks; b++) {
+    c[b][0] = (block + (uint64_t)b) * 16 + low, c[b][1] = c[b][0] >> 32;
+    c[b][2] = low * 0 + high, c[b][3] = low * 0 + (uint32_t)r.step;
   }
-  pg_words words[4] = {__builtin_convertvector(c0, pg_words), __builtin_convertvector(c1, pg_words), __builtin_convertvector(c2, pg_words),
-                       __builtin_convertvector(c3, pg_words)};
-  memcpy(draws, words, sizeof words);
+  // pg_philox, for all.
+  _Pragma("clang loop unroll(full)") for (int round = 0; round < 7; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+    _Pragma("clang loop unroll(full)") for (int b = 0; b < blocks; b++) {
+      pg_counters p0 = (c[b][0] & 0xFFFFFFFF) * 0xD2511F53u, p1 = (c[b][2] & 0xFFFFFFFF) * 0xCD9E8D57u;
+      c[b][0] = (p1 >> 32) ^ c[b][1] ^ k0, c[b][2] = (p0 >> 32) ^ c[b][3] ^ k1;
+      c[b][1] = p1, c[b][3] = p0;
+    }
+  }
+  for (int b = 0; b < blocks; b++) {
+    for (int i = 0; i < 4; i++) {
+      pg_words words = __builtin_convertvector(c[b][i], pg_words);
+      memcpy((char *)draws + 64 * (4 * b + i), &words, sizeof words);
+    }
+  }
+}
+static inline __attribute__((always_inline)) void pg_mask_block(pg_random r, uint64_t block, uint16_t draws[PG_MASK_BLOCK]) {
+  pg_mask_blocks(1, r, block, draws);
 }

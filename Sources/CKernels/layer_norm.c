@@ -8,12 +8,14 @@ bool pg_dropout_add_layer_norm(pg_dtype t, size_t rows, size_t cols, const void 
                                pg_random r, const void *gamma, const void *beta, double eps, void *y,
                                void *normalized, void *rstd) {
   PG_TIMED(PG_KIND_NORMALISATION);
+  if (t == PG_BF16 && cols % 2 == 0) return pg_narrow_layer_norm(rows, cols, x, residual, p, r, gamma, beta, eps, y, normalized, rstd);
   return PG_DISPATCHED(t, forward, t, rows, cols, x, residual, p, r, gamma, beta, eps, y, normalized, rstd);
 }
 bool pg_dropout_add_layer_norm_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *gamma,
                                         const void *normalized, const void *rstd, double p, pg_random r, void *dz,
                                         void *dx) {
   PG_TIMED(PG_KIND_NORMALISATION);
+  if (t == PG_BF16 && cols % 2 == 0) return pg_narrow_layer_norm_backward(rows, cols, dy, gamma, normalized, rstd, p, r, dz, dx);
   return PG_DISPATCHED(t, backward, t, rows, cols, dy, gamma, normalized, rstd, p, r, dz, dx);
 }
 void pg_layer_norm_weight_backward(pg_dtype t, size_t rows, size_t cols, const void *dy, const void *normalized,
@@ -84,11 +86,11 @@ static bool FN(all_rows)(struct FN(norm_args) *a, pg_range_fn body) {
 // Applies the mask of the elements [first, first + n) of a dropout site: y = keep ? x * scale : 0.
 static inline __attribute__((always_inline)) void FN(masked_row)(pg_random r, uint32_t threshold, REAL scale,
                                                                  size_t first, size_t n, const REAL *x, REAL *y) {
-  uint16_t draws[PG_MASK_BLOCK];
+  uint16_t draws[2 * PG_MASK_BLOCK];
   size_t done = 0;
   while (done < n) {
-    size_t at = first + done, lane = at % PG_MASK_BLOCK, count = PG_MIN(PG_MASK_BLOCK - lane, n - done);
-    pg_mask_block(r, at / PG_MASK_BLOCK, draws);
+    size_t at = first + done, lane = at % PG_MASK_BLOCK, count = PG_MIN(2 * PG_MASK_BLOCK - lane, n - done);
+    pg_mask_blocks(2, r, at / PG_MASK_BLOCK, draws);
     PG_ALIGNED_LOOP for (size_t j = 0; j < count; j++) y[done + j] = draws[lane + j] < threshold ? (REAL)0 : x[done + j] * scale;
     done += count;
   }

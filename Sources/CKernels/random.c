@@ -1,5 +1,5 @@
 #ifndef REAL
-#include "internal.h"
+#include "pairs.h"
 
 static inline void counter_block(pg_random r, uint64_t i, uint32_t c[4]) {
   c[0] = (uint32_t)i, c[1] = (uint32_t)(i >> 32);
@@ -88,17 +88,20 @@ PG_CLONES static void FN(dropout_blocks)(void *context, size_t begin, size_t end
   const struct FN(dropout_args) *a = context;
   const uint32_t threshold = a->threshold;
   const REAL scale = a->scale;
+  uint16_t two[2][PG_MASK_BLOCK];
   for (size_t block = begin; block < end; block++) {
-    uint16_t draws[PG_MASK_BLOCK];
-    pg_mask_block(a->r, block, draws);
+    if ((block - begin) % 2 == 0) pg_mask_blocks(2, a->r, block, two);
+    const uint16_t *draws = two[(block - begin) % 2];
     size_t first = block * PG_MASK_BLOCK, count = PG_MIN(PG_MASK_BLOCK, a->n - first);
     if (a->t == PG_BF16) {
       const uint16_t *x = (const uint16_t *)a->x + first;
       uint16_t *y = (uint16_t *)a->y + first;
-      PG_ALIGNED_LOOP for (size_t j = 0; j < count; j++) {
-        uint16_t kept = pg_to_bf16(pg_from_bf16(x[j]) * (float)scale);
-        y[j] = draws[j] < threshold ? 0 : kept;
+      PG_PAIRS_LOOP for (size_t j = 0; j < count / 2; j++) {
+        uint32_t both = pg_two_from(x + 2 * j), draw = pg_two_from(draws + 2 * j);
+        pg_put_two((draw & 0xFFFF) < threshold ? 0 : pg_first_of(both) * (float)scale,
+                   draw >> 16 < threshold ? 0 : pg_second_of(both) * (float)scale, y + 2 * j);
       }
+      if (count % 2) y[count - 1] = draws[count - 1] < threshold ? 0 : pg_to_bf16(pg_from_bf16(x[count - 1]) * (float)scale);
       continue;
     }
     const REAL *x = (const REAL *)a->x + first;

@@ -31,6 +31,13 @@ import Testing
     Case(name: "layer_norm, residual, dropout", activations: [[9, 130], [9, 130]], weights: [[130], [130]]) { x, w in
       try x[0].layerNorm(residual: x[1], w[0], w[1], dropout: site)
     },
+    Case(name: "layer_norm, residual, dropout, draws of several blocks", activations: [[5, 390], [5, 390]], weights: [[390], [390]]) { x, w in
+      try x[0].layerNorm(residual: x[1], w[0], w[1], dropout: site)
+    },
+    Case(name: "layer_norm, dropout, odd", activations: [[9, 35]], weights: [[35], [35]]) { x, w in
+      try x[0].layerNorm(w[0], w[1], dropout: site)
+    },
+    Case(name: "layer_norm", activations: [[9, 48]], weights: [[48], [48]]) { x, w in try x[0].layerNorm(w[0], w[1]) },
     Case(name: "rms_norm", activations: [[9, 130]], weights: [[130]]) { x, w in try x[0].rmsNorm(w[0]) },
     Case(name: "rotary", activations: [[9, 40]], weights: []) { x, _ in
       try x[0].rotary(RotaryTable(base: 10_000, size: 16), positions: Offsets(lengths: [5, 4]).positions, heads: 2)
