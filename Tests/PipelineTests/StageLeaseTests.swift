@@ -144,8 +144,8 @@ import Testing
     try withTemporaryFolder { root in
       let folder = root + "/s.partial"
       let lease = try #require(taken(try StageLease.take(folder, watch(renewal: 0.02))))
-      let watch = watch(0.5)
-      for _ in 0..<8 {
+      let watch = watch(1)
+      for _ in 0..<12 {
         #expect(taken(try StageLease.take(folder, watch)) == nil)
         usleep(100_000)
       }
