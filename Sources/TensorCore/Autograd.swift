@@ -28,6 +28,20 @@ package final class GradientSlot {
   }
 }
 
+/// How gradients go back through an operation.
+enum Backward {
+  case plain((Tensor) throws -> [Tensor?])
+  /// `sum(i)`: what has reached operand i, where the operation may add its gradient to that in place and return it; else nil.
+  case adding((_ dy: Tensor, _ sum: (_ operand: Int) -> Tensor?) throws -> [Tensor?])
+
+  func callAsFunction(_ dy: Tensor, _ sum: (Int) -> Tensor?) throws -> [Tensor?] {
+    switch self {
+    case .plain(let body): try body(dy)
+    case .adding(let body): try body(dy, sum)
+    }
+  }
+}
+
 /// One operation of the graph: where its result came from, and how a gradient goes back.
 package final class GradNode {
   /// The operation's name, for messages.
@@ -36,11 +50,11 @@ package final class GradNode {
   var inputs: [GradientSlot]
   /// Gradient of the result -> gradient of each operand (nil: none). Emptied with `inputs`, which frees what
   /// the operation saved.
-  var backward: ((Tensor) throws -> [Tensor?])?
+  var backward: Backward?
   /// What `backward` reads, and how often it had been written by then.
   private var saved: [(storage: Storage, version: Int, shape: [Int], dtype: DType)]
 
-  init(name: String, inputs: [GradientSlot], saving saved: [Tensor], backward: @escaping (Tensor) throws -> [Tensor?]) {
+  init(name: String, inputs: [GradientSlot], saving saved: [Tensor], backward: Backward) {
     self.name = name
     self.inputs = inputs
     self.saved = saved.map { ($0.storage, $0.version, $0.shape, $0.dtype) }
@@ -131,13 +145,29 @@ private struct BackwardPass {
     return gradients[i]
   }
 
-  /// Adds a gradient of the slot's shape to what has reached it. What began to want one since the pass began gets none.
+  /// What has reached the slot, if it is in bfloat16 and nobody else reads its elements: a product whose result goes to `add` adds to it
+  /// while it writes, which saves a pass over memory and a rounding. In other types results stay what the passes give.
+  mutating func sumToAddTo(_ slot: GradientSlot) -> Tensor? {
+    guard slot.place < slots.count, slots[slot.place] === slot, var (sum, isOwned) = gradients[slot.place], sum.dtype == .bfloat16 else {
+      return nil
+    }
+    if !isOwned {
+      gradients[slot.place] = nil
+      isOwned = isKnownUniquelyReferenced(&sum) && sum.isOnlyOwner
+      gradients[slot.place] = (sum, isOwned)
+    }
+    return isOwned ? sum : nil
+  }
+
+  /// Adds a gradient of the slot's shape to what has reached it, unless it is that very tensor. What began to want one since the pass
+  /// began gets none.
   mutating func add(_ gradient: Tensor, to slot: GradientSlot) throws {
     guard slot.place < slots.count, slots[slot.place] === slot else { return }
     guard let (earlier, isOwned) = gradients[slot.place] else {
       gradients[slot.place] = (gradient, false)
       return
     }
+    if gradient === earlier { return }
     if earlier.dtype != gradient.dtype {
       // A bfloat16 activation may get gradients of both types.
       let (sum, other) = (try earlier.converted(to: .float32), try gradient.converted(to: .float32))
@@ -209,6 +239,10 @@ public enum Autograd {
     _ name: String, to result: Tensor, inputs: [Tensor], saving saved: [Tensor] = [],
     backward: @escaping (Tensor) throws -> [Tensor?]
   ) {
+    attach(name, to: result, inputs: inputs, saving: saved, .plain(backward))
+  }
+
+  static func attach(_ name: String, to result: Tensor, inputs: [Tensor], saving saved: [Tensor] = [], _ backward: Backward) {
     guard records(inputs) else { return }
     result.slot.requiresGrad = true
     result.slot.node = GradNode(name: name, inputs: inputs.map(\.slot), saving: saved, backward: backward)
@@ -247,7 +281,7 @@ public enum Autograd {
         }
         try node.requireUnchanged()
         let inputs = node.inputs
-        let results = try backward(gradient.tensor)
+        let results = try backward(gradient.tensor) { pass.sumToAddTo(inputs[$0]) }
         precondition(results.count == inputs.count, "\(node.name): one gradient for each operand")
         for (input, result) in zip(inputs, results) where input.requiresGrad {
           guard let result else { continue }

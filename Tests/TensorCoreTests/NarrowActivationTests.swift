@@ -56,6 +56,15 @@ import Testing
       try x[0].linear(w[1]).to(.float32).add(x[0].to(.float32).linear(w[0])).to(x[0].dtype)
     },
     Case(name: "linear, odd sizes", activations: [[71, 39]], weights: [[33, 39], [33]]) { try $0[0].linear($1[0], $1[1]) },
+    Case(name: "gradients added to those of a residual", activations: [[70, 40]], weights: [[40, 40], [40, 40], [40, 40]]) { x, w in
+      let inner = try x[0].linear(w[0]).add(x[0].linear(w[1])).to(x[0].dtype).add(x[0].linear(w[2])).to(x[0].dtype)
+      return try inner.layerNorm(residual: x[0], Tensor.ones([40]), Tensor.zeros([40]), dropout: site)
+    },
+    Case(name: "gradients of frozen layers added to those of a residual", activations: [[70, 40]], weights: []) { x, _ in
+      let frozen = try (20..<22).map { try normal([40, 40], stream: $0, .float32).sharedParameter() }
+      let inner = try x[0].linear(frozen[0]).add(x[0].linear(frozen[1])).to(x[0].dtype)
+      return try inner.layerNorm(residual: x[0], Tensor.ones([40]), Tensor.zeros([40]), dropout: site)
+    },
     Case(name: "one activation used twice", activations: [[70, 40]], weights: [[40, 40]]) { x, w in
       try x[0].linear(w[0]).layerNorm(residual: x[0], Tensor.ones([40]), Tensor.zeros([40]))
     },

@@ -95,16 +95,21 @@ extension Tensor {
     let (trainsWeight, trainsBias) = (weight.requiresGrad, bias?.requiresGrad ?? false)
     let saved = trainsWeight && Autograd.isEnabled ? x.detach() : nil
     let (inputShape, inputType, outputType, hasBias) = (shape, dtype, y.dtype, bias != nil)
-    Autograd.attach("linear", to: y, inputs: inputs, saving: (saved.map { [$0] } ?? []) + (needsX ? [weight] : [])) { [weight] dy in
+    let backward = Backward.adding { [weight] dy, sum in
       let dy = try dy.converted(to: outputType)
       var result: [Tensor?] = [nil, nil] + (hasBias ? [nil] : [])
       if needsX {
-        let dx = try Tensor(uninitialized: inputShape, inputType)
+        let earlier = sum(0)
+        let dx = try earlier ?? Tensor(uninitialized: inputShape, inputType)
         if let matrix = try weight.packedMatrix(transposed: true) {
-          try Memory.require(pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, dy.columns, nil, 0, dx.dtype.kernel, dx.pointer))
+          let beta = earlier == nil ? 0.0 : 1
+          try Memory.require(
+            pg_packed_multiply(matrix.handle, dx.rows, dy.dtype.kernel, dy.pointer, dy.columns, nil, beta, dx.dtype.kernel, dx.pointer))
         } else {
           let plain = try weight.dequantized()
-          try withExtendedLifetime(plain) { try dx.assignProduct(dy.factor, plain.factor, inner: dy.columns, precision) }
+          try withExtendedLifetime(plain) {
+            try dx.assignProduct(dy.factor, plain.factor, inner: dy.columns, adding: earlier != nil, precision)
+          }
         }
         result[0] = dx
       }
@@ -116,6 +121,7 @@ extension Tensor {
       if trainsBias { result[2] = try dy.sumOfRows() }
       return result
     }
+    Autograd.attach("linear", to: y, inputs: inputs, saving: (saved.map { [$0] } ?? []) + (needsX ? [weight] : []), backward)
     return y
   }
 
