@@ -38,6 +38,8 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .target(name: "CLimits"),
+    // An MPI library is loaded when a launcher has started several processes.
+    .target(name: "CMPI", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     // libedit is loaded when the first line is read at a terminal.
     .target(name: "CEditLine", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(
@@ -69,7 +71,7 @@ let package = Package(
     library("Pipelines", ["Files"]),
     library("Runs", ["Pipelines", "Metrics", "CSQLite"]),
     library("Reports", ["Pipelines", "Metrics"]),
-    library("Engine", ["Training", "Runs"]),
+    library("Engine", ["CMPI", "Training", "Runs"]),
     library("LuaTensors", ["LuaHost", "NN"]),
     library("LuaMethods", ["LuaTensors", "Engine"]),
     library("Bindings", ["LuaMethods", "Reports", "CEditLine"]),

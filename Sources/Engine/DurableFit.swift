@@ -58,10 +58,12 @@ extension Session {
       try tellBegin(of: key, request, Trainer.logHistory(in: stored.folder), step: .max)
       progress.note("\(name): reused (\(result.summary))")
       return try finish(result, stored, request)
-    case .begun(let work):
-      defer { work.close() }
-      if request.pauseAfter != nil, let state = try work.loadState(), let paused = try pauseReached(request, key, in: state.folder) { return paused }
-      if !work.isResumed { sayWhy(key) }
+    case .begun(let work, let state):
+      defer { work?.close() }
+      if request.pauseAfter != nil, let state = try work?.loadState()?.folder ?? state, let paused = try pauseReached(request, key, in: state) {
+        return paused
+      }
+      if let work, !work.isResumed { sayWhy(key) }
       var callbacks = request.callbacks
       observe(&callbacks, key, request)
       fitName = name
@@ -69,7 +71,7 @@ extension Session {
       collect()
       let trainer = try Trainer(
         model: model, task: task, arguments: arguments, functions: request.functions, callbacks: callbacks,
-        store: WorkStore(work) { for listener in try self.listeners() { try listener.keep() } })
+        store: WorkStore(work, state) { for listener in try self.listeners() { try listener.keep() } }, group: group)
       fitsUnderWay += 1
       defer { fitsUnderWay -= 1 }
       trainer.pauseAfter = request.pauseAfter
@@ -87,10 +89,25 @@ extension Session {
         peakTensorMB: trainer.peakBytes >> 20, bestStep: trainer.restoredStep, endings: trainer.endings, warnings: trainer.warnings,
         isReused: false, key: key.digest.hex)
       model.lineage.append(name)
-      let stored = try work.finish(result.facts) { try save(model, trainer, to: $0) }
+      try agreeOnWeights(of: trainer, key)
+      let stored = try publish(key) {
+        guard let work else { throw EngineError(.argument, "stage '\(name)': is not this process's to store") }
+        return try work.finish(result.facts) { try save(model, trainer, to: $0) }
+      }
       progress.end(result.summary)
       return try finish(result, stored, request)
     }
+  }
+
+  /// Throws where the processes have not trained to the same bits.
+  private func agreeOnWeights(of trainer: Trainer, _ key: StageKey) throws {
+    guard group.count > 1 else { return }
+    let digests = trainer.trainedParameters().map { name, tensor in
+      (name, JSONValue.string(Digest(of: UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size)).hex))
+    }
+    try group.agree(
+      on: "the weights of stage '\(key.name)'", .object(JSONObject(digests)),
+      hint: "the machines compute differently, or a function of the script does; nothing was stored")
   }
 
   /// The pause that a training is to make, where a stored result or state of it has gone further: what was computed then does not
@@ -131,7 +148,7 @@ extension Session {
 
   /// A stage's result, or the right to make it. Throws where a finished run has another under this name, and where the stage is not to be
   /// waited for.
-  func open(_ key: StageKey) throws -> StageStore.Opened {
+  func openAlone(_ key: StageKey) throws -> StageStore.Opened {
     try runDirectory?.checkStage(key)
     let onTakeOver = { [progress] (silent: LeaseName) in
       progress.note("\(key.name): \(silent.holder) shows no sign of life: its work goes on here")
@@ -268,6 +285,8 @@ extension Session {
     let script = callbacks.onStep
     callbacks.onBegin = { [self] trainer, total, done in
       try begin()
+      // The first one removes no state that another is still reading.
+      try group.agree(on: "the beginning of stage '\(name)'", ["step": .int(done)], hint: "all processes have to read the same store")
       progress.begin(name, total: total, step: done, tokens: trainer.state.tokens)
       try tellBegin(of: key, request, trainer.state.logHistory, step: done)
     }
@@ -362,16 +381,21 @@ extension StoredStage {
 
 /// Saved states of a trainer in the stage store.
 private final class WorkStore: TrainerStore {
-  private let work: StageWork
+  /// nil: another process has it, which saves.
+  private let work: StageWork?
+  private let state: String?
   private let keepRows: () throws -> Void
 
-  package init(_ work: StageWork, keepRows: @escaping () throws -> Void) { (self.work, self.keepRows) = (work, keepRows) }
+  package init(_ work: StageWork?, _ state: String?, keepRows: @escaping () throws -> Void) {
+    (self.work, self.state, self.keepRows) = (work, state, keepRows)
+  }
 
   package func saveState(_ write: (String) throws -> Void) throws {
+    guard let work else { return }
     // Whoever reads the log while the run works, or after it was killed, finds all rows up to the state.
     try keepRows()
     try work.saveState { try write($0) }
   }
-  package func stateFolder() throws -> String? { try work.loadState()?.folder }
-  package var scratchFolder: String? { work.scratchFolder }
+  package func stateFolder() throws -> String? { try work?.loadState()?.folder ?? state }
+  package var scratchFolder: String? { work?.scratchFolder }
 }

@@ -116,19 +116,26 @@ extension Session {
       let result = try reuse(stored)
       progress.note("\(name): reused (\(result.summary))")
       return try finish(result, stored, of: model)
-    case .begun(let work):
-      defer { work.close() }
-      if !work.isResumed { sayWhy(key) }
-      for remark in try task.textRemarks(model.network, request.options) { progress.note("\(name): \(remark)") }
-      let writing = try Writing(work, evaluation, name, request.arguments.saveSeconds)
-      try begin()
-      try model.unchanged { try writing.run(progress) }
-      let result = PredictResult(
-        stage: name, predictions: writing.predictions, metrics: try writing.metrics(), seconds: writing.seconds, isReused: false,
-        key: key.digest.hex)
-      let stored = try work.finish(result.facts) {
-        try AtomicFile.write(PredictedText.lines(result.predictions), to: $0 + "/" + PredictedText.fileName)
+    case .begun(let work, _):
+      defer { work?.close() }
+      // The first of several processes writes, the others wait.
+      var written: PredictResult?
+      let stored = try publish(key) {
+        guard let work else { throw EngineError(.argument, "stage '\(name)': is not this process's to store") }
+        if !work.isResumed { sayWhy(key) }
+        for remark in try task.textRemarks(model.network, request.options) { progress.note("\(name): \(remark)") }
+        let writing = try Writing(work, evaluation, name, request.arguments.saveSeconds)
+        try begin()
+        try model.unchanged { try writing.run(progress) }
+        let result = PredictResult(
+          stage: name, predictions: writing.predictions, metrics: try writing.metrics(), seconds: writing.seconds, isReused: false,
+          key: key.digest.hex)
+        written = result
+        return try work.finish(result.facts) {
+          try AtomicFile.write(PredictedText.lines(result.predictions), to: $0 + "/" + PredictedText.fileName)
+        }
       }
+      let result = try written ?? reuse(stored)
       progress.end(result.summary)
       return try finish(result, stored, of: model)
     }

@@ -4,6 +4,7 @@ import Foundation
 import Pipelines
 import Runs
 import TensorCore
+import Training
 
 /// What executes a pipeline's script.
 package protocol ScriptInterpreter: AnyObject {
@@ -34,7 +35,42 @@ extension PipelineRun {
   package mutating func run(
     isInteractive: Bool = false, _ work: (Session, any ScriptInterpreter, RunScript) throws -> Void
   ) throws {
-    options.limitReading()
+    let group = options.group
+    do {
+      options.limitReading()
+      if group.count > 1 {
+        try JointStart.compare(options)
+        let share = try group.shareOfCores()
+        options.threads = options.threads ?? share
+      }
+      try group.rank == 0 ? runFirst(isInteractive, work) : follow(work)
+      try group.end(with: nil)
+    } catch {
+      do { try group.end(with: error) } catch let failure { (group as? MPIProcessGroup)?.abort(failure) }
+      throw error
+    }
+  }
+
+  /// Runs the pipeline beside the first of several processes, which alone has the run directory, writes and tells.
+  private mutating func follow(_ work: (Session, any ScriptInterpreter, RunScript) throws -> Void) throws {
+    Interrupt.protectWork()
+    let start = try JointStart(hearing: options)
+    options.settings = start.settings
+    let session = Session(
+      mode: .run, settings: start.settings, runDirectory: nil, store: StageStore(),
+      progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet), write: { _ in }), seed: start.seed ?? 42, print: { _ in })
+    session.group = options.group
+    let interpreter = try open(session, options, start.original)
+    defer { interpreter.close() }
+    try work(session, interpreter, start.script)
+    try session.checkSettings()
+    try meetAtEnd()
+  }
+
+  /// A run has finished when all of its processes have.
+  private func meetAtEnd() throws { _ = try options.group.first("the end of the script") { .null } }
+
+  private mutating func runFirst(_ isInteractive: Bool, _ work: (Session, any ScriptInterpreter, RunScript) throws -> Void) throws {
     let directory = try openDirectory()
     let arithmetic = EngineSetup.configure(
       threads: options.threads, memory: options.memory, precision: options.precision, isShared: options.shard != nil)
@@ -46,11 +82,13 @@ extension PipelineRun {
       index.register(path)
       progress.note("run directory: \(path)")
     }
-    progress.note("\(Threads.count) threads, \(arithmetic)")
+    let processes = options.group.count > 1 ? "\(options.group.count) processes, here " : ""
+    progress.note("\(processes)\(Threads.count) threads, \(arithmetic)")
     noteOtherFolder(directory, progress)
     noteOtherProducts(directory, progress)
     let (script, original) = try script(in: directory)
     try directory.prepare(script, invocation)
+    try JointStart(settings: options.settings, seed: options.seed, script: script, original: original).tell(options.group)
     if progress.isWatched, !options.allowIO, !isInteractive { progress.plan = plan(script, original) }
     let session = Session(
       mode: .run, settings: options.settings, runDirectory: directory, store: StageStore { progress.note("warning: \($0)") },
@@ -61,6 +99,7 @@ extension PipelineRun {
       })
     session.writesTensorBoard = options.writesTensorBoard
     session.isInteractive = isInteractive
+    session.group = options.group
     session.shard = options.shard
     session.saysWhy = options.saysWhy
     let interpreter = try open(session, options, original)
@@ -68,6 +107,7 @@ extension PipelineRun {
     do {
       try work(session, interpreter, script)
       try session.checkSettings()
+      try meetAtEnd()
       noteUnshared(session, progress)
       if !isInteractive || directory.isBegun {
         try session.writeResults()

@@ -3,6 +3,7 @@ import Files
 import Foundation
 import Pipelines
 import Runs
+import Training
 
 /// How a pipeline is run.
 package struct RunOptions {
@@ -29,6 +30,8 @@ package struct RunOptions {
   package var precision = PrecisionChoice.auto
   /// Which of several processes this is that share out a sweep's points; nil: it is alone.
   package var shard: Shard?
+  /// The processes that train together.
+  package var group: any ProcessGroup = SingleProcess()
   /// Seed where a script gives none; nil takes 42.
   package var seed: Int?
   package var isQuiet = false

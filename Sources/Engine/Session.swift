@@ -5,6 +5,7 @@ import Files
 import Pipelines
 import TensorCore
 import Tokenizers
+import Training
 import TransformerModels
 
 import struct Foundation.Date
@@ -68,6 +69,11 @@ package final class Session {
   /// Whether the run gets event files for TensorBoard.
   package var writesTensorBoard = true
   private var tensorBoard: TensorBoardLog?
+
+  /// The processes that train together. The first of them has the run directory, and writes; the others have none.
+  package var group: any ProcessGroup = SingleProcess()
+  /// The run directory of the first process, when it has written something for the script there.
+  private var writtenFolder: String?
 
   /// Which of several processes this is that run the same script; nil: it is alone.
   package var shard: Shard?
@@ -323,16 +329,19 @@ package final class Session {
     guard let first = parts.first, !RunDirectory.ownNames.contains(first) else {
       throw EngineError(.file, "'\(path)': the run directory keeps its own files there", hint: "choose another name")
     }
-    if let runDirectory {
+    let folder = try group.first("writing '\(path)'") {
+      guard let runDirectory else { return .null }
       try begin()
       try body(runDirectory.place(path))
+      return .string(runDirectory.path)
     }
+    writtenFolder = folder.stringValue
   }
 
   /// A path to read from: from the working directory, or, where nothing is there, from the run directory, which
   /// `write` leads to.
   package func readablePath(_ path: String) -> String {
-    guard let root = runDirectory?.folder, !FilePath.isAbsolute(path) else { return path }
+    guard let root = runDirectory?.folder ?? writtenFolder, !FilePath.isAbsolute(path) else { return path }
     return !fileExists(path) && fileExists(root + "/" + path) ? root + "/" + path : path
   }
 }

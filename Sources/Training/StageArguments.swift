@@ -16,6 +16,8 @@ extension TrainingArguments {
     guard case .table(let table) = configValue, case .table(let plain) = TrainingArguments().configValue else { return [:] }
     var values = table.fields
     values["save_seconds"] = nil
+    // Where it is not given, it is left out: results that were stored before there was such an argument keep their keys.
+    if microBatchSize == nil { values["micro_batch_size"] = nil }
     values["frozen_cache_mib"] = nil
     var meaningless = TaskTypeCatalogue.foreignArguments(of: Swift.type(of: type))
     if !isScripted { meaningless.append("gradient_checkpointing") }

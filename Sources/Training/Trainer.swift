@@ -80,7 +80,7 @@ public final class Trainer {
       type(of: task.type).altersTokens
       ? nil
       : HiddenStateCache(
-        groups: firstEpoch, budget: budget, keepsDropout: arguments.frozenLayerDropout,
+        groups: firstEpoch.flatMap(arguments.pieces), budget: budget, keepsDropout: arguments.frozenLayerDropout,
         isKeeping: totalSteps > stepsPerEpoch, batch: data.batch)
     state.learningRate = arguments.learningRate
     optimizer = try arguments.optimizer(scratchFolder: store?.scratchFolder)
@@ -168,7 +168,7 @@ public final class Trainer {
     foreignBytes = max(0, Memory.liveBytes - Memory.bytes(of: network.namedParameters().map(\.tensor)))
     Memory.resetPeak()
     try callbacks.onBegin?(self, totalSteps, state.step)
-    for remark in try beginningRemarks() { callbacks.onWarning?(remark) }
+    for remark in try beginningRemarks() + [arguments.idleRemark(of: group)].compactMap(\.self) { callbacks.onWarning?(remark) }
     lastSave = Date()
     do {
       // What was cut off comes first.
@@ -197,7 +197,7 @@ public final class Trainer {
     return state.lastEvaluation?.metrics ?? [:]
   }
 
-  /// The batches of the next update, with their labels.
+  /// The batches of the next update, or their pieces, with their labels.
   public func nextBatches() throws -> [Batch] {
     for training in model.activeTrainings { try training.beforeStep(place()) }
     let epoch = state.step / stepsPerEpoch
@@ -205,7 +205,7 @@ public final class Trainer {
     let first = state.step % stepsPerEpoch * arguments.gradientAccumulationSteps
     let type = try model.fittedType(of: task)
     let group = (epochBatches?.batches ?? []).dropFirst(first).prefix(arguments.gradientAccumulationSteps)
-    return try group.enumerated().map { i, indices in
+    return try group.flatMap(arguments.pieces).enumerated().map { i, indices in
       var batch = try data.batch(
         indices, for: type, arguments.preparation("masks", batch: i, step: state.step, model.tokenizer))
       batch.hiddenStates = trainingStates
@@ -237,8 +237,10 @@ public final class Trainer {
     let divisor = Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))
     optimizer.zeroGrad()
     let passes = model.network.context.step
-    let total = try group.sum(of: batches.indices, into: trainedParameters().map(\.tensor)) { i in
-      if group.count > 1 { model.network.context.resume(after: passes + UInt64(i)) }
+    // Each piece draws dropout by its number, whoever computes it and whatever a script's loss draws for the others.
+    let separately = arguments.microBatchSize != nil || group.count > 1
+    let total = try group.sum(of: batches.indices, into: trainedParameters().map(\.tensor), separately: separately) { i in
+      if separately { model.network.context.resume(after: passes + UInt64(i)) }
       let mean = try functions.loss(model, batches[i], labelSmoothing: arguments.labelSmoothing(of: model), divisor: divisor)
       let loss = try model.addingTerms(to: mean, batches[i], divisor: divisor)
       let value = try loss.item()
@@ -246,7 +248,7 @@ public final class Trainer {
       try loss.backward()
       return value
     }
-    if group.count > 1 { model.network.context.resume(after: passes + UInt64(batches.count)) }
+    if separately { model.network.context.resume(after: passes + UInt64(batches.count)) }
     state.tokens += batches.reduce(0) { $0 + $1.ids.count }
     let norm = optimizer.gradientNorm()
     guard norm.isFinite else { throw notFinite("the gradient's norm is \(norm)", batches[0]) }

@@ -51,6 +51,8 @@ public struct TrainingArguments: Record {
   public var trainBatchSize = 8
   public var evalBatchSize = 32
   public var gradientAccumulationSteps = 1
+  /// nil: batches are computed whole.
+  public var microBatchSize: Int?
   public var labelSmoothingFactor = 0.0
   public var labelSmoothingType = LabelSmoothing.transformers
   public var evalStrategy = Strategy.epoch
@@ -105,6 +107,10 @@ public struct TrainingArguments: Record {
     .int(
       "gradient_accumulation_steps", \.gradientAccumulationSteps, "batches for one update; the loss is the mean over all their labels",
       in: 1...100_000),
+    .int(
+      "micro_batch_size", \.microBatchSize,
+      "examples of a piece of a batch: the pieces' gradients are added up in their order, and the processes of mpirun share them out; default: none, a batch is computed whole",
+      in: 1...1_000_000),
     .float(
       "label_smoothing_factor", \.labelSmoothingFactor,
       "share of the label spread over all classes, in training and in eval_loss, as in Transformers", in: 0..<1),
@@ -192,6 +198,24 @@ public struct TrainingArguments: Record {
       throw EngineError(.argument, "num_train_epochs = \(numTrainEpochs): too many steps")
     }
     return Int(steps)
+  }
+
+  /// The pieces of a batch that are computed one by one.
+  func pieces(of batch: [Int]) -> [[Int]] {
+    let size = microBatchSize ?? batch.count
+    return stride(from: 0, to: batch.count, by: max(1, size)).map { Array(batch[$0..<min($0 + size, batch.count)]) }
+  }
+
+  /// Says so where some processes have nothing to do.
+  func idleRemark(of group: any ProcessGroup) -> String? {
+    let size = microBatchSize ?? trainBatchSize
+    let pieces = gradientAccumulationSteps * ((trainBatchSize - 1) / size + 1)
+    guard pieces < group.count else { return nil }
+    let smaller = max(1, gradientAccumulationSteps * trainBatchSize / group.count)
+    let remedy = smaller < size ? "micro_batch_size = \(smaller)" : "a larger per_device_train_batch_size"
+    return
+      "an update has \(pieces) batch\(pieces == 1 ? "" : "es") to share out, so that \(group.count - pieces) of \(group.count) processes have nothing "
+      + "to do: \(remedy) would give them some"
   }
 
   /// The learning rate's course over `totalSteps` updates.

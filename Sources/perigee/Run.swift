@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bindings
+import Diagnostics
 import Engine
 import Files
 
@@ -90,8 +91,19 @@ struct Run: ScriptCommand {
     choices.writesTensorBoard = tensorboard
     choices.shard = try shard.map { try Shard($0) }
     if let out, let shard = choices.shard { choices.out = FilePath.join(out, shard.folderName) }
-    guard multirun else { return try Runner.run(choices) }
+    guard multirun else { return try runTogether(choices) }
     choices.settings.removeLast(options.settings.count)
     try Runner.multirun(choices, settings: options.settings)
+  }
+
+  /// Runs the script with the processes that a launcher has started together with this one; with `--shard` each is on its own.
+  private func runTogether(_ options: RunOptions) throws {
+    var options = options
+    if options.shard == nil { options.group = try MPIProcessGroup.launched() }
+    defer { (options.group as? MPIProcessGroup)?.close() }
+    do { try Runner.run(options) } catch  where options.group.rank > 0 {
+      // The first process tells.
+      throw ExitCode(isInterruption(error) ? Interrupt.exitCode : ErrorReport.failure)
+    }
   }
 }

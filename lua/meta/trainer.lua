@@ -130,6 +130,7 @@
 ---@field per_device_train_batch_size? integer examples in a batch (from 1 to 1000000; default 8)
 ---@field per_device_eval_batch_size? integer examples in a batch of the evaluation (from 1 to 1000000; default 32)
 ---@field gradient_accumulation_steps? integer batches for one update; the loss is the mean over all their labels (from 1 to 100000; default 1)
+---@field micro_batch_size? integer examples of a piece of a batch: the pieces' gradients are added up in their order, and the processes of mpirun share them out; default: none, a batch is computed whole (from 1 to 1000000)
 ---@field label_smoothing_factor? number share of the label spread over all classes, in training and in eval_loss, as in Transformers (at least 0 and below 1; default 0)
 ---@field label_smoothing_type? LabelSmoothing whether the share goes to all classes, or to all but the label's own, as in fairseq (default "transformers")
 ---@field eval_strategy? Strategy when to evaluate; the end of training always does (default "epoch")

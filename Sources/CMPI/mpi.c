@@ -1,0 +1,144 @@
+#include "CMPI.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+// OpenMPI's handles are addresses of objects in its library; MPICH's, and those of the libraries that follow its ABI, are numbers. Both
+// are passed in registers, or in slots of eight bytes, so that one type serves both.
+typedef uintptr_t handle;
+
+static struct {
+  int (*MPI_Init_thread)(int *, char ***, int, int *);
+  int (*MPI_Comm_rank)(handle, int *);
+  int (*MPI_Comm_size)(handle, int *);
+  int (*MPI_Comm_set_errhandler)(handle, handle);
+  int (*MPI_Iallgather)(const void *, int, handle, void *, int, handle, handle, handle *);
+  int (*MPI_Iallgatherv)(const void *, int, handle, void *, const int *, const int *, handle, handle, handle *);
+  int (*MPI_Ibcast)(void *, int, handle, int, handle, handle *);
+  int (*MPI_Test)(handle *, int *, void *);
+  int (*MPI_Error_string)(int, char *, int *);
+  int (*MPI_Abort)(handle, int);
+  int (*MPI_Finalize)(void);
+} mpi;
+
+static handle world, byte_type;
+static void *ignored_status;
+static int rank, count;
+static char message[1600];
+
+enum { SERIALIZED = 2 };
+
+static const char *load(const char *const *libraries, size_t names) {
+  void *library = NULL;
+  size_t used = 0;
+  for (size_t i = 0; library == NULL && i < names; i += 1) {
+    // OpenMPI's plug-ins look for the library's own symbols.
+    library = dlopen(libraries[i], RTLD_NOW | RTLD_GLOBAL);
+    used = i;
+  }
+  if (library == NULL) {
+    const char *reason = dlerror();
+    snprintf(message, sizeof message, "cannot load an MPI library (%s)", reason == NULL ? "none is known" : reason);
+    return message;
+  }
+#define FOUND(name) ((*(void **)&mpi.name = dlsym(library, #name)) != NULL)
+  if (!(FOUND(MPI_Init_thread) && FOUND(MPI_Comm_rank) && FOUND(MPI_Comm_size) && FOUND(MPI_Comm_set_errhandler) && FOUND(MPI_Iallgather) &&
+        FOUND(MPI_Iallgatherv) && FOUND(MPI_Ibcast) && FOUND(MPI_Test) && FOUND(MPI_Error_string) && FOUND(MPI_Abort) && FOUND(MPI_Finalize))) {
+    snprintf(message, sizeof message, "%s: lacks a function of MPI 3", libraries[used]);
+    return message;
+  }
+  world = (handle)dlsym(library, "ompi_mpi_comm_world");
+  byte_type = (handle)dlsym(library, "ompi_mpi_byte");
+  if (world == 0 || byte_type == 0) {
+    world = 0x44000000;
+    byte_type = 0x4c00010d;
+    ignored_status = (void *)1;
+  }
+  return NULL;
+}
+
+static const char *text(int code) {
+  if (code == 0) return NULL;
+  char reason[1024] = "";
+  int length = 0;
+  mpi.MPI_Error_string(code, reason, &length);
+  snprintf(message, sizeof message, "MPI: %s", reason);
+  return message;
+}
+
+const char *cm_open(const char *const *libraries, size_t names) {
+  const char *error = load(libraries, names);
+  if (error != NULL) return error;
+  int provided = 0;
+  if ((error = text(mpi.MPI_Init_thread(NULL, NULL, SERIALIZED, &provided))) != NULL) return error;
+  void *returning = dlsym(RTLD_DEFAULT, "ompi_mpi_errors_return");
+  mpi.MPI_Comm_set_errhandler(world, returning == NULL ? 0x54000001 : (handle)returning);
+  if ((error = text(mpi.MPI_Comm_rank(world, &rank))) != NULL) return error;
+  return text(mpi.MPI_Comm_size(world, &count));
+}
+
+int cm_rank(void) { return rank; }
+int cm_count(void) { return count; }
+
+/// MPI's own waiting takes a whole core, which on a full machine belongs to the process that is waited for.
+static int wait_for(handle *request) {
+  for (unsigned turns = 0;; turns += 1) {
+    int done = 0, code = mpi.MPI_Test(request, &done, ignored_status);
+    if (code != 0 || done) return code;
+    if (turns < 500) {
+      sched_yield();
+    } else {
+      nanosleep(&(struct timespec){.tv_nsec = turns < 5000 ? 20000 : 200000}, NULL);
+    }
+  }
+}
+
+const char *cm_gather(const void *own, size_t size, void *all) {
+  handle request = 0;
+  int code = mpi.MPI_Iallgather(own, (int)size, byte_type, all, (int)size, byte_type, world, &request);
+  return text(code != 0 ? code : wait_for(&request));
+}
+
+/// For more than a number of type int can count: one process after another, in pieces.
+static const char *gather_large(const char *own, const uint64_t *sizes, char *all) {
+  const uint64_t piece = 1 << 28;
+  for (int r = 0; r < count; all += sizes[r], r += 1) {
+    for (uint64_t done = 0; done < sizes[r]; done += piece) {
+      uint64_t size = sizes[r] - done < piece ? sizes[r] - done : piece;
+      if (r == rank) for (uint64_t i = 0; i < size; i += 1) all[done + i] = own[done + i];
+      handle request = 0;
+      int code = mpi.MPI_Ibcast(all + done, (int)size, byte_type, r, world, &request);
+      const char *error = text(code != 0 ? code : wait_for(&request));
+      if (error != NULL) return error;
+    }
+  }
+  return NULL;
+}
+
+const char *cm_gather_sized(const void *own, const uint64_t *sizes, void *all) {
+  uint64_t total = 0;
+  for (int r = 0; r < count; r += 1) total += sizes[r];
+  if (total > INT_MAX) return gather_large(own, sizes, all);
+  int *numbers = malloc(2 * (size_t)count * sizeof *numbers), *places = numbers + count;
+  if (numbers == NULL) return "MPI: no memory is left";
+  for (int r = 0, place = 0; r < count; place += (int)sizes[r], r += 1) {
+    numbers[r] = (int)sizes[r];
+    places[r] = place;
+  }
+  handle request = 0;
+  int code = mpi.MPI_Iallgatherv(own, numbers[rank], byte_type, all, numbers, places, byte_type, world, &request);
+  const char *error = text(code != 0 ? code : wait_for(&request));
+  free(numbers);
+  return error;
+}
+
+void cm_close(void) { mpi.MPI_Finalize(); }
+
+void cm_abort(int code) {
+  if (count > 0) mpi.MPI_Abort(world, code);
+  _Exit(code);
+}

@@ -1,0 +1,95 @@
+import CMPI
+import Diagnostics
+import Foundation
+import Training
+
+/// The processes that mpirun or srun has started together, which train one model.
+package final class MPIProcessGroup: ProcessGroup {
+  package let rank: Int
+  package let count: Int
+
+  /// The processes that were started together with this one; this one alone, and without any MPI library, where there is no other.
+  ///
+  /// Throws `EngineError` (`.argument`) where the launcher has started several and they cannot reach each other: as many trainings side by
+  /// side is not what was asked for.
+  package static func launched(_ environment: [String: String] = ProcessInfo.processInfo.environment) throws -> any ProcessGroup {
+    guard let launcher = Launcher(environment), launcher.count > 1 else { return SingleProcess() }
+    return try MPIProcessGroup(launcher)
+  }
+
+  private init(_ launcher: Launcher) throws {
+    let names = launcher.libraries.map { strdup($0) }
+    defer { for name in names { free(name) } }
+    let error = names.map { UnsafePointer($0) }.withUnsafeBufferPointer { cm_open($0.baseAddress, $0.count) }
+    let started = "\(launcher.name) has started \(launcher.count) processes"
+    if let error {
+      throw EngineError(
+        .argument, "\(started), which cannot train together: \(String(cString: error))",
+        hint: "install the MPI that the launcher belongs to, or name its library with PERIGEE_MPI=/path/libmpi.so; processes that share out a "
+          + "sweep take --shard")
+    }
+    (rank, count) = (Int(cm_rank()), Int(cm_count()))
+    guard count == launcher.count else {
+      throw EngineError(
+        .argument, "\(started), and the MPI library knows of \(count): it is another MPI than the launcher's",
+        hint: "start them with that library's own mpirun, or with srun --mpi=pmix (srun --mpi=list names others), or name the library with "
+          + "PERIGEE_MPI=/path/libmpi.so; processes that share out a sweep take --shard")
+    }
+  }
+
+  package func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
+    var sizes = [UInt64](repeating: 0, count: count)
+    try check(withUnsafeBytes(of: UInt64(bytes.count)) { cm_gather($0.baseAddress, $0.count, &sizes) })
+    let all = try [UInt8](unsafeUninitializedCapacity: Int(sizes.reduce(0, +))) { all, filled in
+      try check(bytes.withUnsafeBytes { cm_gather_sized($0.baseAddress, sizes, all.baseAddress) })
+      filled = all.count
+    }
+    var begin = 0
+    return sizes.map { size in
+      defer { begin += Int(size) }
+      return Array(all[begin..<begin + Int(size)])
+    }
+  }
+
+  private func check(_ error: UnsafePointer<CChar>?) throws {
+    if let error { throw EngineError(.file, "\(name(rank)): \(String(cString: error))") }
+  }
+
+  /// Leaves the others, when all have come to their end.
+  package func close() { cm_close() }
+
+  /// Ends all processes at once, because this one can no longer speak with them. Does not return.
+  package func abort(_ error: any Error) {
+    StandardError.write("perigee: error: \(name(rank)): \("\(error)".inOneLine); all processes end\n")
+    cm_abort(1)
+  }
+}
+
+/// What started this process, as the environment tells.
+private struct Launcher {
+  let name: String
+  let count: Int
+  /// MPI libraries that may be its own, the likeliest first.
+  let libraries: [String]
+
+  private static let openMPI = ["libmpi.so.40"]
+  private static let mpich = ["libmpich.so.12", "libmpi.so.12"]
+
+  /// nil: nothing that starts several processes at once.
+  init?(_ environment: [String: String]) {
+    func number(_ name: String) -> Int? { environment[name].flatMap { Int($0) } }
+    var libraries: [String]
+    if let count = number("OMPI_COMM_WORLD_SIZE") {
+      (name, self.count, libraries) = ("mpirun", count, Self.openMPI + ["libmpi.so"])
+    } else if let count = number("PMI_SIZE") {
+      (name, self.count, libraries) = ("mpiexec", count, Self.mpich + ["libmpi.so"])
+    } else if let count = number("SLURM_STEP_NUM_TASKS"), environment["SLURM_PROCID"] != nil {
+      (name, self.count) = ("srun", count)
+      libraries = environment["PMIX_RANK"] != nil ? Self.openMPI + Self.mpich : Self.mpich + Self.openMPI
+    } else {
+      return nil
+    }
+    if let named = environment["PERIGEE_MPI"], !named.isEmpty { libraries = [named] }
+    self.libraries = libraries
+  }
+}
