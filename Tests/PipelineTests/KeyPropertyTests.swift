@@ -129,6 +129,7 @@ import Training
     ("per_device_train_batch_size", "", "per_device_train_batch_size = 8", nil),
     ("per_device_eval_batch_size", "", "per_device_eval_batch_size = 2", nil),
     ("gradient_accumulation_steps", "", "gradient_accumulation_steps = 2", nil),
+    ("micro_batch_size", "", "micro_batch_size = 2", nil),
     ("label_smoothing_factor", "", "label_smoothing_factor = 0.1", nil),
     ("label_smoothing_type", "label_smoothing_factor = 0.1", "label_smoothing_factor = 0.1, label_smoothing_type = 'fairseq'", nil),
     ("eval_strategy", "", "eval_strategy = 'steps'", "the stage's log has other rows"),
