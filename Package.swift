@@ -74,13 +74,14 @@ let package = Package(
     library("Engine", ["CMPI", "Training", "Runs"]),
     library("LuaTensors", ["LuaHost", "NN"]),
     library("LuaMethods", ["LuaTensors", "Engine"]),
-    library("Bindings", ["LuaMethods", "Reports", "CEditLine"]),
+    library("Bindings", ["LuaMethods", "Reports"]),
+    library("Commands", ["Bindings", "CEditLine"]),
     library("Benchmarks", ["CBenchmarks", "CLimits", "Engine"]),
     library("Serving", ["Engine", .product(name: "FlyingSocks", package: "FlyingFox")]),
     .executableTarget(
       name: "perigee",
       dependencies: [
-        "Bindings", "Benchmarks", "Serving", "CLimits", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Commands", "Benchmarks", "Serving", "CLimits", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
@@ -95,7 +96,7 @@ let package = Package(
     tests("TrainingTests", ["Training"]),
     tests("GenerationTests", ["Generation", "Engine"]),
     tests("ReportTests", ["Reports"]),
-    tests("PipelineTests", ["Runs", "Bindings"]),
+    tests("PipelineTests", ["Runs", "Commands"]),
     tests("BenchmarkTests", ["Benchmarks", "CLimits"]),
     tests("ServingTests", ["Serving"]),
   ],

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Bindings
+import Commands
 
 /// `perigee check`
 struct Check: ScriptCommand {

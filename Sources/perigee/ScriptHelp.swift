@@ -1,5 +1,5 @@
 import ArgumentParser
-import Bindings
+import Commands
 
 /// `perigee run SCRIPT --help`: the script's parameters. Without a script, the parser shows the command's own help.
 enum ScriptHelp {

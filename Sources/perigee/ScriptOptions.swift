@@ -1,5 +1,5 @@
 import ArgumentParser
-import Bindings
+import Commands
 import Engine
 import Files
 import Pipelines

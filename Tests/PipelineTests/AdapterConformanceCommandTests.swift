@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import Bindings
+@testable import Commands
 @testable import Engine
 
 /// `perigee test-adapter`: passes what is right, and finds what is wrong.

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import Bindings
+@testable import Commands
 
 /// `perigee repl`: what is typed, shown and kept. A model stays loaded from line to line.
 @Suite(.engine) struct ConversationTests {

@@ -34,7 +34,7 @@ final class ScriptHost {
       progress: Pipelines.Progress(style: ProgressStyle(mode: .lines), interval: interval, write: { output.notes.append($0) }), seed: seed,
       print: { output.lines.append($0) })
     definitions = LuaDefinitions(session)
-    state = try Runner.makeState(session, RunOptions(), script: folder + "/t.lua", definitions: definitions)
+    state = try ScriptState.make(session, RunOptions(), script: folder + "/t.lua", definitions: definitions)
     try state.register(Function("stopping", "Whether a script is to end itself.", returns: "true or false") { stopping })
   }
 

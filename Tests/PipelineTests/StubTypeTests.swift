@@ -1,4 +1,5 @@
 import Bindings
+import Commands
 import Diagnostics
 import TestSupport
 import Testing

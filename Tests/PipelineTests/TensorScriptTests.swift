@@ -1,4 +1,5 @@
 import Bindings
+import Commands
 import Files
 import Foundation
 import LuaHost

@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import Bindings
+@testable import Commands
 
 /// `perigee test`: what passes, what fails and why, and that no test sees another.
 @Suite(.engine) struct TestCommandTests {

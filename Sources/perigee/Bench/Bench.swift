@@ -1,6 +1,6 @@
 import ArgumentParser
 import Benchmarks
-import Bindings
+import Commands
 import Files
 
 /// `perigee bench`

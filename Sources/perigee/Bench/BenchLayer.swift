@@ -1,6 +1,6 @@
 import ArgumentParser
 import Benchmarks
-import Bindings
+import Commands
 
 /// `perigee bench layer`
 struct BenchLayer: ParsableCommand {

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Benchmarks
-import Bindings
+import Commands
 
 /// `perigee bench machine`
 struct BenchMachine: ParsableCommand {

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Benchmarks
-import Bindings
+import Commands
 
 /// `perigee bench step`
 struct BenchStep: ParsableCommand {

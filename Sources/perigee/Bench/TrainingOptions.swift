@@ -1,6 +1,6 @@
 import ArgumentParser
 import Benchmarks
-import Bindings
+import Commands
 import Engine
 
 /// What is trained, for `bench layer` and `bench step`.

@@ -1,3 +1,4 @@
+import Bindings
 import Diagnostics
 import Engine
 import Files
@@ -26,7 +27,7 @@ extension Runner {
       mode: .check, settings: [], runDirectory: nil, store: StageStore(),
       progress: Pipelines.Progress(style: ProgressStyle(mode: .quiet)), seed: 42, print: { print($0) })
     let definitions = LuaDefinitions(session)
-    let state = try makeState(session, RunOptions(), script: path, definitions: definitions)
+    let state = try ScriptState.make(session, RunOptions(), script: path, definitions: definitions)
     defer { state.close() }
     try state.run(file: path)
     guard !definitions.all.isEmpty else {

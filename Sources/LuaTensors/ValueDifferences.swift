@@ -3,12 +3,14 @@ import LuaHost
 import TensorCore
 
 /// Looks for the first place where what a script computed is not what it expected.
-struct ValueDifferences {
+package struct ValueDifferences {
   /// Which numbers count as the same: those that differ by at most `atol + rtol * |expected|`. Nil: only equal ones.
-  var tolerance: Tolerance?
+  package var tolerance: Tolerance?
+
+  package init(tolerance: Tolerance? = nil) { self.tolerance = tolerance }
 
   /// "at .rows[2]: expected 3, given 4"; nil where the values are the same. Throws for what cannot be compared.
-  func first(_ given: LuaValue, _ expected: LuaValue, at place: String = "") throws -> String? {
+  package func first(_ given: LuaValue, _ expected: LuaValue, at place: String = "") throws -> String? {
     let found = place.isEmpty ? "" : "at \(place): "
     switch (given, expected) {
     case (.table(let given), .table(let expected)): return try first(given, expected, at: place)
@@ -94,13 +96,15 @@ struct ValueDifferences {
 }
 
 /// How far numbers may be apart; the options of `assert_close`.
-struct Tolerance: LuaRecord {
-  var rtol: Double?
-  var atol: Double?
-  var equalNaN = false
+package struct Tolerance: LuaRecord {
+  package var rtol: Double?
+  package var atol: Double?
+  package var equalNaN = false
 
-  static let recordName = "closeness options"
-  static let fields: [Field<Self>] = [
+  package init() {}
+
+  package static let recordName = "closeness options"
+  package static let fields: [Field<Self>] = [
     .float(
       "rtol", \.rtol, "allowed difference as a part of the expected number (as PyTorch: 1.3e-6 for float32, 0.016 for bfloat16, 1e-7 for numbers)",
       in: 0...),
@@ -108,7 +112,7 @@ struct Tolerance: LuaRecord {
     .value("equal_nan", \.equalNaN, "whether nan is close to nan"),
   ]
 
-  func validate() throws(EngineError) {
+  package func validate() throws(EngineError) {
     if (rtol == nil) != (atol == nil) { throw EngineError(.argument, "'rtol' and 'atol' are given together, or both are left out") }
   }
 

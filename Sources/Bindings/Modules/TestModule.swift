@@ -1,12 +1,15 @@
 import Diagnostics
 import LuaHost
+import LuaTensors
 import TensorCore
 
 /// The tests that a file declares, in order.
-final class DeclaredTests {
-  private(set) var all: [(name: String, body: LuaFunction)] = []
+package final class DeclaredTests {
+  package private(set) var all: [(name: String, body: LuaFunction)] = []
   /// Whether the file has been read, and a test runs.
-  var isClosed = false
+  package var isClosed = false
+
+  package init() {}
 
   func add(_ name: String, _ body: LuaFunction) throws {
     if isClosed { throw EngineError(.argument, "test '\(name)': tests do not nest") }

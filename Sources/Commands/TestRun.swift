@@ -1,3 +1,4 @@
+import Bindings
 import Diagnostics
 import Engine
 import Files
@@ -100,7 +101,7 @@ package struct TestRun {
       var options = RunOptions()
       options.allowIO = allowIO
       let tests = DeclaredTests()
-      let state = try Runner.makeState(session, options, script: file, tests: tests)
+      let state = try ScriptState.make(session, options, script: file, tests: tests)
       defer { state.close() }
       try state.execute(script)
       tests.isClosed = true

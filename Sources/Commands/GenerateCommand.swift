@@ -1,3 +1,4 @@
+import Bindings
 import Diagnostics
 import Engine
 import Files
