@@ -28,6 +28,11 @@ extension Session {
   /// Runs a stage as `runStage` does, unless another process works at it, or to find its key alone; then nil, and `turnedAway` says where.
   package func runStage<Result>(_ name: String, inputs: JSONValue, _ reach: StageReach, _ body: () throws -> Result) throws -> Result? {
     guard mode == .run, reach != .trains else { return try runStage(name, inputs: inputs, body) }
+    if group.count > 1 {
+      throw EngineError(
+        .argument, "stage '\(name)': asha takes results as they come in, which \(group.count) processes that train together see at different times",
+        hint: "take halving instead, or let processes work apart with --shard")
+    }
     let isNew = !stageNames.contains(name)
     (self.reach, turnedAway, attempted) = (reach, nil, nil)
     defer { (self.reach, attempted) = (.trains, nil) }

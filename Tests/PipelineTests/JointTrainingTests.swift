@@ -61,7 +61,6 @@ import Testing
   @Test(
     .enabled(if: isThere(openMPI), "no \(openMPI)"),
     arguments: [
-      ("echo >> b/script.lua", "the command: process 2 of 2 differs from process 1 of 2: script has changed"),
       ("echo 'good\tno' >> b/train.tsv", "stage 'one': process 2 of 2 differs from process 1 of 2: task.train has changed"),
       ("echo \"error('broken')\" > b/lib.lua", "process 2 of 2: lib.lua:1: broken"),
     ]) func whatDiffersIsRefused(_ change: String, _ message: String) throws
