@@ -17,6 +17,14 @@ package final class MPIProcessGroup: ProcessGroup {
     return try MPIProcessGroup(launcher)
   }
 
+  /// Throws `EngineError` (`.argument`) where a launcher has started several processes for `what`, which one alone does.
+  package static func requireAlone(_ what: String, _ environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+    guard let launcher = Launcher(environment), launcher.count > 1 else { return }
+    throw EngineError(
+      .argument, "\(what): \(launcher.name) has started \(launcher.count) processes, and each would do all of it",
+      hint: "start it without \(launcher.name); a script's sweep.run takes --shard")
+  }
+
   private init(_ launcher: Launcher) throws {
     let names = launcher.libraries.map { strdup($0) }
     defer { for name in names { free(name) } }

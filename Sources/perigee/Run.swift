@@ -92,6 +92,7 @@ struct Run: ScriptCommand {
     choices.shard = try shard.map { try Shard($0) }
     if let out, let shard = choices.shard { choices.out = FilePath.join(out, shard.folderName) }
     guard multirun else { return try runTogether(choices) }
+    try MPIProcessGroup.requireAlone("--multirun")
     choices.settings.removeLast(options.settings.count)
     try Runner.multirun(choices, settings: options.settings)
   }
