@@ -88,11 +88,10 @@ public struct MachineLimits: Sendable {
 
   func table() -> Table {
     func cells(_ samples: Samples) -> [JSONValue] { [samples.median, samples.minimum, samples.maximum].map { .double($0) } }
-    let threads = "\(Threads.count) thread\(Threads.count == 1 ? "" : "s")"
     return Table(
       columns: [
         "limit", "unit", .init("1 thread", decimals: 1), .init("min", decimals: 1), .init("max", decimals: 1),
-        .init(threads, decimals: 1), .init("min", decimals: 1), .init("max", decimals: 1),
+        .init(Threads.words, decimals: 1), .init("min", decimals: 1), .init("max", decimals: 1),
       ],
       rows: limits.map { [.string($0.name), .string($0.unit)] + cells($0.oneThread) + cells($0.allThreads) })
   }

@@ -26,9 +26,7 @@ extension ProcessGroup {
   /// The cores of this process, where those that run on the same machine with the same cores take equal parts of them; nil: all are its own.
   func shareOfCores() throws -> Int? {
     guard count > 1 else { return nil }
-    let facts = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    let cores = facts.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list") } ?? ""
-    let places = try all("the cores", .string("\(ProcessInfo.processInfo.hostName) \(cores)"))
+    let places = try all("the cores", .string("\(ProcessInfo.processInfo.hostName) \(HostFacts.allowedCPUs())"))
     let together = places.filter { $0 == places[rank] }.count
     return together > 1 ? max(1, Threads.count / together) : nil
   }

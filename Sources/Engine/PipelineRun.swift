@@ -83,7 +83,7 @@ extension PipelineRun {
       progress.note("run directory: \(path)")
     }
     let processes = options.group.count > 1 ? "\(options.group.count) processes, here " : ""
-    progress.note("\(processes)\(Threads.count) threads, \(arithmetic)")
+    progress.note("\(processes)\(Threads.words), \(arithmetic)")
     noteOtherFolder(directory, progress)
     noteOtherProducts(directory, progress)
     let (script, original) = try script(in: directory)

@@ -47,6 +47,14 @@ public struct HostFacts: Record, Sendable {
     return facts
   }
 
+  /// The processors that this process may run on, as Linux writes them: "0-3,8"; empty elsewhere.
+  public static func allowedCPUs() -> String {
+    let text = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let key = "Cpus_allowed_list:"
+    let line = text.split(separator: "\n").first { $0.hasPrefix(key) }
+    return line.map { $0.dropFirst(key.count).trimmingCharacters(in: .whitespaces) } ?? ""
+  }
+
   private static func operatingSystem() -> String {
     let release = (try? String(contentsOfFile: "/etc/os-release", encoding: .utf8)) ?? ""
     let key = "PRETTY_NAME="

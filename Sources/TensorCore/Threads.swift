@@ -9,6 +9,9 @@ public enum Threads {
     set { pg_set_threads(Int32(clamping: max(1, newValue))) }
   }
 
+  /// "2 threads".
+  public static var words: String { "\(count) thread\(count == 1 ? "" : "s")" }
+
   private final class Job {
     let body: (Range<Int>) -> Void
     init(_ body: @escaping (Range<Int>) -> Void) { self.body = body }

@@ -104,6 +104,8 @@ import Testing
       let outcome = try Self.run("run", in: folder, shell: "OMPI_COMM_WORLD_SIZE=2 PERIGEE_MPI=libnone.so \"$@\"")
       #expect(outcome.code == 1 && outcome.error.contains("has started 2 processes, which cannot train together"), "\(outcome)")
       #expect(outcome.error.contains("libnone.so") && outcome.error.contains("PERIGEE_MPI=") && !fileExists(folder + "/run"))
+      let other = try perigee(["check", "script.lua"], in: folder, shell: "OMPI_COMM_WORLD_SIZE=2 \"$@\"")
+      #expect(other.code == 1 && other.error.contains("perigee check: mpirun has started 2 processes, and each would do all of it"), "\(other)")
     }
   }
 }

@@ -97,7 +97,7 @@ struct RunCommandLineTests {
       let hello = outputs + (try #require(AtomicFolder.names(in: outputs).first))
       #expect(try AtomicFolder.names(in: hello) == [".lock", "code", "command.json", "metrics.jsonl", "output.txt", "params.json", "results.json"])
       let text = try readText(hello + "/output.txt")
-      #expect(text.contains("\nhello\t1\nwarning: careful\n") && text.hasPrefix("1 threads, fp32"))
+      #expect(text.contains("\nhello\t1\nwarning: careful\n") && text.hasPrefix("1 thread, fp32"))
       let last = try #require(command(hello).invocations.last)
       #expect(last.status == .finished && last.exitCode == 0 && last.error == nil && last.end != nil && last.duration ?? -1 >= 0)
       #expect(last.argv.dropFirst() == ["run", "hello.lua"] + Self.options[...])
