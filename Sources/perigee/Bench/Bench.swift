@@ -1,6 +1,5 @@
 import ArgumentParser
 import Benchmarks
-import Commands
 import Files
 
 /// `perigee bench`

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Benchmarks
-import Commands
 
 /// `perigee bench step`
 struct BenchStep: ParsableCommand {

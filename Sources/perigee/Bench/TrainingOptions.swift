@@ -1,6 +1,5 @@
 import ArgumentParser
 import Benchmarks
-import Commands
 import Engine
 
 /// What is trained, for `bench layer` and `bench step`.
