@@ -60,6 +60,7 @@ extension Session {
       return try finish(result, stored, request)
     case .begun(let work, let state):
       defer { work?.close() }
+      try requireSharedLoss(request, name)
       if request.pauseAfter != nil, let state = try work?.loadState()?.folder ?? state, let paused = try pauseReached(request, key, in: state) {
         return paused
       }
@@ -99,7 +100,16 @@ extension Session {
     }
   }
 
-  /// Throws where the processes have not trained to the same bits.
+  /// Throws where a script's own loss would be shared out: what it draws, and what it keeps from batch to batch, would be another thing in
+  /// each process.
+  private func requireSharedLoss(_ request: FitRequest, _ name: String) throws {
+    guard group.count > 1, request.functions.loss != nil else { return }
+    throw EngineError(
+      .argument, "stage '\(name)': a script's own loss is not shared out by \(group.count) processes",
+      hint: "train this stage by one process; the others then find its result")
+  }
+
+  /// Throws where the processes have not ended with the same bits.
   private func agreeOnWeights(of trainer: Trainer, _ key: StageKey) throws {
     guard group.count > 1 else { return }
     let digests = trainer.trainedParameters().map { name, tensor in

@@ -61,6 +61,7 @@ extension ProcessGroup {
       for var answer in answers.prefix(items.upperBound - first) {
         total += answer.loss
         for (i, parameter) in parameters.enumerated() { try add(answer.nextGradient(like: parameter), to: i) }
+        try answer.requireEnd()
       }
     }
     for (parameter, sum) in zip(parameters, sums) { parameter.grad = sum }
@@ -181,12 +182,22 @@ private struct Message {
   var loss: Double { bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 1, as: Double.self) } }
 
   mutating func nextGradient(like parameter: Tensor) throws -> Tensor? {
+    guard position < bytes.count else { throw Self.otherParameters }
     defer { position += 1 }
     guard bytes[position] == 1 else { return nil }
     let gradient = try Tensor(uninitialized: parameter.shape, parameter.gradientDType)
     let size = gradient.count * gradient.dtype.size
+    guard position + size < bytes.count else { throw Self.otherParameters }
     bytes.withUnsafeBytes { gradient.pointer.copyMemory(from: $0.baseAddress! + position + 1, byteCount: size) }
     position += size
     return gradient
   }
+
+  /// Throws where there is more than this process's parameters.
+  func requireEnd() throws {
+    guard position == bytes.count else { throw Self.otherParameters }
+  }
+
+  private static let otherParameters = EngineError(
+    .argument, "the processes train other parameters than each other", hint: "what a script freezes must be the same in every process")
 }

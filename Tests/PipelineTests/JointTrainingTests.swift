@@ -19,7 +19,7 @@ import Testing
   }
 
   /// A script with one training of dropout in `folder`, and in the copies `a` and `b`.
-  private static func write(to folder: String, epochs: Int = 1, first: String = "") throws {
+  private static func write(to folder: String, epochs: Int = 1, first: String = "", settings more: String = "") throws {
     try TinyTask.write(to: folder)
     let script = """
       stage('one', function()
@@ -28,7 +28,7 @@ import Testing
       print('done')
 
       """
-    let settings = "num_train_epochs = \(epochs), micro_batch_size = 1, save_seconds = 0"
+    let settings = "num_train_epochs = \(epochs), micro_batch_size = 1, save_seconds = 0" + more
     try AtomicFile.write(first + TinyTask.script(".", settings) + script, to: folder + "/script.lua")
   }
 
@@ -94,6 +94,14 @@ import Testing
       let resumed = try Self.run("killed", in: folder, shell: "\"$@\"")
       #expect(resumed.code == 0 && resumed.error.contains("resumed at"), "\(resumed)")
       #expect(try Self.weights("killed", in: folder) == Self.weights("alone", in: folder))
+    }
+  }
+
+  @Test(.enabled(if: isThere(openMPI), "no \(openMPI)")) func aScriptsOwnLossIsRefused() throws {
+    try withTemporaryFolder { folder in
+      try Self.write(to: folder, settings: ", loss = function(logits, labels) return logits:cross_entropy(labels) end")
+      let outcome = try Self.run("run", in: folder, shell: Self.start(Self.openMPI, 2) + " \"$@\"")
+      #expect(outcome.code == 1 && outcome.error.contains("stage 'one': a script's own loss is not shared out by 2 processes"), "\(outcome)")
     }
   }
 
