@@ -99,7 +99,7 @@ perigee evaluate runs/reviews dev.csv --text review --label stars
 
 step "serve"
 perigee serve reviews=runs/reviews --port 0 >address 2>server.log & server=$!
-until grep -q http address; do kill -0 $server; sleep 0.1; done
+until grep -qs http address; do kill -0 $server; sleep 0.1; done
 url=$(grep -o 'http://[^ ]*' address)
 if command -v python3 >/dev/null; then
   python3 - "$url" "${quick:+100}" <<'END'
