@@ -2,7 +2,7 @@
 #include "pairs.h"
 
 struct narrow_norm_args {
-  size_t rows, cols;
+  size_t cols;
   const uint16_t *x, *residual, *dy, *normalized_in;
   const float *gamma, *beta, *rstd_in;
   uint16_t *y, *normalized, *dz, *dx;
@@ -91,7 +91,7 @@ PG_CLONES static void forward_range(void *context, size_t begin, size_t end) {
 
 bool pg_narrow_layer_norm(size_t rows, size_t cols, const uint16_t *x, const uint16_t *residual, double p, pg_random r,
                           const float *gamma, const float *beta, double eps, uint16_t *y, uint16_t *normalized, float *rstd) {
-  struct narrow_norm_args a = {.rows = rows, .cols = cols, .x = x, .residual = residual, .gamma = gamma, .beta = beta,
+  struct narrow_norm_args a = {.cols = cols, .x = x, .residual = residual, .gamma = gamma, .beta = beta,
                                .eps = (float)eps, .y = y, .normalized = normalized, .rstd = rstd, .r = r,
                                .threshold = pg_dropout_threshold(p), .scale = (float)(p < 1 ? 1 / (1 - p) : 0)};
   pg_parallel_for(rows, pg_rows_per_chunk(cols), forward_range, &a);
@@ -143,7 +143,7 @@ PG_CLONES static void backward_range(void *context, size_t begin, size_t end) {
 
 bool pg_narrow_layer_norm_backward(size_t rows, size_t cols, const uint16_t *dy, const float *gamma, const uint16_t *normalized,
                                    const float *rstd, double p, pg_random r, uint16_t *dz, uint16_t *dx) {
-  struct narrow_norm_args a = {.rows = rows, .cols = cols, .dy = dy, .gamma = gamma, .normalized_in = normalized, .rstd_in = rstd,
+  struct narrow_norm_args a = {.cols = cols, .dy = dy, .gamma = gamma, .normalized_in = normalized, .rstd_in = rstd,
                                .dz = dz, .dx = dx, .r = r, .threshold = pg_dropout_threshold(p),
                                .scale = (float)(p < 1 ? 1 / (1 - p) : 0)};
   pg_parallel_for(rows, pg_rows_per_chunk(cols), backward_range, &a);

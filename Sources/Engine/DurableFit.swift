@@ -91,10 +91,7 @@ extension Session {
         isReused: false, key: key.digest.hex)
       model.lineage.append(name)
       try agreeOnWeights(of: trainer, key)
-      let stored = try publish(key) {
-        guard let work else { throw EngineError(.argument, "stage '\(name)': is not this process's to store") }
-        return try work.finish(result.facts) { try save(model, trainer, to: $0) }
-      }
+      let stored = try publish(key, work) { work in try work.finish(result.facts) { try save(model, trainer, to: $0) } }
       progress.end(result.summary)
       return try finish(result, stored, request)
     }

@@ -120,8 +120,7 @@ extension Session {
       defer { work?.close() }
       // The first of several processes writes, the others wait.
       var written: PredictResult?
-      let stored = try publish(key) {
-        guard let work else { throw EngineError(.argument, "stage '\(name)': is not this process's to store") }
+      let stored = try publish(key, work) { work in
         if !work.isResumed { sayWhy(key) }
         for remark in try task.textRemarks(model.network, request.options) { progress.note("\(name): \(remark)") }
         let writing = try Writing(work, evaluation, name, request.arguments.saveSeconds)

@@ -123,11 +123,12 @@ extension Session {
     return .begun(work: nil, state: found["state"]?.stringValue)
   }
 
-  /// The stage's result, which the first process stores by `finish`, for all processes.
-  func publish(_ key: StageKey, _ finish: () throws -> StoredStage) throws -> StoredStage {
+  /// The stage's result, which the first process, whose `work` it is, stores by `finish`, for all processes.
+  func publish(_ key: StageKey, _ work: StageWork?, _ finish: (StageWork) throws -> StoredStage) throws -> StoredStage {
     var mine: StoredStage?
     _ = try group.first("the result of stage '\(key.name)'") {
-      mine = try finish()
+      guard let work else { throw EngineError(.argument, "stage '\(key.name)': is not this process's to store") }
+      mine = try finish(work)
       return .null
     }
     return try mine ?? published(key)
