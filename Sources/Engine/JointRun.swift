@@ -86,8 +86,12 @@ struct JointStart {
   private static func agreeOnArithmetic(_ group: any ProcessGroup) throws {
     try group.agree(
       on: "the arithmetic",
-      ["precision": .string(Precision.current.rawValue), "products": .string(Products.text), "units": .string(Products.candidates)],
-      hint: "CPUs that differ round in other ways: take machines of one kind, or set PERIGEE_CPU=avx2 and PERIGEE_PRODUCTS for all")
+      [
+        "precision": .string(Precision.current.rawValue), "products": .string(Products.text), "units": .string(Products.candidates),
+        "openblas": .string(OpenBLAS.core.used),
+      ],
+      hint: "CPUs that differ round in other ways: take machines of one kind, or set PERIGEE_CPU=avx2, PERIGEE_PRODUCTS and "
+        + "OPENBLAS_CORETYPE=Haswell for all")
   }
 }
 

@@ -7,9 +7,9 @@ import TransformerModels
 ///
 /// The batches of an update are shared out by their numbers: of n processes, process r computes the batches r, n + r, 2n + r and
 /// so on. The gradients are then added in the order of the batches, whoever computed them, so every process makes the same update,
-/// and how many processes there are changes no result. There are two exceptions. Of a parameter that two layers share, the parts of one
-/// batch are added up before they are added to those of another batch. And a script's loss that runs the model more than once for a
-/// batch draws other dropout masks.
+/// and how many processes there are changes no result. There is one exception, where one process alone adds up all batches in place: of a
+/// parameter that several layers share whose activations are recomputed, it adds each layer's part to the batches before, and several
+/// processes add up the parts of a batch first.
 public protocol ProcessGroup: AnyObject {
   /// Number of this process, from 0.
   var rank: Int { get }
@@ -80,9 +80,9 @@ extension ProcessGroup {
     return try answers.get()[0].value()
   }
 
-  /// What each process gives, by rank.
-  package func all(_ place: String, _ value: JSONValue) throws -> [JSONValue] {
-    try exchange(.success(Message(place, value))).map { try $0.value() }
+  /// What each process gives, by rank. An error of one is thrown in all.
+  package func all(_ place: String, _ value: @autoclosure () throws -> JSONValue) throws -> [JSONValue] {
+    try exchange(Result { Message(place, try value()) }).map { try $0.value() }
   }
 
   /// Tells the other processes that this one has nothing more to do, and waits until this is so of all of them. Those that are at work

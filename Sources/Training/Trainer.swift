@@ -42,6 +42,8 @@ public final class Trainer {
   /// Whether `run` returned before the end, for `pauseAfter`.
   public private(set) var isPaused = false
   private var movement = MovementCheck()
+  /// Whether the processes of the group have found that they compute the same.
+  private var hasComparedGradients = false
   /// Multipliers of the last updates, if a script's function gives them.
   private var multipliers: [Int: Double] = [:]
   /// What frozen layers compute, for the training set and for each evaluation set.
@@ -239,7 +241,7 @@ public final class Trainer {
     let passes = model.network.context.step
     // Each piece draws dropout by its number, whoever computes it and whatever a script's loss draws for the others.
     let separately = arguments.microBatchSize != nil || group.count > 1
-    let total = try group.sum(of: batches.indices, into: trainedParameters().map(\.tensor), separately: separately) { i in
+    let compute = { [self] (i: Int) throws -> Double in
       if separately { model.network.context.resume(after: passes + UInt64(i)) }
       let mean = try functions.loss(model, batches[i], labelSmoothing: arguments.labelSmoothing(of: model), divisor: divisor)
       let loss = try model.addingTerms(to: mean, batches[i], divisor: divisor)
@@ -248,6 +250,11 @@ public final class Trainer {
       try loss.backward()
       return value
     }
+    if !hasComparedGradients {
+      try group.requireEqualGradients(of: trainedParameters()) { try compute(batches.startIndex) }
+      hasComparedGradients = true
+    }
+    let total = try group.sum(of: batches.indices, into: trainedParameters().map(\.tensor), separately: separately, compute)
     if separately { model.network.context.resume(after: passes + UInt64(batches.count)) }
     state.tokens += batches.reduce(0) { $0 + $1.ids.count }
     let norm = optimizer.gradientNorm()

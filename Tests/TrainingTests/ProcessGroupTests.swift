@@ -86,13 +86,16 @@ import Testing
     var metrics: [String: Double]
   }
 
-  @Sendable private static func train(_ setting: FrozenCase, _ group: any ProcessGroup, store: FolderStore? = nil, fails: Bool = false) throws
-    -> Outcome
+  @Sendable private static func train(
+    _ setting: FrozenCase, _ group: any ProcessGroup, store: FolderStore? = nil, fails: Bool = false, scale: Double = 1
+  )
+    throws -> Outcome
   {
     var (arguments, losses) = (setting.arguments, [Double]())
     arguments.numTrainEpochs = 2
     var functions = TrainerFunctions()
     if fails { functions.loss = { _, _, _ in throw EngineError(.data, "no loss", hint: "take another") } }
+    if scale != 1 { functions.loss = { logits, labels, _ in try logits.crossEntropy(Array(labels.int32s)).mul(scale) } }
     var callbacks = TrainerCallbacks()
     callbacks.onStep = { losses.append($0.state.loss) }
     let trainer = try Trainer(
@@ -121,6 +124,17 @@ import Testing
     for outcome in Players(2).play({ try Self.train(setting, $0, fails: $0.rank == 1) }) {
       let error = #expect(throws: EngineError.self) { try outcome.get() }
       #expect(error?.description == "process 2 of 2: no loss; take another" && error?.kind == .data)
+    }
+  }
+
+  /// A machine that computes a little differently.
+  @Test func otherGradientsAreRefusedBeforeTheFirstUpdate() throws {
+    let setting = FrozenCase(testDescription: "", topLayers: [2], accumulation: 2)
+    for outcome in Players(3).play({ try Self.train(setting, $0, scale: $0.rank == 1 ? 1.001 : 1) }) {
+      let error = #expect(throws: EngineError.self) { try outcome.get() }
+      let message = error?.description ?? ""
+      #expect(message.hasPrefix("process 2 of 3 computes other gradients than process 1 of 3 for the same examples: losses "), "\(message)")
+      #expect(message.contains("first different gradient: ") && message.hasSuffix("OPENBLAS_CORETYPE=Haswell for all"), "\(message)")
     }
   }
 }
