@@ -11,6 +11,17 @@ public enum Interrupt {
   /// SIGHUP, 138 after SIGUSR1, 140 after SIGUSR2.
   public static var exitCode: Int32 { 128 + lastSignal.load(ordering: .relaxed) }
 
+  /// The name of that signal: "SIGUSR1".
+  public static var signalName: String {
+    let names = [SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGHUP: "SIGHUP", SIGUSR1: "SIGUSR1", SIGUSR2: "SIGUSR2"]
+    return names[exitCode - 128] ?? "signal \(exitCode - 128)"
+  }
+
+  /// From here on `exitCode` is what a process that works together with this one was interrupted with.
+  public static func adopt(exitCode: Int32) {
+    if (129...192).contains(exitCode) { lastSignal.store(exitCode - 128, ordering: .relaxed) }
+  }
+
   private static let requests = Atomic<Int>(0)
   private static let holds = Atomic<Int>(0)
   private static let lastSignal = Atomic<Int32>(SIGINT)

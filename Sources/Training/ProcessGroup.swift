@@ -107,7 +107,10 @@ extension ProcessGroup {
       throw (error as? EngineError)?.at(name(rank)) ?? error
     }
     for (rank, answer) in answers.enumerated() {
-      if let error = answer.error { throw error.at(name(rank)) }
+      guard let error = answer.error else { continue }
+      // All end with the code of the signal that one of them got.
+      if let code = answer.exitCode { Interrupt.adopt(exitCode: code) }
+      throw error.at(name(rank))
     }
     let places = answers.map { $0.kind == .update ? "an update" : $0.place }
     if let other = places.firstIndex(where: { $0 != places[0] }) {
@@ -160,7 +163,11 @@ private struct Message {
   private static func texts(of error: any Error) -> [String] {
     let kind = isInterruption(error) ? EngineError.Kind.interrupted : .argument
     let error = error as? EngineError ?? EngineError(kind, "\(error)")
-    return [error.kind.rawValue, error.message, error.hint ?? ""]
+    guard kind == .interrupted else { return [error.kind.rawValue, error.message, error.hint ?? ""] }
+    // One that passes on what another process was interrupted by has its words already.
+    let signal = " by \(Interrupt.signalName)"
+    let message = error.message.hasSuffix(signal) ? error.message : error.message + signal
+    return [kind.rawValue, message, error.hint ?? "", String(Interrupt.exitCode)]
   }
 
   var kind: Kind { bytes.first.flatMap(Kind.init) ?? .failed }
@@ -171,9 +178,12 @@ private struct Message {
 
   /// What the process failed or ended with.
   var error: EngineError? {
-    guard kind == .failed || kind == .ended, texts.count == 3 else { return nil }
+    guard kind == .failed || kind == .ended, texts.count >= 3 else { return nil }
     return EngineError(EngineError.Kind(rawValue: texts[0]) ?? .argument, texts[1], hint: texts[2].isEmpty ? nil : texts[2])
   }
+
+  /// With what the process ends, where a signal ended it.
+  var exitCode: Int32? { texts.count > 3 ? Int32(texts[3]) : nil }
 
   var place: String { kind == .ended ? "its end" : texts[0] }
 
