@@ -13,36 +13,27 @@ package final class MPIProcessGroup: ProcessGroup {
   /// Throws `EngineError` (`.argument`) where the launcher has started several and they cannot reach each other: as many trainings side by
   /// side is not what was asked for.
   package static func launched(_ environment: [String: String] = ProcessInfo.processInfo.environment) throws -> any ProcessGroup {
-    guard let launcher = Launcher(environment), launcher.count > 1 else { return SingleProcess() }
+    guard let launcher = Launcher(environment), launcher.isJoint else { return SingleProcess() }
     return try MPIProcessGroup(launcher)
   }
 
   /// Throws `EngineError` (`.argument`) where a launcher has started several processes for `what`, which one alone does.
   package static func requireAlone(_ what: String, _ environment: [String: String] = ProcessInfo.processInfo.environment) throws {
-    guard let launcher = Launcher(environment), launcher.count > 1 else { return }
-    throw EngineError(
-      .argument, "\(what): \(launcher.name) has started \(launcher.count) processes, and each would do all of it",
-      hint: "start it without \(launcher.name); a script's sweep.run takes --shard")
+    try Launcher(environment)?.requireAlone(what)
   }
 
   private init(_ launcher: Launcher) throws {
     let names = launcher.libraries.map { strdup($0) }
     defer { for name in names { free(name) } }
     let error = names.map { UnsafePointer($0) }.withUnsafeBufferPointer { cm_open($0.baseAddress, $0.count) }
-    let started = "\(launcher.name) has started \(launcher.count) processes"
     if let error {
       throw EngineError(
-        .argument, "\(started), which cannot train together: \(String(cString: error))",
+        .argument, "\(launcher.deed), which cannot train together: \(String(cString: error))",
         hint: "install the MPI that the launcher belongs to, or name its library with PERIGEE_MPI=/path/libmpi.so; processes that share out a "
           + "sweep take --shard")
     }
     (rank, count) = (Int(cm_rank()), Int(cm_count()))
-    guard count == launcher.count else {
-      throw EngineError(
-        .argument, "\(started), and the MPI library knows of \(count): it is another MPI than the launcher's",
-        hint: "start them with that library's own mpirun, or with srun --mpi=pmix (srun --mpi=list names others), or name the library with "
-          + "PERIGEE_MPI=/path/libmpi.so; processes that share out a sweep take --shard")
-    }
+    try launcher.requireCount(count)
   }
 
   package func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
@@ -70,34 +61,5 @@ package final class MPIProcessGroup: ProcessGroup {
   package func abort(_ error: any Error) {
     StandardError.write("perigee: error: \(name(rank)): \("\(error)".inOneLine); all processes end\n")
     cm_abort(1)
-  }
-}
-
-/// What started this process, as the environment tells.
-private struct Launcher {
-  let name: String
-  let count: Int
-  /// MPI libraries that may be its own, the likeliest first.
-  let libraries: [String]
-
-  private static let openMPI = ["libmpi.so.40"]
-  private static let mpich = ["libmpich.so.12", "libmpi.so.12"]
-
-  /// nil: nothing that starts several processes at once.
-  init?(_ environment: [String: String]) {
-    func number(_ name: String) -> Int? { environment[name].flatMap { Int($0) } }
-    var libraries: [String]
-    if let count = number("OMPI_COMM_WORLD_SIZE") {
-      (name, self.count, libraries) = ("mpirun", count, Self.openMPI + ["libmpi.so"])
-    } else if let count = number("PMI_SIZE") {
-      (name, self.count, libraries) = ("mpiexec", count, Self.mpich + ["libmpi.so"])
-    } else if let count = number("SLURM_STEP_NUM_TASKS"), environment["SLURM_PROCID"] != nil {
-      (name, self.count) = ("srun", count)
-      libraries = environment["PMIX_RANK"] != nil ? Self.openMPI + Self.mpich : Self.mpich + Self.openMPI
-    } else {
-      return nil
-    }
-    if let named = environment["PERIGEE_MPI"], !named.isEmpty { libraries = [named] }
-    self.libraries = libraries
   }
 }
