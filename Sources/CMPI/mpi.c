@@ -2,10 +2,14 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 // OpenMPI's handles are addresses of objects in its library; MPICH's, and those of the libraries that follow its ABI, are numbers. Both
 // are passed in registers, or in slots of eight bytes, so that one type serves both.
@@ -30,7 +34,10 @@ static void *ignored_status;
 static int rank, count;
 static char message[1600];
 
-enum { SERIALIZED = 2 };
+static _Atomic uint64_t waits;
+static atomic_bool is_ending, is_parked;
+
+enum { SERIALIZED = 2, SECONDS_TO_ABORT = 3 };
 
 static const char *load(const char *const *libraries, size_t names) {
   void *library = NULL;
@@ -61,8 +68,16 @@ static const char *load(const char *const *libraries, size_t names) {
   return NULL;
 }
 
+/// Where another thread ends the process, what happens to this one is no news.
+static void park_if_ending(void) {
+  if (!atomic_load(&is_ending)) return;
+  atomic_store(&is_parked, true);
+  for (;;) pause();
+}
+
 static const char *text(int code) {
   if (code == 0) return NULL;
+  park_if_ending();
   char reason[1024] = "";
   int length = 0;
   mpi.MPI_Error_string(code, reason, &length);
@@ -86,9 +101,14 @@ int cm_count(void) { return count; }
 
 /// MPI's own waiting takes a whole core, which on a full machine belongs to the process that is waited for.
 static int wait_for(handle *request) {
+  atomic_fetch_add(&waits, 1);
   for (unsigned turns = 0;; turns += 1) {
+    park_if_ending();
     int done = 0, code = mpi.MPI_Test(request, &done, ignored_status);
-    if (code != 0 || done) return code;
+    if (code != 0 || done) {
+      atomic_fetch_add(&waits, 1);
+      return code;
+    }
     if (turns < 500) {
       sched_yield();
     } else {
@@ -138,7 +158,21 @@ const char *cm_gather_sized(const void *own, const uint64_t *sizes, void *all) {
 
 void cm_close(void) { mpi.MPI_Finalize(); }
 
-void cm_abort(int code) {
+uint64_t cm_waits(void) { return atomic_load(&waits); }
+
+void cm_park(void) { atomic_store(&is_ending, true); }
+
+static void *end_alone(void *code) {
+  sleep(SECONDS_TO_ABORT);
+  _Exit((int)(intptr_t)code);
+}
+
+_Noreturn void cm_abort(int code) {
+  // MPI tells the other machines, which may be out of reach.
+  pthread_t guard;
+  if (pthread_create(&guard, NULL, end_alone, (void *)(intptr_t)code) != 0) _Exit(code);
+  // One thread at a time may use MPI: the other one stops at its next look, or does not wait.
+  for (int i = 0; i < 200 && atomic_load(&is_ending) && cm_waits() % 2 == 1 && !atomic_load(&is_parked); i += 1) usleep(1000);
   if (count > 0) mpi.MPI_Abort(world, code);
   _Exit(code);
 }

@@ -8,13 +8,15 @@ package final class MPIProcessGroup: ProcessGroup {
   package let rank: Int
   package let count: Int
 
+  private var heartbeat: Heartbeat?
+
   /// The processes that were started together with this one; this one alone, and without any MPI library, where there is no other.
   ///
   /// Throws `EngineError` (`.argument`) where the launcher has started several and they cannot reach each other: as many trainings side by
   /// side is not what was asked for.
   package static func launched(_ environment: [String: String] = ProcessInfo.processInfo.environment) throws -> any ProcessGroup {
     guard let launcher = Launcher(environment), launcher.isJoint else { return SingleProcess() }
-    return try MPIProcessGroup(launcher)
+    return try MPIProcessGroup(launcher, patience: try HeartbeatTiming.current(environment))
   }
 
   /// Throws `EngineError` (`.argument`) where a launcher has started several processes for `what`, which one alone does.
@@ -22,7 +24,7 @@ package final class MPIProcessGroup: ProcessGroup {
     try Launcher(environment)?.requireAlone(what)
   }
 
-  private init(_ launcher: Launcher) throws {
+  private init(_ launcher: Launcher, patience: HeartbeatTiming) throws {
     let names = launcher.libraries.map { strdup($0) }
     defer { for name in names { free(name) } }
     let error = names.map { UnsafePointer($0) }.withUnsafeBufferPointer { cm_open($0.baseAddress, $0.count) }
@@ -34,6 +36,7 @@ package final class MPIProcessGroup: ProcessGroup {
     }
     (rank, count) = (Int(cm_rank()), Int(cm_count()))
     try launcher.requireCount(count)
+    heartbeat = try Heartbeat.start(patience, self)
   }
 
   package func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
@@ -54,12 +57,22 @@ package final class MPIProcessGroup: ProcessGroup {
     if let error { throw EngineError(.file, "\(name(rank)): \(String(cString: error))") }
   }
 
+  package func comes(to place: String) { heartbeat?.place = place }
+
   /// Leaves the others, when all have come to their end.
-  package func close() { cm_close() }
+  package func close() {
+    heartbeat?.leave()
+    cm_close()
+    heartbeat?.end()
+  }
 
   /// Ends all processes at once, because this one can no longer speak with them. Does not return.
-  package func abort(_ error: any Error) {
-    StandardError.write("perigee: error: \(name(rank)): \("\(error)".inOneLine); all processes end\n")
+  package func abort(_ error: any Error) { Self.abort("\(name(rank)): \("\(error)".inOneLine); all processes end") }
+
+  static func abort(_ text: String) {
+    StandardError.write("perigee: error: \(text.inOneLine)\n")
+    // A launcher that is told to end all does not always pass on what was written just before.
+    usleep(500_000)
     cm_abort(1)
   }
 }

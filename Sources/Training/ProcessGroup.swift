@@ -17,6 +17,12 @@ public protocol ProcessGroup: AnyObject {
   var count: Int { get }
   /// What every process gives, by rank. Every process has to call it equally often. Throws where a process cannot be reached.
   func allGather(_ bytes: [UInt8]) throws -> [[UInt8]]
+  /// Told before this process waits for the others: where it has come to, in words.
+  func comes(to place: String)
+}
+
+extension ProcessGroup {
+  public func comes(to place: String) {}
 }
 
 /// A process that trains alone.
@@ -90,6 +96,7 @@ extension ProcessGroup {
   package func end(with error: (any Error)?) throws {
     guard count > 1 else { return }
     let message = Message(ended: error)
+    comes(to: "the end of the run")
     while try !allGather(message.bytes).allSatisfy({ Message(bytes: $0).kind == .ended }) {}
   }
 
@@ -101,6 +108,7 @@ extension ProcessGroup {
     case .success(let given): message = given
     case .failure(let error): message = Message(failed: error)
     }
+    comes(to: message.placeInWords)
     let answers = try allGather(message.bytes).map { Message(bytes: $0) }
     if case .failure(let error) = own, !answers[..<rank].contains(where: { $0.error != nil }) {
       // The error itself is more than what is left of it after the way through the others.
@@ -112,7 +120,7 @@ extension ProcessGroup {
       if let code = answer.exitCode { Interrupt.adopt(exitCode: code) }
       throw error.at(name(rank))
     }
-    let places = answers.map { $0.kind == .update ? "an update" : $0.place }
+    let places = answers.map(\.placeInWords)
     if let other = places.firstIndex(where: { $0 != places[0] }) {
       throw EngineError(
         .argument, "\(name(0)) has come to \(places[0]), and \(name(other)) to \(places[other]): the script does not do the same in every process",
@@ -186,6 +194,14 @@ private struct Message {
   var exitCode: Int32? { texts.count > 3 ? Int32(texts[3]) : nil }
 
   var place: String { kind == .ended ? "its end" : texts[0] }
+
+  var placeInWords: String {
+    switch kind {
+    case .update: "an update"
+    case .failed: "an error"
+    case .place, .ended: place
+    }
+  }
 
   func value() throws -> JSONValue { try JSONValue(parsing: Array((texts.last ?? "").utf8), source: place) }
 

@@ -22,6 +22,7 @@ struct Perigee: ParsableCommand {
 
       Environment: PERIGEE_CACHE (results of finished stages; default ~/.cache/perigee), \
       PERIGEE_LEASE_SECONDS (how long a silent process of another machine keeps its stage; default 60), \
+      PERIGEE_HANG_SECONDS (how long a silent process of a joint training is waited for; default 20, 0: for ever), \
       PERIGEE_TRACEBACK=1 (as --traceback), HF_HOME (models by hub name), NO_COLOR, COLUMNS, CI.
 
       'perigee help trainer.fit' explains what scripts can call: a module, a function, Model:predict.

@@ -5,13 +5,13 @@ import Testing
 
 /// One training by the processes that a launcher starts together.
 @Suite(.enabled(if: perigeeExecutable != nil, "perigee is not built")) struct JointTrainingTests {
-  private static let openMPI = "mpirun.openmpi"
-  private static let mpich = "mpiexec.mpich"
+  static let openMPI = "mpirun.openmpi"
+  static let mpich = "mpiexec.mpich"
 
-  private static func isThere(_ launcher: String) -> Bool { FileManager.default.isExecutableFile(atPath: "/usr/bin/" + launcher) }
+  static func isThere(_ launcher: String) -> Bool { FileManager.default.isExecutableFile(atPath: "/usr/bin/" + launcher) }
 
   /// The beginning of a command line that starts some processes.
-  private static func start(_ launcher: String, _ count: Int) -> String {
+  static func start(_ launcher: String, _ count: Int) -> String {
     // A container's user may be root, and have fewer cores than there are processes.
     let settings =
       "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none; "
@@ -19,7 +19,7 @@ import Testing
   }
 
   /// A script with one training of dropout in `folder`, and in the copies `a` and `b`.
-  private static func write(to folder: String, epochs: Int = 1, first: String = "", settings more: String = "") throws {
+  static func write(to folder: String, epochs: Int = 1, first: String = "", settings more: String = "") throws {
     try TinyTask.write(to: folder)
     let script = """
       stage('one', function()
@@ -33,11 +33,11 @@ import Testing
   }
 
   /// Runs the script; each name has its own run directory and store.
-  private static func run(_ name: String, in folder: String, shell: String) throws -> Outcome {
+  static func run(_ name: String, in folder: String, shell: String) throws -> Outcome {
     try perigee(["run", "script.lua", "--out", "\(folder)/\(name)"], in: folder, shell: "export PERIGEE_CACHE=\(folder)/\(name)-cache; " + shell)
   }
 
-  private static func weights(_ name: String, in folder: String) throws -> Digest {
+  static func weights(_ name: String, in folder: String) throws -> Digest {
     try Digest(ofFile: "\(folder)/\(name)/stages/one/weights.safetensors")
   }
 

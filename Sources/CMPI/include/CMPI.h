@@ -18,7 +18,25 @@ const char *cm_gather(const void *own, size_t size, void *all);
 const char *cm_gather_sized(const void *own, const uint64_t *sizes, void *all);
 /// Waits for all processes, and leaves them.
 void cm_close(void);
-/// Ends all processes at once. Does not return.
-void cm_abort(int code);
+/// How often this process has begun or ended to wait for the others: an odd number while it waits. Any thread may ask.
+uint64_t cm_waits(void);
+/// From here on the thread that waits, or comes to wait, never returns: another thread has taken the process's end into its hands.
+void cm_park(void);
+/// Ends all processes at once, or this one alone where the others are not reached within some seconds. Does not return. A thread beside the
+/// one that waits may call it after `cm_park`.
+_Noreturn void cm_abort(int code);
+
+// Datagrams, beside MPI. Addresses are IPv4, in the network's order of bytes; ports are not.
+
+/// A socket on a free port of all addresses; negative: there is none.
+int cm_socket(uint16_t *port);
+/// The addresses of this machine, the loopback's with them; how many there are, at most `most`.
+size_t cm_addresses(uint32_t *addresses, size_t most);
+/// Sends, unless it cannot: nobody is told.
+void cm_send(int socket, uint32_t address, uint16_t port, const void *bytes, size_t size);
+/// A datagram's size, and where it came from; negative: none came within this time.
+int cm_receive(int socket, int milliseconds, void *bytes, size_t size, uint32_t *address);
+/// The calling thread's number, as the system counts; 0 where it does not tell.
+int cm_thread(void);
 
 #endif
