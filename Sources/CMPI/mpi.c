@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@ static struct {
   int (*MPI_Iallgather)(const void *, int, handle, void *, int, handle, handle, handle *);
   int (*MPI_Iallgatherv)(const void *, int, handle, void *, const int *, const int *, handle, handle, handle *);
   int (*MPI_Ibcast)(void *, int, handle, int, handle, handle *);
+  int (*MPI_Isend)(const void *, int, handle, int, int, handle, handle *);
+  int (*MPI_Irecv)(void *, int, handle, int, int, handle, handle *);
   int (*MPI_Test)(handle *, int *, void *);
   int (*MPI_Error_string)(int, char *, int *);
   int (*MPI_Abort)(handle, int);
@@ -54,7 +57,7 @@ static const char *load(const char *const *libraries, size_t names) {
   }
 #define FOUND(name) ((*(void **)&mpi.name = dlsym(library, #name)) != NULL)
   if (!(FOUND(MPI_Init_thread) && FOUND(MPI_Comm_rank) && FOUND(MPI_Comm_size) && FOUND(MPI_Comm_set_errhandler) && FOUND(MPI_Iallgather) &&
-        FOUND(MPI_Iallgatherv) && FOUND(MPI_Ibcast) && FOUND(MPI_Test) && FOUND(MPI_Error_string) && FOUND(MPI_Abort) && FOUND(MPI_Finalize))) {
+        FOUND(MPI_Iallgatherv) && FOUND(MPI_Ibcast) && FOUND(MPI_Isend) && FOUND(MPI_Irecv) && FOUND(MPI_Test) && FOUND(MPI_Error_string) && FOUND(MPI_Abort) && FOUND(MPI_Finalize))) {
     snprintf(message, sizeof message, "%s: lacks a function of MPI 3", libraries[used]);
     return message;
   }
@@ -154,6 +157,44 @@ const char *cm_gather_sized(const void *own, const uint64_t *sizes, void *all) {
   const char *error = text(code != 0 ? code : wait_for(&request));
   free(numbers);
   return error;
+}
+
+/// The longest message of a way of so many bytes.
+static uint64_t longest(uint64_t size) {
+  // What a library sends at once needs no question to the receiver, whose way there and back would be longer than that of the bytes.
+  // More than a number of type int counts cannot be sent.
+  return size <= 1 << 22 ? 60000 : 1 << 28;
+}
+
+const char *cm_exchange(const void *sent, const cm_range *sending, void *received, const cm_range *receiving) {
+  size_t most = 1, used = 0;
+  for (int r = 0; r < count; r += 1) most += sending[r].size / longest(sending[r].size) + receiving[r].size / longest(receiving[r].size) + 2;
+  handle *requests = calloc(most, sizeof *requests);
+  if (requests == NULL) return "MPI: no memory is left";
+  memcpy((char *)received + receiving[rank].begin, (const char *)sent + sending[rank].begin, sending[rank].size);
+  int code = 0;
+  // Each process begins with another one, so that no one is sent everything at once.
+  for (int step = 1; step < count; step += 1) {
+    int from = (rank + count - step) % count;
+    uint64_t piece = longest(receiving[from].size);
+    for (uint64_t done = 0; code == 0 && done < receiving[from].size; done += piece, used += 1) {
+      uint64_t left = receiving[from].size - done;
+      code = mpi.MPI_Irecv((char *)received + receiving[from].begin + done, (int)(left < piece ? left : piece), byte_type, from, 0, world,
+                           &requests[used]);
+    }
+  }
+  for (int step = 1; step < count; step += 1) {
+    int to = (rank + step) % count;
+    uint64_t piece = longest(sending[to].size);
+    for (uint64_t done = 0; code == 0 && done < sending[to].size; done += piece, used += 1) {
+      uint64_t left = sending[to].size - done;
+      code = mpi.MPI_Isend((const char *)sent + sending[to].begin + done, (int)(left < piece ? left : piece), byte_type, to, 0, world,
+                           &requests[used]);
+    }
+  }
+  for (size_t i = 0; code == 0 && i < used; i += 1) code = wait_for(&requests[i]);
+  free(requests);
+  return text(code);
 }
 
 void cm_close(void) { mpi.MPI_Finalize(); }

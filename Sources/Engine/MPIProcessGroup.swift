@@ -40,8 +40,16 @@ package final class MPIProcessGroup: ProcessGroup {
   }
 
   package func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
-    var sizes = [UInt64](repeating: 0, count: count)
-    try check(withUnsafeBytes(of: UInt64(bytes.count)) { cm_gather($0.baseAddress, $0.count, &sizes) })
+    // What is short goes with its size, so that an update takes one message.
+    let (header, block) = (MemoryLayout<UInt64>.size, 64)
+    var own = withUnsafeBytes(of: UInt64(bytes.count)) { Array($0) } + bytes.prefix(block - header)
+    own += [UInt8](repeating: 0, count: block - own.count)
+    var blocks = [UInt8](repeating: 0, count: count * block)
+    try check(cm_gather(own, block, &blocks))
+    let sizes = (0..<count).map { rank in blocks.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: rank * block, as: UInt64.self) } }
+    if sizes.allSatisfy({ $0 <= block - header }) {
+      return sizes.enumerated().map { Array(blocks[($0 * block + header)...].prefix(Int($1))) }
+    }
     let all = try [UInt8](unsafeUninitializedCapacity: Int(sizes.reduce(0, +))) { all, filled in
       try check(bytes.withUnsafeBytes { cm_gather_sized($0.baseAddress, sizes, all.baseAddress) })
       filled = all.count
@@ -51,6 +59,13 @@ package final class MPIProcessGroup: ProcessGroup {
       defer { begin += Int(size) }
       return Array(all[begin..<begin + Int(size)])
     }
+  }
+
+  package func allToAll(
+    _ sent: UnsafeRawBufferPointer, _ sending: [Range<Int>], into received: UnsafeMutableRawBufferPointer, _ receiving: [Range<Int>]
+  ) throws {
+    func ranges(_ ranges: [Range<Int>]) -> [cm_range] { ranges.map { cm_range(begin: UInt64($0.lowerBound), size: UInt64($0.count)) } }
+    try check(cm_exchange(sent.baseAddress, ranges(sending), received.baseAddress, ranges(receiving)))
   }
 
   private func check(_ error: UnsafePointer<CChar>?) throws {

@@ -17,6 +17,11 @@ public protocol ProcessGroup: AnyObject {
   var count: Int { get }
   /// What every process gives, by rank. Every process has to call it equally often. Throws where a process cannot be reached.
   func allGather(_ bytes: [UInt8]) throws -> [[UInt8]]
+  /// Sends each process a part of what this one has, and receives one from each: sent[sending[r]] goes to process r, and what process r
+  /// sends to this one becomes received[receiving[r]]. Ranges are bytes, and those of the two sides of a way are equally long; what is
+  /// empty is not sent. Every process has to call it equally often. Throws where a process cannot be reached.
+  func allToAll(
+    _ sent: UnsafeRawBufferPointer, _ sending: [Range<Int>], into received: UnsafeMutableRawBufferPointer, _ receiving: [Range<Int>]) throws
   /// Told before this process waits for the others: where it has come to, in words.
   func comes(to place: String)
 }
@@ -33,6 +38,12 @@ public final class SingleProcess: ProcessGroup {
   public init() {}
 
   public func allGather(_ bytes: [UInt8]) -> [[UInt8]] { [bytes] }
+
+  public func allToAll(
+    _ sent: UnsafeRawBufferPointer, _ sending: [Range<Int>], into received: UnsafeMutableRawBufferPointer, _ receiving: [Range<Int>]
+  ) {
+    UnsafeMutableRawBufferPointer(rebasing: received[receiving[0]]).copyMemory(from: UnsafeRawBufferPointer(rebasing: sent[sending[0]]))
+  }
 }
 
 extension ProcessGroup {
@@ -43,34 +54,47 @@ extension ProcessGroup {
   ///   bits as many processes, without exception.
   ///
   /// An error in one process ends the update in all of them.
-  func sum(
+  package func sum(
     of items: Range<Int>, into parameters: @autoclosure () -> [Tensor], separately: Bool = false, _ compute: (Int) throws -> Double
   ) throws -> Double {
     if count == 1, !separately { return try items.reduce(0) { $0 + (try compute($1)) } }
-    let parameters = parameters()
+    return count == 1
+      ? try sumAlone(of: items, into: parameters(), compute) : try sumTogether(of: items, into: parameters(), compute)
+  }
+
+  private func sumAlone(of items: Range<Int>, into parameters: [Tensor], _ compute: (Int) throws -> Double) throws -> Double {
     var total = 0.0
     var sums = [Tensor?](repeating: nil, count: parameters.count)
-    func add(_ gradient: Tensor?, to i: Int) throws {
-      guard let gradient else { return }
-      sums[i] = try Autograd.noGrad { try sums[i].map { try $0.add(gradient) } ?? gradient }
-    }
-    for first in stride(from: items.lowerBound, to: items.upperBound, by: count) {
+    for item in items {
       for parameter in parameters { parameter.grad = nil }
-      if count == 1 {
-        total += try compute(first)
-        for (i, parameter) in parameters.enumerated() { try add(parameter.grad, to: i) }
-        continue
-      }
-      let item = first + rank
-      let result = Result { item < items.upperBound ? try compute(item) : 0 }
-      let answers = try exchange(result.map { Message(loss: $0, parameters) })
-      for var answer in answers.prefix(items.upperBound - first) {
-        total += answer.loss
-        for (i, parameter) in parameters.enumerated() { try add(answer.nextGradient(like: parameter), to: i) }
-        try answer.requireEnd()
+      total += try compute(item)
+      for (i, parameter) in parameters.enumerated() {
+        guard let gradient = parameter.grad else { continue }
+        sums[i] = try Autograd.noGrad { try sums[i].map { try $0.add(gradient) } ?? gradient }
       }
     }
     for (parameter, sum) in zip(parameters, sums) { parameter.grad = sum }
+    return total
+  }
+
+  private func sumTogether(of items: Range<Int>, into parameters: [Tensor], _ compute: (Int) throws -> Double) throws -> Double {
+    var (total, sums) = (0.0, SlicedGradients?.none)
+    for first in stride(from: items.lowerBound, to: items.upperBound, by: count) {
+      for parameter in parameters { parameter.grad = nil }
+      let item = first + rank
+      // Whatever can fail in this process alone comes before the exchange, which tells the others.
+      let own = Result {
+        let loss = item < items.upperBound ? try compute(item) : 0
+        let slices = try sums ?? SlicedGradients(parameters, pieces: items.count, self)
+        slices.take()
+        sums = slices
+        return Message(loss: loss, parameters)
+      }
+      let answers = try exchange(own).prefix(items.upperBound - first)
+      for answer in answers { total += answer.loss }
+      try sums?.add(try answers.map { try $0.presence(of: parameters) })
+    }
+    try sums?.finish()
     return total
   }
 
@@ -132,20 +156,16 @@ extension ProcessGroup {
   package func name(_ rank: Int) -> String { "process \(rank + 1) of \(count)" }
 }
 
-/// What a process says to the others, as bytes: what it computed for a batch (the loss, and the gradients that there are), what it has at
-/// a place, that it failed there, or that it has left.
+/// What a process says to the others, as bytes: what it computed for a batch (the loss, and which gradients there are), what it has at a
+/// place, that it failed there, or that it has left.
 private struct Message {
   enum Kind: UInt8 {
     case failed, update, place, ended
   }
 
   private(set) var bytes: [UInt8]
-  private var position = 0
 
-  init(bytes: [UInt8]) {
-    self.bytes = bytes
-    position = 9
-  }
+  init(bytes: [UInt8]) { self.bytes = bytes }
 
   private init(_ kind: Kind, _ texts: [String]) { bytes = [kind.rawValue] + Array(texts.joined(separator: "\0").utf8) }
 
@@ -158,13 +178,10 @@ private struct Message {
   init(loss: Double, _ parameters: [Tensor]) {
     bytes = [Kind.update.rawValue]
     withUnsafeBytes(of: loss) { bytes += $0 }
-    for parameter in parameters {
-      guard let grad = parameter.grad else {
-        bytes.append(0)
-        continue
-      }
-      bytes.append(1)
-      bytes += UnsafeRawBufferPointer(start: grad.pointer, count: grad.count * grad.dtype.size)
+    withUnsafeBytes(of: SlicedGradients.layout(of: parameters)) { bytes += $0 }
+    // A bit for each parameter.
+    for begin in stride(from: 0, to: parameters.count, by: 8) {
+      bytes.append(parameters[begin..<min(begin + 8, parameters.count)].reversed().reduce(0) { $0 << 1 | ($1.grad == nil ? 0 : 1) })
     }
   }
 
@@ -207,21 +224,11 @@ private struct Message {
 
   var loss: Double { bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 1, as: Double.self) } }
 
-  mutating func nextGradient(like parameter: Tensor) throws -> Tensor? {
-    guard position < bytes.count else { throw Self.otherParameters }
-    defer { position += 1 }
-    guard bytes[position] == 1 else { return nil }
-    let gradient = try Tensor(uninitialized: parameter.shape, parameter.gradientDType)
-    let size = gradient.count * gradient.dtype.size
-    guard position + size < bytes.count else { throw Self.otherParameters }
-    bytes.withUnsafeBytes { gradient.pointer.copyMemory(from: $0.baseAddress! + position + 1, byteCount: size) }
-    position += size
-    return gradient
-  }
-
-  /// Throws where there is more than this process's parameters.
-  func requireEnd() throws {
-    guard position == bytes.count else { throw Self.otherParameters }
+  /// Whether there is a gradient, for each parameter. Throws where they are not this process's parameters.
+  func presence(of parameters: [Tensor]) throws -> [Bool] {
+    let layout = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 9, as: UInt64.self) }
+    guard layout == SlicedGradients.layout(of: parameters), bytes.count == 17 + (parameters.count + 7) / 8 else { throw Self.otherParameters }
+    return parameters.indices.map { bytes[17 + $0 / 8] >> UInt8($0 % 8) & 1 == 1 }
   }
 
   private static let otherParameters = EngineError(

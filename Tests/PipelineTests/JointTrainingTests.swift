@@ -41,7 +41,15 @@ import Testing
     try Digest(ofFile: "\(folder)/\(name)/stages/one/weights.safetensors")
   }
 
-  @Test(arguments: [(openMPI, 2), (mpich, 3)].filter { isThere($0.0) }) func trainToTheBitsOfOne(_ launcher: String, _ count: Int) throws {
+  @Test(.enabled(if: isThere(openMPI), "no \(openMPI)"), arguments: [2, 4]) func openMPITrainsToTheBitsOfOne(_ count: Int) throws {
+    try Self.trainToTheBitsOfOne(Self.openMPI, count)
+  }
+
+  @Test(.enabled(if: isThere(mpich), "no \(mpich)"), arguments: [2, 3]) func mpichTrainsToTheBitsOfOne(_ count: Int) throws {
+    try Self.trainToTheBitsOfOne(Self.mpich, count)
+  }
+
+  private static func trainToTheBitsOfOne(_ launcher: String, _ count: Int) throws {
     try withTemporaryFolder { folder in
       try Self.write(to: folder)
       let alone = try Self.run("alone", in: folder, shell: "\"$@\"")

@@ -70,12 +70,29 @@ import Testing
     let rank, count: Int
     private let players: Players
     private var round = 0
+    /// Bytes of gradients that went to other processes.
+    private(set) var sent = 0
 
     init(_ players: Players, _ rank: Int, _ count: Int) { (self.players, self.rank, self.count) = (players, rank, count) }
 
     func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
       defer { round += 1 }
       return try players.gather(bytes, rank, round: round)
+    }
+
+    func allToAll(
+      _ sent: UnsafeRawBufferPointer, _ sending: [Range<Int>], into received: UnsafeMutableRawBufferPointer, _ receiving: [Range<Int>]
+    ) throws {
+      self.sent += sending.enumerated().reduce(0) { $0 + ($1.offset == rank ? 0 : $1.element.count) }
+      func numbers(_ ranges: [Range<Int>]) -> [UInt8] { ranges.flatMap { range in withUnsafeBytes(of: range) { Array($0) } } }
+      // Where the parts begin and end, and then they themselves: everybody sees all, and takes what is meant for it.
+      for (from, bytes) in try allGather(numbers(sending) + Array(sent)).enumerated() {
+        let size = MemoryLayout<Range<Int>>.stride
+        let range = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: rank * size, as: Range<Int>.self) }
+        #expect(range.count == receiving[from].count)
+        let part = bytes.dropFirst(count * size)[(count * size + range.lowerBound)..<(count * size + range.upperBound)]
+        UnsafeMutableRawBufferPointer(rebasing: received[receiving[from]]).copyBytes(from: part)
+      }
     }
   }
 
@@ -116,6 +133,42 @@ import Testing
       let outcomes = players.play { try Self.train(setting, $0) }
       #expect(outcomes.count == count && players.gathered > 0)
       for outcome in outcomes { #expect(try outcome.get() == alone, "\(count) processes") }
+    }
+  }
+
+  /// Sums of gradients of which some are missing, as elements; nil: no piece had one.
+  private static func sums(of pieces: Int, _ sizes: [Int], _ group: any ProcessGroup) throws -> [[Double]?] {
+    let parameters = try sizes.enumerated().map { i, size in
+      let parameter = try Tensor.zeros([size], i == 1 ? .float64 : .float32)
+      parameter.requiresGrad = true
+      return parameter
+    }
+    let loss = try group.sum(of: 0..<pieces, into: parameters, separately: true) { piece in
+      for (i, parameter) in parameters.enumerated().dropLast() where (piece + i) % 3 > 0 {
+        let values = (0..<parameter.count).map { sin(Double(1 + piece * 7919 + i * 104_729 + $0)) * pow(10, Double((piece + $0) % 5)) }
+        parameter.grad = try Tensor(values, parameter.shape).converted(to: parameter.dtype)
+      }
+      return 1 / Double(3 + piece)
+    }
+    return parameters.map { $0.grad?.values } + [[loss]]
+  }
+
+  @Test(arguments: [1, 2, 4, 7]) func sumsAreThoseOfOneProcess(_ pieces: Int) throws {
+    let sizes = [1, 3, 17, 1000, 33, 8]
+    let alone = try Self.sums(of: pieces, sizes, SingleProcess())
+    #expect(alone[5] == nil && alone.compactMap { $0 }.count == (pieces == 1 ? 4 : 6))
+    // Each parameter's bytes, up to a multiple of 64.
+    let bytes = 64 * (1 + 1 + 2 + 63 + 3 + 1)
+    for count in [2, 3, 5, 8] {
+      let outcomes = Players(count).play { (try Self.sums(of: pieces, sizes, $0), $0.sent) }
+      #expect(outcomes.count == count)
+      for outcome in outcomes {
+        let (sums, sent) = try outcome.get()
+        #expect(sums == alone, "\(count) processes")
+        // Not more for more processes: their gradients once a round, and of the sums each one's slice to all.
+        let rounds = (pieces + count - 1) / count
+        #expect(sent <= (rounds + 1) * bytes + 64 * count)
+      }
     }
   }
 

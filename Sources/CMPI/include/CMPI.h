@@ -16,6 +16,12 @@ int cm_count(void);
 const char *cm_gather(const void *own, size_t size, void *all);
 /// The bytes of every process one after another, by rank: sizes[r] of process r.
 const char *cm_gather_sized(const void *own, const uint64_t *sizes, void *all);
+/// Bytes of a memory that a process sends or receives.
+typedef struct {
+  uint64_t begin, size;
+} cm_range;
+/// Sends sending[r] of `sent` to process r, and receives receiving[r] of `received` from it. What is empty is not sent.
+const char *cm_exchange(const void *sent, const cm_range *sending, void *received, const cm_range *receiving);
 /// Waits for all processes, and leaves them.
 void cm_close(void);
 /// How often this process has begun or ended to wait for the others: an odd number while it waits. Any thread may ask.
