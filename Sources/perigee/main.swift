@@ -25,7 +25,7 @@ do {
     ReadPolicy.current = ReadPolicy(named: ["."] + arguments)
     var command = try Perigee.parseAsRoot(arguments)
     if let script = command as? any ScriptCommand, script.options.traceback { showsTraceback = true }
-    if !(command is Run) { try MPIProcessGroup.requireAlone("perigee \(arguments.first ?? "")") }
+    if !(command is Run || command is BenchReduce) { try MPIProcessGroup.requireAlone("perigee \(arguments.first ?? "")") }
     try AddressSpace.requireEnoughToStart()
     try command.run()
   }

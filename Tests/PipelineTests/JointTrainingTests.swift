@@ -113,6 +113,20 @@ import Testing
     }
   }
 
+  /// The benchmark compares its sums with those of one process.
+  @Test(.enabled(if: isThere(openMPI), "no \(openMPI)"), arguments: [1, 7]) func theReduceBenchmarkAddsUp(_ pieces: Int) throws {
+    try withTemporaryFolder { folder in
+      let outcome = try perigee(
+        ["bench", "reduce", "--json", "--bytes", "4000", "--parameters", "7", "--pieces", "\(pieces)", "--compute-seconds", "0.01", "--steps", "3"],
+        in: folder, shell: Self.start(Self.openMPI, 3) + " \"$@\"")
+      #expect(outcome.code == 0, "\(outcome)")
+      let report = try JSONValue(parsing: Array(outcome.output.utf8), source: "the report")
+      #expect(report["processes"]?.intValue == 3 && report["pieces"]?.intValue == pieces)
+      let compute = report["compute_seconds"]?["median"]?.doubleValue ?? 0
+      #expect(compute >= 0.01 * Double((pieces + 2) / 3) && report["step_seconds"]?["median"]?.doubleValue ?? 0 > compute)
+    }
+  }
+
   /// Processes that cannot speak with each other do not train side by side.
   @Test func withoutALibraryNothingRuns() throws {
     try withTemporaryFolder { folder in

@@ -16,8 +16,9 @@ struct Bench: ParsableCommand {
         perigee bench step --adapter lora --set r=8 --targets query,value
         perigee bench step --model models/roberta-base --task rte --data glue_data/RTE --max-length 256
         perigee bench generate --model models/gpt2 --prompts 16 --set num_beams=10
+        mpirun -n 4 perigee bench reduce --bytes 3500000
       """,
-    subcommands: [BenchMachine.self, BenchKernels.self, BenchLayer.self, BenchStep.self, BenchGenerate.self])
+    subcommands: [BenchMachine.self, BenchKernels.self, BenchLayer.self, BenchStep.self, BenchGenerate.self, BenchReduce.self])
 
   static let commandNames = configuration.subcommands.compactMap { $0.configuration.commandName }
 }
