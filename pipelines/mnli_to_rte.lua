@@ -18,6 +18,7 @@ local p = params {
   rte_head_learning_rate = { 0.0, min = 0, doc = "of the head beside DeLoRA; 0: rte_learning_rate, a tenth of it for the built-in model" },
   rte_epochs      = { 24, min = 0, doc = "of both RTE stages" },
   batch           = { 32, min = 1, doc = "examples in a batch" },
+  micro_batch     = { 0, min = 0, doc = "examples of a batch that one of several processes computes at a time; 0: whole batches" },
   max_length      = { 128, min = 8, doc = "tokens of an example" },
   weight_decay    = { 0.01, min = 0, doc = "of matrices" },
   save_seconds    = { 5, min = 0, doc = "seconds between saved states, from which a killed run goes on" },
@@ -32,7 +33,7 @@ local function fit(model, task, learning_rate, epochs, parameter_groups)
   return trainer.fit {
     model = model, task = task, learning_rate = learning_rate, num_train_epochs = epochs, warmup_ratio = 0.06,
     parameter_groups = parameter_groups,
-    weight_decay = p.weight_decay, per_device_train_batch_size = p.batch, max_length = p.max_length,
+    weight_decay = p.weight_decay, per_device_train_batch_size = p.batch, micro_batch_size = limit(p.micro_batch), max_length = p.max_length,
     train_sampling_strategy = "group_by_length", load_best_model_at_end = true, save_seconds = p.save_seconds,
   }
 end
@@ -45,7 +46,7 @@ if p.model == "builtin:tiny" then
   local pretrained = stage("pretrain", function()
     return trainer.fit {
       model = base:masked_lm(), task = tasks.masked_lm { train_file = "builtin:corpus" },
-      learning_rate = 3e-3, max_steps = p.pretrain_steps, warmup_ratio = 0.06, per_device_train_batch_size = 64,
+      learning_rate = 3e-3, max_steps = p.pretrain_steps, warmup_ratio = 0.06, per_device_train_batch_size = 64, micro_batch_size = limit(p.micro_batch),
       mlm_probability = 0.25, eval_strategy = "no", save_seconds = p.save_seconds,
     }
   end)
