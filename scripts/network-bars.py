@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -142,6 +143,8 @@ def measure(count, settings, folder):
 
 def main():
     settings = options()
+    # So that the namespaces go, and mpirun ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.geteuid() != 0:
         sys.exit("network-bars.py: only root can make network namespaces")
     if not os.access(settings.perigee, os.X_OK):
