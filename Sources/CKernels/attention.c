@@ -177,7 +177,7 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
   pg_dtype t = x->t, own = sizeof(REAL) == 4 ? PG_F32 : PG_F64;
   size_t d = a->head_size;
   size_t copied = copied_bytes(t, a), scores_bytes = (TILE * pg_most_keys(a) + 2 * d) * sizeof(REAL), bytes = scores_bytes + 2 * copied;
-  REAL *scores = pg_allocate(bytes);
+  REAL *scores = pg_take_scratch(bytes);
   bool done = scores != NULL;
   char *copy = (char *)scores + scores_bytes;
   for (size_t item = begin; item < end && done; item++) {
@@ -203,7 +203,7 @@ static void FN(forward_range)(void *context, size_t begin, size_t end) {
                          (char *)x->out + (row0 * a->o_stride + head * d) * pg_size(t), a->o_stride);
     }
   }
-  pg_free(scores, bytes);
+  if (scores) pg_give_scratch(scores, bytes);
   if (!done) x->failed = true;
 }
 
@@ -305,7 +305,7 @@ static void FN(backward_range)(void *context, size_t begin, size_t end) {
   const pg_attention *a = x->a;
   size_t copied = copied_bytes(x->t, a), most = pg_most_keys(a), tile = TILE * most, sums = most * a->head_size;
   size_t bytes = 2 * (tile + sums) * sizeof(REAL) + 2 * copied;
-  REAL *p = pg_allocate(bytes);
+  REAL *p = pg_take_scratch(bytes);
   if (!p) {
     x->failed = true;
     return;
@@ -318,7 +318,7 @@ static void FN(backward_range)(void *context, size_t begin, size_t end) {
     size_t last = x->is_serial ? a->sequences : sequence + 1;
     for (; sequence < last && done; sequence++) done = FN(backward_head)(x, sequence, kv_head, &room);
   }
-  pg_free(p, bytes);
+  pg_give_scratch(p, bytes);
   if (!done) x->failed = true;
 }
 

@@ -32,6 +32,11 @@ enum { PG_MAX_THREADS = 256 };
 // For pg_refused_bytes.
 void pg_note_refused(size_t bytes);
 
+// memory.c: working memory of the calling thread, 64-byte aligned and not cleared; null beyond the limits of the process. What was taken last is
+// given back first, by the same thread.
+void *pg_take_scratch(size_t bytes);
+void pg_give_scratch(void *memory, size_t bytes);
+
 // Whether the calling thread runs a chunk of a parallel loop.
 bool pg_is_inside(void);
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 enum { CHUNK_ROWS = 96, GROUP_COLUMNS = 768, BLOCK_K = 768 };
+// Multiplications of a product that threads share: the time that sharing takes.
+enum { LEAST_SHARED = 1 << 19 };
 
 // ---- operands in the type and order that a block needs --------------------------------------------------
 
@@ -247,9 +249,10 @@ static void multiply_item(void *context, size_t begin, size_t end) {
   size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, each = (panels + p->groups - 1) / p->groups;
   bool is_short = p->k <= BLOCK_K;  // sums are finished after one block
   size_t most = PG_MIN(CHUNK_ROWS, p->m), width = is_short ? PG_PANEL : each * PG_PANEL, size = pg_size(p->type);
-  size_t sums_bytes = most * width * sizeof(float), left_bytes = most * BLOCK_K * size;
-  size_t right_bytes = p->panels ? 0 : PG_PANEL * BLOCK_K * size, bytes = sums_bytes + left_bytes + right_bytes;
-  float *sums = pg_allocate(bytes);
+  size_t block_k = padded_k(PG_MIN((size_t)BLOCK_K, p->k)), sums_bytes = most * width * sizeof(float);
+  size_t left_bytes = (most * block_k * size + 63) / 64 * 64, right_bytes = p->panels ? 0 : PG_PANEL * block_k * size;
+  size_t bytes = sums_bytes + left_bytes + right_bytes;
+  float *sums = pg_take_scratch(bytes);
   if (!sums) {
     p->failed = true;
     return;
@@ -279,18 +282,20 @@ static void multiply_item(void *context, size_t begin, size_t end) {
     }
   }
   if (p->provider->end) p->provider->end();
-  pg_free(sums, bytes);
+  pg_give_scratch(sums, bytes);
 }
 
-// Enough items for the threads: few rows are cut by columns too.
+// Enough items for the threads: few rows are cut by columns too. What one thread has done before another has begun stays with it.
 static bool run_tiles(struct product *p) {
+  bool is_small = p->m * p->n * p->k < LEAST_SHARED;
   size_t panels = (p->n + PG_PANEL - 1) / PG_PANEL, chunks = (p->m + CHUNK_ROWS - 1) / CHUNK_ROWS;
   size_t widest = (panels * PG_PANEL + GROUP_COLUMNS - 1) / GROUP_COLUMNS;
-  size_t wanted = chunks < 8 && !pg_is_inside() ? PG_MIN(panels, (16 + chunks - 1) / chunks) : 1;
+  size_t wanted = chunks < 8 && !pg_is_inside() && !is_small ? PG_MIN(panels, (16 + chunks - 1) / chunks) : 1;
   p->groups = PG_MAX(widest, wanted);
   size_t each = (panels + p->groups - 1) / p->groups;
   p->groups = (panels + each - 1) / each;
-  pg_parallel_for(chunks * p->groups, 1, multiply_item, p);
+  if (is_small) multiply_item(p, 0, chunks * p->groups);
+  else pg_parallel_for(chunks * p->groups, 1, multiply_item, p);
   return !p->failed;
 }
 
@@ -333,11 +338,11 @@ bool pg_multiply(pg_dtype precision, size_t m, size_t n, size_t k, double alpha,
   }
   if (p.m <= CHUNK_ROWS) return run_tiles(&p);
   size_t bytes = panels_bytes(p.type, k, p.n);
-  void *panels = pg_allocate(bytes);
+  void *panels = pg_take_scratch(bytes);
   if (!panels) return false;
   p.panels = panels;
   bool done = lay_out_panels(p.type, rounds(&p), k, p.n, &p.b, NULL, panels) && run_tiles(&p);
-  pg_free(panels, bytes);
+  pg_give_scratch(panels, bytes);
   return done;
 }
 

@@ -11,7 +11,7 @@
 enum { CLASSES = 8 * 48, SMALLEST = 6, HEADER = 64, NEXT_CLASSES = 4 };
 // Blocks of so many bytes may wait whatever the program had in use: a small model would else ask the system in every operation, since
 // batches of many lengths need blocks of many classes.
-enum { LEAST_KEPT = 32 << 20 };
+enum { LEAST_KEPT = 128 << 20 };
 
 // In front of every block's bytes.
 static struct block {
@@ -20,6 +20,8 @@ static struct block {
   int class;
 } *kept[CLASSES];
 static size_t kept_bytes;
+// When a block of each class was wanted last, counted in blocks.
+static uint64_t wanted[CLASSES], requests;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_size_t live, peak;
 
@@ -69,7 +71,9 @@ static struct block *take_kept(int c) {
     if (!block) continue;
     kept[i] = block->next;
     kept_bytes -= block->size;
+    wanted[i] = ++requests;
   }
+  if (!block && c >= 0) wanted[c] = ++requests;
   pthread_mutex_unlock(&lock);
   return block;
 }
@@ -147,6 +151,24 @@ static void leave_chunk(struct chunk *chunk) {
   if (is_empty) pg_free(chunk, chunk->size);
 }
 
+// Takes kept blocks out whose classes were not wanted for the longest time, until `size` more bytes may be kept beside `now` in use; a block of
+// class `c` gives way itself where no other class is older. Returns what was taken out.
+static struct block *take_oldest(int c, size_t size, size_t now) {
+  struct block *out = NULL;
+  size_t most = PG_MAX(atomic_load(&peak), (size_t)LEAST_KEPT);
+  while (kept_bytes + size + now > most) {
+    int oldest = c;
+    for (int i = 0; i < CLASSES; i++) {
+      if (kept[i] && wanted[i] < wanted[oldest]) oldest = i;
+    }
+    if (oldest == c) break;
+    struct block *block = kept[oldest];
+    kept[oldest] = block->next, kept_bytes -= block->size;
+    block->next = out, out = block;
+  }
+  return out;
+}
+
 void pg_free(void *pointer, size_t bytes) {
   if (!pointer) return;
   (void)bytes;
@@ -154,9 +176,12 @@ void pg_free(void *pointer, size_t bytes) {
   int c = block->class;
   if (c == LASTING) return leave_chunk((struct chunk *)(void *)block->next);
   size_t now = atomic_fetch_sub(&live, block->size) - block->size;
-  // What is kept never exceeds what the program had in use at its peak, but for a little.
+  // What is kept never exceeds what the program had in use at its peak, but for a little: batches of other lengths leave blocks that nobody
+  // wants any more, and those go first.
+  struct block *others = NULL;
   if (c >= 0) {
     pthread_mutex_lock(&lock);
+    others = take_oldest(c, block->size, now);
     if (kept_bytes + block->size + now <= PG_MAX(atomic_load(&peak), (size_t)LEAST_KEPT)) {
       block->next = kept[c];
       kept[c] = block;
@@ -166,6 +191,48 @@ void pg_free(void *pointer, size_t bytes) {
     pthread_mutex_unlock(&lock);
   }
   delete_block(block);
+  while (others) {
+    block = others, others = block->next;
+    delete_block(block);
+  }
+}
+
+// ---- working memory of a thread ---------------------------------------------------------------------------
+// A product of a few rows takes less time than the blocks, which all threads share, take to give it one; and bytes that are used again and
+// again stay in the thread's cache.
+enum { SCRATCH = 2 << 20 };
+static _Thread_local struct {
+  char *start;
+  size_t used;
+} scratch;
+static pthread_key_t scratch_key;
+static bool has_scratch_key;
+static void make_scratch_key(void) { has_scratch_key = pthread_key_create(&scratch_key, free) == 0; }
+
+static bool has_scratch(void) {
+  if (scratch.start) return true;
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_scratch_key);
+  // The end of a thread frees what it has; without a key it would stay.
+  scratch.start = has_scratch_key && cl_has_room(SCRATCH) ? cl_allocate_or_null(SCRATCH) : NULL;
+  if (scratch.start && pthread_setspecific(scratch_key, scratch.start) != 0) free(scratch.start), scratch.start = NULL;
+  return scratch.start != NULL;
+}
+
+void *pg_take_scratch(size_t bytes) {
+  if (bytes > SCRATCH - scratch.used || !has_scratch()) return pg_allocate(bytes);
+  size_t size = (PG_MAX(bytes, (size_t)1) + 63) / 64 * 64;
+  if (size > SCRATCH - scratch.used) return pg_allocate(bytes);
+  if (is_to_fail()) return atomic_store(&refused, bytes), NULL;
+  void *memory = scratch.start + scratch.used;
+  scratch.used += size;
+  return memory;
+}
+
+void pg_give_scratch(void *memory, size_t bytes) {
+  uintptr_t start = (uintptr_t)scratch.start, at = (uintptr_t)memory;
+  if (scratch.start && at >= start && at < start + SCRATCH) scratch.used = at - start;
+  else pg_free(memory, bytes);
 }
 
 void pg_trim(void) {

@@ -23,6 +23,22 @@ import Testing
     return 0
   }
 
+  /// Batches of other lengths leave blocks that nobody wants any more: where no more may wait, these go, and not what is wanted again and again.
+  @Test func blocksThatNobodyWantsGiveWay() throws {
+    pg_trim()
+    pg_reset_peak()
+    defer { pg_trim() }
+    let others = try (0..<4).map { try #require(pg_allocate((40 + 8 * $0) << 20)) }
+    for block in others { pg_free(block, 0) }
+    // As many bytes wait now as were ever in use.
+    let block = try #require(pg_allocate(3 << 20))
+    block.storeBytes(of: 42, as: Int.self)
+    pg_free(block, 3 << 20)
+    let again = try #require(pg_allocate(3 << 20))
+    defer { pg_free(again, 3 << 20) }
+    #expect(again.load(as: Int.self) == 42, "the system's memory would be cleared")
+  }
+
   private func forwardAndBackward(_ inputs: [Tensor], _ body: ([Tensor]) throws -> Tensor) throws -> [[Double]] {
     for input in inputs { input.grad = nil }
     let y = try body(inputs)
