@@ -138,11 +138,11 @@ TARGET size_t pg_fill_panel_avx2(pg_dtype type, bool rounds, const pg_factor *b,
   return whole;
 }
 
-TARGET void pg_flip_strip_avx2(pg_dtype t, const float *strip, void *out, size_t stride) {
-  for (size_t i = 0; i < PG_PANEL; i += 8) {
+TARGET void pg_flip_strip_avx2(pg_dtype t, size_t rows, const float *strip, size_t apart, void *out, size_t stride) {
+  for (size_t i = 0; i < rows; i += 8) {
     for (size_t j = 0; j < 16; j += 8) {
       __m256 r[8];
-      for (size_t x = 0; x < 8; x++) r[x] = _mm256_loadu_ps(strip + (j + x) * PG_PANEL + i);
+      for (size_t x = 0; x < 8; x++) r[x] = _mm256_loadu_ps(strip + (j + x) * apart + i);
       transpose8(r);
       for (size_t x = 0; x < 8; x++) store(t, out, (i + x) * stride + j, r[x]);
     }
@@ -157,7 +157,9 @@ static unsigned kinds(void) { return pg_cpu_has(PG_AVX2) ? PG_EVERY_KIND : 0; }
 size_t pg_fill_panel_avx2(pg_dtype type, bool rounds, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
   return (void)type, (void)rounds, (void)b, (void)k0, (void)kb, (void)first, (void)width, (void)out, (size_t)0;
 }
-void pg_flip_strip_avx2(pg_dtype t, const float *strip, void *out, size_t stride) { (void)t, (void)strip, (void)out, (void)stride; }
+void pg_flip_strip_avx2(pg_dtype t, size_t rows, const float *strip, size_t apart, void *out, size_t stride) {
+  (void)t, (void)rows, (void)strip, (void)apart, (void)out, (void)stride;
+}
 
 static unsigned kinds(void) { return 0; }
 #define FUNCTIONS .block_type = block_type

@@ -241,28 +241,28 @@ size_t pg_fill_panel_avx512(pg_dtype t, const pg_factor *b, size_t k0, size_t kb
   return b->type == PG_F32 ? fill_transposed_f32(b, k0, kb, first, width, out) : 0;
 }
 
-// Sixteen rows of 64 floats -> 64 rows of 16 elements in the type t, `stride` apart.
-TARGET_BF16 static void flip_bf16(const float *strip, uint16_t *out, size_t stride) {
-  for (size_t i = 0; i < PG_PANEL; i += 16) {
+// Sixteen rows of `rows` floats, `apart` from one to the next -> `rows` rows of 16 elements in the type t, `stride` apart.
+TARGET_BF16 static void flip_bf16(size_t rows, const float *strip, size_t apart, uint16_t *out, size_t stride) {
+  for (size_t i = 0; i < rows; i += 16) {
     __m512i r[16];
-    for (size_t j = 0; j < 16; j++) r[j] = _mm512_loadu_si512(strip + j * PG_PANEL + i);
+    for (size_t j = 0; j < 16; j++) r[j] = _mm512_loadu_si512(strip + j * apart + i);
     pg_transpose16(r);
     for (size_t j = 0; j < 16; j++) {
       _mm256_storeu_si256((void *)(out + (i + j) * stride), (__m256i)_mm512_cvtneps_pbh((__m512)r[j]));
     }
   }
 }
-TARGET_F32 static void flip_f32(const float *strip, float *out, size_t stride) {
-  for (size_t i = 0; i < PG_PANEL; i += 16) {
+TARGET_F32 static void flip_f32(size_t rows, const float *strip, size_t apart, float *out, size_t stride) {
+  for (size_t i = 0; i < rows; i += 16) {
     __m512i r[16];
-    for (size_t j = 0; j < 16; j++) r[j] = _mm512_loadu_si512(strip + j * PG_PANEL + i);
+    for (size_t j = 0; j < 16; j++) r[j] = _mm512_loadu_si512(strip + j * apart + i);
     pg_transpose16(r);
     for (size_t j = 0; j < 16; j++) _mm512_storeu_si512(out + (i + j) * stride, r[j]);
   }
 }
-void pg_flip_strip_avx512(pg_dtype t, const float *strip, void *out, size_t stride) {
-  if (t == PG_BF16) flip_bf16(strip, out, stride);
-  else flip_f32(strip, out, stride);
+void pg_flip_strip_avx512(pg_dtype t, size_t rows, const float *strip, size_t apart, void *out, size_t stride) {
+  if (t == PG_BF16) flip_bf16(rows, strip, apart, out, stride);
+  else flip_f32(rows, strip, apart, out, stride);
 }
 
 #else
@@ -275,7 +275,9 @@ static void multiply_panel(pg_dtype t, size_t rows, size_t width, size_t k, cons
 size_t pg_fill_panel_avx512(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out) {
   return (void)t, (void)b, (void)k0, (void)kb, (void)first, (void)width, (void)out, (size_t)0;
 }
-void pg_flip_strip_avx512(pg_dtype t, const float *strip, void *out, size_t stride) { (void)t, (void)strip, (void)out, (void)stride; }
+void pg_flip_strip_avx512(pg_dtype t, size_t rows, const float *strip, size_t apart, void *out, size_t stride) {
+  (void)t, (void)rows, (void)strip, (void)apart, (void)out, (void)stride;
+}
 
 #endif
 

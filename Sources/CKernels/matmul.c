@@ -42,16 +42,23 @@ PG_CLONES void pg_load_block(const pg_factor *f, size_t row, size_t column, size
   for (size_t j0 = 0; j0 < columns; j0 += STRIP) {
     size_t width = PG_MIN(STRIP, columns - j0);
     for (size_t i0 = 0; i0 < rows; i0 += PG_PANEL) {
-      size_t height = PG_MIN(PG_PANEL, rows - i0);
-      for (size_t j = 0; j < width; j++) {
-        const char *from = (const char *)f->data + ((column + j0 + j) * f->stride + row + i0) * pg_size(f->type);
-        pg_convert(height, f->type, from, PG_F32, strip[j]);
-        if (rounds && type == PG_F32 && f->type == PG_F32) pg_round_to_bf16(height, strip[j]);
+      size_t height = PG_MIN(PG_PANEL, rows - i0), apart = PG_PANEL;
+      const float *from = strip[0];
+      bool flips = width == STRIP && height % STRIP == 0 && pg_cpu_has(PG_AVX2);
+      if (flips && f->type == PG_F32 && !(rounds && type == PG_F32)) {
+        // What needs no conversion is turned from where it lies.
+        from = (const float *)f->data + (column + j0) * f->stride + row + i0, apart = f->stride;
+      } else {
+        for (size_t j = 0; j < width; j++) {
+          const char *line = (const char *)f->data + ((column + j0 + j) * f->stride + row + i0) * pg_size(f->type);
+          pg_convert(height, f->type, line, PG_F32, strip[j]);
+          if (rounds && type == PG_F32 && f->type == PG_F32) pg_round_to_bf16(height, strip[j]);
+        }
       }
-      if (width == STRIP && height == PG_PANEL && pg_cpu_has(PG_AVX2)) {
+      if (flips) {
         void *to = (char *)out + (i0 * stride + j0) * size;
-        if (fills_avx512(type)) pg_flip_strip_avx512(type, strip[0], to, stride);
-        else pg_flip_strip_avx2(type, strip[0], to, stride);
+        if (fills_avx512(type)) pg_flip_strip_avx512(type, height, from, apart, to, stride);
+        else pg_flip_strip_avx2(type, height, from, apart, to, stride);
       } else if (type == PG_BF16) {
         uint16_t *to = (uint16_t *)out + i0 * stride + j0;
         for (size_t i = 0; i < height; i++) {

@@ -105,9 +105,10 @@ void pg_finish_sums(size_t rows, size_t columns, const float *sums, size_t width
 // number. `rounds`: in fp32, the values of bfloat16.
 size_t pg_fill_panel_avx512(pg_dtype t, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out);
 size_t pg_fill_panel_avx2(pg_dtype t, bool rounds, const pg_factor *b, size_t k0, size_t kb, size_t first, size_t width, void *out);
-// Sixteen rows of PG_PANEL floats -> PG_PANEL rows of 16 elements in the type t, `stride` apart.
-void pg_flip_strip_avx512(pg_dtype t, const float *strip, void *out, size_t stride);
-void pg_flip_strip_avx2(pg_dtype t, const float *strip, void *out, size_t stride);
+// Sixteen rows of floats, `apart` elements from one to the next -> `rows` rows of 16 elements in the type t, `stride` apart. `rows` is a
+// multiple of 16.
+void pg_flip_strip_avx512(pg_dtype t, size_t rows, const float *strip, size_t apart, void *out, size_t stride);
+void pg_flip_strip_avx2(pg_dtype t, size_t rows, const float *strip, size_t apart, void *out, size_t stride);
 
 // ---- amx.c and amx_emulated.c
 // What LDTILECFG reads: the rows of each tile and the bytes of a row.
