@@ -32,9 +32,10 @@ final class OwnThread: @unchecked Sendable {
   }
 
   private static func status(_ path: String) -> [Substring: String] {
-    guard let data = FileManager.default.contents(atPath: path) else { return [:] }
+    // A program's name may be any bytes.
+    guard let text = try? String(contentsOfFile: path, encoding: .isoLatin1) else { return [:] }
     var fields: [Substring: String] = [:]
-    for line in String(decoding: data, as: UTF8.self).split(separator: "\n") {
+    for line in text.split(separator: "\n") {
       guard let colon = line.firstIndex(of: ":") else { continue }
       fields[line[..<colon]] = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
     }

@@ -10,7 +10,7 @@ import Testing
     // The working folder, and the system's folder for temporary files.
     ("FileManager", ["Engine/PipelineRun.swift", "Engine/Conformance/AdapterConformance.swift", "Training/OptimizerArguments.swift"]),
     // /proc and /etc, by names of their own.
-    ("contentsOfFile", ["Benchmarks/ProcessFacts.swift", "Pipelines/HostFacts.swift"]),
+    ("contentsOfFile", ["Benchmarks/ProcessFacts.swift", "Engine/OwnThread.swift", "Pipelines/HostFacts.swift"]),
     // Locks and logs, without links; /dev/null.
     ("O_RDWR", ["Pipelines/FileLock.swift", "Pipelines/StageLocks.swift", "Pipelines/MetricsLog.swift", "perigee/ProcessSetup.swift"]),
     ("O_WRONLY", ["Pipelines/RunOutput.swift"]), ("O_RDONLY", ["Pipelines/FileLock.swift"]),
